@@ -1,0 +1,36 @@
+"""A protoc plugin for gRPC's Python stubs.
+
+gRPC compiles its Python generator into `grpc_tools.protoc` and ships it as no program of its own, so buf cannot call it;
+this passes buf's request on to it and hands the files back.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from google.protobuf.compiler import plugin_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from grpc_tools import protoc
+
+
+def generate(request: plugin_pb2.CodeGeneratorRequest) -> plugin_pb2.CodeGeneratorResponse:
+    response = plugin_pb2.CodeGeneratorResponse(supported_features=plugin_pb2.CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)
+    with_services = {file.name for file in request.proto_file if file.service}
+    targets = [name for name in request.file_to_generate if name in with_services]
+    if not targets:
+        return response
+    with tempfile.TemporaryDirectory() as folder:
+        descriptors = Path(folder, "request.binpb")
+        descriptors.write_bytes(FileDescriptorSet(file=request.proto_file).SerializeToString())
+        out = Path(folder, "out")
+        out.mkdir()
+        arguments = [f"--descriptor_set_in={descriptors}", f"--grpc_python_out={out}", *targets]
+        if protoc.main(["protoc", *arguments]) != 0:
+            response.error = "grpc_tools.protoc failed; its message stands above"
+        for path in sorted(out.rglob("*.py")):
+            response.file.add(name=str(path.relative_to(out)), content=path.read_text())
+    return response
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(generate(plugin_pb2.CodeGeneratorRequest.FromString(sys.stdin.buffer.read())).SerializeToString())
