@@ -1,0 +1,56 @@
+"""Wires an agent host together and runs it until it is told to stop."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import structlog
+from definitions.catalogue import Catalogue
+from definitions.prices import PriceBook
+from definitions.watch import watch
+
+from agent_server.agent import Directory
+from agent_server.anthropic_model import AnthropicModel
+from agent_server.host import Address, AgentHost
+from agent_server.settings import AgentHostSettings
+from definitions import reader
+from definitions.model_names import ModelNames
+from mesh.readiness import announce
+from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.telemetry import Telemetry
+from mesh.rpc.interceptors.validation import RequestValidation
+
+log = structlog.get_logger()
+
+
+async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
+    """Serves the shard until `stop` is set, then drains it."""
+    async with AsyncExitStack() as stack:
+        catalogue = reader.read(settings.definitions_path)
+        report(catalogue)
+        key = settings.anthropic_api_key.get_secret_value()
+        model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
+        directory = Directory(catalogue, settings.port_offset, ModelNames(PriceBook.load(), settings.model_default))
+        address = Address(settings.host_address, settings.port_offset, settings.agent_shard, settings.agent_shards)
+        interceptors = (Telemetry(), ErrorBoundary(), RequestValidation())
+        host = AgentHost(address, directory, model, settings.model_provider, interceptors)
+        stack.push_async_callback(host.stop, settings.drain_notice_seconds, settings.drain_grace_seconds)
+        await host.serve(catalogue)
+        facts = {"agents": host.agent_count, "ports": len(host.ports), "disabled": host.disabled_agents()}
+        announce(settings.ready_file, facts)
+        log.info("agent_host_ready", **facts)
+        await follow(host, settings, catalogue, stop)
+
+
+async def follow(host: AgentHost, settings: AgentHostSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
+    """Serves each new catalogue as the definitions change, until `stop` is set."""
+    async for changed in watch(settings.definitions_path, catalogue, stop):
+        report(changed)
+        await host.serve(changed)
+        log.info("definitions_reloaded", agents=host.agent_count, ports=len(host.ports), disabled=host.disabled_agents())
+    await stop.wait()
+
+
+def report(catalogue: Catalogue) -> None:
+    """Logs what is wrong with the definitions; what was served before still is."""
+    for problem in catalogue.problems:
+        log.error("definition_refused", source=str(problem.source), problem=problem.message)

@@ -1,0 +1,60 @@
+"""Makes frames of an answer that comes in many small pieces.
+
+A frame costs 0.13 ms of CPU across the mesh, so after the first piece, which leaves at once, pieces are gathered for 25 ms.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+R = TypeVar("R")
+
+FRAME_SECONDS = 0.025
+HEARTBEAT_SECONDS = 15.0
+
+
+class PieceQueue(Generic[R]):
+    """Between the task that reads the provider and the one that writes frames. An answer's length bounds it."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[str | R | None] = asyncio.Queue()
+
+    def put(self, item: str | R) -> None:
+        """Adds a piece of text, or the result."""
+        self._queue.put_nowait(item)
+
+    def end(self) -> None:
+        """Nothing comes any more."""
+        self._queue.put_nowait(None)
+
+    async def frames(self, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> AsyncIterator[str | R | None]:
+        """Gathered text and the result, in order; None after every `heartbeat_seconds` of silence."""
+        loop = asyncio.get_running_loop()
+        gathered: list[str] = []
+        due = 0.0
+        while True:
+            wait = max(0.0, due - loop.time()) if gathered else heartbeat_seconds
+            item, silent = await self._next(wait)
+            if isinstance(item, str):
+                gathered.append(item)
+                if loop.time() < due:
+                    continue
+            if gathered:
+                yield "".join(gathered)
+                gathered.clear()
+                due = loop.time() + FRAME_SECONDS
+            elif silent:
+                yield None
+            if not silent and not isinstance(item, str):
+                if item is None:
+                    return
+                yield item
+
+    async def _next(self, wait: float) -> tuple[str | R | None, bool]:
+        if not self._queue.empty():
+            return self._queue.get_nowait(), False
+        try:
+            async with asyncio.timeout(wait):
+                return await self._queue.get(), False
+        except TimeoutError:
+            return None, True

@@ -1,0 +1,104 @@
+"""The base of every exception that may leave a service, and those that any service can raise.
+
+    MeshError                      INTERNAL
+    ├── ValidationFailed           VALIDATION_ERROR
+    ├── ServiceUnavailable         SERVICE_UNAVAILABLE
+    ├── UpstreamTimeout            UPSTREAM_TIMEOUT
+    ├── CallCancelled              CANCELLED
+    ├── NotImplementedHere         NOT_IMPLEMENTED
+    └── RemoteError                whatever reason another service of the mesh gave
+
+Each feature defines its own below MeshError. What a reason means on gRPC and over REST stands in one table, the
+options of the enum `agentmesh.common.v1.ErrorReason`; `mesh.rpc.status` applies it. Plain Python on purpose.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule of a request: the path of the field, e.g. `tasks[2].agent_id`, and what it must be."""
+
+    field: str
+    description: str
+
+
+class MeshError(Exception):
+    """Something went wrong that the caller is told about.
+
+    `message` is for a person: what happened and what to do. `details` are the reason's metadata, for a machine.
+    Raised as it is, it says INTERNAL; whatever the platform did not foresee becomes that too, with its message kept back.
+    """
+
+    reason: str = "INTERNAL"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        violations: Sequence[Violation] = (),
+        retry_after_seconds: float | None = None,
+        retryable: bool | None = None,
+        **details: str,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, str] = details
+        self.violations = tuple(violations)
+        self.retry_after_seconds = retry_after_seconds
+        self.retryable = retryable
+        """Whether sending the same call again can help; None leaves it to the reason's row in the table."""
+
+
+class ValidationFailed(MeshError):
+    """The request breaks rules of the contract; every violation is listed."""
+
+    reason = "VALIDATION_ERROR"
+
+    @classmethod
+    def of(cls, field: str, description: str) -> "ValidationFailed":
+        """The error for one broken rule."""
+        return cls(f"{field}: {description}", violations=[Violation(field, description)])
+
+
+class ServiceUnavailable(MeshError):
+    """A component that the call needs is not there. Raised only where nothing was bought."""
+
+    reason = "SERVICE_UNAVAILABLE"
+
+
+class UpstreamTimeout(MeshError):
+    """The call's deadline passed."""
+
+    reason = "UPSTREAM_TIMEOUT"
+
+
+class CallCancelled(MeshError):
+    """The caller cancelled the call."""
+
+    reason = "CANCELLED"
+
+
+class NotImplementedHere(MeshError):
+    """The rpc is part of the contract and this server does not serve it."""
+
+    reason = "NOT_IMPLEMENTED"
+
+
+class RemoteError(MeshError):
+    """An error that another service of the mesh answered with, to be passed on under its own reason."""
+
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        violations: Sequence[Violation] = (),
+        retry_after_seconds: float | None = None,
+        retryable: bool | None = None,
+        details: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(message, violations=violations, retry_after_seconds=retry_after_seconds, retryable=retryable, **details)
+        self.reason = reason

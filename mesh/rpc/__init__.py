@@ -1,0 +1,1 @@
+"""gRPC, both sides: the error table, the envelope, servers, channels and interceptors."""

@@ -1,0 +1,42 @@
+"""Channels to other services of the mesh."""
+
+import grpc
+
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Inside the mesh; what comes from outside is bound to 4 MiB at the gateway and at the orchestrator's own port."""
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Pings every 30 s are fine with servers built by `mesh.rpc.server`; a default server answers them with GOAWAY at 120 s.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A host that comes back is used again within a second; the default backs off up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # UNAVAILABLE is the caller's to retry: no channel repeats a call that may have been bought.
+    ("grpc.enable_retries", 0),
+)
+
+
+class ChannelPool:
+    """One lazily opened channel per target, shared by all calls of the process. Close it when the process drains."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    def get(self, target: str) -> grpc.aio.Channel:
+        """The channel to `target` (`host:port`)."""
+        channel = self._channels.get(target)
+        if channel is None:
+            channel = self._channels[target] = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        return channel
+
+    async def close(self) -> None:
+        """Ends every channel and the calls on it."""
+        channels, self._channels = list(self._channels.values()), {}
+        for channel in channels:
+            await channel.close()

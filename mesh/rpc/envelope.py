@@ -1,0 +1,62 @@
+"""The REST error envelope, rendered in this one place.
+
+For a transcoded call the finished envelope travels in ASCII trailers that the gateway puts in the place of the body.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from agentmesh.common.v1 import error_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from mesh.rpc.status import TABLE, find
+
+ENVELOPE_TRAILER = "x-mesh-envelope"
+STATUS_TRAILER = "x-mesh-status"
+RETRY_AFTER_TRAILER = "retry-after"
+
+
+def timestamp(now: datetime | None = None) -> str:
+    """`now` as errors write it: UTC, RFC 3339, whole seconds, `Z`."""
+    return (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def error_fields(status: status_pb2.Status) -> dict[str, Any]:
+    """The fields of the envelope's `error` for a status that `status_of` made."""
+    info = find(status, error_details_pb2.ErrorInfo()) or error_details_pb2.ErrorInfo(reason="INTERNAL")
+    request = find(status, error_details_pb2.RequestInfo()) or error_details_pb2.RequestInfo()
+    details: dict[str, Any] = dict(info.metadata)
+    if "retryable" in details:
+        details["retryable"] = details["retryable"] == "true"
+    if bad := find(status, error_details_pb2.BadRequest()):
+        details["field_violations"] = [{"field": v.field, "description": v.description} for v in bad.field_violations]
+    if retry := find(status, error_details_pb2.RetryInfo()):
+        details["retry_after_seconds"] = retry.retry_delay.seconds
+    return {
+        "code": info.reason,
+        "message": status.message,
+        "details": details,
+        "request_id": request.request_id,
+        "timestamp": timestamp(),
+    }
+
+
+def error_event(status: status_pb2.Status) -> error_pb2.Error:
+    """The same fields as the `error` event of a stream that has begun."""
+    fields = error_fields(status)
+    error = error_pb2.Error(**{key: value for key, value in fields.items() if key != "details"})
+    error.details.update(fields["details"])
+    return error
+
+
+def envelope_trailers(status: status_pb2.Status) -> list[tuple[str, str]]:
+    """The trailers by which the gateway answers a transcoded call: envelope, HTTP status and, where it applies, retry-after."""
+    fields = error_fields(status)
+    trailers = [
+        (ENVELOPE_TRAILER, json.dumps({"error": fields}, ensure_ascii=True, separators=(",", ":"))),
+        (STATUS_TRAILER, str(TABLE[fields["code"]].http_status)),
+    ]
+    if seconds := fields["details"].get("retry_after_seconds"):
+        trailers.append((RETRY_AFTER_TRAILER, str(seconds)))
+    return trailers

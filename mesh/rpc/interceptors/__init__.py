@@ -1,0 +1,1 @@
+"""Server interceptors, one per file, in the order in which they see a call: telemetry, errors, validation."""

@@ -1,0 +1,53 @@
+"""What the interceptors have in common: wrapping the handler of a unary or server-streaming rpc.
+
+Every rpc of ours takes one request. gRPC's own services (health, reflection) pass through untouched.
+"""
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Unary = Callable[[Any, Context], Awaitable[Message]]
+Stream = Callable[[Any, Context], AsyncIterator[Message]]
+
+
+class BehaviourInterceptor(grpc.aio.ServerInterceptor):
+    """Wraps each of our rpcs' behaviour by `around_unary` or `around_stream`."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Called by gRPC for each call."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or not method.startswith("/agentmesh."):
+            return handler
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self.around_stream(method, handler.unary_stream), self.deserializer(handler), handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self.around_unary(method, handler.unary_unary), self.deserializer(handler), handler.response_serializer
+        )
+
+    def deserializer(self, handler: Any) -> Callable[[bytes], Any]:
+        """How request bytes are read; the handler's own way unless overridden."""
+        return handler.request_deserializer  # type: ignore[no-any-return]
+
+    @abstractmethod
+    def around_unary(self, method: str, behaviour: Unary) -> Unary:
+        """The behaviour of a unary rpc, wrapped."""
+
+    @abstractmethod
+    def around_stream(self, method: str, behaviour: Stream) -> Stream:
+        """The behaviour of a server-streaming rpc, wrapped."""
+
+
+def metadata_value(context: Context, key: str) -> str | None:
+    """The first value that the caller sent under `key`, or None."""
+    for name, value in context.invocation_metadata() or ():
+        if name == key:
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return None

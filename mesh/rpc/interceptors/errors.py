@@ -1,0 +1,96 @@
+"""The error boundary: whatever a service raises leaves it as a documented status, and nothing else does."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+
+from mesh import correlation
+from mesh.errors import MeshError, ValidationFailed
+from mesh.rpc.envelope import envelope_trailers, error_event
+from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
+from mesh.rpc.status import TABLE, status_of, trailing_details
+
+log = structlog.get_logger()
+TRANSCODED_KEY = "x-envoy-original-path"
+"""Metadata by which Envoy marks a call that came over REST."""
+
+
+class Undecodable:
+    """Stands in for a request whose bytes are no such message; a deserialiser that raises would leak its text as UNKNOWN."""
+
+
+class ErrorBoundary(BehaviourInterceptor):
+    """Turns exceptions into statuses by the error table.
+
+    A stream that fails after its first message first sends the error as an `error` event: over REST the status stands only in
+    trailers that no client of Server-Sent Events sees. By contract every streamed message of ours has `sequence` and `error`.
+    """
+
+    def deserializer(self, handler: Any) -> Callable[[bytes], Any]:
+        """Reads a request, or says that it cannot be read."""
+        decode = handler.request_deserializer
+
+        def read(data: bytes) -> Any:
+            try:
+                return decode(data)
+            except DecodeError:
+                return Undecodable()
+
+        return read
+
+    def around_unary(self, method: str, behaviour: Unary) -> Unary:
+        """Answers an exception with its status."""
+
+        async def bounded(request: Any, context: Context) -> Message:
+            try:
+                return await behaviour(_decoded(request), context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001 - this is the boundary: anything unknown becomes INTERNAL
+                await _abort(context, _known(error, method))
+
+        return bounded
+
+    def around_stream(self, method: str, behaviour: Stream) -> Stream:
+        """The same for a stream, with the `error` event when it has begun."""
+
+        async def bounded(request: Any, context: Context) -> AsyncIterator[Message]:
+            last: Any = None
+            try:
+                async for message in behaviour(_decoded(request), context):
+                    last = message
+                    yield message
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                known = _known(error, method)
+                if last is not None:
+                    event = error_event(status_of(known, correlation.current()))
+                    yield type(last)(sequence=last.sequence + 1, error=event)
+                await _abort(context, known)
+
+        return bounded
+
+
+def _decoded(request: Any) -> Any:
+    if isinstance(request, Undecodable):
+        raise ValidationFailed("the request bytes are not a message of this rpc; encode it from the published contract")
+    return request
+
+
+def _known(error: Exception, method: str) -> MeshError:
+    if isinstance(error, MeshError):
+        return error
+    log.error("unexpected_error", rpc=method, exc_info=error)
+    return MeshError("internal error; quote the request id when you report it")
+
+
+async def _abort(context: Context, error: MeshError) -> NoReturn:
+    status = status_of(error, correlation.current())
+    trailers: list[tuple[str, str | bytes]] = [trailing_details(status), (correlation.REQUEST_ID_KEY, correlation.current())]
+    if metadata_value(context, TRANSCODED_KEY) is not None:
+        trailers += envelope_trailers(status)
+    await context.abort(TABLE[error.reason].code, status.message.replace("\n", " "), trailing_metadata=tuple(trailers))

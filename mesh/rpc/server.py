@@ -1,0 +1,63 @@
+"""Builds gRPC servers, and stops them so that no call is lost."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import grpc
+from grpc_health.v1 import health
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection
+
+from mesh.rpc.channel import MAX_MESSAGE_BYTES
+
+SERVER_OPTIONS = (
+    # On by default, and then a second server on the same port silently steals half of the calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Clients of ours ping every 30 s; a server with defaults would send them away.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+
+def build_server(interceptors: Sequence[grpc.aio.ServerInterceptor], *, max_request_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Server:
+    """A server without services or ports. A larger request is refused by gRPC itself with RESOURCE_EXHAUSTED."""
+    return grpc.aio.server(interceptors=interceptors, options=(*SERVER_OPTIONS, ("grpc.max_receive_message_length", max_request_bytes)))
+
+
+def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
+    """Lets grpcurl and its like list and describe `services` (full names), health and reflection itself."""
+    reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+
+
+class Health:
+    """grpc.health.v1 of one server: "" is the server itself, other names are whatever it serves."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._servicer = health.aio.HealthServicer()
+        add_HealthServicer_to_server(self._servicer, server)
+
+    async def set(self, service: str, serving: bool) -> None:
+        """Says whether `service` takes calls; watchers hear of it at once."""
+        status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
+        await self._servicer.set(service, status)
+
+    async def forget(self, service: str) -> None:
+        """Says that `service` is not (any more) here."""
+        await self._servicer.set(service, HealthCheckResponse.SERVICE_UNKNOWN)
+
+    async def not_serving(self) -> None:
+        """Says for good that nothing here takes calls."""
+        await self._servicer.enter_graceful_shutdown()
+
+
+async def drain(servers: Sequence[grpc.aio.Server], health: Sequence[Health], *, notice_seconds: float, grace_seconds: float) -> None:
+    """Stops servers so that no call is lost: says NOT_SERVING, waits until callers have noticed, then lets the calls finish.
+
+    Calls that are not done after `grace_seconds` are cut.
+    """
+    await asyncio.gather(*(h.not_serving() for h in health))
+    await asyncio.sleep(notice_seconds)
+    await asyncio.gather(*(server.stop(grace_seconds) for server in servers))

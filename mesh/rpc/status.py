@@ -1,0 +1,139 @@
+"""Errors to google.rpc.Status and back, by the one error table.
+
+The table is the options of the enum ErrorReason; docs/errors.md and the OpenAPI document are generated from the same rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import TypeVar
+
+import grpc
+from agentmesh.common.v1 import error_reason_pb2
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from mesh.errors import MeshError, RemoteError, Violation
+
+DOMAIN = "agentmesh"
+DETAILS_BYTES = 6 * 1024
+"""gRPC clients refuse more than 8 KiB of metadata, and the message and the ids need room too."""
+M = TypeVar("M", bound=Message)
+_TEXT = 500
+_MESSAGE = 1000
+_DETAILS_KEY = "grpc-status-details-bin"
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """What one reason means on the wire."""
+
+    reason: str
+    code: grpc.StatusCode
+    http_status: int
+    retryable: bool
+
+    @property
+    def wants_retry_after(self) -> bool:
+        """Whether the answer always says when to try again (429 and 503)."""
+        return self.http_status in (429, 503)
+
+
+def _rows() -> dict[str, ErrorRow]:
+    rows = {}
+    for value in error_reason_pb2.ErrorReason.DESCRIPTOR.values[1:]:
+        options = value.GetOptions().Extensions[error_reason_pb2.error]
+        reason = value.name.removeprefix("ERROR_REASON_")
+        rows[reason] = ErrorRow(reason, _CODES[options.grpc_code], options.http_status, options.retryable)
+    return rows
+
+
+TABLE: Mapping[str, ErrorRow] = _rows()
+"""Every reason of the platform, with its gRPC code, HTTP status and whether a retry can help."""
+
+
+def retryable(error: MeshError) -> bool:
+    """Whether the same call can succeed when it is sent again: the error's own word, or else the table's."""
+    return TABLE[error.reason].retryable if error.retryable is None else error.retryable
+
+
+def status_of(error: MeshError, request_id: str) -> status_pb2.Status:
+    """The status that a server answers with: ErrorInfo, RequestInfo and, where they apply, BadRequest and RetryInfo.
+
+    Details stay under DETAILS_BYTES; violations that do not fit are counted in the metadata `field_violations_omitted`.
+    """
+    row = TABLE[error.reason]
+    status = status_pb2.Status(code=row.code.value[0], message=error.message[:_MESSAGE])
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_metadata(error, row))
+    wait = error.retry_after_seconds if error.retry_after_seconds is not None else (1 if row.wants_retry_after else None)
+    if wait is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromSeconds(max(1, ceil(wait)))
+        _pack(status, retry)
+    _pack(status, error_details_pb2.RequestInfo(request_id=request_id))
+    if error.violations:
+        room = DETAILS_BYTES - status.ByteSize() - info.ByteSize() - 100
+        bad, omitted = _fitting(error.violations, room)
+        _pack(status, bad)
+        if omitted:
+            info.metadata["field_violations_omitted"] = str(omitted)
+    _pack(status, info)
+    return status
+
+
+def error_of(failure: grpc.aio.AioRpcError) -> RemoteError | None:
+    """The error that a service of the mesh answered with, or None when the status is not one of ours (lost connection, gRPC's own)."""
+    raw = dict(failure.trailing_metadata() or ()).get(_DETAILS_KEY)
+    if not isinstance(raw, bytes):
+        return None
+    status = status_pb2.Status.FromString(raw)
+    info = find(status, error_details_pb2.ErrorInfo())
+    if info is None or info.domain != DOMAIN or info.reason not in TABLE:
+        return None
+    bad = find(status, error_details_pb2.BadRequest())
+    retry = find(status, error_details_pb2.RetryInfo())
+    metadata = dict(info.metadata)
+    said = metadata.pop("retryable", None)
+    return RemoteError(
+        info.reason,
+        status.message,
+        violations=[Violation(v.field, v.description) for v in bad.field_violations] if bad else (),
+        retry_after_seconds=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
+        retryable=None if said is None else said == "true",
+        details=metadata,
+    )
+
+
+def trailing_details(status: status_pb2.Status) -> tuple[str, bytes]:
+    """The trailer in which a status travels."""
+    return _DETAILS_KEY, status.SerializeToString()
+
+
+def find(status: status_pb2.Status, empty: M) -> M | None:
+    """The detail of the type of `empty`, unpacked into it; None when the status has none."""
+    return next((empty for detail in status.details if detail.Unpack(empty)), None)
+
+
+def _metadata(error: MeshError, row: ErrorRow) -> dict[str, str]:
+    metadata = {key: value[:_TEXT] for key, value in error.details.items()}
+    if row.retryable or error.retryable is not None:
+        metadata["retryable"] = "true" if retryable(error) else "false"
+    return metadata
+
+
+def _pack(status: status_pb2.Status, detail: Message) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status.details.append(packed)
+
+
+def _fitting(violations: tuple[Violation, ...], room: int) -> tuple[error_details_pb2.BadRequest, int]:
+    bad = error_details_pb2.BadRequest()
+    for shown, violation in enumerate(violations):
+        bad.field_violations.add(field=violation.field[:_TEXT], description=violation.description[:_TEXT])
+        if bad.ByteSize() > room:
+            del bad.field_violations[-1]
+            return bad, len(violations) - shown
+    return bad, 0

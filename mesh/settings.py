@@ -1,0 +1,39 @@
+"""Settings that every process of the mesh has. Built once in a `__main__`, passed down; nothing else reads the environment."""
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFINITIONS = Path(__file__).resolve().parent.parent / "definitions"
+
+
+class MeshSettings(BaseSettings):
+    """What all processes share; each process adds its own below it."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    host_address: str = "127.0.0.1"
+    """The address to listen on. Until transport security is configured, only loopback."""
+    port_offset: int = Field(default=0, ge=0, le=56_000)
+    """Added to every agent port, so that several stacks can run side by side."""
+    definitions_path: Path = DEFINITIONS
+    """The folder of agent definitions."""
+    log_format: Literal["json", "console"] = "json"
+    """How log lines look on standard error."""
+    metrics_port: int | None = None
+    """Where Prometheus reads; None serves no metrics."""
+    ready_file: Path | None = None
+    """Written once the process takes calls."""
+    failpoints: str = ""
+    """Comma-separated failpoints to arm; for tests only."""
+
+    @field_validator("host_address")
+    @classmethod
+    def _loopback_only(cls, address: str) -> str:
+        # Calls are not authenticated between services yet: nobody but this machine may reach them.
+        if address != "localhost" and not ipaddress.ip_address(address).is_loopback:
+            raise ValueError(f"{address} is not a loopback address: without transport security the mesh listens on loopback only")
+        return address
