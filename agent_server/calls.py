@@ -5,9 +5,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
+
+from agent_server.errors import AgentExecutionFailed
 from agent_server.pacing import HEARTBEAT_SECONDS, PieceQueue
 from agent_server.turn import Result, Turn
 from mesh.errors import CallCancelled, MeshError
+
+log = structlog.get_logger()
 
 
 class CallsUnderWay:
@@ -74,6 +79,10 @@ def _accounted(turn: Turn) -> Iterator[None]:
     except MeshError as error:
         status = error.reason.lower()
         raise _with_usage(error, turn) from error
+    except Exception as error:
+        status = AgentExecutionFailed.reason.lower()
+        log.exception("turn_failed")
+        raise _with_usage(AgentExecutionFailed("the agent failed; quote the request id when you report it"), turn) from error
     finally:
         turn.observe(status)
 

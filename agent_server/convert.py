@@ -10,7 +10,7 @@ from mesh.rpc.convert import struct, usage_to_proto, values
 
 def context_of(request: agent_service_pb2.ExecuteRequest | agent_service_pb2.StreamExecuteRequest) -> dict[str, Any] | None:
     """The request's context as plain values, or None when it has none."""
-    return values(request.context) if request.HasField("context") else None
+    return values(request.context, "context") if request.HasField("context") else None
 
 
 def execute_response(agent_name: str, result: Result) -> agent_service_pb2.ExecuteResponse:

@@ -19,6 +19,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 LONGEST_CALL_SECONDS = 600.0
 """What a call without a deadline of its own gets."""
+ACCEPTED = (("x-mesh-accepted", "1"),)
+"""Initial metadata of an accepted call: until a caller has seen it, nothing was bought."""
 MARGIN_SECONDS = 0.1
 """Kept back from the caller's deadline, so that the answer that time is up still reaches the caller."""
 
@@ -41,14 +43,14 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     async def Execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
         """The whole answer."""
         turn, name = self._turn(request)
-        await context.send_initial_metadata(())  # from here on the caller knows that something may be bought
+        await context.send_initial_metadata(ACCEPTED)  # from here on the caller knows that something may be bought
         result = await self._calls.whole(request.execution_id, turn, _time_left(context))
         return convert.execute_response(name, result)
 
     async def StreamExecute(self, request: pb.StreamExecuteRequest, context: Context) -> AsyncIterator[pb.StreamExecuteResponse]:
         """The answer in frames."""
         turn, name = self._turn(request)
-        await context.send_initial_metadata(())
+        await context.send_initial_metadata(ACCEPTED)
         sequence = 0
         async for frame in self._calls.frames(request.execution_id, turn, _time_left(context)):
             for event in _events(frame, name):

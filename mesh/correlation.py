@@ -3,7 +3,7 @@
 import re
 from contextvars import ContextVar
 
-from uuid_utils import uuid7
+from uuid_utils.compat import uuid7
 
 REQUEST_ID_KEY = "x-request-id"
 _WELL_FORMED = re.compile(r"req_[A-Za-z0-9_-]{1,60}")

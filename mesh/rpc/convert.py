@@ -6,6 +6,7 @@ from typing import Any
 from agentmesh.common.v1 import usage_pb2
 from google.protobuf import json_format, struct_pb2
 
+from mesh.errors import ValidationFailed
 from mesh.usage import TokenUsage
 
 
@@ -16,9 +17,13 @@ def struct(plain: Mapping[str, Any]) -> struct_pb2.Struct:
     return message
 
 
-def values(message: struct_pb2.Struct) -> dict[str, Any]:
-    """A Struct as plain values; whole numbers come back as int."""
-    return {key: _whole(value) for key, value in json_format.MessageToDict(message).items()}
+def values(message: struct_pb2.Struct, field: str) -> dict[str, Any]:
+    """A Struct as plain values; whole numbers come back as int. Raises ValidationFailed for NaN and infinities, naming `field`."""
+    try:
+        plain = json_format.MessageToDict(message)
+    except json_format.SerializeToJsonError:
+        raise ValidationFailed.of(field, "must hold only finite numbers: JSON has no NaN and no infinity") from None
+    return {key: _whole(value) for key, value in plain.items()}
 
 
 def usage_to_proto(usage: TokenUsage, cost_micro_usd: int = 0, price_table: str = "") -> usage_pb2.Usage:

@@ -14,6 +14,7 @@ from grpc_tools import protoc
 
 
 def generate(request: plugin_pb2.CodeGeneratorRequest) -> plugin_pb2.CodeGeneratorResponse:
+    """The stubs of the files that have services; `error` is set when gRPC's generator fails."""
     response = plugin_pb2.CodeGeneratorResponse(supported_features=plugin_pb2.CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)
     with_services = {file.name for file in request.proto_file if file.service}
     targets = [name for name in request.file_to_generate if name in with_services]

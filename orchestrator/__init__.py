@@ -1,0 +1,1 @@
+"""Finds agents, routes work to them and keeps the books."""

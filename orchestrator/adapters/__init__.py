@@ -1,0 +1,1 @@
+"""Implements the features' ports: PostgreSQL, Redis, SQLite and the agents over gRPC."""

@@ -1,0 +1,116 @@
+"""Writes what many callers submit in few commits.
+
+While one commit is under way the next submissions gather; then they are written together. A write by itself costs 0.8 ms of CPU through
+an ORM, a grouped one 0.01 ms at 64 in flight; and alone, a submission waits for nobody.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Self, TypeVar
+
+import asyncpg
+
+from orchestrator.adapters.postgres import CONNECT_SECONDS, CONNECTION_LOST
+
+I = TypeVar("I")  # noqa: E741 - an item
+R = TypeVar("R")
+
+LARGEST_GROUP = 256
+COMMAND_SECONDS = 5.0
+
+Connection = asyncpg.Connection[asyncpg.Record]
+
+
+class LazyConnection:
+    """One connection, made when it is needed and made again after it was lost."""
+
+    def __init__(self, database_url: str) -> None:
+        self._dsn = database_url.replace("postgresql+asyncpg://", "postgresql://")
+        self._connection: Connection | None = None
+
+    async def get(self) -> Connection:
+        """The connection. Raises one of CONNECTION_LOST when the server cannot be reached."""
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(self._dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS)
+        return self._connection
+
+    def drop(self) -> None:
+        """Forgets the connection: its state is not known."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def close(self) -> None:
+        """Ends it."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            await connection.close(timeout=CONNECT_SECONDS)
+
+
+class GroupCommit(Generic[I, R]):
+    """One lane: its own connection, one commit at a time. An async context manager.
+
+    `write` writes a group in one commit and returns a result for each item, in order.
+    """
+
+    def __init__(self, database_url: str, write: Callable[[Connection, Sequence[I]], Awaitable[Sequence[R]]]) -> None:
+        self._connection = LazyConnection(database_url)
+        self._write = write
+        self._waiting: list[tuple[I, asyncio.Future[R]]] = []
+        self._wake = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._connection.close()
+
+    async def submit(self, item: I) -> R:
+        """The result of the item once it is committed.
+
+        Raises one of CONNECTION_LOST when that is not known, or what PostgreSQL says against this item. A caller that is
+        cancelled has submitted all the same.
+        """
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._wake.set()
+        return await future
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+            if not self._waiting:
+                self._wake.clear()
+            await self._commit(group)
+
+    async def _commit(self, group: Sequence[tuple[I, asyncio.Future[R]]]) -> None:
+        try:
+            results = await self._write(await self._connection.get(), [item for item, _ in group])
+        except CONNECTION_LOST as error:
+            self._connection.drop()
+            _fail(group, error)
+        except asyncpg.PostgresError as error:
+            if len(group) == 1:
+                _fail(group, error)
+                return
+            for one in group:  # what is wrong with one item is not the others' fault
+                await self._commit([one])
+        except BaseException as error:
+            self._connection.drop()
+            _fail(group, error if isinstance(error, Exception) else ConnectionAbortedError("the process stops"))
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for (_, future), result in zip(group, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+
+
+def _fail(group: Sequence[tuple[I, asyncio.Future[R]]], error: Exception) -> None:
+    for _, future in group:
+        if not future.done():
+            future.set_exception(error)

@@ -1,0 +1,213 @@
+"""The recorder on PostgreSQL: two lanes of group commits, and the leases of what is under way."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import UUID
+
+import structlog
+from uuid_utils.compat import uuid7
+
+from orchestrator.adapters import recorder_sql as sql
+from orchestrator.adapters.group_commit import Connection, GroupCommit, LazyConnection
+from orchestrator.adapters.postgres import CONNECTION_LOST, database_unavailable
+from orchestrator.executions.events import agent_executed
+from orchestrator.executions.failpoints import AFTER_INTENT, AFTER_SETTLEMENT, BEFORE_INTENT, BEFORE_SETTLEMENT
+from orchestrator.executions.model import Bill, Duplicate, Failure, Intent, Settlement, State
+
+log = structlog.get_logger()
+
+RPC = "execution.v1.ExecuteAgent"
+_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    settlement: Settlement
+    event_id: UUID
+
+
+class PostgresRecorder:
+    """Writes intents and settlements. An async context manager; one per process, whose leases it holds."""
+
+    def __init__(self, database_url: str, lease_seconds: float) -> None:
+        self._owner = uuid7()
+        self._lease = lease_seconds
+        self._intents: GroupCommit[Intent, Duplicate | None] = GroupCommit(database_url, self._write_intents)
+        self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, _write_settlements)
+        self._renewals = LazyConnection(database_url)
+        self._leases: dict[UUID, float] = {}
+        self._voiding: set[asyncio.Task[bool]] = set()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._intents)
+            await stack.enter_async_context(self._settlements)
+            stack.push_async_callback(self._renewals.close)
+            renewing = asyncio.create_task(self._renew_forever())
+            stack.callback(renewing.cancel)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._voiding:
+            await asyncio.wait(self._voiding, timeout=self._lease)
+        await self._stack.aclose()
+
+    async def record(self, intent: Intent) -> Duplicate | None:
+        """Commits an intent; see the port."""
+        self._leases[intent.execution_id] = _now() + self._lease
+        try:
+            duplicate = await self._intents.submit(intent)
+        except CONNECTION_LOST as error:
+            self._void(intent)
+            raise database_unavailable() from error
+        except BaseException:
+            self._leases.pop(intent.execution_id, None)
+            raise
+        if duplicate is not None:
+            del self._leases[intent.execution_id]
+        return duplicate
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Commits a settlement; see the port."""
+        execution_id = settlement.intent.execution_id
+        entry = _Entry(settlement, uuid7())
+        try:
+            for attempt in range(1_000_000):
+                try:
+                    return await self._settlements.submit(entry) or (attempt > 0 and await self._was_settled(entry))
+                except CONNECTION_LOST:
+                    if _now() > self._leases[execution_id]:
+                        break
+                    await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+            return False
+        finally:
+            self._leases.pop(execution_id, None)
+
+    async def _was_settled(self, entry: _Entry) -> bool:
+        """Whether an attempt whose commit was not confirmed had gone through after all."""
+        connection = await self._renewals.get()
+        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE event_id = $1)", entry.event_id))
+
+    def _void(self, intent: Intent) -> None:
+        """Settles an intent that may have been committed when the connection was lost: its call is refused and bought nothing."""
+        failure = Failure("SERVICE_UNAVAILABLE", "the database was lost before the agent was called", {}, retryable=True)
+        task = asyncio.create_task(self.settle(Settlement(intent, State.FAILED, failure=failure)))
+        self._voiding.add(task)
+        task.add_done_callback(self._voiding.discard)
+
+    async def _write_intents(self, connection: Connection, intents: Sequence[Intent]) -> Sequence[Duplicate | None]:
+        BEFORE_INTENT.hit()
+        if not any(intent.idempotency_key for intent in intents):
+            await connection.execute(sql.INSERT_INTENTS, *self._intent_columns(intents))
+            duplicates: dict[UUID, Duplicate] = {}
+        else:
+            async with connection.transaction():
+                duplicates = await _claim_keys(connection, [intent for intent in intents if intent.idempotency_key])
+                fresh = [intent for intent in intents if intent.execution_id not in duplicates]
+                await connection.execute(sql.INSERT_INTENTS, *self._intent_columns(fresh))
+        AFTER_INTENT.hit()
+        return [duplicates.get(intent.execution_id) for intent in intents]
+
+    def _intent_columns(self, intents: Sequence[Intent]) -> list[Any]:
+        rows = [
+            (
+                *(i.execution_id, i.user_id, i.agent_id, i.agent_name, i.agent_revision, i.input),
+                *(None if i.context is None else json.dumps(i.context), i.streamed, i.request_id, i.worst_case.usage.model),
+                *(i.worst_case.usage.input_tokens, i.worst_case.usage.output_tokens, i.worst_case.cost_micro_usd),
+                i.worst_case.price_table,
+            )
+            for i in intents
+        ]
+        *columns, price_tables = _columns(rows, 14)
+        return [*columns, self._owner, self._lease, price_tables]
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            held = list(self._leases)
+            if not held:
+                continue
+            until = _now() + self._lease
+            try:
+                await (await self._renewals.get()).execute(sql.RENEW, held, self._lease)
+            except CONNECTION_LOST as error:
+                log.warning("leases_not_renewed", executions=len(held), error=type(error).__name__)
+                self._renewals.drop()
+                continue
+            for execution_id in held:
+                if execution_id in self._leases:
+                    self._leases[execution_id] = until
+
+
+async def _claim_keys(connection: Connection, keyed: Sequence[Intent]) -> dict[UUID, Duplicate]:
+    """Takes the keys that are free; returns, for the intents whose key is not, whose it is.
+
+    Keys are taken in one order by all processes, or two that take the same keys could wait for each other. Of two intents of one
+    group with the same key the first wins.
+    """
+    first: dict[tuple[int, str], Intent] = {}
+    for intent in keyed:
+        first.setdefault((intent.user_id, intent.idempotency_key), intent)
+    rows = [(user, key, intent.body_hash, intent.execution_id) for (user, key), intent in sorted(first.items(), key=lambda kv: kv[0])]
+    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM_KEYS, *_columns(rows, 4), RPC)}
+    lost = [intent for intent in keyed if intent.execution_id not in won]
+    if not lost:
+        return {}
+    names = _columns([(intent.user_id, intent.idempotency_key) for intent in lost], 2)
+    holders = {
+        (row["user_id"], row["key"]): Duplicate(row["resource_id"], row["body_hash"])
+        for row in await connection.fetch(sql.HOLDERS, *names, RPC)
+    }
+    return {intent.execution_id: holders[intent.user_id, intent.idempotency_key] for intent in lost}
+
+
+async def _write_settlements(connection: Connection, entries: Sequence[_Entry]) -> Sequence[bool]:
+    BEFORE_SETTLEMENT.hit()
+    freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.idempotency_key]
+    columns = _columns([_settlement_row(entry) for entry in entries], 17)
+    settled = {row["execution_id"] for row in await connection.fetch(sql.SETTLE, *columns, freed)}
+    AFTER_SETTLEMENT.hit()
+    return [entry.settlement.intent.execution_id in settled for entry in entries]
+
+
+def _settlement_row(entry: _Entry) -> tuple[Any, ...]:
+    s = entry.settlement
+    event = agent_executed(s)
+    failure = None if s.failure is None else json.dumps(_failure(s.failure))
+    return (
+        *(s.intent.execution_id, s.state.value, s.result.replace("\x00", ""), json.dumps(dict(s.metadata)), failure, s.seconds),
+        *_bill_columns(s.bill, s.intent.worst_case.price_table),
+        *(entry.event_id, json.dumps(event.data), json.dumps(event.metadata)),
+    )
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    return {
+        "reason": failure.reason,
+        "message": failure.message.replace("\x00", ""),
+        "details": {key: value.replace("\x00", "") for key, value in failure.details.items()},
+        "retryable": failure.retryable,
+    }
+
+
+def _bill_columns(bill: Bill | None, price_table: str) -> tuple[Any, ...]:
+    if bill is None:
+        return None, 0, 0, 0, 0, False, 0, price_table
+    usage = bill.usage
+    return (
+        *(usage.model, usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens),
+        *(usage.estimated, bill.cost_micro_usd, bill.price_table),
+    )
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,85 @@
+"""The statements of the recorder and the sweeper. Each writes many rows at once."""
+
+CLAIM_KEYS = """
+INSERT INTO idempotency_keys AS k (user_id, rpc, key, body_hash, resource_id, expires_at)
+SELECT t.user_id, $5, t.key, t.body_hash, t.resource_id, clock_timestamp() + interval '24 hours'
+FROM unnest($1::int[], $2::text[], $3::bytea[], $4::uuid[]) AS t (user_id, key, body_hash, resource_id)
+ON CONFLICT (user_id, rpc, key) DO UPDATE
+SET body_hash = excluded.body_hash, resource_id = excluded.resource_id, expires_at = excluded.expires_at, free = false
+WHERE k.free OR k.expires_at <= clock_timestamp()
+RETURNING k.resource_id
+"""
+
+HOLDERS = """
+SELECT k.user_id, k.key, k.body_hash, k.resource_id
+FROM idempotency_keys k
+JOIN unnest($1::int[], $2::text[]) AS t (user_id, key) ON k.user_id = t.user_id AND k.key = t.key
+WHERE k.rpc = $3
+"""
+
+INSERT_INTENTS = """
+INSERT INTO executions (execution_id, user_id, agent_id, agent_name, agent_revision, status, input, context, streamed, request_id,
+  model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_estimated, cost_micro_usd, price_table,
+  owner, lease_until)
+SELECT t.execution_id, t.user_id, t.agent_id, t.agent_name, t.agent_revision, 'running', t.input, t.context::jsonb, t.streamed,
+  t.request_id, t.model, t.input_tokens, t.output_tokens, 0, 0, true, t.cost_micro_usd, t.price_table,
+  $14, clock_timestamp() + $15 * interval '1 second'
+FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[], $10::text[],
+  $11::int[], $12::int[], $13::bigint[], $16::text[])
+AS t (execution_id, user_id, agent_id, agent_name, agent_revision, input, context, streamed, request_id, model,
+  input_tokens, output_tokens, cost_micro_usd, price_table)
+"""
+
+SETTLE = """
+WITH t AS (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::text[], $8::int[], $9::int[],
+    $10::int[], $11::int[], $12::bool[], $13::bigint[], $14::text[], $15::uuid[], $16::text[], $17::text[])
+  AS t (execution_id, status, result, metadata, failure, seconds, model, input_tokens, output_tokens, cache_read_tokens,
+    cache_write_tokens, usage_estimated, cost_micro_usd, price_table, event_id, event_data, event_metadata)
+), settled AS (
+  UPDATE executions e
+  SET status = t.status, result = t.result, metadata = t.metadata::jsonb, failure = t.failure::jsonb, seconds = t.seconds,
+    model = t.model, input_tokens = t.input_tokens, output_tokens = t.output_tokens, cache_read_tokens = t.cache_read_tokens,
+    cache_write_tokens = t.cache_write_tokens, usage_estimated = t.usage_estimated, cost_micro_usd = t.cost_micro_usd,
+    price_table = t.price_table, finished_at = clock_timestamp()
+  FROM t
+  WHERE e.execution_id = t.execution_id AND e.status = 'running' AND e.epoch = 1
+  RETURNING e.execution_id, e.agent_id
+), event AS (
+  INSERT INTO outbox (event_id, event_type, aggregate_id, source, data, metadata)
+  SELECT t.event_id, 'agent.executed', s.agent_id, 'orchestrator', t.event_data::jsonb, t.event_metadata::jsonb
+  FROM settled s JOIN t USING (execution_id)
+), freed AS (
+  UPDATE idempotency_keys k SET free = true FROM settled s
+  WHERE k.resource_id = s.execution_id AND k.resource_id = ANY($18::uuid[])
+)
+SELECT execution_id FROM settled
+"""
+
+RENEW = """
+UPDATE executions SET lease_until = clock_timestamp() + $2 * interval '1 second'
+WHERE execution_id = ANY($1::uuid[]) AND status = 'running' AND epoch = 1
+"""
+
+SWEEP = """
+WITH orphan AS (
+  SELECT execution_id FROM executions
+  WHERE status = 'running' AND lease_until < clock_timestamp()
+  ORDER BY lease_until LIMIT 200 FOR UPDATE SKIP LOCKED
+)
+UPDATE executions e
+SET status = 'outcome_unknown', epoch = epoch + 1, finished_at = clock_timestamp(), failure = $1::jsonb,
+  seconds = extract(epoch FROM clock_timestamp() - created_at)
+FROM orphan WHERE e.execution_id = orphan.execution_id
+RETURNING e.execution_id, e.user_id, e.agent_id, e.seconds, e.cost_micro_usd, e.request_id
+"""
+
+SWEPT_EVENTS = """
+INSERT INTO outbox (event_id, event_type, aggregate_id, source, data, metadata)
+SELECT t.event_id, 'agent.executed', t.aggregate_id, 'orchestrator', t.data::jsonb, t.metadata::jsonb
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t (event_id, aggregate_id, data, metadata)
+"""
+
+FREE_KEYS = "UPDATE idempotency_keys SET free = true WHERE resource_id = ANY($1::uuid[])"
+
+FORGET_KEYS = "DELETE FROM idempotency_keys WHERE expires_at < clock_timestamp()"

@@ -1,0 +1,89 @@
+"""The tables of PostgreSQL, as the migrations make them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+_NOW = func.clock_timestamp()
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("execution_id", Uuid, primary_key=True),
+    Column("user_id", Integer, nullable=False),
+    Column("agent_id", String(200), nullable=False),
+    Column("agent_name", Text, nullable=False),
+    Column("agent_revision", String(64), nullable=False),
+    Column("status", String(50), nullable=False),
+    Column("input", Text, nullable=False),
+    Column("context", JSONB),
+    Column("result", Text, nullable=False, server_default=""),
+    Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("failure", JSONB),
+    Column("streamed", Boolean, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    # While the execution runs these are its worst case; a model of NULL after it means that nothing was bought.
+    Column("model", Text),
+    Column("input_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("cache_read_tokens", Integer, nullable=False),
+    Column("cache_write_tokens", Integer, nullable=False),
+    Column("usage_estimated", Boolean, nullable=False),
+    Column("cost_micro_usd", BigInteger, nullable=False),
+    Column("price_table", String(20), nullable=False),
+    # The lease of the process that makes the call; the epoch is the fencing token of whoever settles.
+    Column("owner", Uuid, nullable=False),
+    Column("epoch", Integer, nullable=False, server_default="1"),
+    Column("lease_until", DateTime(timezone=True), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("finished_at", DateTime(timezone=True)),
+    # Ids are UUIDv7: their order is the order of creation.
+    Index("ix_executions_user_id", "user_id", text("execution_id DESC")),
+    Index("ix_executions_user_agent", "user_id", "agent_id", text("execution_id DESC")),
+    Index("ix_executions_running", "lease_until", postgresql_where=text("status = 'running'")),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("user_id", Integer, primary_key=True),
+    Column("rpc", String(100), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("resource_id", Uuid, nullable=False),
+    Column("free", Boolean, nullable=False, server_default=text("false")),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index("ix_idempotency_keys_resource_id", "resource_id"),
+    Index("ix_idempotency_keys_expires_at", "expires_at"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("event_id", Uuid, nullable=False, unique=True),
+    Column("event_type", String(100), nullable=False),
+    Column("aggregate_id", Text, nullable=False),
+    Column("occurred_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("source", String(100), nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("metadata", JSONB, nullable=False),
+)

@@ -1,0 +1,120 @@
+"""Wires the orchestrator together and runs it until it is told to stop."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import grpc
+import structlog
+from agentmesh.execution.v1 import execution_service_pb2
+from agentmesh.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2
+from agentmesh.registry.v1.platform_service_pb2_grpc import add_PlatformServiceServicer_to_server
+from agentmesh.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from definitions import reader
+from definitions.catalogue import Catalogue
+from definitions.model_names import ModelNames
+from definitions.prices import PriceBook
+from definitions.watch import watch
+from mesh.readiness import announce
+from mesh.rpc.channel import ChannelPool
+from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.telemetry import Telemetry
+from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.server import Health, add_reflection, build_server, drain
+from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.postgres import create_engine, migrate
+from orchestrator.adapters.postgres_executions import PostgresExecutionStore
+from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.postgres_sweeper import Sweeper
+from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.sqlite_search import SqliteSearchIndex
+from orchestrator.executions.books import Books
+from orchestrator.executions.purchase import Purchases
+from orchestrator.executions.service import ExecutionService
+from orchestrator.executions.servicer import ExecutionServicer
+from orchestrator.platform.service import PlatformService
+from orchestrator.platform.servicer import PlatformServicer
+from orchestrator.registry.service import RegistryService
+from orchestrator.registry.servicer import RegistryServicer
+from orchestrator.settings import OrchestratorSettings
+
+log = structlog.get_logger()
+
+MAX_REQUEST_BYTES = 4 * 1024 * 1024 + 64 * 1024
+"""4 MiB of JSON make a smaller protobuf message; the rest is room for native callers' metadata fields."""
+SERVICES = (
+    execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
+    registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+    platform_service_pb2.DESCRIPTOR.services_by_name["PlatformService"].full_name,
+)
+
+
+async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set, then drains: no call under way is lost, and every purchase is settled."""
+    async with AsyncExitStack() as stack:
+        engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
+        stack.push_async_callback(engine.dispose)
+        await migrate(engine)
+        catalogue = reader.read(settings.definitions_path)
+        report(catalogue)
+        registry, server = await assemble(settings, stack, engine, catalogue)
+        health = Health(server)
+        port = server.add_insecure_port(f"{settings.host_address}:{settings.orchestrator_port}")
+        await server.start()
+        stack.push_async_callback(
+            drain, [server], [health], notice_seconds=settings.drain_notice_seconds, grace_seconds=settings.drain_grace_seconds
+        )
+        for service in ("", *SERVICES):
+            await health.set(service, serving=True)
+        announce(settings.ready_file, {"port": port})
+        log.info("orchestrator_ready", port=port, agents=len(catalogue))
+        await follow(registry, settings, catalogue, stop)
+
+
+async def assemble(
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue
+) -> tuple[RegistryService, grpc.aio.Server]:
+    """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
+    prices = PriceBook.load()
+    channels = ChannelPool()
+    stack.push_async_callback(channels.close)
+    addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
+    agents = GrpcAgents(channels, addresses, settings.cancel_grace_seconds)
+    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds))
+    sweeping = asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run())
+    stack.callback(sweeping.cancel)
+    books = Books(prices)
+    purchases = Purchases(recorder, agents, books)
+    stack.push_async_callback(purchases.drain)
+    redis = Redis.from_url(settings.redis_url)
+    stack.push_async_callback(redis.aclose)
+
+    models = ModelNames(prices, settings.model_default)
+    registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
+    executions = ExecutionService(registry, purchases, books, PostgresExecutionStore(engine))
+    probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
+
+    server = build_server((Telemetry(), ErrorBoundary(), RequestValidation()), max_request_bytes=MAX_REQUEST_BYTES)
+    add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
+    add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
+    add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
+    add_reflection(server, SERVICES)
+    return registry, server
+
+
+async def follow(registry: RegistryService, settings: OrchestratorSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
+    """Shows each new catalogue as the definitions change, until `stop` is set."""
+    async for changed in watch(settings.definitions_path, catalogue, stop):
+        report(changed)
+        registry.renew(changed)
+        log.info("definitions_reloaded", agents=len(changed))
+    await stop.wait()
+
+
+def report(catalogue: Catalogue) -> None:
+    """Logs what is wrong with the definitions; what was served before still is."""
+    for problem in catalogue.problems:
+        log.error("definition_refused", source=str(problem.source), problem=problem.message)

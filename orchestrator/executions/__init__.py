@@ -1,0 +1,1 @@
+"""Calls to agents: intent before, settlement after, and the books."""

@@ -1,0 +1,83 @@
+"""What the books say of a call: its worst case before it, its bill and its failure after it."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from definitions.prices import PriceBook
+from definitions.tokens import estimate_tokens
+from mesh.errors import CallCancelled, MeshError, UpstreamTimeout
+from mesh.rpc.status import retryable
+from mesh.usage import TokenUsage
+from orchestrator.executions.errors import AgentLost
+from orchestrator.executions.model import AgentAnswer, Bill, Failure, Intent, Settlement, State, Work
+from orchestrator.registry.model import ListedAgent
+
+CONTEXT_OVERHEAD = 16
+"""Tokens by which a message exceeds its texts: roles and separators."""
+
+
+class Books:
+    """Makes the entries. Prices are those of the day."""
+
+    def __init__(self, prices: PriceBook) -> None:
+        self._prices = prices
+
+    def intent(self, work: Work, agent: ListedAgent, *, streamed: bool) -> Intent:
+        """The entry before the call, at the most that it can cost."""
+        definition = agent.definition
+        context = "" if work.context is None else json.dumps(work.context, ensure_ascii=False)
+        prompt = estimate_tokens(definition.system_prompt(), work.input, context) + CONTEXT_OVERHEAD
+        return Intent(
+            execution_id=new_id(),
+            user_id=work.user_id,
+            agent_id=work.agent_id,
+            agent_name=definition.name,
+            agent_revision=definition.revision,
+            input=work.input,
+            context=work.context,
+            streamed=streamed,
+            request_id=work.request_id,
+            worst_case=self._bill(TokenUsage(agent.model, prompt, definition.max_tokens, estimated=True)),
+            idempotency_key=work.idempotency_key,
+            body_hash=body_hash(work) if work.idempotency_key else b"",
+        )
+
+    def completed(self, intent: Intent, answer: AgentAnswer) -> Settlement:
+        """The entry of an answered call."""
+        return Settlement(intent, State.COMPLETED, answer.text, answer.metadata, bill=self._bill(answer.usage), seconds=answer.seconds)
+
+    def failed(self, intent: Intent, error: MeshError, text: str, seconds: float) -> Settlement:
+        """The entry of a call that did not complete; `text` is what had been sent of it."""
+        usage = TokenUsage.from_details(error.details)
+        failure = Failure(error.reason, error.message, dict(error.details), retryable(error))
+        state, bill = State.FAILED, self._bill(usage) if usage else None
+        if error.reason == CallCancelled.reason:
+            state, bill = State.CANCELLED, bill or intent.worst_case
+        elif isinstance(error, AgentLost | UpstreamTimeout):
+            state, bill = State.OUTCOME_UNKNOWN, intent.worst_case
+        return Settlement(intent, state, text, failure=failure, bill=bill, seconds=seconds)
+
+    def never_begun(self, intent: Intent, error: MeshError) -> Settlement:
+        """The entry of a call that ended before the agent was asked: it cost nothing."""
+        state = State.CANCELLED if error.reason == CallCancelled.reason else State.FAILED
+        return Settlement(intent, state, failure=Failure(error.reason, error.message, dict(error.details), retryable(error)))
+
+    def _bill(self, usage: TokenUsage) -> Bill:
+        table = self._prices.table(datetime.now(UTC).date())
+        cost = table.cost_micro_usd(usage.model, usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
+        return Bill(usage, cost, table.version)
+
+
+def body_hash(work: Work) -> bytes:
+    """Tells request bodies apart: SHA-256 over agent, input and context, whatever the order of the context's keys."""
+    body = json.dumps([work.agent_id, work.input, work.context], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(body.encode()).digest()
+
+
+def new_id() -> UUID:
+    """A new execution's id: a UUIDv7, so that ids are in the order of their making."""
+    return uuid7()

@@ -1,0 +1,127 @@
+"""Between executions and agentmesh.execution.v1."""
+
+import base64
+import binascii
+from uuid import UUID
+
+from agentmesh.common.v1 import error_pb2, usage_pb2
+from agentmesh.execution.v1 import execution_pb2
+from agentmesh.execution.v1 import execution_service_pb2 as pb
+
+from mesh.errors import ValidationFailed
+from mesh.rpc.convert import struct, usage_to_proto, values
+from mesh.rpc.envelope import timestamp
+from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State, Work
+from orchestrator.executions.service import Answered
+
+DEFAULT_PAGE = 50
+_STATUS = {
+    State.RUNNING: execution_pb2.EXECUTION_STATUS_RUNNING,
+    State.COMPLETED: execution_pb2.EXECUTION_STATUS_COMPLETED,
+    State.FAILED: execution_pb2.EXECUTION_STATUS_FAILED,
+    State.CANCELLED: execution_pb2.EXECUTION_STATUS_CANCELLED,
+    State.OUTCOME_UNKNOWN: execution_pb2.EXECUTION_STATUS_OUTCOME_UNKNOWN,
+}
+_STATE = {status: state for state, status in _STATUS.items()}
+
+
+def work(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest, user_id: int, request_id: str, idempotency_key: str = "") -> Work:
+    """What the caller asks."""
+    context = values(request.context, "context") if request.HasField("context") else None
+    return Work(user_id, request.agent_id, request.input, context, request_id, idempotency_key)
+
+
+def idempotency_key(field: str, header: str | None) -> str:
+    """The one key that a request gives; empty for none. Raises ValidationFailed when the two places differ or the header is too long."""
+    if header and len(header) > 200:
+        raise ValidationFailed.of("idempotency-key", "must be at most 200 characters long")
+    if field and header and field != header:
+        raise ValidationFailed.of("idempotency_key", "must equal the metadata idempotency-key when both are given")
+    return field or header or ""
+
+
+def execute_response(answered: Answered) -> pb.ExecuteAgentResponse:
+    """The whole answer."""
+    return pb.ExecuteAgentResponse(
+        agent_name=answered.agent_name,
+        result=answered.result,
+        execution_time=answered.seconds,
+        metadata=struct(answered.metadata),
+        execution_id=str(answered.execution_id),
+        usage=bill(answered.bill),
+    )
+
+
+def done(answered: Answered) -> pb.Done:
+    """The end of a streamed answer."""
+    return pb.Done(
+        execution_id=str(answered.execution_id),
+        agent_name=answered.agent_name,
+        execution_time=answered.seconds,
+        metadata=struct(answered.metadata),
+    )
+
+
+def bill(bill: Bill) -> usage_pb2.Usage:
+    """Tokens and cost."""
+    return usage_to_proto(bill.usage, bill.cost_micro_usd, bill.price_table)
+
+
+def execution(record: Execution) -> execution_pb2.Execution:
+    """An execution; texts that the store left out are empty."""
+    message = execution_pb2.Execution(
+        execution_id=str(record.execution_id),
+        agent_id=record.agent_id,
+        agent_name=record.agent_name,
+        agent_revision=record.agent_revision,
+        status=_STATUS[record.state],
+        input=record.input,
+        context=None if record.context is None else struct(record.context),
+        result=record.result,
+        failure=None if record.failure is None else failure(record.failure, record),
+        usage=None if record.bill is None else bill(record.bill),
+        metadata=struct(record.metadata),
+        streamed=record.streamed,
+        request_id=record.request_id,
+    )
+    message.created_at.FromDatetime(record.created_at)
+    if record.finished_at is not None:
+        message.finished_at.FromDatetime(record.finished_at)
+    return message
+
+
+def failure(failure: Failure, record: Execution) -> error_pb2.Error:
+    """Why an execution did not complete."""
+    return error_pb2.Error(
+        code=failure.reason,
+        message=failure.message,
+        details=struct({**failure.details, "retryable": failure.retryable}),
+        request_id=record.request_id,
+        timestamp=timestamp(record.finished_at),
+    )
+
+
+def query(request: pb.ListExecutionsRequest, user_id: int) -> ExecutionQuery:
+    """Which executions to list. Raises ValidationFailed for a page token that this service did not make."""
+    return ExecutionQuery(
+        user_id,
+        request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
+        before=_read_token(request.page_token),
+        agent_id=request.agent_id,
+        state=_STATE.get(request.status),
+    )
+
+
+def list_response(page: ExecutionPage) -> pb.ListExecutionsResponse:
+    """A page of executions."""
+    token = base64.urlsafe_b64encode(page.executions[-1].execution_id.bytes).decode() if page.more else ""
+    return pb.ListExecutionsResponse(executions=map(execution, page.executions), next_page_token=token)
+
+
+def _read_token(token: str) -> UUID | None:
+    if not token:
+        return None
+    try:
+        return UUID(bytes=base64.b64decode(token, altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error):
+        raise ValidationFailed.of("page_token", "must be the next_page_token of an earlier answer") from None

@@ -1,0 +1,34 @@
+"""What can go wrong with a call to an agent.
+
+MeshError
+├── AgentUnavailable       AGENT_UNAVAILABLE       nothing was bought
+├── AgentLost              AGENT_EXECUTION_FAILED  something may have been bought
+├── ExecutionNotFound      EXECUTION_NOT_FOUND
+└── IdempotencyConflict    IDEMPOTENCY_CONFLICT
+"""
+
+from mesh.errors import MeshError
+
+
+class AgentUnavailable(MeshError):
+    """The agent could not be reached; the call had not begun."""
+
+    reason = "AGENT_UNAVAILABLE"
+
+
+class AgentLost(MeshError):
+    """The agent, or the record of its answer, was lost after the call had begun."""
+
+    reason = "AGENT_EXECUTION_FAILED"
+
+
+class ExecutionNotFound(MeshError):
+    """The caller has no such execution."""
+
+    reason = "EXECUTION_NOT_FOUND"
+
+
+class IdempotencyConflict(MeshError):
+    """The key belongs to another request body."""
+
+    reason = "IDEMPOTENCY_CONFLICT"

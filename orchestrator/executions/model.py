@@ -1,0 +1,153 @@
+"""Executions as the books have them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from mesh.usage import TokenUsage
+
+ANONYMOUS = 0
+"""The user of a call as long as callers are not known; user ids begin at 1."""
+
+
+class State(StrEnum):
+    """Where an execution stands. All but RUNNING are final."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a caller asks of an agent."""
+
+    user_id: int
+    agent_id: str
+    input: str
+    context: Mapping[str, Any] | None
+    request_id: str
+    idempotency_key: str = ""
+    """Empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Tokens, and what they cost at the list prices of `price_table`."""
+
+    usage: TokenUsage
+    cost_micro_usd: int
+    price_table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A stored error."""
+
+    reason: str
+    message: str
+    details: Mapping[str, str]
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The record that is made before an agent is called. Until it is settled it stands at its worst case."""
+
+    execution_id: UUID
+    user_id: int
+    agent_id: str
+    agent_name: str
+    agent_revision: str
+    input: str
+    context: Mapping[str, Any] | None
+    streamed: bool
+    request_id: str
+    worst_case: Bill
+    idempotency_key: str = ""
+    body_hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """An intent that was not recorded: its idempotency key belongs to an earlier execution."""
+
+    execution_id: UUID
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an execution ended. `bill` is None when nothing was bought."""
+
+    intent: Intent
+    state: State
+    result: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+    bill: Bill | None = None
+    seconds: float = 0.0
+
+    @property
+    def frees_key(self) -> bool:
+        """Whether the idempotency key may be used for a new attempt: the same call may now fare better."""
+        if self.state is State.FAILED:
+            return self.failure is not None and self.failure.retryable
+        return self.state in (State.CANCELLED, State.OUTCOME_UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One call to an agent, read from the books. `bill` is None while it runs and when nothing was bought."""
+
+    execution_id: UUID
+    user_id: int
+    agent_id: str
+    agent_name: str
+    agent_revision: str
+    state: State
+    input: str
+    context: Mapping[str, Any] | None
+    result: str
+    metadata: Mapping[str, Any]
+    failure: Failure | None
+    bill: Bill | None
+    streamed: bool
+    request_id: str
+    seconds: float
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionQuery:
+    """Which executions to list, newest first: those of a user before `before`, perhaps of one agent or in one state."""
+
+    user_id: int
+    page_size: int
+    before: UUID | None = None
+    agent_id: str = ""
+    state: State | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionPage:
+    """Executions without their texts, and whether there are more."""
+
+    executions: Sequence[Execution]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAnswer:
+    """A whole answer from an agent."""
+
+    text: str
+    seconds: float
+    metadata: Mapping[str, Any]
+    usage: TokenUsage

@@ -1,0 +1,68 @@
+"""What executions need of the world."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from orchestrator.executions.model import AgentAnswer, Duplicate, Execution, ExecutionPage, ExecutionQuery, Intent, Settlement
+from orchestrator.executions.stop import StopSignal
+
+
+class Recorder(Protocol):
+    """Writes intents and settlements, many in one commit. What it has returned from is committed."""
+
+    async def record(self, intent: Intent) -> Duplicate | None:
+        """Records an intent under a lease of this process, or says whose its idempotency key is.
+
+        Raises ServiceUnavailable when the books cannot be written: then nothing may be bought.
+        """
+        ...
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Settles an execution once, together with its `agent.executed` event.
+
+        Tries again as long as the lease may still hold; False when the execution is not this process's any more.
+        """
+        ...
+
+
+class ExecutionStore(Protocol):
+    """Reads the books. Raises ServiceUnavailable when they cannot be read."""
+
+    async def get(self, user_id: int, execution_id: UUID) -> Execution | None:
+        """An execution of this user's."""
+        ...
+
+    async def list(self, query: ExecutionQuery) -> ExecutionPage:
+        """A page of executions without input, context, result and metadata."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCall:
+    """One call to an agent. `seconds` bounds it."""
+
+    agent_id: str
+    port: int
+    execution_id: UUID
+    input: str
+    context: Mapping[str, Any] | None
+    seconds: float
+
+
+class Agents(Protocol):
+    """Calls agents.
+
+    Raises AgentUnavailable (the call had not begun), AgentLost or UpstreamTimeout (it had), or the RemoteError that the agent
+    answered. When `stop` is set the agent is asked to end the call: then CANCELLED is raised, with the usage in its details if
+    the agent said it in time.
+    """
+
+    async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
+        """The whole answer."""
+        ...
+
+    def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
+        """The answer's text in pieces, then the whole; None for a heartbeat."""
+        ...

@@ -1,0 +1,133 @@
+"""One purchase: intent, call, settlement. Whatever happens in between, what was begun is settled."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from time import perf_counter
+from typing import Any
+
+import structlog
+
+from mesh.errors import CallCancelled, MeshError
+from orchestrator.executions.books import Books
+from orchestrator.executions.errors import AgentLost
+from orchestrator.executions.failpoints import AFTER_ANSWER
+from orchestrator.executions.model import AgentAnswer, Duplicate, Intent, Settlement
+from orchestrator.executions.ports import AgentCall, Agents, Recorder
+from orchestrator.executions.stop import StopSignal
+
+log = structlog.get_logger()
+
+Ask = Callable[[AgentCall, StopSignal], Awaitable[AgentAnswer]]
+
+
+class _End:
+    """Nothing comes any more."""
+
+
+class Purchases:
+    """Makes purchases as tasks of their own, so that a caller who goes away stops them but leaves no open entry."""
+
+    def __init__(self, recorder: Recorder, agents: Agents, books: Books) -> None:
+        self._recorder = recorder
+        self._agents = agents
+        self._books = books
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    async def whole(self, intent: Intent, call: AgentCall) -> Settlement | Duplicate:
+        """The settled execution, or whose its idempotency key is. Raises the error that was settled."""
+        stop = StopSignal()
+        task = self._detach(self._buy(intent, call, stop))
+        try:
+            return await asyncio.shield(task)
+        finally:
+            stop.set()
+
+    async def pieces(self, intent: Intent, call: AgentCall) -> AsyncIterator[Intent | str | Settlement | None]:
+        """The recorded intent, the answer's text in pieces, then the settlement; None for a heartbeat.
+
+        Raises the error that was settled.
+        """
+        stop = StopSignal()
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        task = self._detach(self._buy_in_pieces(intent, call, stop, queue))
+        try:
+            while not isinstance(item := await queue.get(), _End):
+                yield item
+            await asyncio.shield(task)
+        finally:
+            stop.set()
+
+    async def drain(self) -> None:
+        """Waits until every purchase under way is settled."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _buy(self, intent: Intent, call: AgentCall, stop: StopSignal) -> Settlement | Duplicate:
+        duplicate = await self._recorder.record(intent)
+        return duplicate or await self._call(intent, call, stop, self._agents.execute, [])
+
+    async def _buy_in_pieces(self, intent: Intent, call: AgentCall, stop: StopSignal, queue: asyncio.Queue[Any]) -> None:
+        sent: list[str] = []
+
+        async def relay(call: AgentCall, stop: StopSignal) -> AgentAnswer:
+            begun = False
+            async for item in self._agents.stream(call, stop):
+                if not begun:  # not earlier: what fails before the first piece is answered as a plain error, not inside a stream
+                    queue.put_nowait(intent)
+                    begun = True
+                if isinstance(item, AgentAnswer):
+                    return item
+                if item is not None:
+                    sent.append(item)
+                queue.put_nowait(item)
+            raise AgentLost("the agent's stream ended without an answer", agent_id=call.agent_id)
+
+        try:
+            await self._recorder.record(intent)
+            queue.put_nowait(await self._call(intent, call, stop, relay, sent))
+        finally:
+            queue.put_nowait(_End())
+
+    async def _call(self, intent: Intent, call: AgentCall, stop: StopSignal, ask: Ask, sent: list[str]) -> Settlement:
+        """Asks the agent and settles, for better or for worse. `sent` is what has left of a streamed answer."""
+        if stop.is_set:
+            gone = CallCancelled("the caller went away before the agent was called")
+            await self._settle(self._books.never_begun(intent, gone))
+            raise gone
+        began = perf_counter()
+        try:
+            answer = await ask(call, stop)
+        except Exception as error:
+            known = _known(error, call)
+            await self._settle(self._books.failed(intent, known, "".join(sent), perf_counter() - began))
+            raise known from error
+        AFTER_ANSWER.hit()
+        settlement = self._books.completed(intent, answer)
+        await self._settle(settlement)
+        return settlement
+
+    async def _settle(self, settlement: Settlement) -> None:
+        if not await self._recorder.settle(settlement):
+            intent = settlement.intent
+            message = (
+                "the outcome could not be recorded in time and stands as unknown in the books; look at the execution before you call again"
+            )
+            raise AgentLost(message, agent_id=intent.agent_id, execution_id=str(intent.execution_id))
+
+    def _detach(self, purchase: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        task = asyncio.create_task(purchase)
+        self._under_way.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, also when the caller has gone and nobody else asks
+
+
+def _known(error: Exception, call: AgentCall) -> MeshError:
+    if isinstance(error, MeshError):
+        return error
+    log.error("call_failed", agent_id=call.agent_id, exc_info=error)
+    return AgentLost("the call failed inside the platform; quote the request id when you report it", agent_id=call.agent_id)

@@ -1,0 +1,146 @@
+"""Sends work to agents, and reads the books."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from mesh.errors import RemoteError, UpstreamTimeout, ValidationFailed
+from orchestrator.executions.books import Books
+from orchestrator.executions.errors import ExecutionNotFound, IdempotencyConflict
+from orchestrator.executions.model import (
+    Bill,
+    Duplicate,
+    Execution,
+    ExecutionPage,
+    ExecutionQuery,
+    Intent,
+    Settlement,
+    State,
+    Work,
+)
+from orchestrator.executions.ports import AgentCall, ExecutionStore
+from orchestrator.executions.purchase import Purchases
+from orchestrator.registry.service import RegistryService
+
+DEFAULT_SECONDS = 120.0
+LONGEST_SECONDS = 600.0
+MARGIN_SECONDS = 0.25
+"""Kept back from the caller's deadline for settling the call and answering."""
+LARGEST_PAGE = 200
+_FIRST_LOOK_SECONDS = 0.02
+_SLOWEST_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A completed execution, bought just now or by an earlier call with the same idempotency key."""
+
+    execution_id: UUID
+    agent_name: str
+    result: str
+    seconds: float
+    metadata: Mapping[str, Any]
+    bill: Bill
+
+
+class ExecutionService:
+    """Calls agents as the user asks. Times are in seconds; None stands for the default of 120, and 600 is the most."""
+
+    def __init__(self, registry: RegistryService, purchases: Purchases, books: Books, store: ExecutionStore) -> None:
+        self._registry = registry
+        self._purchases = purchases
+        self._books = books
+        self._store = store
+
+    async def execute(self, work: Work, seconds: float | None) -> Answered:
+        """The whole answer.
+
+        Raises AgentNotFound, ValidationFailed, IdempotencyConflict, ServiceUnavailable, AgentUnavailable, AgentLost,
+        UpstreamTimeout, or what the agent answered.
+        """
+        ends = _now() + _bounded(seconds)
+        look = _FIRST_LOOK_SECONDS
+        while True:
+            intent, call = self._prepared(work, ends, streamed=False)
+            outcome = await self._purchases.whole(intent, call)
+            if isinstance(outcome, Settlement):
+                return _fresh(outcome)
+            if outcome.body_hash != intent.body_hash:
+                message = "this idempotency key was used for another request body within 24 h; use a new key for a new request"
+                raise IdempotencyConflict(message, idempotency_key=work.idempotency_key)
+            if (earlier := await self._replayed(work.user_id, outcome)) is not None:
+                return earlier
+            if _now() + look > ends:
+                raise UpstreamTimeout("the earlier call with this idempotency key is still under way; ask again with the same key")
+            await asyncio.sleep(look)
+            look = min(look * 2, _SLOWEST_LOOK_SECONDS)
+
+    async def stream(self, work: Work, seconds: float | None) -> AsyncIterator[Intent | str | Answered | None]:
+        """The recorded intent, the answer's text in pieces, then the whole; None for a heartbeat. Raises as `execute` does."""
+        intent, call = self._prepared(work, _now() + _bounded(seconds), streamed=True)
+        async for item in self._purchases.pieces(intent, call):
+            yield _fresh(item) if isinstance(item, Settlement) else item
+
+    async def get(self, user_id: int, execution_id: UUID) -> Execution:
+        """An execution of the user's. Raises ExecutionNotFound."""
+        execution = await self._store.get(user_id, execution_id)
+        if execution is None:
+            message = f"Execution '{execution_id}' not found; GET /api/v1/executions lists yours"
+            raise ExecutionNotFound(message, execution_id=str(execution_id))
+        return execution
+
+    async def list(self, query: ExecutionQuery) -> ExecutionPage:
+        """A page of the user's executions, newest first, at most 200."""
+        return await self._store.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
+
+    def _prepared(self, work: Work, ends: float, *, streamed: bool) -> tuple[Intent, AgentCall]:
+        agent = self._registry.get(work.agent_id)
+        _refuse_nul(work)
+        left = ends - _now() - MARGIN_SECONDS
+        if left <= 0:
+            message = f"the deadline leaves no time for a call; allow at least {MARGIN_SECONDS * 2:g} s"
+            raise UpstreamTimeout(message, deadline_seconds=f"{max(0.0, left + MARGIN_SECONDS):.3f}")
+        intent = self._books.intent(work, agent, streamed=streamed)
+        return intent, AgentCall(work.agent_id, agent.port, intent.execution_id, work.input, work.context, left)
+
+    async def _replayed(self, user_id: int, duplicate: Duplicate) -> Answered | None:
+        """What the earlier call with the key came to; None while it runs, or when it has freed the key."""
+        earlier = await self.get(user_id, duplicate.execution_id)
+        if earlier.state is State.COMPLETED and earlier.bill is not None:
+            return Answered(earlier.execution_id, earlier.agent_name, earlier.result, earlier.seconds, earlier.metadata, earlier.bill)
+        failure = earlier.failure
+        if earlier.state is State.FAILED and failure is not None and not failure.retryable:
+            raise RemoteError(failure.reason, failure.message, retryable=False, details=failure.details)
+        return None
+
+
+def _fresh(settlement: Settlement) -> Answered:
+    intent = settlement.intent
+    assert settlement.bill is not None  # an answer has been paid for
+    return Answered(intent.execution_id, intent.agent_name, settlement.result, settlement.seconds, settlement.metadata, settlement.bill)
+
+
+def _bounded(seconds: float | None) -> float:
+    return DEFAULT_SECONDS if seconds is None else min(seconds, LONGEST_SECONDS)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _refuse_nul(work: Work) -> None:
+    # PostgreSQL stores no U+0000, and no question needs one.
+    fields = [("input", work.input), ("context", work.context)]
+    for field, value in fields:
+        if _has_nul(value):
+            raise ValidationFailed.of(field, "must not contain the character U+0000")
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, Mapping):
+        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(_has_nul, value))

@@ -1,0 +1,61 @@
+"""agentmesh.execution.v1.ExecutionService."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import grpc
+from agentmesh.execution.v1 import execution_service_pb2 as pb
+from agentmesh.execution.v1 import execution_service_pb2_grpc
+
+from mesh import correlation
+from mesh.rpc.interceptors.behaviour import metadata_value
+from orchestrator.executions import convert
+from orchestrator.executions.model import ANONYMOUS, Intent
+from orchestrator.executions.service import Answered, ExecutionService
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+IDEMPOTENCY_KEY = "idempotency-key"
+
+
+class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
+    """Sends work to agents and shows the books."""
+
+    def __init__(self, service: ExecutionService) -> None:
+        self._service = service
+
+    async def ExecuteAgent(self, request: pb.ExecuteAgentRequest, context: Context) -> pb.ExecuteAgentResponse:
+        """The whole answer."""
+        key = convert.idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
+        work = convert.work(request, ANONYMOUS, correlation.current(), key)
+        return convert.execute_response(await self._service.execute(work, context.time_remaining()))
+
+    async def StreamAgent(self, request: pb.StreamAgentRequest, context: Context) -> AsyncIterator[pb.StreamAgentResponse]:
+        """The answer in pieces."""
+        work = convert.work(request, ANONYMOUS, correlation.current())
+        sequence = 0
+        async for item in self._service.stream(work, context.time_remaining()):
+            for event in _events(item):
+                sequence += 1
+                event.sequence = sequence
+                yield event
+
+    async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.GetExecutionResponse:
+        """One execution."""
+        record = await self._service.get(ANONYMOUS, UUID(request.execution_id))
+        return pb.GetExecutionResponse(execution=convert.execution(record))
+
+    async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
+        """A page of executions."""
+        return convert.list_response(await self._service.list(convert.query(request, ANONYMOUS)))
+
+
+def _events(item: Intent | str | Answered | None) -> list[pb.StreamAgentResponse]:
+    if item is None:
+        return [pb.StreamAgentResponse(heartbeat=pb.Heartbeat())]
+    if isinstance(item, str):
+        return [pb.StreamAgentResponse(delta=pb.Delta(text=item))]
+    if isinstance(item, Intent):
+        return [pb.StreamAgentResponse(started=pb.Started(execution_id=str(item.execution_id)))]
+    return [pb.StreamAgentResponse(usage=convert.bill(item.bill)), pb.StreamAgentResponse(done=convert.done(item))]

@@ -1,0 +1,1 @@
+"""Alembic's scripts. `orchestrator.adapters.postgres.migrate` runs them when a process starts."""

@@ -1,0 +1,32 @@
+"""Tells how the platform itself is."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mesh.errors import ServiceUnavailable
+from orchestrator.platform.ports import Component, ComponentProbe
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The platform takes calls; `degraded` when something is missing that calls can do without."""
+
+    degraded: bool
+    components: Sequence[Component]
+
+
+class PlatformService:
+    """Asks every component."""
+
+    def __init__(self, probes: Sequence[ComponentProbe]) -> None:
+        self._probes = probes
+
+    async def readiness(self) -> Readiness:
+        """How the components are. Raises ServiceUnavailable when one is missing that calls need."""
+        components = await asyncio.gather(*(probe.check() for probe in self._probes))
+        for probe, component in zip(self._probes, components, strict=True):
+            if probe.required and not component.available:
+                raise ServiceUnavailable(f"not ready: {component.name}: {component.detail}", component=component.name)
+        ordered = sorted(components, key=lambda component: component.name)
+        return Readiness(not all(component.available for component in ordered), ordered)

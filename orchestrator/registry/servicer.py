@@ -1,0 +1,39 @@
+"""agentmesh.registry.v1.RegistryService."""
+
+from typing import Any
+
+import grpc
+from agentmesh.registry.v1 import registry_service_pb2 as pb
+from agentmesh.registry.v1 import registry_service_pb2_grpc
+
+from orchestrator.registry import convert
+from orchestrator.registry.service import RegistryService
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+DEFAULT_PAGE = 50
+
+
+class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
+    """Finds agents."""
+
+    def __init__(self, service: RegistryService) -> None:
+        self._service = service
+
+    async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
+        """A page of agents."""
+        limit = request.limit if request.HasField("limit") else DEFAULT_PAGE
+        agents, total = self._service.list(request.category, request.search, limit, request.offset)
+        return pb.ListAgentsResponse(agents=map(convert.agent, agents), total=total)
+
+    async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
+        """One agent."""
+        return pb.GetAgentResponse(agent=convert.agent(self._service.get(request.agent_id)))
+
+    async def ListCategories(self, request: pb.ListCategoriesRequest, context: Context) -> pb.ListCategoriesResponse:
+        """All categories."""
+        return pb.ListCategoriesResponse(categories=map(convert.category, self._service.categories()))
+
+    async def CheckAgentHealth(self, request: pb.CheckAgentHealthRequest, context: Context) -> pb.CheckAgentHealthResponse:
+        """How an agent is now."""
+        return pb.CheckAgentHealthResponse(health=convert.health(await self._service.check_health(request.agent_id)))

@@ -1,0 +1,123 @@
+"""Everything that is generated from the contracts: rendered into a folder, compared with what is committed, put in its place."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from difflib import unified_diff
+from itertools import islice
+from pathlib import Path
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from protos.codegen import error_table, openapi
+from protos.codegen.checks import problems
+from protos.codegen.contracts import ContractError, Contracts
+
+PYTHON = Path("gen/python")
+"""The one folder that is generated whole: what is in it and not rendered is stale."""
+_SHOWN_LINES = 20
+
+
+class BufFailed(Exception):
+    """buf could not be run, or refused the contracts; the message is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One generated file that is not what the contracts make of it."""
+
+    path: Path
+    summary: str
+
+
+def render(root: Path, folder: Path) -> None:
+    """Generates every artifact of the repository at `root` into `folder`, under the paths it has in the repository.
+
+    The same contracts give the same bytes. Raises BufFailed, or ContractError with every problem that the checks find.
+    """
+    _buf(root, "generate", "--output", str(folder))
+    descriptors = folder / "gen" / "descriptor.binpb"
+    # Envoy needs every type and no comment: without source info the set is a quarter of the size.
+    _buf(root, "build", "--as-file-descriptor-set", "--exclude-source-info", "--output", str(descriptors))
+    contracts = read_contracts(root)
+    if found := problems(contracts):
+        raise ContractError("\n".join(found))
+    document = openapi.document(contracts, _version(root))
+    _write(folder / "gen" / "openapi.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    _write(folder / "docs" / "errors.md", error_table.markdown(error_table.rows(contracts)))
+
+
+def read_contracts(root: Path) -> Contracts:
+    """The contracts of the repository at `root`, with their comments."""
+    return Contracts(FileDescriptorSet.FromString(_buf(root, "build", "--as-file-descriptor-set", "--output", "-")))
+
+
+def drift(root: Path, rendered: Path) -> list[Drift]:
+    """What of the repository at `root` differs from the artifacts in `rendered`, by path."""
+    fresh = {path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()}
+    differences = ((path, _difference(root / path, rendered / path, path)) for path in sorted(fresh | _committed_python(root)))
+    return [Drift(path, summary) for path, summary in differences if summary]
+
+
+def install(root: Path, rendered: Path) -> list[Path]:
+    """Puts the artifacts in `rendered` into the repository at `root` and returns the paths that changed.
+
+    Files that are right already are not touched, so nobody who reads them meanwhile finds them missing.
+    """
+    changed = [found.path for found in drift(root, rendered)]
+    for path in changed:
+        if (rendered / path).exists():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(rendered / path, root / path)
+        else:
+            (root / path).unlink()
+    return changed
+
+
+def _committed_python(root: Path) -> set[Path]:
+    files = (path for path in (root / PYTHON).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(root) for path in files}
+
+
+def _difference(old: Path, new: Path, name: Path) -> str:
+    """In words and the first lines of a unified diff how a file differs; empty when it does not."""
+    if not new.exists():
+        return "is no longer generated"
+    if not old.exists():
+        return "is missing"
+    if old.read_bytes() == new.read_bytes():
+        return ""
+    try:
+        before, after = (path.read_text(encoding="utf-8").splitlines() for path in (old, new))
+    except UnicodeDecodeError:
+        return f"differs ({old.stat().st_size} bytes committed, {new.stat().st_size} generated)"
+    lines = list(unified_diff(before, after, f"committed/{name}", f"generated/{name}", n=1, lineterm=""))
+    added = sum(line.startswith("+") for line in lines[2:])
+    removed = sum(line.startswith("-") for line in lines[2:])
+    more = [f"… {len(lines) - _SHOWN_LINES} more lines"] if len(lines) > _SHOWN_LINES else []
+    return "\n".join([f"differs (+{added} -{removed})", *islice(lines, _SHOWN_LINES), *more])
+
+
+def _buf(root: Path, *arguments: str) -> bytes:
+    """Runs buf, and through it the plugins, from the virtual environment that runs this; returns what it printed."""
+    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    try:
+        done = subprocess.run(["buf", *arguments], cwd=root, env={**os.environ, "PATH": search}, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise BufFailed("buf is not installed: install the locked development dependencies (requirements-dev.lock)") from None
+    if done.returncode:
+        raise BufFailed(f"buf {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def _version(root: Path) -> str:
+    return str(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,73 @@
+"""What buf's lint does not see: rpcs that REST clients could not reach, or not reach unambiguously."""
+
+from itertools import combinations
+
+from google.protobuf import json_format
+
+from protos.codegen.contracts import ContractError, Contracts
+from protos.codegen.routes import Route, is_variable, routes_of
+
+
+def problems(contracts: Contracts) -> list[str]:
+    """One sentence for everything that is wrong with the routes; empty when every public rpc can be reached."""
+    found: list[str] = []
+    routes: list[Route] = []
+    for service in contracts.public_services():
+        for rpc in service.methods:
+            try:
+                of_rpc = routes_of(contracts, rpc)
+                for route in of_rpc:
+                    route.path_fields(), route.body_field(), route.query_fields()
+            except ContractError as error:
+                found.append(str(error))
+            else:
+                routes += of_rpc
+    pairs = combinations(routes, 2)
+    return found + [f"{a} and {b} can match the same request" for a, b in pairs if collide(contracts, a, b)]
+
+
+def collide(contracts: Contracts, a: Route, b: Route) -> bool:
+    """Whether a request exists that a router could give to either route.
+
+    Two routes overlap when their HTTP methods are equal, their paths have equally many segments, and no position holds two
+    different literals: a variable matches any one segment. Overlapping routes collide, unless both of this hold:
+
+    1. One is the more specific one: wherever they differ, it has the literal and the other the variable. Then every router
+       that prefers literals to variables chooses it, in whatever order the routes were declared. `/a/{x}/c` and `/a/b/{y}`
+       do collide: each is more specific at one position, and routers disagree about `/a/b/c`.
+    2. The rules of at least one field behind those variables refuse the literal. Then no valid value is out of reach: an
+       agent id has a pattern, so `/agents/search` may stand beside `/agents/{agent_id}`; a workflow whose id may be any
+       text could never be fetched under the id `search`.
+    """
+    if a.method != b.method or not _overlap(a, b):
+        return False
+    for specific, general in ((a, b), (b, a)):
+        pairs = [
+            (literal, variable) for literal, variable in zip(specific.segments, general.segments, strict=True) if is_variable(variable)
+        ]
+        hidden = [(literal, variable[1:-1]) for literal, variable in pairs if not is_variable(literal)]
+        if hidden and _dominates(specific, general):
+            return not any(_refuses(contracts, general, variable, literal) for literal, variable in hidden)
+    return True
+
+
+def _overlap(a: Route, b: Route) -> bool:
+    if len(a.segments) != len(b.segments):
+        return False
+    return all(x == y or is_variable(x) or is_variable(y) for x, y in zip(a.segments, b.segments, strict=True))
+
+
+def _dominates(specific: Route, general: Route) -> bool:
+    return all(not is_variable(x) or is_variable(y) for x, y in zip(specific.segments, general.segments, strict=True))
+
+
+def _refuses(contracts: Contracts, route: Route, variable: str, text: str) -> bool:
+    """Whether `text` is no valid value of the request field that the route's variable fills."""
+    value: object = text
+    for name in reversed(variable.split(".")):
+        value = {name: value}
+    try:
+        request = json_format.ParseDict(value, contracts.new(route.rpc.input_type))  # type: ignore[arg-type]
+    except json_format.ParseError:
+        return True
+    return variable in contracts.broken(request)

@@ -1,0 +1,104 @@
+"""The contracts as buf compiled them: services and messages, what their comments say and what their options hold.
+
+Everything is looked up in a descriptor pool of the set's own, so nothing here needs the generated Python to exist.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import protovalidate
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+OURS = "agentmesh."
+INTERNAL_SERVICES = frozenset({"agentmesh.agent.v1.AgentService"})
+"""Services without a REST face: agents are reached through the gateway's ExecutionService."""
+
+
+class ContractError(Exception):
+    """The contracts say something that the platform's REST face cannot express; the message names the element."""
+
+
+class Contracts:
+    """A descriptor set with source info, made by `buf build` or protoc."""
+
+    def __init__(self, files: FileDescriptorSet) -> None:
+        self._files = files
+        self._pool = DescriptorPool()
+        # One of our own: a validator remembers rules by message name, whatever pool the message comes from.
+        self._validator = protovalidate.Validator()
+        self._comments: dict[str, str] = {}
+        for file in files.file:
+            self._pool.AddSerializedFile(file.SerializeToString())
+            names = dict(_elements(file, (), file.package))
+            for location in file.source_code_info.location:
+                if name := names.get(tuple(location.path)):
+                    self._comments[name] = _unwrapped(location.leading_comments)
+
+    def public_services(self) -> list[ServiceDescriptor]:
+        """Our services that users can reach, by name."""
+        names = {f"{file.package}.{service.name}" for file in self._files.file for service in file.service}
+        ours = sorted(name for name in names - INTERNAL_SERVICES if name.startswith(OURS))
+        return [self._pool.FindServiceByName(name) for name in ours]
+
+    def message(self, full_name: str) -> Descriptor:
+        """The message of this name; KeyError when there is none."""
+        return self._pool.FindMessageTypeByName(full_name)
+
+    def enum(self, full_name: str) -> EnumDescriptor:
+        """The enum of this name; KeyError when there is none."""
+        return self._pool.FindEnumTypeByName(full_name)
+
+    def new(self, message: Descriptor) -> Message:
+        """An empty message of this type."""
+        return GetMessageClass(message)()
+
+    def comment(self, full_name: str) -> str:
+        """The comment above an element, its lines joined to paragraphs; empty when it has none.
+
+        A value of an enum is named like a field: `<enum>.<value>`.
+        """
+        return self._comments.get(full_name, "")
+
+    def option(self, descriptor: Any, extension: str) -> Any:
+        """The message that the custom option `extension` holds on a descriptor, or None when it is not set."""
+        try:
+            field = self._pool.FindExtensionByName(extension)
+        except KeyError:
+            return None
+        raw = descriptor.GetOptions()
+        options: Any = GetMessageClass(self.message(raw.DESCRIPTOR.full_name)).FromString(raw.SerializeToString())
+        return options.Extensions[field] if options.HasExtension(field) else None
+
+    def broken(self, message: Message) -> set[str]:
+        """The fields of a message whose rules it breaks, as paths without subscripts: `a.b`."""
+        paths = (violation.proto.field for violation in self._validator.collect_violations(message))
+        return {".".join(element.field_name for element in path.elements) for path in paths if path}
+
+    def rules(self, field: FieldDescriptor) -> Any:
+        """The protovalidate rules of a field (buf.validate.FieldRules), or None."""
+        return self.option(field, "buf.validate.field")
+
+
+def real_oneofs(message: Descriptor) -> list[Any]:
+    """The oneofs that the proto file writes; the compiler makes one more, named `_<field>`, for every `optional` field."""
+    return [oneof for oneof in message.oneofs if not oneof.name.startswith("_")]
+
+
+def _elements(parent: Message, path: tuple[int, ...], scope: str) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Every named element below a descriptor proto, with its path as SourceCodeInfo counts it."""
+    for field, children in parent.ListFields():
+        if not field.is_repeated or field.message_type is None or "name" not in field.message_type.fields_by_name:
+            continue
+        for index, child in enumerate(children):
+            name = f"{scope}.{child.name}"
+            yield (*path, field.number, index), name
+            yield from _elements(child, (*path, field.number, index), name)
+
+
+def _unwrapped(comment: str) -> str:
+    paragraphs = "\n".join(line.strip() for line in comment.splitlines()).strip().split("\n\n")
+    return "\n\n".join(" ".join(paragraph.splitlines()) for paragraph in paragraphs)

@@ -1,0 +1,163 @@
+"""Messages as JSON Schema, written as the gateway writes and reads them: proto JSON with the proto's own field names.
+
+An answer prints every field that has no presence of its own, so those are required; a request may leave out whatever its
+rules let it. That is why a message has one schema for each direction.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from enum import Enum
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+
+from protos.codegen.contracts import ContractError, Contracts, real_oneofs
+from protos.codegen.rules import Json, in_words, one_of, refined, required
+
+_INT32 = {"type": "integer", "format": "int32"}
+_UINT32 = {"type": "integer", "format": "uint32", "minimum": 0}
+_INT64 = {"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,19}$"}
+_UINT64 = {"type": "string", "format": "uint64", "pattern": "^[0-9]{1,20}$"}
+_SCALARS: dict[int, Json] = {
+    FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    FieldDescriptor.TYPE_FLOAT: {"type": "number", "format": "float"},
+    FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
+    FieldDescriptor.TYPE_STRING: {"type": "string"},
+    FieldDescriptor.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
+    **dict.fromkeys((FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_SINT32, FieldDescriptor.TYPE_SFIXED32), _INT32),
+    **dict.fromkeys((FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_FIXED32), _UINT32),
+    **dict.fromkeys((FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_SINT64, FieldDescriptor.TYPE_SFIXED64), _INT64),
+    **dict.fromkeys((FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_FIXED64), _UINT64),
+}
+_BOUNDS = {"int32": {"minimum": -(2**31), "maximum": 2**31 - 1}, "uint32": {"minimum": 0, "maximum": 2**32 - 1}}
+"""A request beyond these is refused by the gateway; an answer cannot be beyond them."""
+_WELL_KNOWN: dict[str, Json] = {
+    "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
+    "google.protobuf.Value": {},
+    "google.protobuf.ListValue": {"type": "array"},
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$"},
+    "google.protobuf.FieldMask": {"type": "string"},
+    "google.protobuf.Empty": {"type": "object"},
+}
+_ZEROS = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
+_DEFAULT_IN_WORDS = re.compile(r"\bdefault (-?[0-9]+)\b")
+
+
+class Direction(Enum):
+    """Who writes the message."""
+
+    REQUEST = "-input"
+    RESPONSE = ""
+
+
+class Schemas:
+    """The schemas of one document: what is asked for, and in `components` every message and enum that it refers to.
+
+    A component has the proto's full name; one that requests use ends with `-input`. `refinements` are keywords that the
+    contract promises and proto types cannot say, by the full name of a message or field.
+    """
+
+    def __init__(self, contracts: Contracts, refinements: Mapping[str, Json] | None = None) -> None:
+        self.components: dict[str, Json] = {}
+        self._contracts = contracts
+        self._refinements = refinements or {}
+
+    def reference(self, message: Descriptor, direction: Direction) -> Json:
+        """The schema of a message: a reference to its component, or what proto JSON makes of a well-known type."""
+        if message.full_name in _WELL_KNOWN:
+            return _WELL_KNOWN[message.full_name]
+        if message.full_name.startswith("google."):
+            raise ContractError(f"{message.full_name}: how proto JSON writes it is not in the table of json_schema.py")
+        name = message.full_name + direction.value
+        if name not in self.components:
+            self.components[name] = {}  # stands in while a recursive message refers to itself
+            self.components[name] = self.object(message, direction)
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def object(self, message: Descriptor, direction: Direction, without: Collection[str] = ()) -> Json:
+        """The schema of a message in full, leaving out the top-level fields `without`."""
+        fields = [field for field in message.fields if field.name not in without]
+        properties = {field.name: self._property(field, direction) for field in fields}
+        text = [self._contracts.comment(message.full_name), *self._sentences(message)]
+        schema: Json = {"title": message.name, "description": " ".join(filter(None, text)), "type": "object", "properties": properties}
+        if required_names := [field.name for field in fields if self.required(field, direction)]:
+            schema["required"] = required_names
+        return {**schema, **self._refinements.get(message.full_name, {})}
+
+    def required(self, field: FieldDescriptor, direction: Direction) -> bool:
+        """Whether the field is always there: by its rules in a request, by the printing of defaults in an answer."""
+        return required(self._contracts, field) if direction is Direction.REQUEST else not field.has_presence
+
+    def field(self, field: FieldDescriptor, direction: Direction) -> Json:
+        """The schema of one field's value, described by the field's comment."""
+        schema = self._typed(field, direction)
+        said: list[str] = []
+        if direction is Direction.REQUEST:
+            schema = {**schema, **_BOUNDS.get(schema.get("format", ""), {})}
+            schema, said = refined(schema, self._contracts.rules(field), field, _zero(field, schema))
+        comment = self._contracts.comment(field.full_name)
+        if direction is Direction.REQUEST:
+            schema |= self._default(field, schema, comment)
+        schema = {**schema, **self._refinements.get(field.full_name, {})}
+        description = " ".join(filter(None, [comment, *said]))
+        return {"description": description, **schema} if description else schema
+
+    def _property(self, field: FieldDescriptor, direction: Direction) -> Json:
+        """The schema of a field inside its message: proto JSON reads null as absent, so what may be absent may be null."""
+        schema = self.field(field, direction)
+        if direction is Direction.RESPONSE or self.required(field, direction):
+            return schema
+        if "type" in schema and not {"anyOf", "enum", "const"} & schema.keys():
+            return {**schema, "type": [schema["type"], "null"]}
+        outer: Json = {key: schema.pop(key) for key in ("description", "default") if key in schema}
+        return {**outer, "anyOf": [schema, {"type": "null"}]}
+
+    def _typed(self, field: FieldDescriptor, direction: Direction) -> Json:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            return {"type": "object", "additionalProperties": self._value(field.message_type.fields_by_name["value"], direction)}
+        value = self._value(field, direction)
+        return {"type": "array", "items": value} if field.is_repeated else value
+
+    def _value(self, field: FieldDescriptor, direction: Direction) -> Json:
+        if field.message_type is not None:
+            return self.reference(field.message_type, direction)
+        return self._enum(field.enum_type) if field.enum_type is not None else _SCALARS[field.type]
+
+    def _enum(self, enum: EnumDescriptor) -> Json:
+        meanings = [f"- `{value.name}`: {self._contracts.comment(f'{enum.full_name}.{value.name}')}" for value in enum.values]
+        self.components[enum.full_name] = {
+            "title": enum.name,
+            "description": "\n".join([self._contracts.comment(enum.full_name), "", *meanings]),
+            "type": "string",
+            "enum": [value.name for value in enum.values],
+        }
+        return {"$ref": f"#/components/schemas/{enum.full_name}"}
+
+    def _default(self, field: FieldDescriptor, schema: Json, comment: str) -> Json:
+        """What an absent field means: its zero, or with `optional` what the comment calls its default."""
+        if not field.has_presence:
+            return {} if required(self._contracts, field) else {"default": _zero(field, schema)}
+        found = _DEFAULT_IN_WORDS.search(comment) if schema.get("type") in ("integer", "number") else None
+        return {"default": int(found[1])} if found else {}
+
+    def _sentences(self, message: Descriptor) -> list[str]:
+        """What a message demands beyond its fields, in words."""
+        said = []
+        for oneof in real_oneofs(message):
+            rules = self._contracts.option(oneof, "buf.validate.oneof")
+            said.append(one_of((field.name for field in oneof.fields), bool(rules and rules.required)))
+        if rules := self._contracts.option(message, "buf.validate.message"):
+            said += in_words(rules) + [one_of(oneof.fields, oneof.required) for oneof in rules.oneof]
+        return said
+
+
+def _zero(field: FieldDescriptor, schema: Json) -> Any:
+    """The JSON value that means the same as leaving the field out; None for a message, which is left out or is not."""
+    if field.is_repeated:
+        return [] if schema["type"] == "array" else {}
+    if field.message_type is not None:
+        return None
+    if field.enum_type is not None:
+        return field.enum_type.values_by_number[0].name
+    return "0" if schema.get("format") in ("int64", "uint64") else _ZEROS[schema["type"]]

@@ -1,0 +1,116 @@
+"""The platform's REST face as an OpenAPI 3.1 document, made from the contracts alone."""
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from protos.codegen.contracts import Contracts
+from protos.codegen.error_table import Row, rows
+from protos.codegen.json_schema import Direction, Schemas
+from protos.codegen.operations import operation
+from protos.codegen.routes import routes_of
+from protos.codegen.rules import Json
+
+_ENVELOPE = "agentmesh.common.v1.ErrorEnvelope"
+_ERROR = "agentmesh.common.v1.Error"
+_ABOUT = """\
+The REST face of AgentMesh. The same contracts serve gRPC and gRPC-Web on the same port.
+
+Bodies are proto JSON with the proto's own field names. Answers print every field, defaults included; 64-bit integers are \
+strings. In requests, unknown fields of a body are ignored and null means absent; unknown query parameters are refused.
+
+Success is always 200. Everything else is answered by the error envelope, the gateway's own errors included; \
+`error.code` is the reason, and docs/errors.md lists them all. Every answer carries `x-request-id`."""
+
+
+def document(contracts: Contracts, version: str) -> Json:
+    """The whole document. Raises ContractError when the contracts say something that REST cannot express."""
+    errors = rows(contracts)
+    schemas = Schemas(contracts, _promises(errors))
+    paths: defaultdict[str, Json] = defaultdict(dict)
+    services = contracts.public_services()
+    for rpc in (rpc for service in services for rpc in service.methods):
+        for index, route in enumerate(routes_of(contracts, rpc)):
+            described = operation(contracts, schemas, route, errors)
+            operation_id = f"{rpc.containing_service.name}_{rpc.name}" + (f"_{index + 1}" if index else "")
+            paths[route.template][route.method.lower()] = {"operationId": operation_id, **described}
+    responses = _error_responses(contracts, schemas, errors)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "AgentMesh", "version": version, "description": _ABOUT},
+        "servers": [{"url": "http://localhost:8000", "description": "The gateway of a local installation"}],
+        "tags": [{"name": service.name, "description": contracts.comment(service.full_name)} for service in services],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": dict(sorted(schemas.components.items())),
+            "responses": responses,
+            "parameters": {"RequestId": _REQUEST_ID},
+            "headers": _HEADERS,
+        },
+    }
+
+
+def _promises(errors: Collection[Row]) -> dict[str, Json]:
+    """What holds for the envelope beyond the types of its fields."""
+    violation = {
+        "type": "object",
+        "properties": {"field": {"type": "string"}, "description": {"type": "string"}},
+        "required": ["field", "description"],
+    }
+    return {
+        _ENVELOPE: {"required": ["error"]},
+        f"{_ENVELOPE}.error": {"required": ["details"]},
+        f"{_ERROR}.code": {"enum": [row.reason for row in errors]},
+        f"{_ERROR}.details": {
+            "properties": {
+                "field_violations": {"type": "array", "items": violation, "description": "The rules that the request breaks."},
+                "retry_after_seconds": {"type": "integer", "minimum": 1, "description": "When to try again."},
+                "retryable": {"type": "boolean", "description": "Whether the same call can succeed when it is sent again."},
+            }
+        },
+        f"{_ERROR}.request_id": {"pattern": "^req_[A-Za-z0-9_-]+$"},
+        f"{_ERROR}.timestamp": {"format": "date-time"},
+    }
+
+
+def _error_responses(contracts: Contracts, schemas: Schemas, errors: Collection[Row]) -> Json:
+    """A named response for every HTTP status of the error table, and `Error` for whatever else comes."""
+    content = {"application/json": {"schema": schemas.reference(contracts.message(_ENVELOPE), Direction.RESPONSE)}}
+    responses: Json = {}
+    for status in sorted({row.http_status for row in errors}):
+        meanings = "\n".join(f"- `{row.reason}`: {row.meaning}" for row in errors if row.http_status == status)
+        responses[f"Error{status}"] = {"description": meanings, "headers": _headers(status), "content": content}
+    any_error = {"description": contracts.comment(_ENVELOPE), "headers": _headers(0), "content": content}
+    return {"Error": any_error, **responses}
+
+
+def _headers(status: int) -> Json:
+    names = {"x-request-id": "RequestId"}
+    if status in (429, 503):
+        names["retry-after"] = "RetryAfter"
+    if status == 405:
+        names["allow"] = "Allow"
+    return {header: {"$ref": f"#/components/headers/{name}"} for header, name in names.items()}
+
+
+_REQUEST_ID: Json = {
+    "name": "x-request-id",
+    "in": "header",
+    "required": False,
+    "description": "An id of the caller's for this request: `req_` and 1 to 60 letters, digits, `_` and `-`. "
+    "Anything else is replaced by an id of the gateway's, not refused.",
+    "schema": {"type": "string"},
+    "example": "req_0198c2a4f1d27c3e9f6b1a2c3d4e5f60",
+}
+_HEADERS: Json = {
+    "RequestId": {
+        "description": "The id of this request, the caller's own or the gateway's. It stands in every log line and in the envelope.",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^req_[A-Za-z0-9_-]+$"},
+    },
+    "RetryAfter": {
+        "description": "Seconds until the same call may be sent again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "Allow": {"description": "The methods of this path.", "required": True, "schema": {"type": "string"}},
+}

@@ -1,0 +1,121 @@
+"""One OpenAPI operation for each way to reach an rpc: its parameters, its body and its answers."""
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor
+
+from protos.codegen.contracts import Contracts
+from protos.codegen.error_table import Row
+from protos.codegen.json_schema import Direction, Schemas
+from protos.codegen.routes import FieldPath, Route, dotted
+from protos.codegen.rules import Json
+
+EVERYWHERE = (
+    "BAD_REQUEST",
+    "ROUTE_NOT_FOUND",
+    "METHOD_NOT_ALLOWED",
+    "PAYLOAD_TOO_LARGE",
+    "VALIDATION_ERROR",
+    "RATE_LIMIT_EXCEEDED",
+    "INTERNAL",
+    "SERVICE_UNAVAILABLE",
+    "UPSTREAM_TIMEOUT",
+)
+"""The reasons that any operation can be refused for, by the gateway or by the kit that every service stands on."""
+_FIRST_SENTENCE = re.compile(r"(.+?(?<!e\.g)(?<!i\.e)[.!?])(?:\s+(?=[A-Z`])|$)(.*)", re.DOTALL)
+_REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
+
+
+def operation(contracts: Contracts, schemas: Schemas, route: Route, errors: Collection[Row]) -> Json:
+    """The operation of a route, without its operationId.
+
+    It lists the answers that every operation can give and those of the reasons that the rpc's comment names.
+    """
+    comment = contracts.comment(route.rpc.full_name)
+    summary, description = _split(comment)
+    described: Json = {"tags": [route.rpc.containing_service.name], "summary": summary}
+    if description:
+        described["description"] = description
+    described["parameters"] = [*_parameters(schemas, route), _REQUEST_ID]
+    if body := _request_body(schemas, route):
+        described["requestBody"] = body
+    described["responses"] = {"200": _success(contracts, schemas, route), **_failures(comment, errors)}
+    return described
+
+
+def _parameters(schemas: Schemas, route: Route) -> list[Json]:
+    in_path = [_parameter(schemas, "path", path, required=True) for path in route.path_fields()]
+    in_query = [_parameter(schemas, "query", path, _all_required(schemas, path)) for path in route.query_fields()]
+    key = route.rpc.input_type.fields_by_name.get("idempotency_key")
+    return in_path + in_query + ([_idempotency_key(schemas, key)] if key else [])
+
+
+def _parameter(schemas: Schemas, place: str, path: FieldPath, required: bool) -> Json:
+    schema = schemas.field(path[-1], Direction.REQUEST)
+    description = schema.pop("description", "")
+    if place == "path" and schema.get("type") == "string" and not {"pattern", "format", "minLength"} & schema.keys():
+        schema["minLength"] = 1  # an empty segment matches no variable
+    return {"name": dotted(path), "in": place, "required": required, "description": description, "schema": schema}
+
+
+def _all_required(schemas: Schemas, path: FieldPath) -> bool:
+    return all(schemas.required(field, Direction.REQUEST) for field in path)
+
+
+def _idempotency_key(schemas: Schemas, field: FieldDescriptor) -> Json:
+    schema = schemas.field(field, Direction.REQUEST)
+    description = "The same as the field `idempotency_key`: " + schema.pop("description", "")
+    schema.pop("default", None)
+    return {"name": "Idempotency-Key", "in": "header", "required": False, "description": description, "schema": schema}
+
+
+def _request_body(schemas: Schemas, route: Route) -> Json | None:
+    request = route.rpc.input_type
+    if not route.body:
+        return None
+    if one := route.body_field():
+        schema = schemas.field(one, Direction.REQUEST)
+        required = schemas.required(one, Direction.REQUEST)
+    else:
+        in_path = {path[0].name for path in route.path_fields()}
+        schema = schemas.object(request, Direction.REQUEST, without=in_path)
+        required = bool(schema.get("required"))
+    return {"required": required, "content": {"application/json": {"schema": schema}}}
+
+
+def _success(contracts: Contracts, schemas: Schemas, route: Route) -> Json:
+    response = route.rpc.output_type
+    schema = schemas.reference(response, Direction.RESPONSE)
+    media: dict[str, Any] = {"application/json": {"schema": schema}}
+    if route.rpc.server_streaming:
+        media = {"text/event-stream": {"schema": _event(schema)}}
+    return {
+        "description": contracts.comment(response.full_name) or "The answer.",
+        "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
+        "content": media,
+    }
+
+
+def _event(message: Json) -> Json:
+    """One Server-Sent Event, as OpenAPI 3.2 describes the events of a stream: the text of its one `data:` line is a message."""
+    return {
+        "type": "object",
+        "description": "One event of the stream; it has one `data:` line with one message in JSON, and no other fields.",
+        "properties": {"data": {"type": "string", "contentMediaType": "application/json", "contentSchema": message}},
+        "required": ["data"],
+    }
+
+
+def _failures(comment: str, errors: Collection[Row]) -> Json:
+    named = set(re.findall(r"\b[A-Z][A-Z_]+\b", comment)) | set(EVERYWHERE)
+    statuses = sorted({row.http_status for row in errors if row.reason in named})
+    failures = {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
+    return {**failures, "default": {"$ref": "#/components/responses/Error"}}
+
+
+def _split(comment: str) -> tuple[str, str]:
+    """The first sentence without its full stop, and the rest."""
+    found = _FIRST_SENTENCE.match(comment)
+    return (found[1].removesuffix("."), found[2].strip()) if found else (comment, "")

@@ -1,0 +1,117 @@
+"""How the rpcs are reached over HTTP: what `google.api.http` says on each of them, read as the gateway's transcoder reads it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+
+from protos.codegen.contracts import ContractError, Contracts
+
+_TEMPLATE = re.compile(r"(/(\{[a-z][a-z0-9_.]*\}|[A-Za-z0-9_.~-]+))+")
+_MESSAGES_IN_QUERY = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"})
+
+FieldPath = tuple[FieldDescriptor, ...]
+"""A field of a request, and before it the messages that hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to reach an rpc over HTTP.
+
+    `template` is made of literals and of variables that match one segment each; `body` is the field that the body fills,
+    `*` for every field that the path does not fill, or empty for no body.
+    """
+
+    method: str
+    template: str
+    body: str
+    rpc: MethodDescriptor
+
+    @property
+    def segments(self) -> list[str]:
+        """The template's parts between the slashes; variables in braces."""
+        return self.template[1:].split("/")
+
+    @property
+    def variables(self) -> list[str]:
+        """The field paths that the template fills, in order."""
+        return [segment[1:-1] for segment in self.segments if is_variable(segment)]
+
+    def path_fields(self) -> list[FieldPath]:
+        """The fields that the path fills; ContractError when one is not a plain value of the request."""
+        return [self._resolved(variable) for variable in self.variables]
+
+    def body_field(self) -> FieldDescriptor | None:
+        """The one field that the body fills, if it is only one; ContractError when the request has no such field."""
+        return self._resolved(self.body, plain=False)[-1] if self.body not in ("", "*") else None
+
+    def query_fields(self) -> list[FieldPath]:
+        """The fields that query parameters fill: what neither path nor body does; ContractError when one cannot be written so."""
+        if self.body == "*":
+            return []
+        taken = {*self.variables, self.body}
+        return [path for path in _leaves(self.rpc.input_type, (), self) if dotted(path) not in taken]
+
+    def _resolved(self, name: str, plain: bool = True) -> FieldPath:
+        path: FieldPath = ()
+        message: Descriptor | None = self.rpc.input_type
+        for part in name.split("."):
+            field = message.fields_by_name.get(part) if message else None
+            if field is None or (plain and field.is_repeated):
+                raise ContractError(f"{self}: `{name}` is no plain field of {self.rpc.input_type.full_name}")
+            path, message = (*path, field), field.message_type
+        if plain and message is not None:
+            raise ContractError(f"{self}: `{name}` is a message, and a path can hold plain values only")
+        return path
+
+    def __str__(self) -> str:
+        return f"{self.rpc.full_name} ({self.method} {self.template})"
+
+
+def is_variable(segment: str) -> bool:
+    """Whether a segment of a template is filled from a field."""
+    return segment.startswith("{")
+
+
+def dotted(path: FieldPath) -> str:
+    """A field path as the URL and the template write it: `a.b`."""
+    return ".".join(field.name for field in path)
+
+
+def routes_of(contracts: Contracts, rpc: MethodDescriptor) -> list[Route]:
+    """The routes of one rpc, additional bindings included.
+
+    Raises ContractError when it has none, or one beyond what the platform uses: another method than the five of
+    google.api.http, a path with wildcards, verbs or variables of several segments, or a `response_body`.
+    """
+    rule = contracts.option(rpc, "google.api.http")
+    if rule is None:
+        raise ContractError(f"{rpc.full_name}: a public rpc needs the option google.api.http")
+    return [_route(binding, rpc) for binding in (rule, *rule.additional_bindings)]
+
+
+def _route(rule: object, rpc: MethodDescriptor) -> Route:
+    pattern = rule.WhichOneof("pattern")  # type: ignore[attr-defined]
+    template = getattr(rule, pattern) if pattern and pattern != "custom" else ""
+    if not _TEMPLATE.fullmatch(template) or rule.response_body:  # type: ignore[attr-defined]
+        raise ContractError(
+            f"{rpc.full_name}: a route is one of get, put, post, delete and patch, with a path of literals and of variables "
+            "that match one segment, and without response_body"
+        )
+    return Route(method=pattern.upper(), template=template, body=rule.body, rpc=rpc)  # type: ignore[attr-defined]
+
+
+def _leaves(message: Descriptor, before: FieldPath, route: Route) -> Iterator[FieldPath]:
+    """The fields of a message that can be query parameters, those of nested messages as `a.b`."""
+    for field in message.fields:
+        path = (*before, field)
+        nested = field.message_type
+        if dotted(path) == route.body:
+            continue
+        if nested is None or (nested.full_name in _MESSAGES_IN_QUERY and not field.is_repeated):
+            yield path
+        elif field.is_repeated or nested.full_name.startswith("google.") or nested in [above.message_type for above in before]:
+            raise ContractError(f"{route}: `{dotted(path)}` can be sent neither in the path nor in the query, and there is no body for it")
+        else:
+            yield from _leaves(nested, path, route)
