@@ -6,7 +6,7 @@ an ORM, a grouped one 0.01 ms at 64 in flight; and alone, a submission waits for
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import asyncpg
 
@@ -18,7 +18,10 @@ R = TypeVar("R")
 LARGEST_GROUP = 256
 COMMAND_SECONDS = 5.0
 
-Connection = asyncpg.Connection[asyncpg.Record]
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # generic for type checkers alone
 
 
 class LazyConnection:
