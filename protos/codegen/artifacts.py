@@ -39,16 +39,16 @@ def render(root: Path, folder: Path) -> None:
 
     The same contracts give the same bytes. Raises BufFailed, or ContractError with every problem that the checks find.
     """
-    _buf(root, "generate", "--output", str(folder))
-    descriptors = folder / "gen" / "descriptor.binpb"
-    # Envoy needs every type and no comment: without source info the set is a quarter of the size.
-    _buf(root, "build", "--as-file-descriptor-set", "--exclude-source-info", "--output", str(descriptors))
     contracts = read_contracts(root)
     if found := problems(contracts):
         raise ContractError("\n".join(found))
     document = openapi.document(contracts, _version(root))
     _write(folder / "gen" / "openapi.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     _write(folder / "docs" / "errors.md", error_table.markdown(error_table.rows(contracts)))
+    descriptors = folder / "gen" / "descriptor.binpb"
+    # Envoy needs every type and no comment: without source info the set is a quarter of the size.
+    _buf(root, "build", "--as-file-descriptor-set", "--exclude-source-info", "--output", str(descriptors))
+    _buf(root, "generate", "--output", str(folder))
 
 
 def read_contracts(root: Path) -> Contracts:

@@ -1,6 +1,7 @@
 """What buf's lint does not see: rpcs that REST clients could not reach, or not reach unambiguously."""
 
 from itertools import combinations
+from typing import Any
 
 from google.protobuf import json_format
 
@@ -17,7 +18,7 @@ def problems(contracts: Contracts) -> list[str]:
             try:
                 of_rpc = routes_of(contracts, rpc)
                 for route in of_rpc:
-                    route.path_fields(), route.body_field(), route.query_fields()
+                    route.verify()
             except ContractError as error:
                 found.append(str(error))
             else:
@@ -30,7 +31,7 @@ def collide(contracts: Contracts, a: Route, b: Route) -> bool:
     """Whether a request exists that a router could give to either route.
 
     Two routes overlap when their HTTP methods are equal, their paths have equally many segments, and no position holds two
-    different literals: a variable matches any one segment. Overlapping routes collide, unless both of this hold:
+    different literals: a variable matches any one segment. Overlapping routes collide, unless both of these hold:
 
     1. One is the more specific one: wherever they differ, it has the literal and the other the variable. Then every router
        that prefers literals to variables chooses it, in whatever order the routes were declared. `/a/{x}/c` and `/a/b/{y}`
@@ -42,12 +43,11 @@ def collide(contracts: Contracts, a: Route, b: Route) -> bool:
     if a.method != b.method or not _overlap(a, b):
         return False
     for specific, general in ((a, b), (b, a)):
-        pairs = [
-            (literal, variable) for literal, variable in zip(specific.segments, general.segments, strict=True) if is_variable(variable)
-        ]
-        hidden = [(literal, variable[1:-1]) for literal, variable in pairs if not is_variable(literal)]
-        if hidden and _dominates(specific, general):
-            return not any(_refuses(contracts, general, variable, literal) for literal, variable in hidden)
+        pairs = list(zip(specific.segments, general.segments, strict=True))
+        literal_for_variable = [(x, y[1:-1]) for x, y in pairs if is_variable(y) and not is_variable(x)]
+        variable_for_literal = any(is_variable(x) and not is_variable(y) for x, y in pairs)
+        if literal_for_variable and not variable_for_literal:
+            return not any(_refuses(contracts, general, variable, literal) for literal, variable in literal_for_variable)
     return True
 
 
@@ -57,17 +57,13 @@ def _overlap(a: Route, b: Route) -> bool:
     return all(x == y or is_variable(x) or is_variable(y) for x, y in zip(a.segments, b.segments, strict=True))
 
 
-def _dominates(specific: Route, general: Route) -> bool:
-    return all(not is_variable(x) or is_variable(y) for x, y in zip(specific.segments, general.segments, strict=True))
-
-
 def _refuses(contracts: Contracts, route: Route, variable: str, text: str) -> bool:
     """Whether `text` is no valid value of the request field that the route's variable fills."""
-    value: object = text
+    value: Any = text
     for name in reversed(variable.split(".")):
         value = {name: value}
     try:
-        request = json_format.ParseDict(value, contracts.new(route.rpc.input_type))  # type: ignore[arg-type]
+        request = json_format.ParseDict(value, contracts.new(route.rpc.input_type))
     except json_format.ParseError:
         return True
     return variable in contracts.broken(request)

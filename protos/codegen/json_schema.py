@@ -45,7 +45,7 @@ _DEFAULT_IN_WORDS = re.compile(r"\bdefault (-?[0-9]+)\b")
 
 
 class Direction(Enum):
-    """Who writes the message."""
+    """Who writes the message; the value ends the names of its components."""
 
     REQUEST = "-input"
     RESPONSE = ""

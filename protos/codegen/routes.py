@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
@@ -53,6 +54,12 @@ class Route:
         taken = {*self.variables, self.body}
         return [path for path in _leaves(self.rpc.input_type, (), self) if dotted(path) not in taken]
 
+    def verify(self) -> None:
+        """Raises ContractError when the request has a field that cannot be sent the way this route says."""
+        self.path_fields()
+        self.body_field()
+        self.query_fields()
+
     def _resolved(self, name: str, plain: bool = True) -> FieldPath:
         path: FieldPath = ()
         message: Descriptor | None = self.rpc.input_type
@@ -91,15 +98,15 @@ def routes_of(contracts: Contracts, rpc: MethodDescriptor) -> list[Route]:
     return [_route(binding, rpc) for binding in (rule, *rule.additional_bindings)]
 
 
-def _route(rule: object, rpc: MethodDescriptor) -> Route:
-    pattern = rule.WhichOneof("pattern")  # type: ignore[attr-defined]
+def _route(rule: Any, rpc: MethodDescriptor) -> Route:
+    pattern = rule.WhichOneof("pattern")
     template = getattr(rule, pattern) if pattern and pattern != "custom" else ""
-    if not _TEMPLATE.fullmatch(template) or rule.response_body:  # type: ignore[attr-defined]
+    if not _TEMPLATE.fullmatch(template) or rule.response_body:
         raise ContractError(
             f"{rpc.full_name}: a route is one of get, put, post, delete and patch, with a path of literals and of variables "
             "that match one segment, and without response_body"
         )
-    return Route(method=pattern.upper(), template=template, body=rule.body, rpc=rpc)  # type: ignore[attr-defined]
+    return Route(method=pattern.upper(), template=template, body=rule.body, rpc=rpc)
 
 
 def _leaves(message: Descriptor, before: FieldPath, route: Route) -> Iterator[FieldPath]:

@@ -84,7 +84,7 @@ class AgentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamExecute(self, request, context):
-        """The same, answered piece by piece: deltas while the provider answers, then usage and done.
+        """Sends the agent one piece of work and streams the answer: deltas while the provider answers, then usage and done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,7 @@ class AgentServiceStub:
     connection is lost knows that nothing was.
     """
     StreamExecute: _grpc.UnaryStreamMultiCallable[_agent_service_pb2.StreamExecuteRequest, _agent_service_pb2.StreamExecuteResponse]
-    """The same, answered piece by piece: deltas while the provider answers, then usage and done."""
+    """Sends the agent one piece of work and streams the answer: deltas while the provider answers, then usage and done."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.CancelRequest, _agent_service_pb2.CancelResponse]
     """Ends a call that is under way on this host; it then fails with CANCELLED and the usage so far.
     Idempotent: an execution that is not (or no longer) here is answered with `found = false`.
@@ -68,7 +68,7 @@ class AgentServiceAsyncStub(AgentServiceStub):
     connection is lost knows that nothing was.
     """
     StreamExecute: _aio.UnaryStreamMultiCallable[_agent_service_pb2.StreamExecuteRequest, _agent_service_pb2.StreamExecuteResponse]  # type: ignore[assignment]
-    """The same, answered piece by piece: deltas while the provider answers, then usage and done."""
+    """Sends the agent one piece of work and streams the answer: deltas while the provider answers, then usage and done."""
     Cancel: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.CancelRequest, _agent_service_pb2.CancelResponse]  # type: ignore[assignment]
     """Ends a call that is under way on this host; it then fails with CANCELLED and the usage so far.
     Idempotent: an execution that is not (or no longer) here is answered with `found = false`.
@@ -106,7 +106,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_service_pb2.StreamExecuteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_service_pb2.StreamExecuteResponse], _abc.AsyncIterator[_agent_service_pb2.StreamExecuteResponse]]:
-        """The same, answered piece by piece: deltas while the provider answers, then usage and done."""
+        """Sends the agent one piece of work and streams the answer: deltas while the provider answers, then usage and done."""
 
     @_abc_1.abstractmethod
     def Cancel(

@@ -37,7 +37,7 @@ class ExecuteAgentRequest(_message.Message):
     input: _builtins.str
     """What is asked: 1 to 200,000 characters."""
     idempotency_key: _builtins.str
-    """A key of the caller's choice, 1 to 200 characters; empty for none. The metadata `idempotency-key`
+    """A key of the caller's choice, 1 to 200 visible ASCII characters; empty for none. The metadata `idempotency-key`
     (REST: the header `Idempotency-Key`) says the same; where both are given they must be equal.
     """
     @_builtins.property

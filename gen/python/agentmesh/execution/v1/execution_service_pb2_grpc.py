@@ -70,14 +70,19 @@ class ExecutionServiceServicer:
         Idempotent by `idempotency_key`: the same key and body answer the same result for 24 h, another body is
         IDEMPOTENCY_CONFLICT, and a duplicate of a call under way waits for it. A key whose call failed retryably, was
         cancelled, or ended with an unknown outcome is free again.
+        Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was bought; AGENT_EXECUTION_FAILED when the agent was lost
+        after the call had begun; LLM_API_ERROR or LLM_API_TIMEOUT for the provider's failures, with what they cost in
+        the details.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamAgent(self, request, context):
-        """The same, answered piece by piece; over REST as Server-Sent Events.
-        A failure after the first event is sent as an `error` event and then ends the rpc with the same status.
+        """Sends an agent one piece of work and streams the answer piece by piece; over REST as Server-Sent Events.
+        A failure before the first piece is answered as ExecuteAgent would; one after it is sent as an `error` event and
+        then ends the rpc with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
+        AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

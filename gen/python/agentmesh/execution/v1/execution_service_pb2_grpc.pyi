@@ -41,10 +41,15 @@ class ExecutionServiceStub:
     Idempotent by `idempotency_key`: the same key and body answer the same result for 24 h, another body is
     IDEMPOTENCY_CONFLICT, and a duplicate of a call under way waits for it. A key whose call failed retryably, was
     cancelled, or ended with an unknown outcome is free again.
+    Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was bought; AGENT_EXECUTION_FAILED when the agent was lost
+    after the call had begun; LLM_API_ERROR or LLM_API_TIMEOUT for the provider's failures, with what they cost in
+    the details.
     """
     StreamAgent: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.StreamAgentRequest, _execution_service_pb2.StreamAgentResponse]
-    """The same, answered piece by piece; over REST as Server-Sent Events.
-    A failure after the first event is sent as an `error` event and then ends the rpc with the same status.
+    """Sends an agent one piece of work and streams the answer piece by piece; over REST as Server-Sent Events.
+    A failure before the first piece is answered as ExecuteAgent would; one after it is sent as an `error` event and
+    then ends the rpc with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
+    AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
     """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]
     """Gets one execution."""
@@ -64,10 +69,15 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     Idempotent by `idempotency_key`: the same key and body answer the same result for 24 h, another body is
     IDEMPOTENCY_CONFLICT, and a duplicate of a call under way waits for it. A key whose call failed retryably, was
     cancelled, or ended with an unknown outcome is free again.
+    Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was bought; AGENT_EXECUTION_FAILED when the agent was lost
+    after the call had begun; LLM_API_ERROR or LLM_API_TIMEOUT for the provider's failures, with what they cost in
+    the details.
     """
     StreamAgent: _aio.UnaryStreamMultiCallable[_execution_service_pb2.StreamAgentRequest, _execution_service_pb2.StreamAgentResponse]  # type: ignore[assignment]
-    """The same, answered piece by piece; over REST as Server-Sent Events.
-    A failure after the first event is sent as an `error` event and then ends the rpc with the same status.
+    """Sends an agent one piece of work and streams the answer piece by piece; over REST as Server-Sent Events.
+    A failure before the first piece is answered as ExecuteAgent would; one after it is sent as an `error` event and
+    then ends the rpc with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
+    AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]  # type: ignore[assignment]
     """Gets one execution."""
@@ -90,6 +100,9 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         Idempotent by `idempotency_key`: the same key and body answer the same result for 24 h, another body is
         IDEMPOTENCY_CONFLICT, and a duplicate of a call under way waits for it. A key whose call failed retryably, was
         cancelled, or ended with an unknown outcome is free again.
+        Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was bought; AGENT_EXECUTION_FAILED when the agent was lost
+        after the call had begun; LLM_API_ERROR or LLM_API_TIMEOUT for the provider's failures, with what they cost in
+        the details.
         """
 
     @_abc_1.abstractmethod
@@ -98,8 +111,10 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.StreamAgentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_execution_service_pb2.StreamAgentResponse], _abc.AsyncIterator[_execution_service_pb2.StreamAgentResponse]]:
-        """The same, answered piece by piece; over REST as Server-Sent Events.
-        A failure after the first event is sent as an `error` event and then ends the rpc with the same status.
+        """Sends an agent one piece of work and streams the answer piece by piece; over REST as Server-Sent Events.
+        A failure before the first piece is answered as ExecuteAgent would; one after it is sent as an `error` event and
+        then ends the rpc with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
+        AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,131 @@
+"""Every public rpc can be reached over REST, and no request could be meant for two of them."""
+
+import pytest
+
+from protos.codegen.checks import problems
+from protos.codegen.contracts import Contracts
+from tests.unit.codegen.conftest import Compile
+
+FIELDS = """
+  string agent_id = 1 [(buf.validate.field).string.pattern = "^[a-z]+_agent_[0-9]+$"];
+  string name = 2;
+  int32 number = 3;
+  string id = 4 [(buf.validate.field).string.uuid = true];
+"""
+
+
+def service(*rules: str) -> str:
+    """A service with one rpc for each rule, all of whose requests have the same fields."""
+    rpcs = "".join(
+        f"rpc Do{i}(Do{i}Request) returns (Do{i}Response) {{ option (google.api.http) = {{{rule}}}; }}\n" for i, rule in enumerate(rules)
+    )
+    messages = "".join(f"message Do{i}Request {{ {FIELDS} }} message Do{i}Response {{}}\n" for i in range(len(rules)))
+    return f"service TestService {{ {rpcs} }}\n{messages}"
+
+
+def test_the_platforms_own_routes_have_no_problems(ours: Contracts) -> None:
+    assert problems(ours) == []
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ('get: "/a"', 'get: "/a"'),
+        ('get: "/a/{name}"', 'get: "/a/{agent_id}"'),
+        ('get: "/a/{name}/x"', 'get: "/a/{agent_id}/x"'),
+        # The literal is a valid value of the variable: an object of that name would be out of reach.
+        ('get: "/a/{name}"', 'get: "/a/search"'),
+        ('get: "/a/search"', 'get: "/a/{name}"'),
+        ('get: "/a/{number}"', 'get: "/a/7"'),
+        # Neither is more specific: routers disagree about /a/search/x, whatever the rules of the fields say.
+        ('get: "/a/{name}/x"', 'get: "/a/search/{agent_id}"'),
+        ('get: "/a/{agent_id}/x"', 'get: "/a/search/{agent_id}"'),
+        ('get: "/a" additional_bindings {get: "/b"}', 'get: "/b"'),
+        ('post: "/a" body: "*"', 'post: "/a"'),
+    ],
+)
+def test_two_rpcs_that_can_match_the_same_request_collide(compiled: Compile, paths: tuple[str, str]) -> None:
+    found = problems(compiled(service(*paths)))
+    assert len(found) == 1
+    assert "can match the same request" in found[0]
+    assert "TestService.Do0" in found[0]
+    assert "TestService.Do1" in found[0]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ('get: "/a"', 'post: "/a"'),
+        ('get: "/a"', 'get: "/b"'),
+        ('get: "/a/{name}"', 'get: "/a/{name}/x"'),
+        ('get: "/a/{name}/x"', 'get: "/a/{name}/y"'),
+        ('get: "/a/{name}"', 'get: "/b/{name}"'),
+        # The literal is more specific, and no valid value of the variable: pattern, type and uuid refuse it.
+        ('get: "/a/{agent_id}"', 'get: "/a/search"'),
+        ('get: "/a/{number}"', 'get: "/a/search"'),
+        ('get: "/a/{id}/x"', 'get: "/a/search/x"'),
+        # One of two hidden variables refuses its literal: that is enough for the request to be of one meaning.
+        ('get: "/a/{name}/{agent_id}"', 'get: "/a/b/c"'),
+    ],
+)
+def test_rpcs_whose_requests_can_be_told_apart_do_not_collide(compiled: Compile, paths: tuple[str, str]) -> None:
+    assert problems(compiled(service(*paths))) == []
+
+
+def test_a_public_rpc_without_a_route_is_a_problem(compiled: Compile) -> None:
+    contracts = compiled("service S { rpc Do(DoRequest) returns (DoResponse); } message DoRequest {} message DoResponse {}")
+    assert problems(contracts) == ["agentmesh.test.v1.S.Do: a public rpc needs the option google.api.http"]
+
+
+def test_agents_need_no_route_because_users_reach_them_through_the_gateway(ours: Contracts) -> None:
+    names = [service.full_name for service in ours.public_services()]
+    assert "agentmesh.execution.v1.ExecutionService" in names
+    assert "agentmesh.agent.v1.AgentService" not in names
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        ('get: "/a/*"', "a route is one of"),
+        ('get: "/a/{name=b/*}"', "a route is one of"),
+        ('get: "/a/{name}:cancel"', "a route is one of"),
+        ('get: "a"', "a route is one of"),
+        ('custom {kind: "HEAD" path: "/a"}', "a route is one of"),
+        ('get: "/a" response_body: "x"', "a route is one of"),
+        ('get: "/a/{nothing}"', "`nothing` is no plain field"),
+        ('post: "/a" body: "nothing"', "`nothing` is no plain field"),
+    ],
+)
+def test_a_route_beyond_what_the_platform_uses_is_a_problem(compiled: Compile, rule: str, complaint: str) -> None:
+    found = problems(compiled(service(rule)))
+    assert len(found) == 1
+    assert complaint in found[0]
+
+
+@pytest.mark.parametrize("field", ["google.protobuf.Struct it", "map<string, string> it", "repeated Part it", "DoRequest it"])
+def test_a_field_that_neither_path_nor_query_nor_body_can_carry_is_a_problem(compiled: Compile, field: str) -> None:
+    contracts = compiled(
+        f"""
+        service S {{ rpc Do(DoRequest) returns (DoResponse) {{ option (google.api.http) = {{get: "/a"}}; }} }}
+        message Part {{ string text = 1; }}
+        message DoRequest {{ {field} = 1; }}
+        message DoResponse {{}}
+        """
+    )
+    found = problems(contracts)
+    assert len(found) == 1
+    assert "can be sent neither in the path nor in the query" in found[0]
+
+
+def test_a_path_can_hold_only_one_plain_value(compiled: Compile) -> None:
+    contracts = compiled(
+        """
+        service S { rpc Do(DoRequest) returns (DoResponse) { option (google.api.http) = {get: "/a/{part}/{many}"}; } }
+        message Part { string text = 1; }
+        message DoRequest { Part part = 1; repeated string many = 2; }
+        message DoResponse {}
+        """
+    )
+    assert problems(contracts) == [
+        "agentmesh.test.v1.S.Do (GET /a/{part}/{many}): `part` is a message, and a path can hold plain values only"
+    ]

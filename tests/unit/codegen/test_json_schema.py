@@ -1,0 +1,291 @@
+"""Messages become the JSON Schema of what the gateway's transcoder reads and writes."""
+
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from google.protobuf import json_format
+
+from protos.codegen.contracts import ContractError
+from protos.codegen.json_schema import Direction, Schemas
+from tests.unit.codegen.conftest import Compile
+
+Json = dict[str, Any]
+INT32 = {"minimum": -(2**31), "maximum": 2**31 - 1}
+
+
+def schema_of(compiled: Compile, body: str, direction: Direction) -> Json:
+    """The schema of agentmesh.test.v1.M, complete with the components that it refers to."""
+    contracts = compiled(body)
+    schemas = Schemas(contracts)
+    schema = schemas.object(contracts.message("agentmesh.test.v1.M"), direction)
+    return {**schema, "components": {"schemas": schemas.components}}
+
+
+def field_of(compiled: Compile, field: str, direction: Direction = Direction.REQUEST, around: str = "") -> Json:
+    """The schema of the field `f` of a message that has only this field."""
+    contracts = compiled(f"{around} message M {{\n{field}\n}}")
+    return Schemas(contracts).field(contracts.message("agentmesh.test.v1.M").fields_by_name["f"], direction)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("string", {"type": "string"}),
+        ("bool", {"type": "boolean"}),
+        ("int32", {"type": "integer", "format": "int32"}),
+        ("sfixed32", {"type": "integer", "format": "int32"}),
+        ("uint32", {"type": "integer", "format": "uint32", "minimum": 0}),
+        ("int64", {"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,19}$"}),
+        ("uint64", {"type": "string", "format": "uint64", "pattern": "^[0-9]{1,20}$"}),
+        ("double", {"type": "number", "format": "double"}),
+        ("float", {"type": "number", "format": "float"}),
+        ("bytes", {"type": "string", "contentEncoding": "base64"}),
+        ("repeated string", {"type": "array", "items": {"type": "string"}}),
+        ("map<string, int32>", {"type": "object", "additionalProperties": {"type": "integer", "format": "int32"}}),
+        ("google.protobuf.Timestamp", {"type": "string", "format": "date-time"}),
+        ("google.protobuf.Duration", {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$"}),
+        ("google.protobuf.Struct", {"type": "object", "additionalProperties": True}),
+        ("google.protobuf.Value", {}),
+        ("google.protobuf.ListValue", {"type": "array"}),
+    ],
+)
+def test_a_type_is_described_as_proto_json_prints_it(compiled: Compile, kind: str, expected: Json) -> None:
+    assert field_of(compiled, f"{kind} f = 1;", Direction.RESPONSE) == expected
+
+
+STRING = {"type": "string"}
+NUMBER = {"type": "integer", "format": "int32", **INT32}
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("string f = 1 [(buf.validate.field).string.min_len = 2];", {**STRING, "minLength": 2}),
+        ("string f = 1 [(buf.validate.field).string.max_len = 5];", {**STRING, "maxLength": 5, "default": ""}),
+        ("string f = 1 [(buf.validate.field).string.len = 3];", {**STRING, "minLength": 3, "maxLength": 3}),
+        ('string f = 1 [(buf.validate.field).string.pattern = "^a+$"];', {**STRING, "pattern": "^a+$"}),
+        ("string f = 1 [(buf.validate.field).string.uuid = true];", {**STRING, "format": "uuid"}),
+        ("string f = 1 [(buf.validate.field).string.email = true];", {**STRING, "format": "email"}),
+        ('string f = 1 [(buf.validate.field).string = {in: ["a", "b"]}];', {**STRING, "enum": ["a", "b"]}),
+        ('string f = 1 [(buf.validate.field).string = {not_in: ["a"]}];', {**STRING, "not": {"enum": ["a"]}, "default": ""}),
+        ('string f = 1 [(buf.validate.field).string.const = "a"];', {**STRING, "const": "a"}),
+        ("string f = 1 [(buf.validate.field).required = true];", {**STRING, "not": {"const": ""}}),
+        ("int32 f = 1 [(buf.validate.field).int32.gte = 1];", {**NUMBER, "minimum": 1}),
+        ("int32 f = 1 [(buf.validate.field).int32 = {gte: 0, lte: 9}];", {**NUMBER, "minimum": 0, "maximum": 9, "default": 0}),
+        ("int32 f = 1 [(buf.validate.field).int32 = {gt: 0, lt: 9}];", {**NUMBER, "exclusiveMinimum": 0, "exclusiveMaximum": 9}),
+        ("int32 f = 1 [(buf.validate.field).int32 = {in: [1, 2]}];", {**NUMBER, "enum": [1, 2]}),
+        ("bool f = 1 [(buf.validate.field).bool.const = true];", {"type": "boolean", "const": True}),
+        (
+            "repeated string f = 1 [(buf.validate.field).repeated = {min_items: 1, max_items: 3, unique: true,"
+            "items: {string: {max_len: 4}}}];",
+            {"type": "array", "items": {"type": "string", "maxLength": 4}, "minItems": 1, "maxItems": 3, "uniqueItems": True},
+        ),
+        (
+            "map<string, string> f = 1 [(buf.validate.field).map = {max_pairs: 2, keys: {string: {max_len: 4}},"
+            "values: {string: {min_len: 1}}}];",
+            {
+                "type": "object",
+                "additionalProperties": {"type": "string", "minLength": 1},
+                "propertyNames": {"maxLength": 4},
+                "maxProperties": 2,
+                "default": {},
+            },
+        ),
+    ],
+)
+def test_a_rule_becomes_a_keyword(compiled: Compile, field: str, expected: Json) -> None:
+    assert field_of(compiled, field) == expected
+
+
+def test_a_rule_that_ignores_the_zero_value_lets_it_pass(compiled: Compile) -> None:
+    schema = field_of(compiled, 'string f = 1 [(buf.validate.field) = {ignore: IGNORE_IF_ZERO_VALUE, string: {pattern: "^a+$"}}];')
+    assert schema == {"type": "string", "anyOf": [{"const": ""}, {"pattern": "^a+$"}], "default": ""}
+
+
+def test_a_rule_that_is_always_ignored_says_nothing(compiled: Compile) -> None:
+    assert "minLength" not in field_of(compiled, "string f = 1 [(buf.validate.field) = {ignore: IGNORE_ALWAYS, string: {min_len: 1}}];")
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ("string f = 1 [(buf.validate.field).string.max_bytes = 72];", "Rule: `string.max_bytes = 72`."),
+        ("int64 f = 1 [(buf.validate.field).int64.gte = 5];", "Rule: `int64.gte = 5`."),
+        (
+            "google.protobuf.Duration f = 1 [(buf.validate.field).duration.lte = {seconds: 60}];",
+            "Rule: `duration.lte = seconds: 60`.",
+        ),
+        (
+            "google.protobuf.Timestamp f = 1 [(buf.validate.field).timestamp.lt_now = true];",
+            "Rule: `timestamp.lt_now = true`.",
+        ),
+        (
+            'string f = 1 [(buf.validate.field).cel = {id: "x", message: "Must be a palindrome.", expression: "true"}];',
+            "Must be a palindrome.",
+        ),
+        ('string f = 1 [(buf.validate.field).cel = {id: "x", expression: "this == this"}];', "Rule: `this == this`."),
+    ],
+)
+def test_a_rule_without_a_keyword_is_told_in_words_after_the_comment(compiled: Compile, field: str, sentence: str) -> None:
+    assert field_of(compiled, f"// The comment.\n{field}")["description"] == f"The comment. {sentence}"
+
+
+def test_rules_bind_requests_only(compiled: Compile) -> None:
+    assert field_of(compiled, "int32 f = 1 [(buf.validate.field).int32.gte = 1];", Direction.RESPONSE) == {
+        "type": "integer",
+        "format": "int32",
+    }
+
+
+COLOUR = """
+// What it looks like.
+enum Colour {
+  // Not said.
+  COLOUR_UNSPECIFIED = 0;
+  // Like a rose.
+  COLOUR_RED = 1;
+  COLOUR_BLUE = 2;
+}
+"""
+
+
+def test_an_enum_is_a_component_of_its_names_with_what_each_means(compiled: Compile) -> None:
+    schema = schema_of(compiled, COLOUR + "message M { Colour f = 1; }", Direction.RESPONSE)
+    assert schema["properties"]["f"] == {"$ref": "#/components/schemas/agentmesh.test.v1.Colour"}
+    colour = schema["components"]["schemas"]["agentmesh.test.v1.Colour"]
+    assert colour["type"] == "string"
+    assert colour["enum"] == ["COLOUR_UNSPECIFIED", "COLOUR_RED", "COLOUR_BLUE"]
+    assert colour["description"].startswith("What it looks like.\n\n- `COLOUR_UNSPECIFIED`: Not said.\n- `COLOUR_RED`: Like a rose.")
+
+
+@pytest.mark.parametrize(
+    ("rule", "names"),
+    [
+        ("{not_in: [0]}", ["COLOUR_RED", "COLOUR_BLUE"]),
+        ("{in: [0, 2]}", ["COLOUR_UNSPECIFIED", "COLOUR_BLUE"]),
+        ("{const: 1}", ["COLOUR_RED"]),
+    ],
+)
+def test_rules_about_the_numbers_of_an_enum_narrow_its_names(compiled: Compile, rule: str, names: list[str]) -> None:
+    assert field_of(compiled, f"Colour f = 1 [(buf.validate.field).enum = {rule}];", around=COLOUR)["enum"] == names
+
+
+def test_a_defined_only_enum_needs_no_keyword_because_its_names_are_all_there_are(compiled: Compile) -> None:
+    schema = field_of(compiled, "Colour f = 1 [(buf.validate.field).enum.defined_only = true];", around=COLOUR)
+    assert schema == {"$ref": "#/components/schemas/agentmesh.test.v1.Colour", "default": "COLOUR_UNSPECIFIED"}
+
+
+MANY = """
+message M {
+  // Words.
+  string text = 1;
+  optional string maybe = 2;
+  repeated string many = 3;
+  map<string, string> pairs = 4;
+  Part part = 5;
+  // One of two.
+  oneof choice { string left = 6; int32 right = 7; }
+  int64 big = 8;
+}
+message Part { string name = 1; }
+"""
+
+
+def test_an_answer_requires_every_field_that_is_printed_by_default(compiled: Compile) -> None:
+    schema = schema_of(compiled, MANY, Direction.RESPONSE)
+    assert schema["required"] == ["text", "many", "pairs", "big"]
+    printed: Json = {"text": "", "many": [], "pairs": {}, "big": "0", "part": {"name": ""}, "left": ""}
+    validator = jsonschema_rs.validator_for(schema)
+    assert validator.is_valid(printed)
+    assert validator.is_valid({**printed, "a_field_of_next_year": 1})
+    for field, value in (("big", 1), ("part", {}), ("right", "x")):
+        assert not validator.is_valid({**printed, field: value}), field
+    for name in schema["required"]:
+        assert not validator.is_valid({key: value for key, value in printed.items() if key != name}), name
+
+
+def test_the_choice_of_a_oneof_is_told_in_words_and_optional_is_no_choice(compiled: Compile) -> None:
+    assert schema_of(compiled, f"// Much.\n{MANY.strip()}", Direction.RESPONSE)["description"] == "Much. At most one of `left`, `right`."
+    required = "message M { oneof choice { option (buf.validate.oneof).required = true; string left = 1; string right = 2; } }"
+    assert schema_of(compiled, required, Direction.REQUEST)["description"] == "Exactly one of `left`, `right`."
+
+
+def test_a_request_requires_only_what_an_empty_message_breaks_the_rules_of(compiled: Compile) -> None:
+    body = """
+    message M {
+      string any = 1 [(buf.validate.field).string.max_len = 9];
+      string some = 2 [(buf.validate.field).string.min_len = 1];
+      string id = 3 [(buf.validate.field).string.uuid = true];
+      string may = 4 [(buf.validate.field) = {ignore: IGNORE_IF_ZERO_VALUE, string: {uuid: true}}];
+      optional int32 limit = 5 [(buf.validate.field).int32.gte = 1];
+      int32 count = 6 [(buf.validate.field).int32.gte = 1];
+      Part part = 7 [(buf.validate.field).required = true];
+      repeated string many = 8 [(buf.validate.field).repeated.min_items = 1];
+    }
+    message Part { string name = 1; }
+    """
+    assert schema_of(compiled, body, Direction.REQUEST)["required"] == ["some", "id", "count", "part", "many"]
+
+
+def test_what_a_request_may_leave_out_may_be_null_and_what_it_must_say_may_not(compiled: Compile) -> None:
+    body = (
+        COLOUR
+        + """
+    message M {
+      string must = 1 [(buf.validate.field).string.min_len = 1];
+      string may = 2;
+      Colour colour = 3;
+      google.protobuf.Struct facts = 4;
+    }
+    """
+    )
+    validator = jsonschema_rs.validator_for(schema_of(compiled, body, Direction.REQUEST))
+    assert validator.is_valid({"must": "x", "may": None, "colour": None, "facts": None})
+    assert validator.is_valid({"must": "x", "may": "", "colour": "COLOUR_RED", "facts": {"a": [1]}})
+    for wrong in ({"must": None}, {"must": "x", "colour": "RED"}, {"must": "x", "facts": []}, {"must": "x", "may": 1}):
+        assert not validator.is_valid(wrong), wrong
+
+
+def test_an_absent_field_defaults_to_its_zero_or_to_what_the_comment_of_an_optional_one_says(compiled: Compile) -> None:
+    assert field_of(compiled, "int32 f = 1;")["default"] == 0
+    assert field_of(compiled, "int64 f = 1;")["default"] == "0"
+    assert field_of(compiled, "// At most this many; default 50.\noptional int32 f = 1;")["default"] == 50
+    assert "default" not in field_of(compiled, "// At most this many.\noptional int32 f = 1;")
+    assert "default" not in field_of(compiled, "string f = 1 [(buf.validate.field).string.min_len = 1];")
+
+
+def test_a_message_that_contains_itself_refers_to_its_own_component(compiled: Compile) -> None:
+    schema = schema_of(compiled, "message M { Node root = 1; } message Node { repeated Node children = 1; }", Direction.RESPONSE)
+    node = schema["components"]["schemas"]["agentmesh.test.v1.Node"]
+    assert node["properties"]["children"]["items"] == {"$ref": "#/components/schemas/agentmesh.test.v1.Node"}
+    assert jsonschema_rs.validator_for(schema).is_valid({"root": {"children": [{"children": []}]}})
+    assert not jsonschema_rs.validator_for(schema).is_valid({"root": {"children": [{}]}})
+
+
+def test_a_message_that_is_sent_both_ways_has_a_component_for_each_way(compiled: Compile) -> None:
+    contracts = compiled("message M { Part part = 1; } message Part { string name = 1; }")
+    schemas, message = Schemas(contracts), contracts.message("agentmesh.test.v1.M")
+    for direction in Direction:
+        schemas.reference(message, direction)
+    assert sorted(schemas.components) == [f"agentmesh.test.v1.{name}" for name in ("M", "M-input", "Part", "Part-input")]
+    assert "required" not in schemas.components["agentmesh.test.v1.Part-input"]
+
+
+def test_a_google_type_whose_json_form_is_unknown_is_refused_instead_of_guessed(compiled: Compile) -> None:
+    contracts = compiled("message M { google.protobuf.Any anything = 1; }")
+    with pytest.raises(ContractError, match=r"google\.protobuf\.Any"):
+        Schemas(contracts).object(contracts.message("agentmesh.test.v1.M"), Direction.RESPONSE)
+
+
+def test_what_protobuf_itself_prints_satisfies_the_schema_of_an_answer(compiled: Compile) -> None:
+    contracts = compiled(MANY)
+    message = contracts.message("agentmesh.test.v1.M")
+    schemas = Schemas(contracts)
+    schema = {**schemas.object(message, Direction.RESPONSE), "components": {"schemas": schemas.components}}
+    written = json_format.Parse(
+        '{"text": "a", "part": {}, "right": 3, "big": "-9223372036854775808", "pairs": {"a": "b"}}', contracts.new(message)
+    )
+    for printable in (contracts.new(message), written):
+        printed = json_format.MessageToDict(printable, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+        jsonschema_rs.validator_for(schema).validate(printed)

@@ -1,0 +1,274 @@
+"""The OpenAPI document tells REST clients what the gateway serves: paths, parameters, bodies and every kind of answer."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import schemathesis
+from agentmesh.execution.v1 import execution_pb2, execution_service_pb2
+from google.protobuf import json_format
+from hypothesis import HealthCheck, given, settings, strategies
+from schemathesis.specs.openapi.definitions import OPENAPI_31
+
+from mesh.errors import MeshError, Violation
+from mesh.rpc.envelope import error_event, error_fields
+from mesh.rpc.status import TABLE, status_of
+from protos.codegen.contracts import Contracts
+from protos.codegen.openapi import document
+from protos.codegen.routes import routes_of
+from tests.unit.codegen.conftest import Compile
+
+Json = dict[str, Any]
+EXECUTE = "/api/v1/agents/{agent_id}/execute"
+STREAM = "/api/v1/agents/{agent_id}/stream"
+
+
+@pytest.fixture(scope="session")
+def described(ours: Contracts) -> Json:
+    return document(ours, "1.2.3")
+
+
+def validator(described: Json, schema: Json) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for({**schema, "components": described["components"]}, validate_formats=True)
+
+
+def component(described: Json, name: str) -> jsonschema_rs.Validator:
+    return validator(described, {"$ref": f"#/components/schemas/{name}"})
+
+
+def operations(described: Json) -> Iterator[tuple[str, str, Json]]:
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
+def parameters(operation: Json, place: str) -> Json:
+    return {found["name"]: found for found in operation["parameters"] if found.get("in") == place}
+
+
+def printed(message: Any) -> Json:
+    """A message as the gateway prints it."""
+    return json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def test_it_is_a_valid_openapi_document_whose_references_all_resolve(described: Json) -> None:
+    jsonschema_rs.validator_for(OPENAPI_31).validate(described)
+    for reference in set(_references(described)):
+        target: Any = described
+        for part in reference.removeprefix("#/").split("/"):
+            target = target[part]
+    assert described["info"]["version"] == "1.2.3"
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _references(child)
+
+
+def test_every_public_rpc_is_one_operation_under_its_route(described: Json, ours: Contracts) -> None:
+    found = {(path, method, operation["operationId"]) for path, method, operation in operations(described)}
+    expected = {
+        (route.template, route.method.lower(), f"{service.name}_{rpc.name}")
+        for service in ours.public_services()
+        for rpc in service.methods
+        for route in routes_of(ours, rpc)
+    }
+    assert found == expected
+    assert (EXECUTE, "post", "ExecutionService_ExecuteAgent") in found
+
+
+def test_an_operation_is_tagged_by_its_service_and_told_by_its_comment(described: Json) -> None:
+    operation = described["paths"]["/health"]["get"]
+    assert operation["tags"] == ["PlatformService"]
+    assert operation["summary"] == "Says that the orchestrator runs"
+    assert operation["description"] == "It looks at nothing else: a liveness probe."
+    assert {"name": "PlatformService", "description": "Tells how the platform itself is."} in described["tags"]
+
+
+def test_what_the_path_fills_is_a_path_parameter_and_not_in_the_body(described: Json) -> None:
+    operation = described["paths"][EXECUTE]["post"]
+    agent_id = parameters(operation, "path")["agent_id"]
+    assert agent_id["required"]
+    assert agent_id["schema"]["pattern"] == "^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$"
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert list(body["properties"]) == ["input", "context", "idempotency_key"]
+    assert body["required"] == ["input"]
+    assert operation["requestBody"]["required"]
+    assert parameters(operation, "query") == {}
+
+
+def test_the_body_of_an_execution_takes_what_is_valid_and_nothing_else(described: Json) -> None:
+    schema = described["paths"][EXECUTE]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = validator(described, schema)
+    for good in (
+        {"input": "x"},
+        {"input": "ä" * 200_000, "context": {"a": [1, {"b": None}]}, "unknown": 1},
+        {"input": "x", "context": None},
+    ):
+        assert body.is_valid(good)
+    refused: list[Any] = [
+        {},
+        {"input": ""},
+        {"input": None},
+        {"input": 1},
+        {"input": "x" * 200_001},
+        {"input": "x", "context": "y"},
+        [],
+        "x",
+    ]
+    for bad in refused:
+        assert not body.is_valid(bad), bad
+
+
+def test_fields_of_a_request_without_a_body_are_query_parameters(described: Json) -> None:
+    query = parameters(described["paths"]["/api/v1/agents"]["get"], "query")
+    assert list(query) == ["category", "search", "limit", "offset"]
+    assert not any(parameter["required"] for parameter in query.values())
+    assert query["limit"]["schema"] == {"type": "integer", "format": "int32", "minimum": 1, "maximum": 2**31 - 1, "default": 50}
+    assert query["offset"]["schema"]["minimum"] == 0
+    assert query["search"]["schema"]["maxLength"] == 200
+    status = parameters(described["paths"]["/api/v1/executions"]["get"], "query")["status"]
+    assert status["schema"]["$ref"] == "#/components/schemas/agentmesh.execution.v1.ExecutionStatus"
+
+
+def test_a_key_of_idempotency_is_also_a_header_where_the_request_has_one(described: Json) -> None:
+    headers = parameters(described["paths"][EXECUTE]["post"], "header")
+    assert headers["Idempotency-Key"]["schema"]["maxLength"] == 200
+    assert "Idempotency-Key" not in parameters(described["paths"][STREAM]["post"], "header")
+
+
+def test_every_operation_takes_and_answers_a_request_id_and_documents_the_errors_that_any_call_can_meet(described: Json) -> None:
+    for path, method, operation in operations(described):
+        assert {"$ref": "#/components/parameters/RequestId"} in operation["parameters"], (path, method)
+        assert "x-request-id" in operation["responses"]["200"]["headers"]
+        statuses = {"200", "400", "404", "405", "413", "422", "429", "500", "503", "504", "default"}
+        assert statuses <= operation["responses"].keys(), (path, method)
+
+
+def test_a_reason_that_the_comment_of_an_rpc_names_adds_its_status(described: Json) -> None:
+    assert "409" in described["paths"][EXECUTE]["post"]["responses"]  # IDEMPOTENCY_CONFLICT
+    assert "409" not in described["paths"]["/api/v1/agents"]["get"]["responses"]
+
+
+def test_errors_carry_the_headers_that_go_with_their_status(described: Json) -> None:
+    responses = described["components"]["responses"]
+    assert set(responses["Error429"]["headers"]) == {"x-request-id", "retry-after"}
+    assert set(responses["Error503"]["headers"]) == {"x-request-id", "retry-after"}
+    assert set(responses["Error405"]["headers"]) == {"x-request-id", "allow"}
+    assert set(responses["Error"]["headers"]) == {"x-request-id"}
+    assert "`IDEMPOTENCY_CONFLICT`: The idempotency key was used" in responses["Error409"]["description"]
+
+
+@pytest.mark.parametrize("reason", sorted(TABLE))
+def test_every_envelope_that_the_kit_renders_is_one_of_the_document(described: Json, reason: str) -> None:
+    error = MeshError("It went wrong.", violations=[Violation("tasks[2].input", "must be there")], agent_id="a_agent_1_1")
+    error.reason = reason
+    fields = error_fields(status_of(error, "req_0198c2a4f1d2"))
+    component(described, "agentmesh.common.v1.ErrorEnvelope").validate({"error": fields})
+
+
+def test_what_is_no_envelope_is_refused(described: Json) -> None:
+    envelope = component(described, "agentmesh.common.v1.ErrorEnvelope")
+    good = error_fields(status_of(MeshError("It went wrong."), "req_1"))
+    assert envelope.is_valid({"error": good})
+    for field, value in {"code": "GATEWAY_ERROR", "request_id": "1", "timestamp": "now", "details": []}.items():
+        assert not envelope.is_valid({"error": {**good, field: value}}), field
+    for field in good:
+        assert not envelope.is_valid({"error": {name: value for name, value in good.items() if name != field}}), field
+    assert not envelope.is_valid({})
+
+
+def test_answers_as_the_gateway_prints_them_satisfy_their_schemas(described: Json) -> None:
+    answer = execution_service_pb2.ExecuteAgentResponse(agent_name="A", result="R", execution_time=1.5)
+    answer.metadata["provider"] = "simulator"
+    answer.usage.cost_micro_usd = 2**40
+    execution = execution_pb2.Execution(status=execution_pb2.EXECUTION_STATUS_FAILED)
+    execution.created_at.GetCurrentTime()
+    execution.failure.CopyFrom(error_event(status_of(MeshError("It went wrong."), "req_1")))
+    empty_page = execution_service_pb2.ListExecutionsResponse()
+    for message in (answer, empty_page, execution_service_pb2.GetExecutionResponse(execution=execution)):
+        component(described, message.DESCRIPTOR.full_name).validate(printed(message))
+    assert not component(described, empty_page.DESCRIPTOR.full_name).is_valid({"next_page_token": ""})
+
+
+def test_a_stream_is_server_sent_events_whose_data_is_one_message(described: Json) -> None:
+    answer = described["paths"][STREAM]["post"]["responses"]["200"]
+    assert list(answer["content"]) == ["text/event-stream"]
+    event = answer["content"]["text/event-stream"]["schema"]
+    assert event["required"] == ["data"]
+    data = event["properties"]["data"]
+    assert data["contentMediaType"] == "application/json"
+    line = validator(described, data["contentSchema"])
+    frame = execution_service_pb2.StreamAgentResponse(sequence=2)
+    frame.delta.text = "Hello"
+    line.validate(printed(frame))
+    assert not line.is_valid({"delta": {"text": "Hello"}})
+
+
+QUERY = """
+service S {
+  rpc Find(FindRequest) returns (FindResponse) {
+    option (google.api.http) = {get: "/find/{where}" additional_bindings {post: "/find/{where}" body: "part"}};
+  }
+}
+// Part of it.
+message Part { string text = 1 [(buf.validate.field).string.min_len = 1]; repeated int32 numbers = 2; }
+message FindRequest {
+  string where = 1;
+  Part part = 2 [(buf.validate.field).required = true];
+  repeated string tags = 3;
+  google.protobuf.Timestamp since = 4;
+}
+message FindResponse {}
+"""
+
+
+def test_nested_query_fields_have_dotted_names_and_repeated_ones_are_lists(compiled: Compile) -> None:
+    operation = document(compiled(QUERY), "1")["paths"]["/find/{where}"]["get"]
+    query = parameters(operation, "query")
+    assert list(query) == ["part.text", "part.numbers", "tags", "since"]
+    assert [name for name, parameter in query.items() if parameter["required"]] == ["part.text"]
+    assert query["tags"]["schema"] == {"type": "array", "items": {"type": "string"}, "default": []}
+    assert query["since"]["schema"] == {"type": "string", "format": "date-time"}
+    assert parameters(operation, "path")["where"]["schema"]["minLength"] == 1
+    assert "requestBody" not in operation
+
+
+def test_a_body_that_is_one_field_leaves_the_others_to_the_query(compiled: Compile) -> None:
+    described = document(compiled(QUERY), "1")
+    operation = described["paths"]["/find/{where}"]["post"]
+    assert operation["operationId"] == "S_Find_2"
+    assert list(parameters(operation, "query")) == ["tags", "since"]
+    assert operation["requestBody"]["required"]
+    body = validator(described, operation["requestBody"]["content"]["application/json"]["schema"])
+    assert body.is_valid({"text": "x"})
+    assert not body.is_valid({"text": ""})
+
+
+def test_schemathesis_finds_every_operation_in_it(described: Json) -> None:
+    schema = schemathesis.openapi.from_dict(described)
+    assert len(list(schema.get_all_operations())) == len(list(operations(described)))
+    assert schema[EXECUTE]["POST"].definition.raw["operationId"] == "ExecutionService_ExecuteAgent"
+
+
+@settings(max_examples=25, database=None, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(data=strategies.data())
+def test_every_request_that_the_document_allows_is_one_that_the_validator_accepts(described: Json, ours: Contracts, data: Any) -> None:
+    """The document and the rules in the protos say the same: schemathesis makes requests from the one, protovalidate judges them."""
+    schema = schemathesis.openapi.from_dict(described)
+    for rpc in (rpc for service in ours.public_services() for rpc in service.methods):
+        for route in routes_of(ours, rpc):
+            fields = _fields(data.draw(schema[route.template][route.method].as_strategy()))
+            request = json_format.ParseDict(fields, ours.new(rpc.input_type), ignore_unknown_fields=True)
+            assert ours.broken(request) == set(), (str(route), fields)
+
+
+def _fields(case: Any) -> Json:
+    body = case.body if isinstance(case.body, dict) else {}
+    return {**body, **(case.query or {}), **(case.path_parameters or {})}
