@@ -1,0 +1,203 @@
+"""Text to plain data: YAML 1.2 without its traps, and JSON.
+
+PyYAML reads YAML 1.1, where `no` is false, `1:30` is 90 and `2026-11-01` is a date object, and where the later of two equal keys
+silently wins. Here its C parser only gives the events; the values are those of YAML 1.2's JSON schema: text, whole and decimal
+numbers, true, false and null (also `~` and nothing). Keys are always text. There are no anchors, aliases and tags: a family's shared
+keys do what they would be for, and an alias inside an alias inside an alias is a well-known way to fill the memory.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+import yaml
+
+MAX_DEPTH = 50
+
+_INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]{1,3})?")
+_WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
+_HINTS = {
+    "mapping values are not allowed": "put a text that contains ': ' in quotes, or write it as a block after |",
+    "cannot start any token": "indent with spaces, not tabs, and put a text that begins with a special character in quotes",
+    "could not find expected ':'": "a key needs a colon and a space after it; a text of several lines needs | and indentation",
+    "while scanning a quoted scalar": "close the quote",
+    "did not find expected key": "indent the keys of one mapping alike",
+    "did not find expected '-' indicator": "indent the items of one list alike",
+    "control characters are not allowed": "remove the character that cannot be seen",
+}
+_GENERAL_HINT = "look at the indentation, the quotes and the brackets around it"
+
+
+class Unparsable(Exception):
+    """The text is not a document. The message says where, why and how to mend it."""
+
+
+def parse_yaml(text: str) -> Any:
+    """The one document in the text. Raises Unparsable."""
+    try:
+        return _document(yaml.parse(text, yaml.CSafeLoader))
+    except yaml.MarkedYAMLError as broken:
+        raise Unparsable(_explain(broken)) from None
+    except yaml.reader.ReaderError as broken:
+        _refuse(text.count("\n", 0, broken.position) + 1, f"{broken.reason}; {_hint(broken.reason)}")
+
+
+def parse_json(text: str) -> Any:
+    """The document. Raises Unparsable, also for equal keys, for NaN and for text that no UTF-8 can hold."""
+    try:
+        document = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_number, parse_float=_float)
+        _check(document, 0)
+    except json.JSONDecodeError as broken:
+        _refuse(broken.lineno, f"{broken.msg} at column {broken.colno}; mend the JSON there")
+    except RecursionError:
+        raise Unparsable(_too_deep()) from None
+    except ValueError as broken:
+        raise Unparsable(str(broken)) from None
+    return document
+
+
+def line_of(text: str, path: Sequence[str | int]) -> int | None:
+    """The line, from 1, of the value at `path` in a text that parses, or of the nearest thing around it that is there."""
+    try:
+        node = yaml.compose(text, yaml.CSafeLoader)
+    except yaml.YAMLError:  # JSON that is not quite YAML (a surrogate pair as escapes): the path must do without its line
+        return None
+    if node is None:
+        return None
+    line: int = node.start_mark.line
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == step), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            found = (node.value[step], node.value[step])
+        else:
+            found = None
+        if found is None:
+            break
+        line, node = found[0].start_mark.line, found[1]
+    return line + 1
+
+
+def _document(events: Iterator[yaml.Event]) -> Any:
+    document = None
+    documents = 0
+    for event in events:
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                _refuse(_line(event), "a second document begins here; put each into a file of its own")
+            document = _value(next(events), events, 0)
+    return document
+
+
+def _value(event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Any:
+    if isinstance(event, yaml.ScalarEvent):
+        return _scalar(event)
+    if not isinstance(event, yaml.CollectionStartEvent) or event.anchor is not None:
+        _refuse(_line(event), "anchors (&) and aliases (*) are not read here; write the value out, or give it to the whole family")
+    if event.tag is not None:
+        _refuse(_line(event), f"tags ({event.tag}) are not read here; remove it")
+    if depth == MAX_DEPTH:
+        _refuse(_line(event), _too_deep())
+    return _mapping(events, depth + 1) if isinstance(event, yaml.MappingStartEvent) else _sequence(events, depth + 1)
+
+
+def _sequence(events: Iterator[yaml.Event], depth: int) -> list[Any]:
+    items = []
+    while not isinstance(event := next(events), yaml.SequenceEndEvent):
+        items.append(_value(event, events, depth))
+    return items
+
+
+def _mapping(events: Iterator[yaml.Event], depth: int) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    while not isinstance(key := next(events), yaml.MappingEndEvent):
+        if not isinstance(key, yaml.ScalarEvent):
+            _refuse(_line(key), "a key must be a word, not a list or a mapping; put text in double braces, {{…}}, in quotes")
+        if key.value in mapping:
+            _refuse(_line(key), f"the key '{key.value}' is there twice; keep one")
+        mapping[key.value] = _value(next(events), events, depth)
+    return mapping
+
+
+def _scalar(event: yaml.ScalarEvent) -> Any:
+    if event.anchor is not None:
+        _refuse(_line(event), "anchors (&) are not read here; remove it, or put a text that begins with & in quotes")
+    if event.tag is not None:
+        _refuse(_line(event), f"tags ({event.tag}) are not read here; remove it, or put a text that begins with ! in quotes")
+    text: str = event.value
+    if event.implicit[0]:
+        return _plain(text)
+    if "\0" in text:
+        _refuse(_line(event), "a text holds the character U+0000, which no database keeps; remove it")
+    return text
+
+
+def _plain(text: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] in "+-.0123456789":
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        if _DECIMAL.fullmatch(text) and math.isfinite(number := float(text)):
+            return number
+    return text
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key '{twice}' is there twice; keep one")
+    return mapping
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number in JSON; write a finite number")
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(_too_deep())
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError("a text holds \\u0000 or half of a surrogate pair, which is no character; remove it")
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            _check(key, depth + 1)
+            _check(member, depth + 1)
+    elif isinstance(value, list):
+        for member in value:
+            _check(member, depth + 1)
+
+
+def _explain(broken: yaml.MarkedYAMLError) -> str:
+    mark = broken.problem_mark or broken.context_mark
+    what = ", ".join(part for part in (broken.context, broken.problem) if part)
+    where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    return f"{where}{what}; {_hint(what)}"
+
+
+def _hint(what: str) -> str:
+    return next((hint for words, hint in _HINTS.items() if words in what), _GENERAL_HINT)
+
+
+def _too_deep() -> str:
+    return f"nested deeper than {MAX_DEPTH} levels; make it flatter"
+
+
+def _line(event: yaml.Event) -> int:
+    return 1 if event.start_mark is None else int(event.start_mark.line) + 1
+
+
+def _refuse(line: int, message: str) -> NoReturn:
+    raise Unparsable(f"line {line}: {message}")

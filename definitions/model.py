@@ -1,0 +1,79 @@
+"""A definition: everything that makes one agent, as plain data."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FIRST_PORT = 8200
+PORTS = 800
+DEFAULT_MAX_TOKENS = 4096
+
+_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
+
+
+def calculate_port(number: int, offset: int = 0) -> int:
+    """The port of the agent with this number: 8200 + number % 800 (lld.md 3.3), moved by the installation's `offset`.
+
+    Several agents can share a port: it is an address, not an identity.
+    """
+    return FIRST_PORT + number % PORTS + offset
+
+
+def placeholders(text: str) -> frozenset[str]:
+    """The names that stand in `{{ }}` in a text. Other things in double braces, `{{#if x}}` say, are text like any other."""
+    return frozenset(_PLACEHOLDER.findall(text))
+
+
+def fill(text: str, parameters: Mapping[str, str]) -> str:
+    """The text with its placeholders filled, in one pass: braces inside a value stay as they are.
+
+    So a prompt that has to show `{{first_name}}` gives a parameter that value. Raises KeyError for a placeholder without a parameter.
+    """
+    return _PLACEHOLDER.sub(lambda match: parameters[match[1]], text)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDefinition:
+    """The stored description of one agent. The reader checks what is promised here."""
+
+    agent_id: str
+    number: int
+    """Unique in the catalogue; the last part of the id."""
+    name: str
+    category: str
+    role: str
+    description: str
+    tags: tuple[str, ...]
+    family_prompt: str
+    """The text that the whole family shares, with its placeholders."""
+    parameters: Mapping[str, str] = field(hash=False)
+    """A value for each placeholder: the agent's own, else the family's."""
+    focus: str
+    """What this agent knows and does beyond its family; may hold placeholders too, may be empty."""
+    model: str | None
+    """None leaves it to the installation."""
+    max_tokens: int
+    context_schema: Mapping[str, Any] | None = field(hash=False)
+    """JSON Schema, draft 2020-12, of a call's context; None accepts any."""
+    examples: tuple[str, ...]
+    revision: str
+    """12 hex digits that change whenever anything of the definition does, the place of its file excepted."""
+    source: Path
+
+    def system_prompt(self) -> str:
+        """The family's text, then the focus, with the placeholders filled. Composed anew at each call: keep it if you need it often."""
+        return fill(f"{self.family_prompt}\n\n{self.focus}", self.parameters).strip()
+
+    def port(self, offset: int = 0) -> int:
+        """The port where this agent lives."""
+        return calculate_port(self.number, offset)
+
+
+def revision_of(content: Mapping[str, Any]) -> str:
+    """The first 12 hex digits of the SHA-256 of the content's canonical JSON (sorted keys, no spaces, UTF-8)."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Where AgentMesh runs: on this machine, in containers, in a cluster."""

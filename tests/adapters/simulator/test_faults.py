@@ -1,0 +1,199 @@
+"""Every fault as the SDK sees it, by model name and by rule."""
+
+import asyncio
+import itertools
+import json
+import time
+from typing import Any
+
+import httpx2
+import pytest
+from anthropic import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncAnthropic,
+    DefaultAioHttpClient,
+    InternalServerError,
+    RateLimitError,
+)
+
+from deploy.local.simulator.answer import MADE_UP_CREDENTIALS
+from tests.adapters.simulator.conftest import Simulator, eventually
+
+SONNET = "claude-sonnet-5-5"
+
+
+def question(
+    model: str = SONNET, text: str = "Please plan the migration of 40 services. Where do we begin?", **more: Any
+) -> dict[str, Any]:
+    return {"model": model, "max_tokens": 1024, "messages": [{"role": "user", "content": text}], **more}
+
+
+async def events_of(client: AsyncAnthropic, model: str) -> list[Any]:
+    return [event async for event in await client.messages.create(**question(model), stream=True)]
+
+
+async def collect(client: AsyncAnthropic, model: str, into: list[Any]) -> None:
+    async for event in await client.messages.create(**question(model), stream=True):
+        into.append(event)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+async def test_429_carries_retry_after(client: AsyncAnthropic, stream: bool) -> None:
+    with pytest.raises(RateLimitError) as refused:
+        await client.messages.create(**question("sim-429-7"), stream=stream)
+    assert refused.value.type == "rate_limit_error"
+    assert refused.value.response.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize(("model", "status", "kind"), [("sim-529", 529, "overloaded_error"), ("sim-500", 500, "api_error")])
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+async def test_error_statuses_arrive_as_such(client: AsyncAnthropic, model: str, status: int, kind: str, stream: bool) -> None:
+    with pytest.raises(InternalServerError) as refused:
+        await client.messages.create(**question(model), stream=stream)
+    assert (refused.value.status_code, refused.value.type) == (status, kind)
+
+
+async def test_a_client_with_retries_gets_through_a_short_fault(simulator: Simulator) -> None:
+    await simulator.fault("429", argument=0, count=2)
+    async with AsyncAnthropic(base_url=simulator.url, api_key="any", max_retries=2, http_client=DefaultAioHttpClient()) as client:
+        assert (await client.messages.create(**question())).stop_reason == "end_turn"
+
+
+async def test_a_delay_passes_before_the_answer(client: AsyncAnthropic) -> None:
+    begun = time.monotonic()
+    await client.messages.create(**question("sim-delay-200"))
+    assert 0.2 <= time.monotonic() - begun < 2
+
+
+async def test_a_hang_ends_only_when_the_client_gives_up(simulator: Simulator, client: AsyncAnthropic) -> None:
+    with pytest.raises(APITimeoutError):
+        await client.with_options(timeout=0.3).messages.create(**question("sim-hang"))
+    await eventually(simulator.idle, within=1)
+
+
+async def test_a_malformed_answer_is_a_json_error(client: AsyncAnthropic) -> None:
+    with pytest.raises(json.JSONDecodeError):
+        await client.messages.create(**question("sim-malformed"))
+
+
+async def test_a_malformed_stream_breaks_in_the_middle(client: AsyncAnthropic) -> None:
+    seen: list[Any] = []
+    with pytest.raises(json.JSONDecodeError):
+        await collect(client, "sim-malformed", seen)
+    assert seen[-1].type == "content_block_delta"
+
+
+async def test_a_cut_stream_ends_without_message_stop_and_without_an_error(client: AsyncAnthropic) -> None:
+    kinds = [event.type for event in await events_of(client, "sim-cut")]
+    assert kinds[0] == "message_start"
+    assert kinds[-1] == "content_block_delta"
+
+
+async def test_a_cut_json_answer_is_a_lost_connection(client: AsyncAnthropic) -> None:
+    with pytest.raises((APIConnectionError, httpx2.HTTPError)):
+        await client.messages.create(**question("sim-cut"))
+
+
+async def test_an_error_event_ends_a_stream_after_some_deltas(client: AsyncAnthropic) -> None:
+    seen: list[Any] = []
+    with pytest.raises(APIStatusError) as broken:
+        await collect(client, "sim-stream-error", seen)
+    assert (broken.value.status_code, broken.value.type) == (200, "overloaded_error")
+    assert seen[-1].type == "content_block_delta"
+
+
+async def test_a_stream_error_without_a_stream_is_a_529(client: AsyncAnthropic) -> None:
+    with pytest.raises(InternalServerError) as refused:
+        await client.messages.create(**question("sim-stream-error"))
+    assert refused.value.status_code == 529
+
+
+async def test_a_trickle_gives_the_deltas_one_by_one(simulator: Simulator, client: AsyncAnthropic) -> None:
+    stream = await client.messages.create(**question("sim-trickle-20"), stream=True)
+    arrivals = [time.monotonic() async for _ in stream]
+    assert arrivals[-1] - arrivals[0] > 0.02 * (len(arrivals) - 5)
+    assert max(later - earlier for earlier, later in itertools.pairwise(arrivals)) < 0.5
+
+
+async def test_an_empty_answer_has_no_content(client: AsyncAnthropic) -> None:
+    message = await client.messages.create(**question("sim-empty"))
+    assert (message.content, message.stop_reason) == ([], "end_turn")
+    kinds = [event.type for event in await events_of(client, "sim-empty")]
+    assert kinds == ["message_start", "message_delta", "message_stop"]
+
+
+async def test_a_refusal_says_so_in_the_stop_reason(client: AsyncAnthropic) -> None:
+    message = await client.messages.create(**question("sim-refusal"))
+    assert (message.content, message.stop_reason) == ([], "refusal")
+    assert message.stop_details is not None
+    async with client.messages.stream(**question("sim-refusal")) as stream:
+        assert (await stream.get_final_message()).stop_reason == "refusal"
+
+
+async def test_a_big_answer_is_100_000_characters_whatever_max_tokens_says(client: AsyncAnthropic) -> None:
+    message = await client.messages.create(**question("sim-big"))
+    assert len(message.content[0].text) == 100_000
+    assert message.usage.output_tokens > 20_000
+    async with client.messages.stream(**question("sim-big-5000")) as stream:
+        assert len(await stream.get_final_text()) == 5_000
+
+
+async def test_a_secret_answer_holds_credentials(client: AsyncAnthropic) -> None:
+    text = (await client.messages.create(**question("sim-secret"))).content[0].text
+    assert all(value in text for value in MADE_UP_CREDENTIALS.values())
+
+
+async def test_a_rule_hits_the_next_requests_that_match_and_then_ends(simulator: Simulator, client: AsyncAnthropic) -> None:
+    await simulator.fault("500", count=1, input_contains="penguin", model=SONNET)
+    await client.messages.create(**question(text="About cats"))
+    await client.messages.create(**question("claude-haiku-5-5", text="About a penguin"))
+    with pytest.raises(InternalServerError):
+        await client.messages.create(**question(text="About a penguin"))
+    await client.messages.create(**question(text="About a penguin"))
+
+
+async def test_a_rule_without_a_count_holds_until_it_is_cleared(simulator: Simulator, client: AsyncAnthropic) -> None:
+    await simulator.fault("529")
+    for _ in range(3):
+        with pytest.raises(InternalServerError):
+            await client.messages.create(**question())
+    assert await simulator.control("DELETE", "faults") == {"faults": []}
+    await client.messages.create(**question())
+
+
+async def test_the_first_rule_that_applies_decides(simulator: Simulator, client: AsyncAnthropic) -> None:
+    await simulator.fault("429", count=1)
+    await simulator.fault("500", count=1)
+    with pytest.raises(RateLimitError):
+        await client.messages.create(**question())
+    with pytest.raises(InternalServerError):
+        await client.messages.create(**question())
+
+
+async def test_the_default_pace_slows_everything(simulator: Simulator, client: AsyncAnthropic) -> None:
+    assert await simulator.control("POST", "defaults", {"delay_ms": 150}) == {"delay_ms": 150, "trickle_ms": 0}
+    assert await simulator.control("POST", "defaults", {"trickle_ms": 5}) == {"delay_ms": 150, "trickle_ms": 5}
+    begun = time.monotonic()
+    await asyncio.gather(*(client.messages.create(**question()) for _ in range(20)))
+    assert 0.15 <= time.monotonic() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("faults", {"fault": "earthquake"}),
+        ("faults", {"fault": "500", "argument": 3}),
+        ("faults", {"fault": "429", "argument": -1}),
+        ("faults", {"fault": "429", "count": 0}),
+        ("faults", {"fault": "429", "match": {"colour": "red"}}),
+        ("faults", {}),
+        ("defaults", {"delay_ms": -1}),
+        ("defaults", {"delay": 1}),
+    ],
+)
+async def test_a_control_request_that_makes_no_sense_is_refused(simulator: Simulator, path: str, body: dict[str, Any]) -> None:
+    async with simulator.http.post(f"{simulator.url}/control/{path}", json=body) as response:
+        assert response.status == 400
+        assert (await response.json())["error"]["message"]
