@@ -28,11 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _lint(path: Path) -> int:
     """Prints each problem and each warning, then the sum of all. Only problems make it fail."""
     catalogue = read(path)
-    for problem in catalogue.problems:
-        sys.stdout.write(f"{problem}\n")
-    for warning in _warnings(catalogue):
-        sys.stdout.write(f"{warning}\n")
-    sys.stdout.write(f"{len(catalogue)} agents in {len(catalogue.files)} files, {len(catalogue.problems)} problems\n")
+    for line in (*map(str, catalogue.problems), *_warnings(catalogue)):
+        _say(line)
+    _say(f"{len(catalogue)} agents in {len(catalogue.files)} files, {len(catalogue.problems)} problems")
     return 1 if catalogue.problems else 0
 
 
@@ -53,8 +51,14 @@ def _generate(count: int, folder: Path) -> int:
         sys.stderr.write(f"'{folder}' is not empty; name a new folder\n")
         return 2
     files = generate(count, folder)
-    sys.stdout.write(f"{count} agents in {files} files below {folder}\n")
+    _say(f"{count} agents in {files} files below {folder}")
     return 0
+
+
+def _say(line: str) -> None:
+    """Prints a line; what the terminal cannot show (a file's name need not be text) is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

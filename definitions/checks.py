@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from definitions.model import placeholders
-from definitions.validation import Finding, InvalidSchema, Path, Schema
+from definitions.validation import FieldPath, Finding, InvalidSchema, Schema
 
 MAX_NUMBER = 2**31 - 1
 """The contract carries numbers as int32."""
 
-Member = tuple[Path, Mapping[str, Any]]
+Member = tuple[FieldPath, Mapping[str, Any]]
 
 
 def number_in(agent_id: str) -> int:
@@ -28,7 +28,7 @@ def contradictions(document: Mapping[str, Any], members: list[Member]) -> list[F
     ]
 
 
-def _of_number(path: Path, member: Mapping[str, Any]) -> Iterator[Finding]:
+def _of_number(path: FieldPath, member: Mapping[str, Any]) -> Iterator[Finding]:
     number = number_in(member["agent_id"])
     if number > MAX_NUMBER:
         yield Finding((*path, "agent_id"), f"ends in a number above {MAX_NUMBER}; choose a smaller one")
@@ -36,7 +36,7 @@ def _of_number(path: Path, member: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding((*path, "number"), f"must be {number}, the last part of the agent_id; correct one of the two, or leave number out")
 
 
-def _of_schema(path: Path, part: Mapping[str, Any]) -> Iterator[Finding]:
+def _of_schema(path: FieldPath, part: Mapping[str, Any]) -> Iterator[Finding]:
     if "context_schema" not in part:
         return
     try:
@@ -74,7 +74,7 @@ def _without_placeholder(document: Mapping[str, Any], members: list[Member]) -> 
         yield from _unused(path, member, in_prompt | used)
 
 
-def _unused(path: Path, part: Mapping[str, Any], used: frozenset[str]) -> Iterator[Finding]:
+def _unused(path: FieldPath, part: Mapping[str, Any], used: frozenset[str]) -> Iterator[Finding]:
     for name in part.get("parameters", {}):
         if name not in used:
             advice = f"write {{{{{name}}}}} where its text belongs, or remove it"

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import yaml
@@ -59,26 +60,33 @@ def parse_json(text: str) -> Any:
     return document
 
 
-def line_of(text: str, path: Sequence[str | int]) -> int | None:
-    """The line, from 1, of the value at `path` in a text that parses, or of the nearest thing around it that is there."""
-    try:
-        node = yaml.compose(text, yaml.CSafeLoader)
-    except yaml.YAMLError:  # JSON that is not quite YAML (a surrogate pair as escapes): the path must do without its line
-        return None
-    if node is None:
-        return None
-    line: int = node.start_mark.line
-    for step in path:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == step), None)
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            found = (node.value[step], node.value[step])
-        else:
-            found = None
-        if found is None:
-            break
-        line, node = found[0].start_mark.line, found[1]
-    return line + 1
+class Lines:
+    """Where things stand in a text that parses."""
+
+    def __init__(self, text: str) -> None:
+        self._root: yaml.Node | None = None
+        with suppress(yaml.YAMLError):  # JSON that is not quite YAML (a surrogate pair as escapes) must do without lines
+            self._root = yaml.compose(text, yaml.CSafeLoader)
+
+    def of(self, path: Sequence[str | int]) -> int | None:
+        """The line, from 1, of the value at `path`, or of the nearest thing around it that is there; None when it cannot be told."""
+        node = self._root
+        line = None if node is None else node.start_mark.line + 1
+        for step in path:
+            node, mark = _member(node, step)
+            if node is None:
+                break
+            line = mark.line + 1
+        return line
+
+
+def _member(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, Any]:
+    """The value under a key, or at an index, and where it begins: a key's value begins with its key."""
+    if isinstance(node, yaml.MappingNode):
+        return next(((value, key.start_mark) for key, value in node.value if key.value == step), (None, None))
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step].start_mark
+    return None, None
 
 
 def _document(events: Iterator[yaml.Event]) -> Any:

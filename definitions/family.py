@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from definitions.checks import Member, contradictions, number_in
-from definitions.documents import line_of
+from definitions.documents import Lines
 from definitions.model import DEFAULT_MAX_TOKENS, AgentDefinition, placeholders, revision_of
 from definitions.validation import Finding, Schema, field_path
 
@@ -99,8 +99,9 @@ def _advised(finding: Finding) -> Finding:
 
 def _messages(findings: list[Finding], text: str) -> list[str]:
     messages = []
+    lines = Lines(text)
     for finding in findings[:MAX_MESSAGES]:
-        line = line_of(text, finding.path)
+        line = lines.of(finding.path)
         where = field_path(finding.path) or "the file"
         messages.append(f"{where} {finding.message}" if line is None else f"line {line}: {where} {finding.message}")
     if len(findings) > MAX_MESSAGES:

@@ -40,34 +40,47 @@ def read(path: Path, previous: Catalogue | None = None) -> Catalogue:
 
 def _find(root: Path) -> tuple[list[Path], list[Problem]]:
     """The definition files below the folder in order of their relative paths, and the folders that cannot be looked into."""
+    problems: list[Problem] = []
     try:
-        os.scandir(root).close()
+        files = _walk(root, problems, set())
     except OSError as error:
         advice = "set DEFINITIONS_PATH to a folder that this process can read"
         raise DefinitionsUnreadable(f"The definitions in '{root}' cannot be read: {_why(error)}; {advice}") from error
-    problems: list[Problem] = []
-    files = sorted(_walk(root, problems, set()), key=lambda file: file.relative_to(root).as_posix())
-    return files, problems
+    return sorted(files, key=lambda file: file.relative_to(root).as_posix()), problems
 
 
-def _walk(folder: Path, problems: list[Problem], seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Follows links to folders (Kubernetes mounts are made of them), each folder once, so that a loop ends."""
-    try:
-        status = folder.stat()
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        problems.append(Problem(folder, f"this folder cannot be read: {_why(error)}; mend its permissions, or remove it"))
-        return
+def _walk(folder: Path, problems: list[Problem], seen: set[tuple[int, int]]) -> list[Path]:
+    """Follows links to folders (Kubernetes mounts are made of them), each folder once, so that a loop ends. Raises OSError for `folder`."""
+    status = folder.stat()
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     if (status.st_dev, status.st_ino) in seen:
-        return
+        return []
     seen.add((status.st_dev, status.st_ino))
+    files: list[Path] = []
     for entry in entries:
+        path = Path(entry.path)
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            yield from _walk(Path(entry.path), problems, seen)
-        elif Path(entry.name).suffix.lower() in _PARSERS and entry.name not in _NOT_DEFINITIONS:
-            yield Path(entry.path)
+        if _is_folder(entry):
+            files += _walk_below(path, problems, seen)
+        elif path.suffix.lower() in _PARSERS and entry.name not in _NOT_DEFINITIONS:
+            files.append(path)
+    return files
+
+
+def _walk_below(folder: Path, problems: list[Problem], seen: set[tuple[int, int]]) -> list[Path]:
+    try:
+        return _walk(folder, problems, seen)
+    except FileNotFoundError:  # gone since its parent was listed
+        return []
+    except OSError as error:
+        problems.append(Problem(folder, f"this folder cannot be read: {_why(error)}; mend its permissions, or remove it"))
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Also a link to one. A link that leads in a circle or into the forbidden is none: `entry.is_dir()` would raise."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
 
 
 def _read_file(path: Path, earlier: DefinitionFile | None) -> DefinitionFile | None:

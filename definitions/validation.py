@@ -13,7 +13,7 @@ import jsonschema_rs
 MAX_VIOLATIONS = 100
 """More are not listed: the first hundred are enough to mend."""
 
-Path = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 ContextCheck = Callable[[Mapping[str, Any]], list[tuple[str, str]]]
 
 _NAMES = {
@@ -30,7 +30,7 @@ _NAMES = {
 class Finding(NamedTuple):
     """A broken rule: the keys and indexes that lead to the value, what it must be, and the schema's keyword, if it was one."""
 
-    path: Path
+    path: FieldPath
     message: str
     keyword: str = ""
 
