@@ -1,0 +1,64 @@
+# AgentMesh: `make help` lists what there is. Everything works with Python 3.11 and nothing else installed.
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint check gen bench lock clean python
+
+# Added to every port: a second stack beside the first.
+PORT_OFFSET ?= 0
+# Agent host processes that share the agents.
+SHARDS ?= 1
+# More arguments for pytest, such as PYTEST_ARGS='-k redis'.
+PYTEST_ARGS ?=
+
+IS_3_11 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
+ifeq ($(origin PYTHON), undefined)
+PYTHON = $(shell for p in python3.11 python3 python .venv/bin/python; do "$$p" -c '$(IS_3_11)' 2>/dev/null && echo "$$p" && break; done)
+endif
+BIN := .venv/bin
+SET_UP = "$(PYTHON)" -m deploy.local.bootstrap
+
+help:  ## List these commands.
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+up: python  ## Set up and run the whole platform on this machine (PORT_OFFSET=N, SHARDS=N, ANTHROPIC_API_KEY=...).
+	@$(SET_UP) runtime
+	@exec $(BIN)/python -m deploy.local up --port-offset $(PORT_OFFSET) --shards $(SHARDS)
+
+test: python  ## Set up, run every check and every test (PYTEST_ARGS='-k redis').
+	@"$(PYTHON)" -m deploy.local.go_tools >/dev/null 2>&1 &
+	@$(SET_UP) everything
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: python  ## Check style, types, imports and contracts.
+	@$(SET_UP) everything
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+
+check: lint  ## Everything that can be checked without running it: lint, drift of generated code, definitions.
+	$(BIN)/python -m protos.codegen --check
+	$(BIN)/python -m definitions lint
+
+gen: python  ## Regenerate gen/ from the contracts.
+	@$(SET_UP) everything
+	$(BIN)/python -m protos.codegen
+
+bench: python  ## Measure an agent call against the plain FastAPI build.
+	@$(SET_UP) everything
+	$(BIN)/python -m tests.bench
+
+LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+lock: python  ## Resolve the dependencies of pyproject.toml anew, keeping the versions that still fit.
+	@$(SET_UP) uv
+	$(LOCK) --group bootstrap --output-file deploy/local/bootstrap.lock >/dev/null
+	$(LOCK) pyproject.toml --group local --group dev --group test --output-file requirements-dev.lock >/dev/null
+	$(LOCK) pyproject.toml --group local --constraint requirements-dev.lock --output-file requirements.lock >/dev/null
+
+clean: python  ## Remove the data of every stack on this machine, and everything else in .agentmesh/.
+	@"$(PYTHON)" -m deploy.local clean
+
+python:
+	@"$(PYTHON)" -c '$(IS_3_11)' 2>/dev/null || { echo "agentmesh: Python 3.11 is needed and was not found: install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }

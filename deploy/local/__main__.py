@@ -1,0 +1,57 @@
+"""`python -m deploy.local up|clean`: what `make up` and `make clean` run.
+
+What needs installed packages is imported late: `clean` works where nothing is installed, too.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+
+from deploy.local.clean import remove_all
+from deploy.local.errors import LaunchError
+from deploy.local.leash import die_with_parent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit code. What cannot be done is told on standard error, without a traceback."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.command == "clean":
+            remove_all()
+        else:
+            up(options.port_offset, options.shards)
+    except LaunchError as error:
+        print(f"agentmesh: {error}", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def up(port_offset: int, shards: int) -> None:
+    """Runs a stack until it is told to stop."""
+    began = time.monotonic()
+    if "MAKELEVEL" in os.environ:  # we are `make up`: whoever kills make means us
+        die_with_parent(signal.SIGTERM, os.getppid())
+    from deploy.local.launcher import launch
+
+    asyncio.run(launch(port_offset, shards, os.environ, began))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    outer = argparse.ArgumentParser(prog="python -m deploy.local", description="AgentMesh on this machine.")
+    commands = outer.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("up", help="run the whole platform until Ctrl-C")
+    run.add_argument("--port-offset", type=int, default=0, metavar="N", help="add N to every port: a second stack beside the first")
+    run.add_argument("--shards", type=int, default=1, metavar="N", help="agent host processes that share the agents")
+    commands.add_parser("clean", help="remove everything that stacks have kept on this machine")
+    return outer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

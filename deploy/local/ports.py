@@ -1,0 +1,143 @@
+"""The ports of a local stack: which they are, whether they are free, and who has them."""
+
+import errno
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+
+import psutil
+
+from deploy.local.errors import LaunchError
+
+LAST_PORT = 65_535
+MAX_SHARDS = 64
+ORCHESTRATOR = 50_051
+MAX_OFFSET = LAST_PORT - ORCHESTRATOR
+SUGGESTED_OFFSETS = (10_000, 2000, 4000, 6000, 12_000, 14_000)
+# With these no port of a stack lies among the kernel's ephemeral ones (32768 to 60999): only the orchestrator's is above them.
+UNDISTURBED_OFFSETS = range(11_000, MAX_OFFSET + 1, 100)
+BLOCK = 100
+
+
+@dataclass(frozen=True)
+class LocalPorts:
+    """Every port of one stack. Those of PostgreSQL, Redis and the simulator lie where no agent ever is."""
+
+    offset: int
+    gateway: int
+    envoy_admin: int
+    orchestrator: int
+    orchestrator_metrics: int
+    agent_metrics: tuple[int, ...]
+    """One for each agent host."""
+    postgres: int
+    redis: int
+    simulator: int
+    agents: range
+
+    @classmethod
+    def at(cls, offset: int, shards: int = 1) -> "LocalPorts":
+        """The ports of the stack that is moved by `offset`. LaunchError for numbers that cannot be."""
+        if not 0 <= offset <= MAX_OFFSET:
+            raise LaunchError(
+                f"PORT_OFFSET={offset} cannot be: it is added to every port, and the orchestrator's {ORCHESTRATOR} must not pass "
+                f"{LAST_PORT}. Use 0 to {MAX_OFFSET}"
+            )
+        if not 1 <= shards <= MAX_SHARDS:
+            raise LaunchError(f"SHARDS={shards} cannot be: use 1 to {MAX_SHARDS} agent hosts; one per core is plenty")
+        return cls(
+            offset=offset,
+            gateway=offset + 8000,
+            envoy_admin=offset + 9901,
+            orchestrator=offset + ORCHESTRATOR,
+            orchestrator_metrics=offset + 9464,
+            agent_metrics=tuple(offset + 9466 + shard for shard in range(shards)),
+            postgres=offset + 15_432,
+            redis=offset + 16_379,
+            simulator=offset + 17_100,
+            agents=range(offset + 8200, offset + 9000),
+        )
+
+    @property
+    def main(self) -> dict[str, int]:
+        """The ports without which there is no stack, by what uses them. An agent's port is not among them."""
+        return {
+            "gateway": self.gateway,
+            "Envoy admin": self.envoy_admin,
+            "orchestrator": self.orchestrator,
+            "PostgreSQL": self.postgres,
+            "Redis": self.redis,
+            "simulator": self.simulator,
+            "orchestrator metrics": self.orchestrator_metrics,
+            **{f"metrics of agent host {shard}": port for shard, port in enumerate(self.agent_metrics)},
+        }
+
+    def refuse_taken(self) -> None:
+        """LaunchError about the first main port that somebody else listens on, with a way out."""
+        for user, port in self.main.items():
+            if not is_free(port):
+                offset = next((other for other in SUGGESTED_OFFSETS if other != self.offset and _all_free(other)), SUGGESTED_OFFSETS[0])
+                raise LaunchError(f"port {port} ({user}) is taken by {who_has(port)}: stop it, or run `make up PORT_OFFSET={offset}`")
+
+
+def any_free_port() -> int:
+    """A port that nobody uses now, below the ephemeral ones, where the kernel would give it away."""
+    return next(port for port in random.sample(range(20_000, 32_000), 1000) if is_free(port))
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port, on either address that `localhost` stands for."""
+    return _can_bind(socket.AF_INET, "127.0.0.1", port) and _can_bind(socket.AF_INET6, "::1", port)
+
+
+def who_has(port: int) -> str:
+    """The program that listens on a port, as far as the kernel tells us."""
+    with suppress(psutil.Error):
+        for connection in psutil.net_connections(kind="tcp"):
+            listens_here = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+            if listens_here and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "a program of another user"
+
+
+@contextmanager
+def free_port_offset() -> Iterator[int]:
+    """Lends an offset at which every port is free, the agents' included; nobody else on the machine borrows it meanwhile.
+
+    The reservation is a set of abstract Unix sockets, one for each hundred ports: they vanish with the process.
+    """
+    for offset in random.sample(UNDISTURBED_OFFSETS, len(UNDISTURBED_OFFSETS)):
+        with ExitStack() as reservation:
+            ports = LocalPorts.at(offset)
+            wanted = {port // BLOCK for port in (*ports.main.values(), *ports.agents)}
+            if all(_reserve(block, reservation) for block in wanted) and _all_free(offset):
+                yield offset
+                return
+    raise LaunchError("no offset is left at which all the ports of a stack are free: stop another stack")
+
+
+def _all_free(offset: int) -> bool:
+    ports = LocalPorts.at(offset)
+    return all(map(is_free, (*ports.main.values(), *ports.agents)))
+
+
+def _reserve(block: int, reservation: ExitStack) -> bool:
+    flag = reservation.enter_context(socket.socket(socket.AF_UNIX))
+    try:
+        flag.bind(f"\0agentmesh-ports-{block}")
+    except OSError:
+        return False
+    return True
+
+
+def _can_bind(family: socket.AddressFamily, address: str, port: int) -> bool:
+    try:
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((address, port))
+    except OSError as error:
+        # Without IPv6 there is nobody to be in the way.
+        return error.errno != errno.EADDRINUSE
+    return True

@@ -1,0 +1,18 @@
+"""Asks a local HTTP server for one page, without a client library."""
+
+import asyncio
+
+
+async def http_status(port: int, path: str, patience_seconds: float = 2) -> int | None:
+    """The status that 127.0.0.1 answers a GET with; None when nobody answers in time."""
+    try:
+        async with asyncio.timeout(patience_seconds):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+                words = (await reader.readline()).split()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return None
+    return int(words[1]) if len(words) > 1 else None

@@ -1,0 +1,131 @@
+"""Our own programs as processes of the local stack: their commands, and the settings they get."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local.ports import LocalPorts
+from deploy.local.process import Prepare, Process, ProcessSpec, nothing_to_prepare, ready_file_written
+from deploy.local.state import REPOSITORY, StateFolder
+
+POOL_SIZE, POOL_OVERFLOW = 20, 10
+DRAIN_SECONDS = 10
+DECIDED_HERE = ("ANTHROPIC_", "DATABASE_URL", "REDIS_URL")
+STOP_SECONDS = 15
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Who answers the agents' model calls."""
+
+    name: str
+    api_key: str = field(repr=False)
+    base_url: str | None
+
+    @classmethod
+    def simulator(cls, port: int) -> "Provider":
+        """The local simulator; it takes any key."""
+        return cls("simulator", "simulator", f"http://{LOOPBACK}:{port}")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Provider | None":
+        """Anthropic, when ANTHROPIC_API_KEY names a key (ANTHROPIC_BASE_URL may name another address); None without one."""
+        key = environment.get("ANTHROPIC_API_KEY", "").strip()
+        return cls("anthropic", key, environment.get("ANTHROPIC_BASE_URL") or None) if key else None
+
+    def settings(self) -> dict[str, str]:
+        """The environment that leads an agent host there."""
+        settings = {"MODEL_PROVIDER": self.name, "ANTHROPIC_API_KEY": self.api_key}
+        return {**settings, "ANTHROPIC_BASE_URL": self.base_url} if self.base_url else settings
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Makes the processes of one stack; `environment` goes on top of everything that they are given."""
+
+    state: StateFolder
+    ports: LocalPorts
+    provider: Provider
+    environment: Mapping[str, str]
+
+    def simulator(self) -> Process:
+        """The Messages API simulator."""
+        settings = {"SIMULATOR_PORT": str(self.ports.simulator), "SIMULATOR_LOG": str(self.simulator_log)}
+        return self._process("simulator", "deploy.local.simulator", settings, prepare=self._make_simulator_folder)
+
+    def agent_host(self, shard: int) -> Process:
+        """One host of agents."""
+        settings = {
+            "AGENT_SHARD": str(shard),
+            "METRICS_PORT": str(self.ports.agent_metrics[shard]),
+            **self.provider.settings(),
+        }
+        return self._process(agent_host_name(shard), "agent_server", settings)
+
+    def orchestrator(self, prepare: Prepare) -> Process:
+        """The orchestrator. It comes after its servers; `prepare` says where they are (DATABASE_URL, REDIS_URL)."""
+        settings = {
+            "ORCHESTRATOR_PORT": str(self.ports.orchestrator),
+            "METRICS_PORT": str(self.ports.orchestrator_metrics),
+            "AGENT_HOST_TEMPLATE": LOOPBACK,
+            "DB_POOL_SIZE": str(POOL_SIZE),
+            "DB_MAX_OVERFLOW": str(POOL_OVERFLOW),
+        }
+        return self._process("orchestrator", "orchestrator", settings, prepare=prepare, after=("postgres", "redis"))
+
+    @property
+    def simulator_log(self) -> Path:
+        """Every request that the simulator answered, a JSON object a line."""
+        return self.state.folder("simulator") / "requests.jsonl"
+
+    def _process(
+        self, name: str, module: str, settings: Mapping[str, str], *, prepare: Prepare = nothing_to_prepare, after: Sequence[str] = ()
+    ) -> Process:
+        ready_file = self.state.ready_file(name)
+
+        async def prepared() -> Mapping[str, str]:
+            ready_file.unlink(missing_ok=True)
+            return await prepare()
+
+        spec = ProcessSpec(
+            name=name,
+            command=[sys.executable, "-m", module],
+            traces=self.state.traces(name),
+            ready=ready_file_written(ready_file),
+            environment={**inherited(os.environ), **self._common(), "READY_FILE": str(ready_file), **settings, **self.environment},
+            folder=REPOSITORY,
+            prepare=prepared,
+            stop_seconds=STOP_SECONDS,
+            after=after,
+        )
+        return Process(spec)
+
+    def _common(self) -> dict[str, str]:
+        return {
+            "HOST_ADDRESS": LOOPBACK,
+            "PORT_OFFSET": str(self.ports.offset),
+            "AGENT_SHARDS": str(len(self.ports.agent_metrics)),
+            "DRAIN_GRACE_SECONDS": str(DRAIN_SECONDS),
+        }
+
+    async def _make_simulator_folder(self) -> Mapping[str, str]:
+        self.simulator_log.parent.mkdir(parents=True, exist_ok=True)
+        return {}
+
+
+def agent_host_name(shard: int) -> str:
+    """What the host of a shard is called in messages and logs."""
+    return f"agents-{shard}"
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What our programs keep of our own environment: everything but what the stack decides.
+
+    The provider's key is for the agent hosts alone, and calls inside the stack never go through a proxy.
+    """
+    kept = {name: value for name, value in environment.items() if not name.startswith(DECIDED_HERE)}
+    direct = ",".join(filter(None, [environment.get("NO_PROXY") or environment.get("no_proxy"), "127.0.0.1", "localhost"]))
+    return {"LOG_FORMAT": "json", **kept, "NO_PROXY": direct, "no_proxy": direct}

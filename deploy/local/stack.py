@@ -1,0 +1,198 @@
+"""The whole platform on this machine: built from its settings, started, watched and stopped."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from deploy.local.envoy import EnvoyServer
+from deploy.local.errors import LaunchError
+from deploy.local.leftovers import end_leftovers
+from deploy.local.limits import raise_descriptor_limit
+from deploy.local.ports import LocalPorts
+from deploy.local.postgres import PostgresServer
+from deploy.local.probe import http_status
+from deploy.local.process import Process
+from deploy.local.programs import Programs, Provider
+from deploy.local.redis import RedisServer
+from deploy.local.state import StateFolder
+from deploy.local.supervisor import Report, Supervisor
+from deploy.local.waiting import holds_within
+from gateway.envoy.render import GatewaySettings, render_bootstrap
+
+DATABASE = "agentmesh"
+GATEWAY_SECONDS = 20
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def silent(_: str) -> None:
+    """Reports to nobody."""
+
+
+@dataclass(frozen=True)
+class DisabledPort:
+    """An agent port that could not be opened."""
+
+    port: int
+    agents: Sequence[str]
+    why: str
+
+
+@dataclass(frozen=True)
+class ServedAgents:
+    """What the agent hosts said when they were ready."""
+
+    agents: int
+    ports: int
+    disabled: Sequence[DisabledPort]
+
+    @classmethod
+    def of(cls, facts: Sequence[Mapping[str, Any]]) -> "ServedAgents":
+        """The sum over the ready files of all hosts."""
+        disabled = [DisabledPort(one["port"], one["agents"], one["why"]) for host in facts for one in host["disabled"]]
+        return cls(sum(host["agents"] for host in facts), sum(host["ports"] for host in facts), disabled)
+
+
+class Stack:
+    """PostgreSQL, Redis, the simulator, agent hosts, the orchestrator and the gateway, in one folder, at one port offset.
+
+    `environment` reaches our own programs on top of what the stack gives them, `gateway` sets fields of GatewaySettings.
+    Without a `provider` the simulator answers, whatever keys our own environment holds. Everything that is not our own
+    program is ready to be used as soon as `start` returns. LaunchError says what cannot be.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        port_offset: int = 0,
+        shards: int = 1,
+        definitions: Path | None = None,
+        environment: Mapping[str, str] = NOTHING,
+        *,
+        provider: Provider | None = None,
+        gateway: Mapping[str, Any] = NOTHING,
+        report: Report = silent,
+    ) -> None:
+        self.ports = LocalPorts.at(port_offset, shards)
+        self.state = StateFolder(state.resolve())
+        self.state.create()
+        self.simulated = provider is None
+        self._report = report
+        self._lifetime = AsyncExitStack()
+        self._postgres = PostgresServer(self.state.folder("postgres"), self.ports.postgres, traces=self.state.traces("postgres"))
+        self._redis = RedisServer(self.state.folder("redis"), self.ports.redis, traces=self.state.traces("redis"))
+        self._envoy = EnvoyServer(
+            self.state.folder("envoy"), self.ports.envoy_admin, partial(self._bootstrap, gateway), traces=self.state.traces("envoy")
+        )
+        own = {"DEFINITIONS_PATH": str(definitions)} if definitions else {}
+        simulator = Provider.simulator(self.ports.simulator)
+        programs = Programs(self.state, self.ports, provider or simulator, {**own, **environment})
+        self._agent_hosts = [programs.agent_host(shard) for shard in range(shards)]
+        self._simulator_log = programs.simulator_log
+        servers = [self._postgres.process, self._redis.process, *([programs.simulator()] if self.simulated else [])]
+        orchestrator = programs.orchestrator(self._make_database)
+        self._supervisor = Supervisor([servers, self._agent_hosts, [orchestrator], [self._envoy.process]], report)
+
+    async def start(self) -> None:
+        """Starts everything and returns when the gateway answers that the platform is ready; stops everything again if it cannot."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stops everything, the gateway first and the databases last."""
+        await self._lifetime.aclose()
+
+    def kill(self) -> None:
+        """Ends everything at once; PostgreSQL and Redis recover at the next start. A `stop` that is waiting goes on at once."""
+        self._supervisor.kill()
+
+    def erase(self) -> None:
+        """Removes the data of a stopped stack, wherever it lies."""
+        self._postgres.erase()
+        shutil.rmtree(self.state.path, ignore_errors=True)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def process(self, name: str) -> Process:
+        """One of its processes: postgres, redis, simulator, agents-<shard>, orchestrator or envoy. KeyError for another name."""
+        return self._supervisor.process(name)
+
+    @property
+    def gateway_url(self) -> str:
+        """The one door for REST, gRPC and gRPC-Web."""
+        return f"http://localhost:{self.ports.gateway}"
+
+    @property
+    def orchestrator_target(self) -> str:
+        """Where native gRPC clients reach the orchestrator without the gateway."""
+        return f"localhost:{self.ports.orchestrator}"
+
+    @property
+    def database_url(self) -> str:
+        """The orchestrator's database; known once the stack has been started."""
+        return self._postgres.url(DATABASE)
+
+    @property
+    def redis_url(self) -> str:
+        """The orchestrator's Redis; known once the stack has been started."""
+        return self._redis.url()
+
+    @property
+    def simulator_url(self) -> str:
+        """The Messages API simulator, its control endpoints included."""
+        return f"http://127.0.0.1:{self.ports.simulator}"
+
+    @property
+    def simulator_log(self) -> Path:
+        """Every request that the simulator answered, a JSON object a line."""
+        return self._simulator_log
+
+    def served(self) -> ServedAgents:
+        """What the agent hosts said when they were last ready."""
+        return ServedAgents.of([json.loads(self.state.ready_file(host.name).read_text()) for host in self._agent_hosts])
+
+    async def _start(self) -> None:
+        facts = {"gateway": self.gateway_url, "orchestrator": self.orchestrator_target}
+        self._lifetime.enter_context(self.state.locked(facts))
+        await end_leftovers(self.state.path / "run")
+        self.ports.refuse_taken()
+        raise_descriptor_limit()
+        self.state.rotate_logs()
+        self._lifetime.push_async_callback(self._supervisor.stop)
+        await self._supervisor.start()
+        await self._gateway_answers()
+
+    async def _gateway_answers(self) -> None:
+        async def ready() -> bool:
+            return await http_status(self.ports.gateway, "/ready") == 200
+
+        if not await holds_within(GATEWAY_SECONDS, ready):
+            raise LaunchError(
+                f"{self.gateway_url}/ready did not answer 200 within {GATEWAY_SECONDS} s; see the logs in {self.state.path / 'logs'}"
+            )
+
+    async def _make_database(self) -> Mapping[str, str]:
+        """What the orchestrator learns about its servers, which have passwords from their first start on."""
+        return {"DATABASE_URL": await self._postgres.create_database(DATABASE), "REDIS_URL": self._redis.url()}
+
+    def _bootstrap(self, overrides: Mapping[str, Any]) -> str:
+        settings = GatewaySettings(
+            gateway_port=self.ports.gateway,
+            admin_port=self.ports.envoy_admin,
+            orchestrators=(("127.0.0.1", self.ports.orchestrator),),
+            access_log_path=self.state.log("envoy.access"),
+        )
+        return render_bootstrap(replace(settings, **overrides))

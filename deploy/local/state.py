@@ -1,0 +1,97 @@
+"""The folder in which a local stack keeps everything: data, logs, and the lock that lets one launcher in.
+
+The plain stack's is `.agentmesh/` at the root of the repository, that of `PORT_OFFSET=N` is `.agentmesh/offset-N/`:
+
+    lock                     held by the launcher; says who it is
+    logs/<process>.log       what each process writes
+    run/<process>.pid        what runs now, and run/<process>.ready.json what it said when it was ready
+    postgres/ redis/         data and passwords (as root PostgreSQL's data may lie in /var/tmp: postgres/placed-outside.txt)
+    simulator/ envoy/        the simulator's log of requests; Envoy's bootstrap
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.errors import LaunchError
+from deploy.local.process import Traces
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOME = REPOSITORY / ".agentmesh"
+LOG_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """The places in one stack's folder."""
+
+    path: Path
+
+    @classmethod
+    def of_offset(cls, port_offset: int) -> "StateFolder":
+        """The folder of the stack that `make up PORT_OFFSET=N` runs."""
+        return cls(HOME / f"offset-{port_offset}" if port_offset else HOME)
+
+    def folder(self, name: str) -> Path:
+        """The folder of one server."""
+        return self.path / name
+
+    def log(self, process: str) -> Path:
+        """Where a process writes."""
+        return self.path / "logs" / f"{process}.log"
+
+    def ready_file(self, process: str) -> Path:
+        """Where a process says that it takes calls."""
+        return self.path / "run" / f"{process}.ready.json"
+
+    def traces(self, process: str) -> Traces:
+        """Where a process can be found."""
+        return Traces(self.log(process), self.path / "run" / f"{process}.pid")
+
+    def create(self) -> None:
+        """Makes the folders. LaunchError when they are somebody else's."""
+        try:
+            for name in ("logs", "run"):
+                (self.path / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LaunchError(
+                f"cannot write to {self.path}: {error.strerror}. If another user ran the stack, let that user `make clean`"
+            ) from None
+
+    def rotate_logs(self) -> None:
+        """Moves long logs of earlier runs aside, replacing those moved before; to be called while nothing runs."""
+        for log in (self.path / "logs").glob("*.log"):
+            if log.stat().st_size > LOG_BYTES:
+                log.replace(log.with_suffix(".log.1"))
+
+    @contextmanager
+    def locked(self, facts: Mapping[str, str]) -> Iterator[None]:
+        """Keeps a second launcher out, who is told the facts. LaunchError when we are the second. The kernel drops it with us."""
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._take(descriptor)
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"pid": str(os.getpid()), **facts}).encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _take(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = ", ".join(f"{name} {value}" for name, value in self._holder(descriptor).items())
+            raise LaunchError(
+                f"a stack already runs from {self.path}: {holder}. Stop it, or run a second one beside it with `make up PORT_OFFSET=N`"
+            ) from None
+
+    def _holder(self, descriptor: int) -> Mapping[str, str]:
+        try:
+            facts: dict[str, str] = json.loads(os.pread(descriptor, 4096, 0))
+        except ValueError:  # it has the lock and is about to write
+            return {"pid": "unknown"}
+        return facts

@@ -1,0 +1,17 @@
+"""Waiting for a condition that nobody announces: another program's readiness, its end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+POLL_SECONDS = 0.02
+
+
+async def holds_within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> bool:
+    """Waits until `condition` holds; False when it does not within `seconds`."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await condition():  # noqa: ASYNC110 (it happens in another process: there is no event to wait for)
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        return False
+    return True
