@@ -1,0 +1,1 @@
+"""Envoy as the gateway: one port for REST, gRPC and gRPC-Web, from one bootstrap template."""

@@ -1,0 +1,28 @@
+"""Prints the bootstrap for an Envoy that runs elsewhere, such as in its own container.
+
+Every field of GatewaySettings can be set by the environment variable of its name in capitals; ORCHESTRATORS is a list such as
+`orchestrator-0:50051,orchestrator-1:50051`. The contracts are read from this installation, wherever Envoy finds its copy.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from gateway.envoy.render import GENERATED, GatewaySettings, render_bootstrap
+
+
+def settings_from(environment: Mapping[str, str]) -> GatewaySettings:
+    """The settings that an environment names; raises pydantic.ValidationError where a value does not fit its field."""
+    names = {field.name: field.name.upper() for field in fields(GatewaySettings)}
+    values: dict[str, Any] = {field: environment[name] for field, name in names.items() if name in environment}
+    if "orchestrators" in values:
+        values["orchestrators"] = [address.rpartition(":")[::2] for address in values["orchestrators"].split(",")]
+    return TypeAdapter(GatewaySettings).validate_python(values)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_bootstrap(settings_from(os.environ), contract_path=GENERATED / "descriptor.binpb"))

@@ -1,0 +1,89 @@
+"""What the gateway has to know of the contracts: which rpcs are public, by which HTTP methods and paths."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.api import annotations_pb2, http_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto
+
+_VARIABLE = re.compile(r"\{[^}]*}")
+_VERBS = ("get", "put", "post", "delete", "patch")
+_WAITS_FOR_AN_AGENT = frozenset({"agentmesh.execution.v1.ExecutionService.ExecuteAgent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One HTTP method and path template by which an rpc can be called."""
+
+    method: str
+    template: str
+
+    @property
+    def path_regex(self) -> str:
+        """A regular expression for the paths of the template; like the transcoder it lets a slash at the end pass."""
+        literals = [re.escape(part).replace("/", "/") for part in _VARIABLE.split(self.template)]
+        variables = [".+" if "**" in variable else "[^/]+" for variable in _VARIABLE.findall(self.template)]
+        return "".join(literal + variable for literal, variable in zip(literals, [*variables, "/?"], strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """A public rpc: one that has an HTTP rule."""
+
+    service: str
+    name: str
+    streams: bool
+    bindings: tuple[Binding, ...]
+
+    @property
+    def path(self) -> str:
+        """The path under which gRPC calls it."""
+        return f"/{self.service}/{self.name}"
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether calling it twice does no harm: by the contract, whatever is bound to GET alone."""
+        return all(binding.method == "GET" for binding in self.bindings)
+
+    @property
+    def waits_for_an_agent(self) -> bool:
+        """Whether its one answer may take as long as an agent may: 600 s at most."""
+        return f"{self.service}.{self.name}" in _WAITS_FOR_AN_AGENT
+
+
+def public_rpcs(descriptor_path: Path) -> list[Rpc]:
+    """The public rpcs of a descriptor set (`gen/descriptor.binpb`), in the order of their declaration."""
+    files = FileDescriptorSet.FromString(descriptor_path.read_bytes()).file
+    return [
+        Rpc(f"{file.package}.{service.name}", method.name, method.server_streaming, tuple(bindings))
+        for file in files
+        for service in file.service
+        for method in service.method
+        if (bindings := list(_bindings(method)))
+    ]
+
+
+def allowed_methods(rpcs: Iterable[Rpc]) -> list[tuple[str, Sequence[str]]]:
+    """Each REST path, as a regular expression, with the HTTP methods that it takes."""
+    methods: dict[str, set[str]] = defaultdict(set)
+    for binding in (binding for rpc in rpcs for binding in rpc.bindings):
+        methods[binding.path_regex].add(binding.method)
+    return [(regex, sorted(allowed)) for regex, allowed in methods.items()]
+
+
+def _bindings(method: MethodDescriptorProto) -> Iterator[Binding]:
+    if not method.options.HasExtension(annotations_pb2.http):
+        return
+    rule = method.options.Extensions[annotations_pb2.http]
+    for each in (rule, *rule.additional_bindings):
+        yield _binding(each)
+
+
+def _binding(rule: http_pb2.HttpRule) -> Binding:
+    pattern = rule.WhichOneof("pattern")
+    if pattern not in _VERBS:
+        raise ValueError(f"{rule}: the gateway binds rpcs to the usual HTTP methods only")
+    return Binding(pattern.upper(), getattr(rule, pattern))

@@ -1,0 +1,125 @@
+-- What answers need on their way out, between the transcoder and the client.
+--
+-- REST: 1. An error of the service: the service has made the whole envelope and sends it in ASCII trailers; it goes into the body.
+--       2. A complaint of the transcoder's about the request is plain text; it becomes the envelope of a VALIDATION_ERROR.
+--       3. What only gRPC needs is taken off.
+-- gRPC: untouched, but for one thing. A service that stops before its calls have ended lets gRPC end them with UNAVAILABLE, which
+--       promises that nothing was done and may be sent again. Ours always comes with details; without them it is the reply `lost`
+--       of the route's metadata instead.
+--
+-- Handles are dead after a call that waits, such as handle:body(): the headers are fetched again.
+
+-- For statuses that gRPC gives by itself, before the service's error boundary has seen the call or after it has lost it.
+local WITHOUT_ENVELOPE = {
+  ["1"] = { code = "CANCELLED", http_status = "499", message = "the call was cancelled" },
+  ["4"] = { code = "UPSTREAM_TIMEOUT", http_status = "504", message = "the deadline of the call passed" },
+  ["8"] = { code = "PAYLOAD_TOO_LARGE", http_status = "413", message = "the message is larger than the service takes" },
+  ["12"] = { code = "NOT_IMPLEMENTED", http_status = "501", message = "this server does not serve the rpc" },
+}
+local INTERNAL = { code = "INTERNAL", http_status = "500", message = "internal error; quote the request id when you report it" }
+
+local function quoted(text)
+  local escaped = text:gsub('[%c"\\]', function(char) return string.format("\\u%04x", char:byte()) end)
+  return '"' .. escaped .. '"'
+end
+
+local function envelope(request_id, code, message, details)
+  return '{"error":{"code":"' .. code .. '","details":' .. details .. ',"message":' .. quoted(message)
+    .. ',"request_id":"' .. request_id .. '","timestamp":"' .. os.date("!%Y-%m-%dT%H:%M:%SZ") .. '"}}\n'
+end
+
+-- The field and what is wrong with it, from what the transcoder says in words; nil where it names no field.
+local function violation(complaint)
+  local unknown = complaint:match('^Could not find field "([^"]*)"')
+  if unknown then return unknown, "there is no such parameter" end
+  local twice = complaint:match("^The binding value .* of the field ([%w_%.]+) is conflicting")
+  if twice then return twice, "is one thing in the path and another in the body" end
+  return complaint:match("^([%w_%.%[%]]+): (.+)$")
+end
+
+local function validation_error(request_id, text)
+  local complaint = text:gsub("\n.*", ""):gsub("^: ", ""):gsub("TYPE_(%u+%d*)", string.lower):gsub("type%.googleapis%.com/", "")
+  local field, description = violation(complaint)
+  if not field then return envelope(request_id, "VALIDATION_ERROR", "the request does not fit the contract: " .. complaint, "{}") end
+  local details = '{"field_violations":[{"description":' .. quoted(description) .. ',"field":' .. quoted(field) .. "}]}"
+  return envelope(request_id, "VALIDATION_ERROR", field .. ": " .. description, details)
+end
+
+local function put(handle, http_status, body, retry_after)
+  local length = handle:body(true):setBytes(body)
+  local headers = handle:headers()
+  headers:replace(":status", http_status)
+  headers:replace("content-type", "application/json")
+  headers:replace("content-length", tostring(length))
+  headers:replace("cache-control", "no-store")
+  if retry_after then headers:replace("retry-after", retry_after) end
+end
+
+local function put_service_error(handle)
+  handle:body(true) -- waits for the trailers, if the service has sent headers before them
+  local headers = handle:headers()
+  local source = headers:get("x-mesh-envelope") and headers or handle:trailers() or headers
+  local body = source:get("x-mesh-envelope")
+  if body then return put(handle, source:get("x-mesh-status"), body, source:get("retry-after")) end
+  local status = headers:get("grpc-status")
+  local reply = status == "14" and handle:metadata():get("lost") or WITHOUT_ENVELOPE[status] or INTERNAL
+  local text = envelope(headers:get("x-request-id") or "", reply.code, reply.message, reply.details or "{}")
+  put(handle, reply.http_status, text, reply.retry_after)
+end
+
+local function strip(map)
+  local gone = {}
+  for name in pairs(map) do
+    if name:find("^grpc%-") or name:find("^x%-mesh%-") then gone[#gone + 1] = name end
+  end
+  for _, name in ipairs(gone) do map:remove(name) end
+end
+
+-- For the access log, which would only see what is left.
+local function note(handle, grpc_status)
+  if grpc_status then handle:streamInfo():dynamicMetadata():set("agentmesh", "grpc_status", grpc_status) end
+end
+
+local function rest(handle, headers)
+  local grpc_status = headers:get("grpc-status")
+  note(handle, grpc_status)
+  if headers:get("x-mesh-complaint") then
+    local request_id = headers:get("x-request-id")
+    local text = handle:body(true)
+    put(handle, "422", validation_error(request_id, text:getBytes(0, text:length())))
+  elseif grpc_status and grpc_status ~= "0" then
+    put_service_error(handle)
+  elseif headers:get("content-type") == "text/event-stream" then
+    headers:replace("cache-control", "no-store")
+  end
+  strip(handle:headers())
+  if grpc_status and handle:streamInfo():protocol() ~= "HTTP/2" then return end -- HTTP/1.1 drops the trailers anyway
+  local trailers = handle:trailers()
+  if not trailers then return end
+  note(handle, trailers:get("grpc-status"))
+  strip(trailers)
+end
+
+local function native(handle, headers)
+  local map = headers:get("grpc-status") and headers or handle:trailers()
+  if not map then return end
+  note(handle, map:get("grpc-status"))
+  if map:get("grpc-status") ~= "14" or map:get("grpc-status-details-bin") then return end
+  local lost = handle:metadata():get("lost")
+  if not lost then return end
+  map:replace("grpc-status", lost.grpc_status)
+  map:replace("grpc-message", lost.grpc_message)
+  map:replace("grpc-status-details-bin", lost.grpc_details)
+end
+
+-- An error over REST has another status than 200; gRPC's own have 200 and, where Envoy makes them for gRPC-Web, no content type.
+local REST = { ["application/json"] = true, ["text/event-stream"] = true }
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  if headers:get(":status") ~= "200" or REST[headers:get("content-type")] then
+    rest(handle, headers)
+  else
+    native(handle, headers)
+  end
+end

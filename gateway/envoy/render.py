@@ -1,0 +1,98 @@
+"""Renders Envoy's bootstrap from the template beside this file."""
+
+import ipaddress
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from gateway.envoy.contract import allowed_methods, public_rpcs
+from gateway.envoy.replies import own_reply
+
+HERE = Path(__file__).resolve().parent
+GENERATED = HERE.parent.parent / "gen"
+WELCOME = {
+    "name": "AgentMesh",
+    "agents": "/api/v1/agents",
+    "categories": "/api/v1/categories",
+    "health": "/health",
+    "ready": "/ready",
+    "openapi": "/openapi.json",
+}
+OWN_PATHS = ("/", "/openapi.json")
+"""What Envoy answers itself, besides errors."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Where the gateway listens, whom it calls and what it lets through. Paths are as Envoy will see them."""
+
+    gateway_port: int = 8000
+    admin_port: int = 9901
+    """Always on loopback: whoever reaches it can stop Envoy."""
+    listen_address: str = "127.0.0.1"
+    orchestrators: tuple[tuple[str, int], ...] = (("127.0.0.1", 50051),)
+    """Host and port of every orchestrator; a name stands for all addresses that DNS has for it."""
+    descriptor_path: Path = GENERATED / "descriptor.binpb"
+    openapi_path: Path = GENERATED / "openapi.json"
+    lua_path: Path = HERE / "envelope.lua"
+    access_log_path: Path = Path("/dev/stdout")
+    per_ip_rate: int = 2000
+    """Requests a second that one address may send for long."""
+    per_ip_burst: int = 4000
+    """Requests that one address may send at once."""
+    body_limit_bytes: int = 4 * 1024 * 1024
+    """The largest body of a REST request; gRPC's own limit at the orchestrator is the same."""
+    allowed_origins: str = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+    """Regular expression of the web origins whose pages may call the API."""
+    headers_timeout_seconds: float = 10
+    """How long a client may take to send a request's headers."""
+    request_timeout_seconds: float = 60
+    """How long a client may take to send a whole request."""
+    call_timeout_seconds: float = 30
+    """For unary rpcs that wait for no agent."""
+    agent_timeout_seconds: float = 620
+    """For unary rpcs that wait for an agent: above the 600 s that the orchestrator grants, so that its answer comes first."""
+    stream_idle_seconds: float = 300
+    """A stream that says nothing for so long is cut; the orchestrator sends a heartbeat every 15 s."""
+
+    @property
+    def resolves_names(self) -> bool:
+        """Whether any orchestrator is given by name."""
+        return not all(_is_address(host) for host, _ in self.orchestrators)
+
+
+def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = None) -> str:
+    """Envoy 1.40's bootstrap as YAML.
+
+    `contract_path` is where this process reads the descriptor set from, when it sees it elsewhere than Envoy does.
+    """
+    rpcs = public_rpcs(contract_path or settings.descriptor_path)
+    template = _environment().get_template("bootstrap.yaml.j2")
+    methods = [*allowed_methods(rpcs), *((path, ("GET", "HEAD")) for path in OWN_PATHS)]
+    return template.render(settings=settings, rpcs=rpcs, allowed_methods=methods, welcome=json.dumps(WELCOME, indent=2) + "\n")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False
+    )
+    environment.filters["json"] = _json
+    environment.filters["escaped"] = lambda text: text.replace("%", "%%")
+    environment.filters["literal"] = lambda text: _json(text.replace("%", "%%"))
+    environment.globals["own_reply"] = own_reply
+    return environment
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, default=str)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
