@@ -1,0 +1,86 @@
+"""`make bench`: an agent call through the gateway, beside the plain FastAPI build of lld.md, in one run.
+
+Slices of load are taken in turn (mesh, peer, mesh, peer, …), several rounds at 1, 16 and 64 requests in flight; figures are medians
+of rounds, ratios are medians of each round's ratio. The machine may be shared: compare columns, not runs.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from tests.bench import load
+from tests.bench.cpu import cpu_seconds
+from tests.bench.sides import Side, mesh, peer, provider
+
+GENERATOR = "load generator"
+PROVIDER = "provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One slice and the CPU that each process spent on a call in it, in milliseconds."""
+
+    slice: load.Slice
+    cpu_ms: dict[str, float]
+
+
+async def measure(side: Side, shared: dict[str, int], in_flight: int, seconds: float) -> Measured:
+    """One slice of load on one side."""
+    pids = {**side.pids, **shared}
+    before, own = cpu_seconds(pids), time.process_time()
+    result = await load.run("127.0.0.1", side.port, side.request, in_flight, seconds)
+    own, after = time.process_time() - own, cpu_seconds(pids)
+    calls = len(result.latencies)
+    spent = {name: after[name] - before[name] for name in pids} | {GENERATOR: own}
+    return Measured(result, {name: seconds / calls * 1000 for name, seconds in spent.items()})
+
+
+async def main(rounds: int, seconds: float) -> None:
+    """Runs the comparison and prints it."""
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-bench-"))
+        url, provider_pid = await stack.enter_async_context(provider())
+        sides = [await stack.enter_async_context(mesh(Path(folder), url)), await stack.enter_async_context(peer(url))]
+        shared = {PROVIDER: provider_pid}
+        for side in sides:
+            await measure(side, shared, 16, seconds)  # warm up: connections, code paths, prepared statements
+        for in_flight in (1, 16, 64):
+            taken: dict[str, list[Measured]] = {side.name: [] for side in sides}
+            for _ in range(rounds):
+                for side in sides:
+                    taken[side.name].append(await measure(side, shared, in_flight, seconds))
+            show(in_flight, taken)
+
+
+def show(in_flight: int, taken: dict[str, list[Measured]]) -> None:
+    """Prints what was measured at one level of load."""
+    print(f"\n{in_flight} in flight{'req/s':>22}{'p50 ms':>10}{'p95 ms':>10}   CPU ms per call")
+    for name, results in taken.items():
+        rate = statistics.median(r.slice.per_second for r in results)
+        p50, p95 = (statistics.median(_quantile(r.slice.latencies, q) for r in results) * 1000 for q in (0.5, 0.95))
+        cpu = {process: statistics.median(r.cpu_ms[process] for r in results) for process in results[0].cpu_ms}
+        costs = ", ".join(f"{process} {ms:.2f}" for process, ms in cpu.items())
+        print(f"{name:>12}{rate:>22.0f}{p50:>10.2f}{p95:>10.2f}   {costs}")
+    ratios = [a.slice.per_second / b.slice.per_second for a, b in zip(taken["mesh"], taken["peer"], strict=True)]
+    print(f"{'mesh / peer':>12}{statistics.median(ratios):>22.2f}   (rounds: {', '.join(f'{ratio:.2f}' for ratio in ratios)})")
+
+
+def _quantile(values: Sequence[float], q: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * q))]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a slice")
+    arguments = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(arguments.rounds, arguments.seconds))

@@ -1,0 +1,62 @@
+"""`python -m tests.bench.provider PORT`: a Messages API that answers at once, for benchmarks alone.
+
+It stands behind every side of a comparison, so it must cost little: it reads no more of a request than where it ends.
+"""
+
+import asyncio
+import json
+import sys
+from typing import cast
+
+import uvloop
+
+_MESSAGE = {
+    "id": "msg_bench",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-sonnet-5-5",
+    "content": [{"type": "text", "text": "An answer of a hundred and fifty characters, give or take a few, as short replies of agents go. " * 2}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 900, "output_tokens": 48, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
+}
+_BODY = json.dumps(_MESSAGE).encode()
+_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nrequest-id: req_bench\r\ncontent-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+
+
+class Provider(asyncio.Protocol):
+    """Answers each request on a connection in turn."""
+
+    def __init__(self) -> None:
+        self._read = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the connection."""
+        self._transport = cast(asyncio.WriteTransport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answers every whole request that has come."""
+        self._read += data
+        while (head := self._read.find(b"\r\n\r\n")) >= 0:
+            length = _content_length(self._read[:head])
+            if len(self._read) < head + 4 + length:
+                return
+            self._read = self._read[head + 4 + length :]
+            self._transport.write(_ANSWER)
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line[15:])
+    return 0
+
+
+async def main(port: int) -> None:
+    """Serves until it is ended."""
+    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port, backlog=4096)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(int(sys.argv[1])))

@@ -1,0 +1,89 @@
+"""The two sides of the comparison, each behind one HTTP port, both in front of the same provider."""
+
+import asyncio
+import json
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.ports import free_port_offset
+from deploy.local.programs import Provider
+from deploy.local.stack import Stack
+from tests.bench.load import post
+
+AGENT = "marketing_seo_strategist_agent_1_1"
+BODY = json.dumps({"input": "Our category pages lost a third of their clicks since March. Where do we look first, and in what order?"}).encode()
+MESH_PROCESSES = ("envoy", "orchestrator", "agents-0", "postgres")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A port, the request to send there, and the processes that answer it."""
+
+    name: str
+    port: int
+    request: bytes
+    pids: Mapping[str, int]
+
+
+@asynccontextmanager
+async def provider() -> AsyncIterator[tuple[str, int]]:
+    """The provider's URL and process id."""
+    port = free_port()
+    async with _python("tests.bench.provider", str(port), port=port) as pid:
+        yield f"http://127.0.0.1:{port}", pid
+
+
+@asynccontextmanager
+async def mesh(folder: Path, provider_url: str) -> AsyncIterator[Side]:
+    """The whole local stack: Envoy, orchestrator, agent host, PostgreSQL, Redis."""
+    real = Provider(name="anthropic", api_key="bench", base_url=provider_url)
+    with free_port_offset() as offset:
+        async with Stack(folder, offset, provider=real) as stack:
+            pids = {name: stack.process(name).pid for name in MESH_PROCESSES}
+            port = stack.ports.gateway
+            yield Side("mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}"), pids)
+
+
+@asynccontextmanager
+async def peer(provider_url: str) -> AsyncIterator[Side]:
+    """lld.md in FastAPI: two services."""
+    agent, orchestrator = free_port(), free_port()
+    async with (
+        _python("tests.bench.peer", "agent", str(agent), provider_url, port=agent) as agent_pid,
+        _python("tests.bench.peer", "orchestrator", str(orchestrator), f"http://127.0.0.1:{agent}", port=orchestrator) as pid,
+    ):
+        request = post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{orchestrator}")
+        yield Side("peer", orchestrator, request, {"peer orchestrator": pid, "peer agent": agent_pid})
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def _python(module: str, *arguments: str, port: int) -> AsyncIterator[int]:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
+    try:
+        async with asyncio.timeout(30):
+            while not await _listens(port):
+                await asyncio.sleep(0.05)
+        yield process.pid
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
