@@ -2,27 +2,43 @@
 
 import sys
 from functools import partial
+from typing import NoReturn
 
 from pydantic import ValidationError
 
 from agent_server.settings import AgentHostSettings
+from definitions.errors import DefinitionsUnreadable
 from mesh import failpoints
 from mesh.process import run_until_stopped
+from mesh.settings import explain
 from mesh.telemetry import configure_logging, serve_metrics
 
 
 def main() -> None:
-    """Reads the settings from the environment and serves until told to stop; exits with 2 on settings that make no sense."""
+    """Reads the settings from the environment and serves until told to stop; exits with 2 when it cannot start with them."""
     try:
         settings = AgentHostSettings()
         failpoints.arm(settings.failpoints)
-    except (ValidationError, ValueError) as error:
-        sys.exit(f"agent_server: {error}")
+    except ValidationError as error:
+        _refuse(explain(error))
+    except ValueError as error:
+        _refuse(str(error))
     configure_logging("agent_server", settings.log_format)
-    serve_metrics(settings.host_address, settings.metrics_port)
+    try:
+        serve_metrics(settings.host_address, settings.metrics_port)
+    except OSError as error:
+        _refuse(f"METRICS_PORT={settings.metrics_port} cannot be served: {error.strerror}; set it to a free port")
     from agent_server.app import run  # the SDK takes seconds to import: not before the settings are known to be good
 
-    run_until_stopped(partial(run, settings))
+    try:
+        run_until_stopped(partial(run, settings))
+    except DefinitionsUnreadable as error:
+        _refuse(error.message)
+
+
+def _refuse(why: str) -> NoReturn:
+    sys.stderr.write(f"agent_server: {why}\n")
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from agent_server.model import Prompt
 from definitions.catalogue import Catalogue
 from definitions.errors import AgentNotFound
 from definitions.model import AgentDefinition
-from definitions.validation import compile_context_schema
-
-from agent_server.model import Prompt
 from definitions.model_names import ModelNames
+from definitions.validation import compile_context_schema
 from mesh.errors import ValidationFailed, Violation
 
 
@@ -33,8 +32,8 @@ class Agent:
 
     def prompt(self, text: str, context: Mapping[str, Any] | None, execution_id: str) -> Prompt:
         """The question to the model. Raises ValidationFailed where the context breaks the definition's schema."""
-        if self._check is not None and context is not None:
-            violations = [Violation(field, description) for field, description in self._check(context)]
+        if self._check is not None:
+            violations = [Violation(field, description) for field, description in self._check(context or {})]
             if violations:
                 first = violations[0]
                 raise ValidationFailed(f"{first.field}: {first.description}", violations=violations)

@@ -43,12 +43,12 @@ class AnthropicModel:
     async def complete(self, prompt: Prompt, meter: Meter, timeout: float) -> Answer:
         """The whole answer; see the port."""
         async with _bounded(timeout):
-            return await _once_more(lambda: self._ask(prompt, meter), timeout)
+            return await _once_more(lambda: self._ask(prompt, meter), meter, timeout)
 
     async def stream(self, prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
         """The answer in pieces; see the port. Drive it from one task."""
         async with _bounded(timeout):
-            events = await _once_more(lambda: self._open(prompt, meter), timeout)
+            events = await _once_more(lambda: self._open(prompt, meter), meter, timeout)
             reading = StreamReading(prompt, meter)
             async with events:
                 with translated(meter):
@@ -87,6 +87,9 @@ def _request(prompt: Prompt) -> dict[str, Any]:
 @asynccontextmanager
 async def _bounded(timeout: float) -> AsyncIterator[None]:
     # The SDK's timeouts are per read; this bounds the call.
+    if timeout <= 0:
+        message = "no time was left to ask the model provider; nothing was bought, allow a longer deadline"
+        raise ModelApiTimeout(message, timeout_seconds="0.0")
     try:
         async with asyncio.timeout(timeout):
             yield
@@ -95,7 +98,7 @@ async def _bounded(timeout: float) -> AsyncIterator[None]:
         raise ModelApiTimeout(message, timeout_seconds=f"{timeout:.1f}") from None
 
 
-async def _once_more(attempt: Callable[[], Awaitable[T]], timeout: float) -> T:
+async def _once_more(attempt: Callable[[], Awaitable[T]], meter: Meter, timeout: float) -> T:
     """`attempt`, and again after a failure that says that it is worth it and that cost nothing."""
     ends = asyncio.get_running_loop().time() + timeout
     try:
@@ -103,7 +106,7 @@ async def _once_more(attempt: Callable[[], Awaitable[T]], timeout: float) -> T:
     except ModelApiError as first:
         wait = random.uniform(0.25, 0.75) if first.retry_after_seconds is None else first.retry_after_seconds
         left = ends - asyncio.get_running_loop().time()
-        if not first.retryable or "input_tokens" in first.details or wait > min(RETRY_WAIT_SECONDS, left / 2):
+        if not first.retryable or meter.usage is not None or wait > min(RETRY_WAIT_SECONDS, left / 2):
             raise
     await asyncio.sleep(wait)
     return await attempt()

@@ -41,6 +41,7 @@ class CallsUnderWay:
         """The turn's text in frames and its result, within `timeout` seconds; None after 15 s of silence."""
         queue: PieceQueue[Result] = PieceQueue()
         task = asyncio.create_task(_pump(turn, timeout, queue))
+        task.add_done_callback(lambda _: queue.end())  # not in the task: one that is cancelled before its first step runs no line
         self._remember(execution_id, task)
         try:
             with _accounted(turn):
@@ -53,15 +54,16 @@ class CallsUnderWay:
     def _remember(self, execution_id: str, task: asyncio.Task[Any]) -> None:
         if execution_id:
             self._tasks[execution_id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(execution_id, None))
+            task.add_done_callback(lambda _: self._forget(execution_id, task))
+
+    def _forget(self, execution_id: str, task: asyncio.Task[Any]) -> None:
+        if self._tasks.get(execution_id) is task:  # and not a later call's that was given the same id
+            del self._tasks[execution_id]
 
 
 async def _pump(turn: Turn, timeout: float, queue: PieceQueue[Result]) -> None:
-    try:
-        async for item in turn.pieces(timeout):
-            queue.put(item)
-    finally:
-        queue.end()
+    async for item in turn.pieces(timeout):
+        queue.put(item)
 
 
 @contextmanager

@@ -12,17 +12,17 @@ import grpc
 import structlog
 from agentmesh.agent.v1 import agent_service_pb2
 from agentmesh.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
-from definitions.catalogue import Catalogue
 
 from agent_server.agent import Directory
 from agent_server.calls import CallsUnderWay
 from agent_server.model import Model
 from agent_server.servicer import AgentServicer
+from definitions.catalogue import Catalogue
+from definitions.model import FIRST_PORT
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 
 log = structlog.get_logger()
 
-FIRST_PORT = 8200
 SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 
 

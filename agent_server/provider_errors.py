@@ -6,9 +6,12 @@ from contextlib import contextmanager
 import aiohttp
 import anthropic
 import httpx2
+import structlog
 
 from agent_server.errors import ModelApiError, ModelApiTimeout
 from agent_server.model import Meter
+
+log = structlog.get_logger()
 
 _RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 _RETRYABLE_TYPES = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
@@ -32,6 +35,7 @@ def translated(meter: Meter) -> Iterator[None]:
         message = "the connection to the model provider broke in the middle of its answer; try again"
         raise ModelApiError(message, retryable=True) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("provider_answer_unreadable", exc_info=error)
         raise ModelApiError("the model provider's answer could not be read; try again", retryable=True) from error
 
 
@@ -64,6 +68,7 @@ def _refusal(error: anthropic.APIStatusError, meter: Meter) -> ModelApiError:
 
 def _retry_after(error: anthropic.APIStatusError) -> float | None:
     try:
-        return float(error.response.headers["retry-after"])
-    except (KeyError, ValueError):
+        seconds = float(error.response.headers["retry-after"])
+    except (KeyError, ValueError):  # or a date, which Anthropic does not send
         return None
+    return seconds if seconds >= 0 else None

@@ -8,6 +8,10 @@ from agent_server.model import Answer, Meter, Prompt
 from definitions.tokens import estimate_tokens
 from mesh.usage import TokenUsage
 
+IN_FLIGHT_TOKENS = 128
+"""What a provider may have produced that has not reached us when a stream breaks off: about half a second of a fast model. Nobody says
+how much it was, and the books must not understate it."""
+
 
 def metered(meter: Meter, model: str, usage: Mapping[str, Any]) -> None:
     """Tells the meter what the provider says that it billed."""
@@ -26,12 +30,13 @@ class StreamReading:
     """Reads one stream of Messages API events, and keeps the meter true to the moment.
 
     The provider says the prompt's tokens at the start and the answer's only at the end; a stream that is cut or cancelled
-    in between is metered by an upper estimate of the text that had come.
+    in between is metered by an upper estimate of the text that had come, and what may have been on its way.
     """
 
     def __init__(self, prompt: Prompt, meter: Meter) -> None:
         self._meter = meter
         self._model = prompt.model
+        self._max_tokens = prompt.max_tokens
         self._usage: dict[str, Any] = {}
         self._text: list[str] = []
         self._output_estimate = 0
@@ -68,11 +73,12 @@ class StreamReading:
 
     def _estimated(self) -> None:
         usage = self._usage
+        produced = max(self._output_estimate, usage.get("output_tokens") or 0)
         self._meter.told(
             TokenUsage(
                 self._model,
                 input_tokens=usage["input_tokens"],
-                output_tokens=max(self._output_estimate, usage.get("output_tokens") or 0),
+                output_tokens=max(produced, min(produced + IN_FLIGHT_TOKENS, self._max_tokens)),
                 cache_read_tokens=usage.get("cache_read_input_tokens") or 0,
                 cache_write_tokens=usage.get("cache_creation_input_tokens") or 0,
                 estimated=True,

@@ -100,5 +100,6 @@ class RemoteError(MeshError):
         retryable: bool | None = None,
         details: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        super().__init__(message, violations=violations, retry_after_seconds=retry_after_seconds, retryable=retryable, **details)
+        super().__init__(message, violations=violations, retry_after_seconds=retry_after_seconds, retryable=retryable)
         self.reason = reason
+        self.details = dict(details)  # not as keywords: their names are another process's

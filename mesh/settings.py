@@ -1,10 +1,10 @@
 """Settings that every process of the mesh has. Built once in a `__main__`, passed down; nothing else reads the environment."""
 
-import ipaddress
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFINITIONS = Path(__file__).resolve().parent.parent / "definitions"
@@ -13,7 +13,7 @@ DEFINITIONS = Path(__file__).resolve().parent.parent / "definitions"
 class MeshSettings(BaseSettings):
     """What all processes share; each process adds its own below it."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host_address: str = "127.0.0.1"
     """The address to listen on. Until transport security is configured, only loopback."""
@@ -34,6 +34,19 @@ class MeshSettings(BaseSettings):
     @classmethod
     def _loopback_only(cls, address: str) -> str:
         # Calls are not authenticated between services yet: nobody but this machine may reach them.
-        if address != "localhost" and not ipaddress.ip_address(address).is_loopback:
-            raise ValueError(f"{address} is not a loopback address: without transport security the mesh listens on loopback only")
+        if not _is_loopback(address):
+            raise ValueError(f"{address} is not an IPv4 loopback address: without transport security the mesh listens on loopback only")
         return address
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return IPv4Address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the settings, on one line and without their values: some are secrets."""
+    faults = (("_".join(map(str, fault["loc"])).upper(), fault["msg"].removeprefix("Value error, ")) for fault in error.errors())
+    return "; ".join(f"{name}: {message}" if name else message for name, message in faults)

@@ -7,6 +7,8 @@ from typing import Any
 
 import structlog
 from prometheus_client import start_http_server
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 
 from mesh import correlation
 
@@ -26,10 +28,11 @@ def configure_logging(service: str, log_format: str) -> None:
         structlog.processors.StackInfoRenderer(),
         stamp,
     ]
+    # Local variables stay out of tracebacks: among them are keys and what users wrote.
     last: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer()]
+        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     )
     structlog.configure(
         processors=[*shared, *last],

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.command == "clean":
-            remove_all()
+            asyncio.run(remove_all())
         else:
             up(options.port_offset, options.shards)
     except LaunchError as error:

@@ -76,7 +76,8 @@ def install_uv() -> None:
 
 def install(lock: Path) -> None:
     """The packages of a lock, and the project on top of them, editable. Packages that are there and not in the lock stay."""
-    tell(f"installing {sum(1 for line in lock.read_text().splitlines() if '==' in line)} packages of {lock.name}")
+    count = sum("==" in line for line in lock.read_text().splitlines())
+    tell(f"installing {count} packages of {lock.name}; the first time takes a minute or two")
     into = [str(UV), "pip", "install", "--quiet", "--python", str(PYTHON)]
     environment = {**os.environ, **uv_settings()}
     run([*into, "--require-hashes", "--requirement", str(lock)], "cannot install the packages", environment)

@@ -1,6 +1,5 @@
 """Removes everything that local stacks have kept on this machine."""
 
-import asyncio
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,13 +9,18 @@ from deploy.local.placement import folder_outside
 from deploy.local.state import HOME, StateFolder
 
 
-def remove_all(home: Path = HOME) -> None:
+async def remove_all(home: Path = HOME) -> None:
     """Removes the data of every stack, what lies outside of the repository included. LaunchError when one of them runs."""
-    stacks = [StateFolder(folder) for folder in (home, *home.glob("offset-*")) if (folder / "run").exists()]
+    stacks = stacks_in(home)
     with ExitStack() as locks:
         for stack in stacks:
             locks.enter_context(stack.locked({"doing": "clean"}))
         for stack in stacks:
-            asyncio.run(end_leftovers(stack.path / "run"))
+            await end_leftovers(stack.path / "run")
             shutil.rmtree(folder_outside(stack.folder("postgres")), ignore_errors=True)
         shutil.rmtree(home, ignore_errors=True)
+
+
+def stacks_in(home: Path) -> list[StateFolder]:
+    """Every stack that has run from here."""
+    return [StateFolder(folder) for folder in (home, *home.glob("offset-*")) if (folder / "run").exists()]

@@ -18,6 +18,8 @@ MAX_OFFSET = LAST_PORT - ORCHESTRATOR
 SUGGESTED_OFFSETS = (10_000, 2000, 4000, 6000, 12_000, 14_000)
 # With these no port of a stack lies among the kernel's ephemeral ones (32768 to 60999): only the orchestrator's is above them.
 UNDISTURBED_OFFSETS = range(11_000, MAX_OFFSET + 1, 100)
+# Here the orchestrator's lies among them, where a connection may take it while it is down for a moment.
+OTHER_OFFSETS = range(3000, 11_000, 100)
 BLOCK = 100
 
 
@@ -74,6 +76,11 @@ class LocalPorts:
             **{f"metrics of agent host {shard}": port for shard, port in enumerate(self.agent_metrics)},
         }
 
+    @property
+    def every(self) -> frozenset[int]:
+        """All of them."""
+        return frozenset((*self.main.values(), *self.agents))
+
     def refuse_taken(self) -> None:
         """LaunchError about the first main port that somebody else listens on, with a way out."""
         for user, port in self.main.items():
@@ -106,21 +113,21 @@ def who_has(port: int) -> str:
 def free_port_offset() -> Iterator[int]:
     """Lends an offset at which every port is free, the agents' included; nobody else on the machine borrows it meanwhile.
 
-    The reservation is a set of abstract Unix sockets, one for each hundred ports: they vanish with the process.
+    The reservation is a set of abstract Unix sockets, one for each hundred ports: they vanish with the process. The
+    ports of the plain stack are left to it, whether it runs or not.
     """
-    for offset in random.sample(UNDISTURBED_OFFSETS, len(UNDISTURBED_OFFSETS)):
+    plain = {port // BLOCK for port in LocalPorts.at(0).every}
+    for offset in (*random.sample(UNDISTURBED_OFFSETS, len(UNDISTURBED_OFFSETS)), *OTHER_OFFSETS):
         with ExitStack() as reservation:
-            ports = LocalPorts.at(offset)
-            wanted = {port // BLOCK for port in (*ports.main.values(), *ports.agents)}
-            if all(_reserve(block, reservation) for block in wanted) and _all_free(offset):
+            wanted = {port // BLOCK for port in LocalPorts.at(offset).every}
+            if not wanted & plain and all(_reserve(block, reservation) for block in wanted) and _all_free(offset):
                 yield offset
                 return
     raise LaunchError("no offset is left at which all the ports of a stack are free: stop another stack")
 
 
 def _all_free(offset: int) -> bool:
-    ports = LocalPorts.at(offset)
-    return all(map(is_free, (*ports.main.values(), *ports.agents)))
+    return all(map(is_free, LocalPorts.at(offset).every))
 
 
 def _reserve(block: int, reservation: ExitStack) -> bool:

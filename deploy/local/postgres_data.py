@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.errors import LaunchError
+from deploy.local.leftovers import started_at
 from deploy.local.placement import Placement
 from deploy.local.process import run
 from deploy.local.secret_files import write_private
@@ -82,7 +83,7 @@ async def _clear_crash(data: Path) -> None:
     if not lines or _is_server_of(data, lines[0]):
         return
     await _end_sessions(data)
-    if Path(f"/proc/{lines[0]}").exists():
+    if started_at(int(lines[0])) is not None:
         (data / "postmaster.pid").unlink()
 
 

@@ -70,13 +70,13 @@ def disabled_port(disabled: DisabledPort) -> str:
     """Which agents are not there, and why."""
     count = len(disabled.agents)
     who = "1 agent is" if count == 1 else f"{count} agents are"
-    return f"  ! {disabled.why}: {who} not served: {', '.join(disabled.agents)}"
+    return f"  ! port {disabled.port}: {disabled.why}; {who} not served: {', '.join(disabled.agents)}"
 
 
 async def first_commands(stack: Stack) -> str:
     """Commands that work now; those for one agent only where the shipped definitions are served."""
     url, offset = stack.gateway_url, stack.ports.offset
-    commands = [f"curl '{url}/api/v1/agents?search=content&limit=3'"]
+    commands = [f"curl '{url}/api/v1/agents?search=editorial%20calendar&limit=3'"]
     agent = f"/api/v1/agents/{EXAMPLE_AGENT}"
     known = await http_status(stack.ports.gateway, agent) == 200
     if known:

@@ -9,7 +9,7 @@ from deploy.local.process import Process, describe_end
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
-SETTLED_SECONDS = 30.0
+SETTLED_SECONDS = 5.0
 
 Report = Callable[[str], None]
 

@@ -1,10 +1,11 @@
 """Between protobuf messages that every package shares and plain values."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from agentmesh.common.v1 import usage_pb2
-from google.protobuf import json_format, struct_pb2
+from google.protobuf import struct_pb2
 
 from mesh.errors import ValidationFailed
 from mesh.usage import TokenUsage
@@ -19,11 +20,7 @@ def struct(plain: Mapping[str, Any]) -> struct_pb2.Struct:
 
 def values(message: struct_pb2.Struct, field: str) -> dict[str, Any]:
     """A Struct as plain values; whole numbers come back as int. Raises ValidationFailed for NaN and infinities, naming `field`."""
-    try:
-        plain = json_format.MessageToDict(message)
-    except json_format.SerializeToJsonError:
-        raise ValidationFailed.of(field, "must hold only finite numbers: JSON has no NaN and no infinity") from None
-    return {key: _whole(value) for key, value in plain.items()}
+    return {key: _plain(value, field) for key, value in message.fields.items()}
 
 
 def usage_to_proto(usage: TokenUsage, cost_micro_usd: int = 0, price_table: str = "") -> usage_pb2.Usage:
@@ -52,12 +49,19 @@ def usage_from_proto(usage: usage_pb2.Usage) -> TokenUsage:
     )
 
 
-def _whole(value: Any) -> Any:
+def _plain(value: struct_pb2.Value, field: str) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        return _number(value.number_value, field)
+    if kind == "struct_value":
+        return values(value.struct_value, field)
+    if kind == "list_value":
+        return [_plain(item, field) for item in value.list_value.values]
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def _number(number: float, field: str) -> int | float:
+    if not isfinite(number):
+        raise ValidationFailed.of(field, "must hold only finite numbers: JSON has no NaN and no infinity")
     # A Struct has only doubles; JSON Schema's `integer` accepts 3.0, a prompt reads better with 3.
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return value
+    return int(number) if number.is_integer() else number

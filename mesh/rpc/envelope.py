@@ -19,7 +19,7 @@ RETRY_AFTER_TRAILER = "retry-after"
 
 def timestamp(now: datetime | None = None) -> str:
     """`now` as errors write it: UTC, RFC 3339, whole seconds, `Z`."""
-    return (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def error_fields(status: status_pb2.Status) -> dict[str, Any]:

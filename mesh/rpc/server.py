@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health
-from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
@@ -32,11 +33,36 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
     reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
 
 
+class _HealthServicer(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_health has no types
+    """gRPC's own, but its watches can be ended: each would hold a drain open to the last second of its grace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watches: set[asyncio.Task[None]] = set()
+
+    async def Watch(self, request: HealthCheckRequest, context: Any) -> None:
+        """Tells the state of a service whenever it changes."""
+        watch = asyncio.create_task(super().Watch(request, context))
+        self._watches.add(watch)
+        watch.add_done_callback(self._watches.discard)
+        try:
+            await watch
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():  # by the watcher, who has left
+                raise
+
+    def end_watches(self) -> None:
+        """Ends every watch with OK."""
+        for watch in self._watches:
+            watch.cancel()
+
+
 class Health:
     """grpc.health.v1 of one server: "" is the server itself, other names are whatever it serves."""
 
     def __init__(self, server: grpc.aio.Server) -> None:
-        self._servicer = health.aio.HealthServicer()
+        self._servicer = _HealthServicer()
         add_HealthServicer_to_server(self._servicer, server)
 
     async def set(self, service: str, serving: bool) -> None:
@@ -52,12 +78,18 @@ class Health:
         """Says for good that nothing here takes calls."""
         await self._servicer.enter_graceful_shutdown()
 
+    def end_watches(self) -> None:
+        """Sends the watchers away."""
+        self._servicer.end_watches()
+
 
 async def drain(servers: Sequence[grpc.aio.Server], health: Sequence[Health], *, notice_seconds: float, grace_seconds: float) -> None:
     """Stops servers so that no call is lost: says NOT_SERVING, waits until callers have noticed, then lets the calls finish.
 
     Calls that are not done after `grace_seconds` are cut.
     """
-    await asyncio.gather(*(h.not_serving() for h in health))
+    await asyncio.gather(*(one.not_serving() for one in health))
     await asyncio.sleep(notice_seconds)
+    for one in health:
+        one.end_watches()
     await asyncio.gather(*(server.stop(grace_seconds) for server in servers))

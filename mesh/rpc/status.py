@@ -3,6 +3,7 @@
 The table is the options of the enum ErrorReason; docs/errors.md and the OpenAPI document are generated from the same rows.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -11,7 +12,7 @@ from typing import TypeVar
 import grpc
 from agentmesh.common.v1 import error_reason_pb2
 from google.protobuf import any_pb2
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from mesh.errors import MeshError, RemoteError, Violation
@@ -20,9 +21,17 @@ DOMAIN = "agentmesh"
 DETAILS_BYTES = 6 * 1024
 """gRPC clients refuse more than 8 KiB of metadata, and the message and the ids need room too."""
 M = TypeVar("M", bound=Message)
-_TEXT = 500
-_MESSAGE = 1000
+_MESSAGE_BYTES = 1000
+_METADATA_BYTES = 3 * 1024
+_TEXT_BYTES = 500
+_PACKING_BYTES = 250
+"""Names of types and lengths around the details, and the count of what was left out."""
+_DETAILS_OMITTED = "details_omitted"
+_VIOLATIONS_OMITTED = "field_violations_omitted"
+_LONGEST_WAIT_SECONDS = 24 * 60 * 60
 _DETAILS_KEY = "grpc-status-details-bin"
+_SENT_AS_IT_IS = re.compile(r"[ -$&-~]*")
+"""What gRPC does not escape in the text of a status; of the rest each byte takes three."""
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -62,23 +71,24 @@ def retryable(error: MeshError) -> bool:
 def status_of(error: MeshError, request_id: str) -> status_pb2.Status:
     """The status that a server answers with: ErrorInfo, RequestInfo and, where they apply, BadRequest and RetryInfo.
 
-    Details stay under DETAILS_BYTES; violations that do not fit are counted in the metadata `field_violations_omitted`.
+    Long texts are cut and the whole stays under DETAILS_BYTES; what does not fit is counted in the metadata `details_omitted`
+    and `field_violations_omitted`.
     """
     row = TABLE[error.reason]
-    status = status_pb2.Status(code=row.code.value[0], message=error.message[:_MESSAGE])
+    status = status_pb2.Status(code=row.code.value[0], message=_cut(error.message, _MESSAGE_BYTES))
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=_metadata(error, row))
     wait = error.retry_after_seconds if error.retry_after_seconds is not None else (1 if row.wants_retry_after else None)
     if wait is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromSeconds(max(1, ceil(wait)))
+        retry.retry_delay.FromSeconds(max(1, ceil(min(wait, _LONGEST_WAIT_SECONDS))))
         _pack(status, retry)
     _pack(status, error_details_pb2.RequestInfo(request_id=request_id))
     if error.violations:
-        room = DETAILS_BYTES - status.ByteSize() - info.ByteSize() - 100
+        room = DETAILS_BYTES - status.ByteSize() - info.ByteSize() - _PACKING_BYTES
         bad, omitted = _fitting(error.violations, room)
         _pack(status, bad)
-        if omitted:
-            info.metadata["field_violations_omitted"] = str(omitted)
+        if omitted := omitted + _count(error.details.get(_VIOLATIONS_OMITTED)):
+            info.metadata[_VIOLATIONS_OMITTED] = str(omitted)
     _pack(status, info)
     return status
 
@@ -86,9 +96,13 @@ def status_of(error: MeshError, request_id: str) -> status_pb2.Status:
 def error_of(failure: grpc.aio.AioRpcError) -> RemoteError | None:
     """The error that a service of the mesh answered with, or None when the status is not one of ours (lost connection, gRPC's own)."""
     raw = dict(failure.trailing_metadata() or ()).get(_DETAILS_KEY)
-    if not isinstance(raw, bytes):
+    try:
+        return _error_in(status_pb2.Status.FromString(raw)) if isinstance(raw, bytes) else None
+    except DecodeError:
         return None
-    status = status_pb2.Status.FromString(raw)
+
+
+def _error_in(status: status_pb2.Status) -> RemoteError | None:
     info = find(status, error_details_pb2.ErrorInfo())
     if info is None or info.domain != DOMAIN or info.reason not in TABLE:
         return None
@@ -111,16 +125,36 @@ def trailing_details(status: status_pb2.Status) -> tuple[str, bytes]:
     return _DETAILS_KEY, status.SerializeToString()
 
 
+def summary(status: status_pb2.Status) -> str:
+    """The message on one line, and so short that it fits into the metadata beside the details."""
+    line = " ".join(status.message.splitlines())
+    return line if _SENT_AS_IT_IS.fullmatch(line) else _cut(line, _MESSAGE_BYTES // 3)
+
+
 def find(status: status_pb2.Status, empty: M) -> M | None:
     """The detail of the type of `empty`, unpacked into it; None when the status has none."""
     return next((empty for detail in status.details if detail.Unpack(empty)), None)
 
 
 def _metadata(error: MeshError, row: ErrorRow) -> dict[str, str]:
-    metadata = {key: value[:_TEXT] for key, value in error.details.items()}
+    metadata = {}
     if row.retryable or error.retryable is not None:
         metadata["retryable"] = "true" if retryable(error) else "false"
-    return metadata
+    room, omitted = _METADATA_BYTES, _count(error.details.get(_DETAILS_OMITTED))
+    for key, value in sorted(error.details.items(), key=lambda detail: len(detail[1])):  # figures and ids go before long texts
+        if key in (_DETAILS_OMITTED, _VIOLATIONS_OMITTED):  # of an error that is passed on
+            continue
+        text = _cut(value, _TEXT_BYTES)
+        room -= len(key.encode()) + len(text.encode()) + 10
+        if room >= 0:
+            metadata[key] = text
+        else:
+            omitted += 1
+    return metadata | ({_DETAILS_OMITTED: str(omitted)} if omitted else {})
+
+
+def _count(said: str | None) -> int:
+    return int(said) if said and said.isdecimal() else 0
 
 
 def _pack(status: status_pb2.Status, detail: Message) -> None:
@@ -132,8 +166,13 @@ def _pack(status: status_pb2.Status, detail: Message) -> None:
 def _fitting(violations: tuple[Violation, ...], room: int) -> tuple[error_details_pb2.BadRequest, int]:
     bad = error_details_pb2.BadRequest()
     for shown, violation in enumerate(violations):
-        bad.field_violations.add(field=violation.field[:_TEXT], description=violation.description[:_TEXT])
+        bad.field_violations.add(field=_cut(violation.field, _TEXT_BYTES), description=_cut(violation.description, _TEXT_BYTES))
         if bad.ByteSize() > room:
             del bad.field_violations[-1]
             return bad, len(violations) - shown
     return bad, 0
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    """The text as protobuf takes it (no lone surrogates), no longer than that."""
+    return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")

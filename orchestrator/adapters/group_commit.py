@@ -6,6 +6,7 @@ an ORM, a grouped one 0.01 ms at 64 in flight; and alone, a submission waits for
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import asyncpg
@@ -17,11 +18,17 @@ R = TypeVar("R")
 
 LARGEST_GROUP = 256
 COMMAND_SECONDS = 5.0
+SESSION = {"application_name": "agentmesh-recorder", "plan_cache_mode": "force_generic_plan", "jit": "off"}
+"""Few statements, the same all day: planning each time costs more than running them."""
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 else:
     Connection = asyncpg.Connection  # generic for type checkers alone
+
+
+class NotConnected(ConnectionError):
+    """The server could not be reached: nothing was sent to it."""
 
 
 class LazyConnection:
@@ -32,9 +39,14 @@ class LazyConnection:
         self._connection: Connection | None = None
 
     async def get(self) -> Connection:
-        """The connection. Raises one of CONNECTION_LOST when the server cannot be reached."""
+        """The connection. Raises NotConnected, one of CONNECTION_LOST."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(self._dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS)
+            try:
+                self._connection = await asyncpg.connect(
+                    self._dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=dict(SESSION)
+                )
+            except CONNECTION_LOST as error:
+                raise NotConnected(f"{type(error).__name__}: {error}") from error
         return self._connection
 
     def drop(self) -> None:
@@ -47,7 +59,8 @@ class LazyConnection:
         """Ends it."""
         connection, self._connection = self._connection, None
         if connection is not None and not connection.is_closed():
-            await connection.close(timeout=CONNECT_SECONDS)
+            with suppress(*CONNECTION_LOST):  # asyncpg cuts what does not end in time
+                await connection.close(timeout=CONNECT_SECONDS)
 
 
 class GroupCommit(Generic[I, R]):
@@ -69,13 +82,14 @@ class GroupCommit(Generic[I, R]):
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])
+        _fail(self._waiting, ConnectionAbortedError("the process stops"))
         await self._connection.close()
 
     async def submit(self, item: I) -> R:
         """The result of the item once it is committed.
 
-        Raises one of CONNECTION_LOST when that is not known, or what PostgreSQL says against this item. A caller that is
-        cancelled has submitted all the same.
+        Raises NotConnected when nothing was written, another of CONNECTION_LOST when that is not known, or what PostgreSQL says
+        against this item. A caller that is cancelled has submitted all the same.
         """
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))

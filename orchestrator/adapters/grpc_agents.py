@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 HEALTH_SECONDS = 1.0
 FIRST_PORT = 8200
+_NOBODY_THERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED)
+"""No agent answers on the port: nobody listens, or a program that is no agent host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: S
     if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"the agent did not answer within {call.seconds:.1f} s"
         return UpstreamTimeout(message, agent_id=call.agent_id, deadline_seconds=f"{call.seconds:.1f}")
-    if failure.code() is grpc.StatusCode.UNAVAILABLE and not await _had_begun(rpc):
+    if failure.code() in _NOBODY_THERE and not await _had_begun(rpc):
         return AgentUnavailable("the agent cannot be reached; nothing was bought, try again", agent_id=call.agent_id)
     message = "the agent was lost in the middle of the call; what it bought stands at its worst case in the books"
     return AgentLost(message, agent_id=call.agent_id, execution_id=str(call.execution_id))

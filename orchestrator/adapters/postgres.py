@@ -24,12 +24,12 @@ CONNECTION_LOST = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # its state after the server's farewell, until it sees that the connection is closed
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
 )
-"""What asyncpg raises when the server is gone, going or not yet there."""
+"""What asyncpg raises when the server is gone, going, not yet there, out of room, or a standby that takes no writes."""
 
 
 def create_engine(database_url: str, pool_size: int, max_overflow: int) -> AsyncEngine:
@@ -52,7 +52,8 @@ def unavailable() -> Iterator[None]:
     except (OperationalError, InterfaceError, PoolTimeout, *CONNECTION_LOST) as error:
         raise database_unavailable() from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        # SQLAlchemy looks whether the connection is closed, and asyncpg may learn that only after it has raised.
+        if error.connection_invalidated or isinstance(getattr(error.orig, "__cause__", None), CONNECTION_LOST):
             raise database_unavailable() from error
         raise
 

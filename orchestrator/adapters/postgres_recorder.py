@@ -2,17 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import chain, repeat
 from typing import Any, Self
 from uuid import UUID
 
+import asyncpg
 import structlog
 from uuid_utils.compat import uuid7
 
 from orchestrator.adapters import recorder_sql as sql
-from orchestrator.adapters.group_commit import Connection, GroupCommit, LazyConnection
+from orchestrator.adapters.group_commit import Connection, GroupCommit, LazyConnection, NotConnected
 from orchestrator.adapters.postgres import CONNECTION_LOST, database_unavailable
 from orchestrator.executions.events import agent_executed
 from orchestrator.executions.failpoints import AFTER_INTENT, AFTER_SETTLEMENT, BEFORE_INTENT, BEFORE_SETTLEMENT
@@ -28,6 +30,8 @@ _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 class _Entry:
     settlement: Settlement
     event_id: UUID
+    intent_is_known: bool = True
+    """False: nobody knows whether the intent was committed."""
 
 
 class PostgresRecorder:
@@ -37,7 +41,7 @@ class PostgresRecorder:
         self._owner = uuid7()
         self._lease = lease_seconds
         self._intents: GroupCommit[Intent, Duplicate | None] = GroupCommit(database_url, self._write_intents)
-        self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, _write_settlements)
+        self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, self._write_settlements)
         self._renewals = LazyConnection(database_url)
         self._leases: dict[UUID, float] = {}
         self._voiding: set[asyncio.Task[bool]] = set()
@@ -62,11 +66,14 @@ class PostgresRecorder:
         self._leases[intent.execution_id] = _now() + self._lease
         try:
             duplicate = await self._intents.submit(intent)
+        except NotConnected as error:
+            del self._leases[intent.execution_id]
+            raise database_unavailable() from error
         except CONNECTION_LOST as error:
             self._void(intent)
             raise database_unavailable() from error
         except BaseException:
-            self._leases.pop(intent.execution_id, None)
+            del self._leases[intent.execution_id]
             raise
         if duplicate is not None:
             del self._leases[intent.execution_id]
@@ -74,29 +81,27 @@ class PostgresRecorder:
 
     async def settle(self, settlement: Settlement) -> bool:
         """Commits a settlement; see the port."""
-        execution_id = settlement.intent.execution_id
-        entry = _Entry(settlement, uuid7())
+        return await self._settle(_Entry(settlement, uuid7()))
+
+    async def _settle(self, entry: _Entry) -> bool:
+        execution_id = entry.settlement.intent.execution_id
         try:
-            for attempt in range(1_000_000):
+            for wait in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
                 try:
-                    return await self._settlements.submit(entry) or (attempt > 0 and await self._was_settled(entry))
+                    return await self._settlements.submit(entry)
                 except CONNECTION_LOST:
-                    if _now() > self._leases[execution_id]:
+                    if _now() > self._leases.get(execution_id, 0):
                         break
-                    await asyncio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+                    await asyncio.sleep(wait)
             return False
         finally:
             self._leases.pop(execution_id, None)
 
-    async def _was_settled(self, entry: _Entry) -> bool:
-        """Whether an attempt whose commit was not confirmed had gone through after all."""
-        connection = await self._renewals.get()
-        return bool(await connection.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE event_id = $1)", entry.event_id))
-
     def _void(self, intent: Intent) -> None:
-        """Settles an intent that may have been committed when the connection was lost: its call is refused and bought nothing."""
+        """Settles an intent that may be committed, now or by a server that is slow: its call is refused and bought nothing."""
         failure = Failure("SERVICE_UNAVAILABLE", "the database was lost before the agent was called", {}, retryable=True)
-        task = asyncio.create_task(self.settle(Settlement(intent, State.FAILED, failure=failure)))
+        refused = Settlement(intent, State.FAILED, failure=failure)
+        task = asyncio.create_task(self._settle(_Entry(refused, uuid7(), intent_is_known=False)))
         self._voiding.add(task)
         task.add_done_callback(self._voiding.discard)
 
@@ -112,6 +117,20 @@ class PostgresRecorder:
                 await connection.execute(sql.INSERT_INTENTS, *self._intent_columns(fresh))
         AFTER_INTENT.hit()
         return [duplicates.get(intent.execution_id) for intent in intents]
+
+    async def _write_settlements(self, connection: Connection, entries: Sequence[_Entry]) -> Sequence[bool]:
+        BEFORE_SETTLEMENT.hit()
+        if lost := [entry.settlement.intent for entry in entries if not entry.intent_is_known]:
+            # From here on they are committed: what the server may still be writing of them comes to nothing.
+            await connection.execute(sql.INSERT_INTENTS + "ON CONFLICT (execution_id) DO NOTHING", *self._intent_columns(lost))
+        freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.idempotency_key]
+        columns = _columns([_settlement_row(entry) for entry in entries], 17)
+        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, *columns, freed)}
+        AFTER_SETTLEMENT.hit()
+        if others := [entry.event_id for entry in entries if entry.event_id not in settled]:
+            # An earlier attempt, whose commit was not confirmed, may have gone through after all.
+            settled |= {row["event_id"] for row in await connection.fetch(sql.SETTLED_BEFORE, others)}
+        return [entry.event_id in settled for entry in entries]
 
     def _intent_columns(self, intents: Sequence[Intent]) -> list[Any]:
         rows = [
@@ -134,14 +153,14 @@ class PostgresRecorder:
                 continue
             until = _now() + self._lease
             try:
-                await (await self._renewals.get()).execute(sql.RENEW, held, self._lease)
-            except CONNECTION_LOST as error:
+                renewed = await (await self._renewals.get()).fetch(sql.RENEW, held, self._lease)
+            except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
                 log.warning("leases_not_renewed", executions=len(held), error=type(error).__name__)
                 self._renewals.drop()
                 continue
-            for execution_id in held:
-                if execution_id in self._leases:
-                    self._leases[execution_id] = until
+            for row in renewed:
+                if row["execution_id"] in self._leases:
+                    self._leases[row["execution_id"]] = until
 
 
 async def _claim_keys(connection: Connection, keyed: Sequence[Intent]) -> dict[UUID, Duplicate]:
@@ -166,33 +185,25 @@ async def _claim_keys(connection: Connection, keyed: Sequence[Intent]) -> dict[U
     return {intent.execution_id: holders[intent.user_id, intent.idempotency_key] for intent in lost}
 
 
-async def _write_settlements(connection: Connection, entries: Sequence[_Entry]) -> Sequence[bool]:
-    BEFORE_SETTLEMENT.hit()
-    freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.idempotency_key]
-    columns = _columns([_settlement_row(entry) for entry in entries], 17)
-    settled = {row["execution_id"] for row in await connection.fetch(sql.SETTLE, *columns, freed)}
-    AFTER_SETTLEMENT.hit()
-    return [entry.settlement.intent.execution_id in settled for entry in entries]
-
-
 def _settlement_row(entry: _Entry) -> tuple[Any, ...]:
     s = entry.settlement
     event = agent_executed(s)
-    failure = None if s.failure is None else json.dumps(_failure(s.failure))
+    failure = None if s.failure is None else json.dumps(_without_nul(asdict(s.failure)))
+    metadata = json.dumps(_without_nul(s.metadata))
     return (
-        *(s.intent.execution_id, s.state.value, s.result.replace("\x00", ""), json.dumps(dict(s.metadata)), failure, s.seconds),
+        *(s.intent.execution_id, s.state.value, _without_nul(s.result), metadata, failure, s.seconds),
         *_bill_columns(s.bill, s.intent.worst_case.price_table),
         *(entry.event_id, json.dumps(event.data), json.dumps(event.metadata)),
     )
 
 
-def _failure(failure: Failure) -> dict[str, Any]:
-    return {
-        "reason": failure.reason,
-        "message": failure.message.replace("\x00", ""),
-        "details": {key: value.replace("\x00", "") for key, value in failure.details.items()},
-        "retryable": failure.retryable,
-    }
+def _without_nul(value: Any) -> Any:
+    """The value without U+0000 in any of its texts: PostgreSQL stores it nowhere, and what was bought must be settled."""
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, Mapping):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return [_without_nul(item) for item in value] if isinstance(value, list) else value
 
 
 def _bill_columns(bill: Bill | None, price_table: str) -> tuple[Any, ...]:

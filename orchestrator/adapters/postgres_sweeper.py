@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import asyncpg
 import structlog
 from uuid_utils.compat import uuid7
 
@@ -32,12 +33,12 @@ class Sweeper:
         self._every = every_seconds
 
     async def run(self) -> None:
-        """Sweeps until cancelled; a database that is gone is tried again."""
+        """Sweeps until cancelled; a database that is gone or refuses is tried again."""
         try:
             while True:
                 try:
                     await self.sweep()
-                except CONNECTION_LOST as error:
+                except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
                     log.warning("sweep_failed", error=type(error).__name__)
                     self._connection.drop()
                 await asyncio.sleep(self._every)

@@ -1,6 +1,7 @@
 """Asks the components of the platform how they are."""
 
 import asyncio
+from collections.abc import Sequence
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -15,6 +16,7 @@ from orchestrator.registry.model import HealthState
 from orchestrator.registry.service import RegistryService
 
 PROBE_SECONDS = 1.0
+PORTS_ASKED = 3
 
 
 class PostgresProbe:
@@ -55,7 +57,10 @@ class RedisProbe:
 
 
 class AgentHostsProbe:
-    """The agent hosts, each asked on the lowest port on which an agent of its lives. At least one must serve."""
+    """The agent hosts, each asked on the three lowest ports on which agents of its live. At least one must serve.
+
+    One port would not do: another program may have taken it, and then the host serves all the others.
+    """
 
     required = True
 
@@ -66,8 +71,11 @@ class AgentHostsProbe:
 
     async def check(self) -> Component:
         """How many hosts serve."""
-        ports = self._registry.ports()
-        first = {port % self._shards: port for port in reversed(ports)}
-        states = await asyncio.gather(*(self._agents.check("", port) for port in first.values()))
-        serving = states.count(HealthState.SERVING)
-        return Component("agent_hosts", serving > 0, f"{serving} of {len(first)} hosts serving")
+        ports_of: dict[int, list[int]] = {}
+        for port in self._registry.ports():
+            ports_of.setdefault(port % self._shards, []).append(port)
+        hosts = await asyncio.gather(*(self._serves(ports[:PORTS_ASKED]) for ports in ports_of.values()))
+        return Component("agent_hosts", any(hosts), f"{sum(hosts)} of {len(hosts)} hosts serving")
+
+    async def _serves(self, ports: Sequence[int]) -> bool:
+        return HealthState.SERVING in await asyncio.gather(*(self._agents.check("", port) for port in ports))

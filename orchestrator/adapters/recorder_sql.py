@@ -1,4 +1,7 @@
-"""The statements of the recorder and the sweeper. Each writes many rows at once."""
+"""The statements of the recorder and the sweeper. Each writes many rows at once.
+
+Several processes run them at the same time, so whoever waits for keys takes them in one order: user, rpc, key by its bytes.
+"""
 
 CLAIM_KEYS = """
 INSERT INTO idempotency_keys AS k (user_id, rpc, key, body_hash, resource_id, expires_at)
@@ -44,21 +47,32 @@ WITH t AS (
     price_table = t.price_table, finished_at = clock_timestamp()
   FROM t
   WHERE e.execution_id = t.execution_id AND e.status = 'running' AND e.epoch = 1
-  RETURNING e.execution_id, e.agent_id
+  RETURNING e.execution_id, e.agent_id, t.event_id, t.event_data, t.event_metadata
 ), event AS (
   INSERT INTO outbox (event_id, event_type, aggregate_id, source, data, metadata)
-  SELECT t.event_id, 'agent.executed', s.agent_id, 'orchestrator', t.event_data::jsonb, t.event_metadata::jsonb
-  FROM settled s JOIN t USING (execution_id)
+  SELECT event_id, 'agent.executed', agent_id, 'orchestrator', event_data::jsonb, event_metadata::jsonb FROM settled
+), held AS (
+  SELECT k.user_id, k.rpc, k.key FROM idempotency_keys k JOIN settled s ON k.resource_id = s.execution_id
+  WHERE k.resource_id = ANY($18::uuid[])
+  ORDER BY k.user_id, k.rpc, k.key COLLATE "C" FOR UPDATE OF k
 ), freed AS (
-  UPDATE idempotency_keys k SET free = true FROM settled s
-  WHERE k.resource_id = s.execution_id AND k.resource_id = ANY($18::uuid[])
+  UPDATE idempotency_keys k SET free = true FROM held
+  WHERE k.user_id = held.user_id AND k.rpc = held.rpc AND k.key = held.key
 )
-SELECT execution_id FROM settled
+SELECT event_id FROM settled
 """
 
+SETTLED_BEFORE = "SELECT event_id FROM outbox WHERE event_id = ANY($1::uuid[])"
+
+# An execution that is just being settled is skipped: to wait for it while holding others ends in a deadlock.
 RENEW = """
-UPDATE executions SET lease_until = clock_timestamp() + $2 * interval '1 second'
-WHERE execution_id = ANY($1::uuid[]) AND status = 'running' AND epoch = 1
+WITH held AS (
+  SELECT execution_id FROM executions
+  WHERE execution_id = ANY($1::uuid[]) AND status = 'running' AND epoch = 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE executions e SET lease_until = clock_timestamp() + $2 * interval '1 second'
+FROM held WHERE e.execution_id = held.execution_id
+RETURNING e.execution_id
 """
 
 SWEEP = """
@@ -80,6 +94,19 @@ SELECT t.event_id, 'agent.executed', t.aggregate_id, 'orchestrator', t.data::jso
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t (event_id, aggregate_id, data, metadata)
 """
 
-FREE_KEYS = "UPDATE idempotency_keys SET free = true WHERE resource_id = ANY($1::uuid[])"
+FREE_KEYS = """
+WITH held AS (
+  SELECT user_id, rpc, key FROM idempotency_keys WHERE resource_id = ANY($1::uuid[])
+  ORDER BY user_id, rpc, key COLLATE "C" FOR UPDATE
+)
+UPDATE idempotency_keys k SET free = true FROM held
+WHERE k.user_id = held.user_id AND k.rpc = held.rpc AND k.key = held.key
+"""
 
-FORGET_KEYS = "DELETE FROM idempotency_keys WHERE expires_at < clock_timestamp()"
+FORGET_KEYS = """
+WITH expired AS (
+  SELECT user_id, rpc, key FROM idempotency_keys WHERE expires_at < clock_timestamp() FOR UPDATE SKIP LOCKED
+)
+DELETE FROM idempotency_keys k USING expired
+WHERE k.user_id = expired.user_id AND k.rpc = expired.rpc AND k.key = expired.key
+"""

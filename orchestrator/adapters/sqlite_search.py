@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from definitions.model import AgentDefinition
 
 _COLUMNS = ("name", "role", "tags", "category", "description", "words_of_id")
-_WEIGHTS = (10.0, 6.0, 5.0, 4.0, 2.0, 3.0)
+_WEIGHTS = "10.0, 6.0, 5.0, 4.0, 2.0, 3.0"
 """How much a hit in each column counts: a name says more about an agent than a sentence of its description."""
+_TOKENIZERS = {"word": "unicode61 remove_diacritics 2", "stem": "porter unicode61 remove_diacritics 2"}
+"""A table of the words as they are and one of their stems: among stems alone, `marketi` is not the beginning of `marketing`."""
 _WORD = re.compile(r"\w+")
 
 
@@ -16,24 +18,35 @@ class SqliteSearchIndex:
     """Full-text search over agents, ranked by BM25; every word is matched by its beginning and by its stem."""
 
     def __init__(self, agents: Sequence[AgentDefinition]) -> None:
+        self._ids = [agent.agent_id for agent in agents]
         self._database = sqlite3.connect(":memory:")
-        columns = ", ".join(_COLUMNS)
-        self._database.execute(
-            f"CREATE VIRTUAL TABLE agent USING fts5(agent_id UNINDEXED, {columns}, tokenize = 'porter unicode61 remove_diacritics 2')"
-        )
-        self._database.executemany("INSERT INTO agent VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, agents))
+        rows = list(map(_row, enumerate(agents)))
+        for table, tokenizer in _TOKENIZERS.items():
+            self._database.execute(f"CREATE VIRTUAL TABLE {table} USING fts5({', '.join(_COLUMNS)}, tokenize = '{tokenizer}')")
+            self._database.executemany(f"INSERT INTO {table} (rowid, {', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def find(self, words: str) -> Sequence[str]:
         """The ids of all agents that match every word, the most relevant first; none for a search without a word in it."""
-        terms = _WORD.findall(words.replace("_", " "))
-        if not terms:
-            return []
-        query = " ".join(f'"{term}"*' for term in terms)
-        weights = ", ".join(map(str, (0.0, *_WEIGHTS)))
-        rows = self._database.execute(f"SELECT agent_id FROM agent WHERE agent MATCH ? ORDER BY bm25(agent, {weights}), rowid", (query,))
-        return [agent_id for (agent_id,) in rows]
+        scores: dict[int, float] | None = None
+        for term in dict.fromkeys(_WORD.findall(words.replace("_", " ").lower())):
+            hits = self._hits(term)
+            scores = hits if scores is None else {row: scores[row] + hits[row] for row in scores.keys() & hits.keys()}
+            if not scores:
+                break
+        ranked = sorted((score, row) for row, score in (scores or {}).items())
+        return [self._ids[row] for _, row in ranked]
+
+    def _hits(self, term: str) -> dict[int, float]:
+        """The rows that match one word, and how well: the lower the better."""
+        best: dict[int, float] = {}
+        for table in _TOKENIZERS:
+            query = f"SELECT rowid, bm25({table}, {_WEIGHTS}) FROM {table} WHERE {table} MATCH ?"
+            for row, score in self._database.execute(query, (f'"{term}"*',)):
+                best[row] = min(score, best.get(row, 0.0))
+        return best
 
 
-def _row(agent: AgentDefinition) -> tuple[str, ...]:
-    spaced = agent.role.replace("_", " ")
-    return agent.agent_id, agent.name, spaced, " ".join(agent.tags), agent.category, agent.description, agent.agent_id.replace("_", " ")
+def _row(numbered: tuple[int, AgentDefinition]) -> tuple[int | str, ...]:
+    row, agent = numbered
+    spaced, of_id = agent.role.replace("_", " "), agent.agent_id.replace("_", " ")
+    return row, agent.name, spaced, " ".join(agent.tags), agent.category, agent.description, of_id

@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from definitions.prices import PriceBook
 from definitions.tokens import estimate_tokens
-from mesh.errors import CallCancelled, MeshError, UpstreamTimeout
+from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
 from mesh.rpc.status import retryable
 from mesh.usage import TokenUsage
 from orchestrator.executions.errors import AgentLost
@@ -17,7 +17,7 @@ from orchestrator.executions.model import AgentAnswer, Bill, Failure, Intent, Se
 from orchestrator.registry.model import ListedAgent
 
 CONTEXT_OVERHEAD = 16
-"""Tokens by which a message exceeds its texts: roles and separators."""
+"""Tokens by which a message exceeds its texts: roles, and the marks around the context."""
 
 
 class Books:
@@ -29,7 +29,8 @@ class Books:
     def intent(self, work: Work, agent: ListedAgent, *, streamed: bool) -> Intent:
         """The entry before the call, at the most that it can cost."""
         definition = agent.definition
-        context = "" if work.context is None else json.dumps(work.context, ensure_ascii=False)
+        # As the agent shows it to the model: indented, a nested context is several times as long as on one line.
+        context = "" if work.context is None else json.dumps(work.context, ensure_ascii=False, indent=1)
         prompt = estimate_tokens(definition.system_prompt(), work.input, context) + CONTEXT_OVERHEAD
         return Intent(
             execution_id=new_id(),
@@ -56,7 +57,8 @@ class Books:
         failure = Failure(error.reason, error.message, dict(error.details), retryable(error))
         state, bill = State.FAILED, self._bill(usage) if usage else None
         if error.reason == CallCancelled.reason:
-            state, bill = State.CANCELLED, bill or intent.worst_case
+            # An agent that says so itself says what was bought, and that can be nothing.
+            state, bill = State.CANCELLED, bill if isinstance(error, RemoteError) else intent.worst_case
         elif isinstance(error, AgentLost | UpstreamTimeout):
             state, bill = State.OUTCOME_UNKNOWN, intent.worst_case
         return Settlement(intent, state, text, failure=failure, bill=bill, seconds=seconds)

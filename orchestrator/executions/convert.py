@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from uuid import UUID
 
 from agentmesh.common.v1 import error_pb2, usage_pb2
@@ -15,6 +16,7 @@ from orchestrator.executions.model import Bill, Execution, ExecutionPage, Execut
 from orchestrator.executions.service import Answered
 
 DEFAULT_PAGE = 50
+_KEY = re.compile("[!-~]{1,200}")
 _STATUS = {
     State.RUNNING: execution_pb2.EXECUTION_STATUS_RUNNING,
     State.COMPLETED: execution_pb2.EXECUTION_STATUS_COMPLETED,
@@ -32,9 +34,9 @@ def work(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest, user_id: int, 
 
 
 def idempotency_key(field: str, header: str | None) -> str:
-    """The one key that a request gives; empty for none. Raises ValidationFailed when the two places differ or the header is too long."""
-    if header and len(header) > 200:
-        raise ValidationFailed.of("idempotency-key", "must be at most 200 characters long")
+    """The one key that a request gives; empty for none. Raises ValidationFailed when the two places differ or the header is no key."""
+    if header and not _KEY.fullmatch(header):
+        raise ValidationFailed.of("idempotency-key", "must be 1 to 200 visible ASCII characters")
     if field and header and field != header:
         raise ValidationFailed.of("idempotency_key", "must equal the metadata idempotency-key when both are given")
     return field or header or ""

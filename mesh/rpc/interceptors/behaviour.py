@@ -16,13 +16,23 @@ Stream = Callable[[Any, Context], AsyncIterator[Message]]
 
 
 class BehaviourInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps each of our rpcs' behaviour by `around_unary` or `around_stream`."""
+    """Wraps each of our rpcs' behaviour by `around_unary` or `around_stream`, once for each handler."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[Any, Any] = {}
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Called by gRPC for each call."""
         handler = await continuation(handler_call_details)
-        method = str(handler_call_details.method)
-        if handler is None or not method.startswith("/agentmesh."):
+        if handler is None:
+            return None
+        wrapped = self._wrapped.get(handler)
+        if wrapped is None:
+            wrapped = self._wrapped[handler] = self._wrap(str(handler_call_details.method), handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        if not method.startswith("/agentmesh."):
             return handler
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(

@@ -8,10 +8,10 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from mesh import correlation
-from mesh.errors import MeshError, ValidationFailed
+from mesh.errors import MeshError, NotImplementedHere, ValidationFailed
 from mesh.rpc.envelope import envelope_trailers, error_event
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
-from mesh.rpc.status import TABLE, status_of, trailing_details
+from mesh.rpc.status import TABLE, status_of, summary, trailing_details
 
 log = structlog.get_logger()
 TRANSCODED_KEY = "x-envoy-original-path"
@@ -84,6 +84,8 @@ def _decoded(request: Any) -> Any:
 def _known(error: Exception, method: str) -> MeshError:
     if isinstance(error, MeshError):
         return error
+    if isinstance(error, NotImplementedError):  # what generated servicers raise for an rpc that nobody wrote
+        return NotImplementedHere("this server does not serve the rpc; it is part of the contract, another version may")
     log.error("unexpected_error", rpc=method, exc_info=error)
     return MeshError("internal error; quote the request id when you report it")
 
@@ -93,4 +95,4 @@ async def _abort(context: Context, error: MeshError) -> NoReturn:
     trailers: list[tuple[str, str | bytes]] = [trailing_details(status), (correlation.REQUEST_ID_KEY, correlation.current())]
     if metadata_value(context, TRANSCODED_KEY) is not None:
         trailers += envelope_trailers(status)
-    await context.abort(TABLE[error.reason].code, status.message.replace("\n", " "), trailing_metadata=tuple(trailers))
+    await context.abort(TABLE[error.reason].code, summary(status), trailing_metadata=tuple(trailers))

@@ -1,0 +1,59 @@
+"""Stand-ins for our programs, and a place that root's unprivileged users cannot reach."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from deploy.local.process import Process, ProcessSpec, Traces, ready_file_written
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    """What the stand-ins have done, in order."""
+    path = tmp_path / "journal"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def make_process(tmp_path: Path, journal: Path) -> Callable[..., Process]:
+    """Makes a process that runs the stand-in with habits."""
+
+    def make(name: str, *habits: str, after: tuple[str, ...] = (), start_seconds: float = 20, stop_seconds: float = 20) -> Process:
+        ready_file = tmp_path / f"{name}.ready"
+
+        async def prepare() -> Mapping[str, str]:
+            ready_file.unlink(missing_ok=True)
+            return {}
+
+        spec = ProcessSpec(
+            name=name,
+            command=[sys.executable, str(STAND_IN), str(journal), name, *habits],
+            traces=Traces(tmp_path / f"{name}.log", tmp_path / f"{name}.pid"),
+            ready=ready_file_written(ready_file),
+            environment={"READY_FILE": str(ready_file)},
+            prepare=prepare,
+            start_seconds=start_seconds,
+            stop_seconds=stop_seconds,
+            after=after,
+        )
+        return Process(spec)
+
+    return make
+
+
+@pytest.fixture
+def closed_folder(tmp_path: Path) -> Path:
+    """A folder below one that only its owner can pass, like a home of mode 0700."""
+    if os.geteuid() != 0:
+        pytest.skip("PostgreSQL runs as another user only when we are root")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    folder = home / "inside"
+    folder.mkdir()
+    return folder

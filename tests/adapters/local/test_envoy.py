@@ -1,0 +1,58 @@
+"""The embedded Envoy: it serves what it is given, and says what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.local.envoy import EnvoyServer
+from deploy.local.errors import LaunchError
+from deploy.local.ports import any_free_port
+from deploy.local.probe import http_status
+
+BOOTSTRAP = """
+admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: 127.0.0.1, port_value: {door}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: test
+          route_config:
+            virtual_hosts: [{{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, direct_response: {{status: {status}}}}}]}}]
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+"""
+
+
+async def test_it_serves_its_bootstrap_and_renders_it_anew_at_each_start(tmp_path: Path) -> None:
+    door, admin = any_free_port(), any_free_port()
+    answers = iter([201, 202])
+    server = EnvoyServer(tmp_path / "with a space", admin, lambda: BOOTSTRAP.format(door=door, admin=admin, status=next(answers)))
+    await server.start()
+    assert await http_status(door, "/") == 201
+    await server.stop()
+    assert await http_status(door, "/") is None
+    await server.start()
+    assert await http_status(door, "/") == 202
+    await server.stop()
+
+
+async def test_it_comes_back_after_a_kill(tmp_path: Path) -> None:
+    door, admin = any_free_port(), any_free_port()
+    server = EnvoyServer(tmp_path, admin, lambda: BOOTSTRAP.format(door=door, admin=admin, status=200))
+    await server.start()
+    server.process.kill()
+    await server.process.crashes.get()
+    await server.start()
+    assert await http_status(door, "/") == 200
+    await server.stop()
+
+
+async def test_a_bootstrap_that_makes_no_sense_is_an_error_with_envoys_own_words(tmp_path: Path) -> None:
+    server = EnvoyServer(tmp_path, any_free_port(), lambda: "doors: open")
+    with pytest.raises(LaunchError, match=r"envoy ended with exit code 1 while it was starting[\s\S]*doors"):
+        await server.start()

@@ -1,0 +1,175 @@
+"""`make up` as its user meets it: the real command, the real programs, the screen."""
+
+import asyncio
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import psutil
+import pytest
+
+from deploy.local.clean import remove_all
+from deploy.local.leftovers import still_running
+from deploy.local.ports import LocalPorts, free_port_offset, is_free
+from deploy.local.probe import http_status
+from deploy.local.state import StateFolder
+from deploy.local.waiting import holds_within
+
+UP_SECONDS = 90
+
+
+class Launcher:
+    """A running `python -m deploy.local up`, and what it has shown so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process, offset: int) -> None:
+        self.process = process
+        self.ports = LocalPorts.at(offset)
+        self.state = StateFolder.of_offset(offset)
+        self.screen = ""
+
+    async def shows(self, text: str) -> str:
+        """Waits until it has shown a line that holds `text`; returns that line."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(UP_SECONDS):
+            while line := (await self.process.stdout.readline()).decode():
+                self.screen += line
+                if text in line:
+                    return line
+        pytest.fail(f"it ended without showing {text!r}:\n{self.screen}")
+
+    async def end(self) -> str:
+        """Waits for its end; returns everything that it has shown."""
+        rest, _ = await asyncio.wait_for(self.process.communicate(), UP_SECONDS)
+        self.screen += rest.decode()
+        return self.screen
+
+    def programs(self) -> list[psutil.Process]:
+        """What it runs now."""
+        return [psutil.Process(pid) for note in (self.state.path / "run").glob("*.pid") if (pid := still_running(note))]
+
+    async def leaves_nothing(self) -> bool:
+        """Whether everything that it ran has ended, and every port is free."""
+        return not self.programs() and all(map(is_free, self.ports.every))
+
+
+@asynccontextmanager
+async def up(offset: int, *options: str) -> AsyncIterator[Launcher]:
+    command = [sys.executable, "-m", "deploy.local", "up", "--port-offset", str(offset), *options]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+    launcher = Launcher(process, offset)
+    try:
+        yield launcher
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await launcher.end()
+
+
+@pytest.fixture
+async def offset() -> AsyncIterator[int]:
+    """A place for a stack, with nothing in its folder before and after."""
+    with free_port_offset() as offset:
+        yield offset
+        await remove_all(StateFolder.of_offset(offset).path)
+
+
+async def output_of(command: str) -> str:
+    """What a line of the start screen prints, typed as it stands."""
+    shell = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await asyncio.wait_for(shell.communicate(), 30)
+    return output.decode()
+
+
+async def test_the_screen_says_what_runs_and_its_commands_work(offset: int) -> None:
+    """Up to the start screen, its curl commands typed as they stand, a second launcher, a program that dies, Ctrl-C."""
+    async with up(offset) as launcher:
+        await launcher.shows("Ctrl-C stops everything")
+        assert re.search(r"AgentMesh is up after [\d.]+ s: [1-9]\d* agents on [1-9]\d* ports, 1 agent host\.", launcher.screen)
+        assert f"http://localhost:{launcher.ports.gateway}" in launcher.screen
+        assert "local simulator" in launcher.screen
+        search, execute, stream = re.findall(r"^  (curl .*)$", launcher.screen, flags=re.MULTILINE)
+        assert '"agent_id":"marketing_content_strategist_agent_1_11"' in await output_of(search)
+        assert '"provider":"simulator"' in await output_of(execute)
+        assert "\ndata: " in await output_of(stream)
+
+        await says_that_it_runs(launcher, offset)
+        await comes_back(launcher, "orchestrator")
+
+        launcher.process.send_signal(signal.SIGINT)
+        assert "everything has stopped" in await launcher.end()
+        assert launcher.process.returncode == 0
+        assert await launcher.leaves_nothing()
+
+
+async def says_that_it_runs(launcher: Launcher, offset: int) -> None:
+    """A second launcher at the same place names the first and leaves."""
+    async with up(offset) as second:
+        refusal = await second.end()
+    assert second.process.returncode == 1
+    assert refusal.startswith("agentmesh: a stack already runs from")
+    assert f"pid {launcher.process.pid}" in refusal
+    assert len(refusal.splitlines()) == 1
+
+
+async def comes_back(launcher: Launcher, module: str) -> None:
+    """A program that is killed is named on the screen, and is there again."""
+    next(one for one in launcher.programs() if module in one.cmdline()).kill()
+    await launcher.shows(f"{module} was ended by SIGKILL; starting it again in 0.5 s")
+    await launcher.shows(f"{module} is ready again")
+
+    async def gateway_answers() -> bool:
+        return await http_status(launcher.ports.gateway, "/ready") == 200
+
+    assert await holds_within(30, gateway_answers)
+
+
+async def test_a_killed_launcher_leaves_nothing_and_the_next_one_starts_at_once(offset: int) -> None:
+    """The next one finds the programs of the first still stopping: it waits for them, and then has their ports.
+
+    Only one agent's port has gone to somebody else meanwhile: that costs this agent, and nothing else.
+    """
+    async with up(offset) as launcher:
+        await launcher.shows("Ctrl-C stops everything")
+        assert len(launcher.programs()) == 6
+        launcher.process.kill()
+        await launcher.process.wait()
+        port = launcher.ports.agents[11]
+        assert await holds_within(30, partial(is_free_now, port))
+        with socket.create_server(("127.0.0.1", port)):
+            async with up(offset, "--shards", "2") as second:
+                line = await second.shows("not served")
+                assert f"port {port}: another program listens on the port" in line
+                assert "1 agent is not served: marketing_content_strategist_agent_1_11" in line
+                assert "2 agent hosts" in second.screen
+                await second.shows("Ctrl-C stops everything")
+                second.process.kill()
+                await second.process.wait()
+        assert await holds_within(30, second.leaves_nothing)
+
+
+async def is_free_now(port: int) -> bool:
+    return is_free(port)
+
+
+async def test_a_taken_main_port_is_one_line_and_nothing_is_started(offset: int) -> None:
+    gateway = LocalPorts.at(offset).gateway
+    with socket.create_server(("127.0.0.1", gateway)):
+        async with up(offset) as launcher:
+            screen = await launcher.end()
+    assert launcher.process.returncode == 1
+    assert screen.startswith(f"agentmesh: port {gateway} (gateway) is taken by ")
+    assert len(screen.splitlines()) == 1
+    assert not list((launcher.state.path / "logs").iterdir())
+
+
+async def test_ctrl_c_while_it_starts_stops_what_has_been_started(offset: int) -> None:
+    async with up(offset) as launcher:
+        await launcher.shows("is ready")
+        launcher.process.send_signal(signal.SIGINT)
+        assert "everything has stopped" in await launcher.end()
+        assert launcher.process.returncode == 0
+        assert await launcher.leaves_nothing()

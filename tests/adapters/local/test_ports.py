@@ -1,0 +1,89 @@
+"""The ports of a stack: where they may lie, and what a user hears when one is taken."""
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.errors import LaunchError
+from deploy.local.ports import MAX_OFFSET, UNDISTURBED_OFFSETS, LocalPorts, any_free_port, free_port_offset, is_free
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port that this process listens on."""
+    with socket.create_server(("127.0.0.1", any_free_port())) as server:
+        yield server.getsockname()[1]
+
+
+def test_the_plain_stack_has_the_documented_ports() -> None:
+    ports = LocalPorts.at(0, shards=2)
+    assert (ports.gateway, ports.envoy_admin, ports.orchestrator) == (8000, 9901, 50051)
+    assert (ports.agents[0], ports.agents[-1]) == (8200, 8999)
+    assert (ports.orchestrator_metrics, ports.agent_metrics) == (9464, (9466, 9467))
+
+
+def test_every_port_moves_with_the_offset() -> None:
+    here, there = LocalPorts.at(0), LocalPorts.at(1000)
+    assert {user: port + 1000 for user, port in here.main.items()} == there.main
+    assert {port + 1000 for port in here.every} == there.every
+
+
+def test_a_stack_of_a_test_has_no_port_among_the_ephemeral_ones() -> None:
+    """32768 to 60999 is the kernel's default; a connection of anybody's may have any of them."""
+    for offset in UNDISTURBED_OFFSETS:
+        assert not LocalPorts.at(offset).every & set(range(32_768, 61_000))
+
+
+def test_no_agent_is_on_a_main_port() -> None:
+    ports = LocalPorts.at(0, shards=64)
+    assert not set(ports.main.values()) & set(ports.agents)
+    assert len(set(ports.main.values())) == len(ports.main)
+
+
+@pytest.mark.parametrize("offset", [-1, MAX_OFFSET + 1, 60_000])
+def test_an_offset_that_leaves_no_room_is_refused_with_the_range_that_does(offset: int) -> None:
+    with pytest.raises(LaunchError, match=rf"PORT_OFFSET={offset} cannot be.* Use 0 to {MAX_OFFSET}"):
+        LocalPorts.at(offset)
+
+
+@pytest.mark.parametrize("shards", [0, 65])
+def test_a_number_of_hosts_that_makes_no_sense_is_refused(shards: int) -> None:
+    with pytest.raises(LaunchError, match=f"SHARDS={shards} cannot be"):
+        LocalPorts.at(0, shards)
+
+
+def test_a_taken_main_port_is_named_with_its_owner_and_a_way_out() -> None:
+    with free_port_offset() as offset:
+        ports = LocalPorts.at(offset)
+        ports.refuse_taken()
+        with socket.create_server(("127.0.0.1", ports.gateway)), pytest.raises(LaunchError) as refusal:
+            ports.refuse_taken()
+    owner = re.escape(Path("/proc/self/comm").read_text().strip())
+    expected = rf"port {ports.gateway} \(gateway\) is taken by {owner} \(pid {os.getpid()}\): stop it, or run `make up PORT_OFFSET=\d+`"
+    assert re.fullmatch(expected, str(refusal.value))
+
+
+def test_a_port_is_taken_whoever_of_localhost_listens(taken_port: int) -> None:
+    assert not is_free(taken_port)
+    free = any_free_port()
+    assert is_free(free)
+    with socket.create_server(("", free)):
+        assert not is_free(free)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+def test_a_listener_on_the_other_localhost_is_in_the_way_too() -> None:
+    """curl and grpcurl try ::1 first."""
+    port = any_free_port()
+    with socket.create_server(("::1", port), family=socket.AF_INET6):
+        assert not is_free(port)
+
+
+def test_an_offset_is_lent_to_one_at_a_time() -> None:
+    with free_port_offset() as first, free_port_offset() as second:
+        assert not LocalPorts.at(first).every & LocalPorts.at(second).every
+        assert not LocalPorts.at(first).every & LocalPorts.at(0).every

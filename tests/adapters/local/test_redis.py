@@ -1,0 +1,49 @@
+"""The embedded Redis: what it keeps, and who gets in."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError
+
+from deploy.local.ports import any_free_port
+from deploy.local.redis import RedisServer
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A server of the test's own, in a folder whose name needs quoting."""
+    server = RedisServer(tmp_path / "with a space", any_free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def test_data_survives_an_orderly_end(server: RedisServer) -> None:
+    async with Redis.from_url(server.url(), decode_responses=True) as client:
+        await client.set("note", "kept")
+    await server.stop()
+    await server.start()
+    async with Redis.from_url(server.url(), decode_responses=True) as client:
+        assert await client.get("note") == "kept"
+
+
+async def test_data_survives_a_kill(server: RedisServer) -> None:
+    """Of what was written less than a second ago a kill of the machine may lose some; a kill of the process loses nothing."""
+    async with Redis.from_url(server.url(), decode_responses=True) as client:
+        await client.set("note", "kept")
+    server.process.kill()
+    await server.process.crashes.get()
+    await server.start()
+    async with Redis.from_url(server.url(), decode_responses=True) as client:
+        assert await client.get("note") == "kept"
+
+
+async def test_only_loopback_and_only_with_the_password(server: RedisServer) -> None:
+    listening = [one.laddr for one in psutil.Process(server.process.pid).net_connections() if one.status == psutil.CONN_LISTEN]
+    assert [(*address,) for address in listening] == [("127.0.0.1", server.port)]
+    async with Redis(port=server.port) as stranger:
+        with pytest.raises(AuthenticationError):
+            await stranger.ping()

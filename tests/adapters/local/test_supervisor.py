@@ -1,0 +1,94 @@
+"""A set of programs: their order, what happens when one dies, and how they stop."""
+
+# ruff: noqa: ASYNC240 (what these tests look at is small and local)
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.local.errors import LaunchError
+from deploy.local.process import Process
+from deploy.local.supervisor import Supervisor
+from deploy.local.waiting import holds_within
+
+MakeProcess = Callable[..., Process]
+
+
+async def test_each_starts_after_those_it_needs_and_stops_before_them(make_process: MakeProcess, journal: Path) -> None:
+    store, service, door = make_process("store"), make_process("service", after=("store",)), make_process("door", after=("service",))
+    supervisor = Supervisor([[store], [service], [door]], lambda _: None)
+    await supervisor.start()
+    await supervisor.stop()
+    assert journal.read_text().splitlines() == ["store up", "service up", "door up", "door down", "service down", "store down"]
+
+
+async def test_one_that_cannot_start_is_named_and_the_others_can_be_stopped(make_process: MakeProcess, journal: Path) -> None:
+    supervisor = Supervisor([[make_process("store")], [make_process("service", "broken", after=("store",))]], lambda _: None)
+    with pytest.raises(LaunchError, match=r"service ended with exit code 3 while it was starting[\s\S]*the cupboard is bare"):
+        await supervisor.start()
+    await supervisor.stop()
+    assert journal.read_text().splitlines() == ["store up", "store down"]
+
+
+async def test_what_dies_is_started_again_and_the_screen_says_so(make_process: MakeProcess) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    service = make_process("service")
+    supervisor = Supervisor([[service]], told.put_nowait)
+    await supervisor.start()
+    assert (await told.get()).startswith("service is ready (")
+    before = service.pid
+    service.kill(signal.SIGKILL)
+    obituary = await told.get()
+    assert obituary.startswith("service was ended by SIGKILL; starting it again in 0.5 s. The end of ")
+    assert obituary.endswith("service serves")
+    assert await told.get() == "service is ready again"
+    assert service.pid != before
+    await supervisor.stop()
+
+
+async def test_a_restart_that_fails_is_tried_again_later(make_process: MakeProcess, journal: Path) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    service = make_process("service", start_seconds=10)
+    supervisor = Supervisor([[service]], told.put_nowait)
+    await supervisor.start()
+    journal.unlink()
+    journal.mkdir()  # a stand-in that cannot write its journal dies at once
+    service.kill()
+    told_until_now = [await told.get() for _ in range(3)]
+    assert "while it was starting" in told_until_now[2]
+    assert told_until_now[2].endswith("trying again in 1 s")
+    journal.rmdir()
+    assert await told.get() == "service is ready again"
+    await supervisor.stop()
+
+
+async def test_what_was_stopped_on_purpose_stays_stopped(make_process: MakeProcess, journal: Path) -> None:
+    service, other = make_process("service"), make_process("other")
+    told: asyncio.Queue[str] = asyncio.Queue()
+    supervisor = Supervisor([[service, other]], told.put_nowait)
+    await supervisor.start()
+    await supervisor.process("service").stop()
+    other.kill()
+    while await told.get() != "other is ready again":
+        pass
+    assert not service.running
+    await service.start()
+    await supervisor.stop()
+    assert journal.read_text().splitlines().count("service up") == 2
+
+
+async def test_kill_ends_a_stop_that_waits(make_process: MakeProcess) -> None:
+    deaf = make_process("service", "deaf", stop_seconds=60)
+    supervisor = Supervisor([[deaf]], lambda _: None)
+    await supervisor.start()
+    stopping = asyncio.create_task(supervisor.stop())
+
+    async def stopped() -> bool:
+        supervisor.kill()
+        return stopping.done()
+
+    assert await holds_within(10, stopped)
+    assert not deaf.running

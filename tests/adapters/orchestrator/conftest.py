@@ -1,0 +1,62 @@
+"""One migrated database for all tests here, empty before each of them."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.local.postgres import PostgresServer
+from orchestrator.adapters.postgres import create_engine, migrate
+from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from tests.adapters.orchestrator.looking import Connection
+from tests.conftest import CreateDatabase
+
+LEASE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="session")
+async def migrated_url(create_database: CreateDatabase) -> str:
+    url = await create_database(f"books_{secrets.token_hex(4)}")
+    engine = create_engine(url, 1, 0)
+    await migrate(engine)
+    await engine.dispose()
+    return url
+
+
+@pytest.fixture
+async def db(migrated_url: str) -> AsyncIterator[Connection]:
+    """Looks at the books from outside; they are empty at first."""
+    connection = await asyncpg.connect(migrated_url.replace("+asyncpg", ""))
+    await connection.execute("TRUNCATE executions, idempotency_keys, outbox RESTART IDENTITY")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def books_url(migrated_url: str, db: Connection) -> str:
+    """A migrated, empty database."""
+    return migrated_url
+
+
+@pytest.fixture
+async def recorder(books_url: str) -> AsyncIterator[PostgresRecorder]:
+    async with PostgresRecorder(books_url, LEASE_SECONDS) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def no_deadlocks(postgres_server: PostgresServer) -> Iterator[None]:
+    """Fails when PostgreSQL had to end a deadlock: whoever it chose has waited a second for nothing."""
+    log = postgres_server.process.log_path
+    before = log.read_text().count("deadlock detected")
+    yield
+    assert log.read_text().count("deadlock detected") == before
+
+
+@pytest.fixture
+async def engine(books_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(books_url, 5, 5)
+    yield engine
+    await engine.dispose()

@@ -1,0 +1,168 @@
+"""What becomes of a commit when the connection is lost around it: before the server has heard of it, or after it has been made."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import make_url
+
+from deploy.local.ports import any_free_port
+from deploy.local.postgres import PostgresServer
+from mesh.errors import ServiceUnavailable
+from orchestrator.adapters import group_commit
+from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.executions.model import Duplicate, Intent
+from tests.adapters.orchestrator import looking
+from tests.adapters.orchestrator.conftest import LEASE_SECONDS
+from tests.adapters.orchestrator.looking import Connection
+from tests.adapters.orchestrator.relay import Relay
+from tests.unit.orchestrator.making import completed, failed, intent, keyed
+
+
+@pytest.fixture
+async def relay(postgres_server: PostgresServer) -> AsyncIterator[Relay]:
+    async with Relay(postgres_server.port) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def recorder(books_url: str, relay: Relay) -> AsyncIterator[PostgresRecorder]:
+    """A recorder beyond the relay; its statements are prepared, so that one packet is one commit."""
+    through_relay = make_url(books_url).set(port=relay.port).render_as_string(hide_password=False)
+    async with PostgresRecorder(through_relay, LEASE_SECONDS) as recorder:
+        for first in (intent(), keyed("warm")):
+            await recorder.record(first)
+            await recorder.settle(completed(first))
+        yield recorder
+
+
+async def settled(db: Connection, of: Intent) -> bool:
+    return await looking.state(db, of) != "running"
+
+
+async def test_a_settlement_whose_confirmation_was_lost_counts_once(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
+    recorded = keyed("k")
+    await recorder.record(recorded)
+    relay.lose_answer_to(recorded.execution_id.bytes)
+    assert await recorder.settle(failed(recorded, retryable=True))
+    assert relay.cut == 1
+    assert (await looking.state(db, recorded), len(await looking.events(db, recorded))) == ("failed", 1)
+    assert (await looking.key(db, recorded))["free"]
+
+
+async def test_a_settlement_that_never_reached_the_server_is_written_by_the_next_attempt(
+    recorder: PostgresRecorder, db: Connection, relay: Relay
+) -> None:
+    recorded = intent()
+    await recorder.record(recorded)
+    relay.lose_request(recorded.execution_id.bytes)
+    assert await recorder.settle(completed(recorded))
+    assert relay.cut == 1
+    assert (await looking.state(db, recorded), len(await looking.events(db, recorded))) == ("completed", 1)
+
+
+async def test_a_whole_group_whose_confirmation_was_lost_counts_once_each(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
+    recorded = [intent() for _ in range(200)]
+    await asyncio.gather(*map(recorder.record, recorded))
+    relay.lose_answer_to(recorded[100].execution_id.bytes)
+    assert await asyncio.gather(*(recorder.settle(completed(one)) for one in recorded)) == [True] * 200
+    assert relay.cut == 1
+    events = [looking.data(event)["execution_id"] for event in await looking.events(db)]
+    assert sorted(events[-200:]) == sorted(str(one.execution_id) for one in recorded)
+    assert await db.fetchval("SELECT count(*) FROM executions WHERE status = 'completed'") == 202
+
+
+async def test_a_settlement_that_somebody_else_made_is_not_taken_for_ones_own(
+    recorder: PostgresRecorder, db: Connection, relay: Relay
+) -> None:
+    recorded = intent()
+    await recorder.record(recorded)
+    await db.execute("UPDATE executions SET status = 'outcome_unknown', epoch = 2 WHERE execution_id = $1", recorded.execution_id)
+    relay.lose_answer_to(recorded.execution_id.bytes)
+    assert not await recorder.settle(completed(recorded))
+
+
+async def test_an_intent_whose_confirmation_was_lost_is_refused_and_settled_at_no_cost(
+    recorder: PostgresRecorder, db: Connection, relay: Relay
+) -> None:
+    refused = intent()
+    relay.lose_answer_to(refused.execution_id.bytes)
+    with pytest.raises(ServiceUnavailable) as error:
+        await recorder.record(refused)
+    assert error.value.details == {"component": "postgresql"}
+    await looking.eventually(lambda: settled(db, refused))
+    row, (event,) = await looking.execution(db, refused), await looking.events(db, refused)
+    assert (row["status"], row["model"], row["cost_micro_usd"], looking.data(event)["cost_micro_usd"]) == ("failed", None, 0, 0)
+    assert json.loads(row["failure"])["reason"] == "SERVICE_UNAVAILABLE"
+
+
+async def test_the_key_of_an_intent_that_was_refused_so_is_free_again(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
+    refused, again = keyed("k", b"one"), keyed("k", b"two")
+    relay.lose_answer_to(b"COMMIT;")
+    with pytest.raises(ServiceUnavailable):
+        await recorder.record(refused)
+    assert relay.cut == 1
+    await looking.eventually(lambda: settled(db, refused))
+    assert await recorder.record(again) is None
+    assert await recorder.record(keyed("k", b"one")) == Duplicate(again.execution_id, b"two")
+
+
+async def test_an_intent_that_was_lost_on_its_way_is_refused_and_stands_as_refused(
+    recorder: PostgresRecorder, db: Connection, relay: Relay
+) -> None:
+    refused = intent()
+    relay.lose_request(refused.execution_id.bytes)
+    with pytest.raises(ServiceUnavailable):
+        await recorder.record(refused)
+
+    async def void() -> bool:
+        return bool(await db.fetchval("SELECT count(*) FROM executions WHERE status = 'failed' AND cost_micro_usd = 0"))
+
+    await looking.eventually(void)
+    assert len(await looking.events(db, refused)) == 1
+
+
+async def test_a_database_that_cannot_be_reached_refuses_at_once_and_nothing_is_left_to_settle(books_url: str) -> None:
+    nowhere = make_url(books_url).set(port=any_free_port()).render_as_string(hide_password=False)
+    async with asyncio.timeout(2), PostgresRecorder(nowhere, LEASE_SECONDS) as recorder:
+        outcomes = await asyncio.gather(*(recorder.record(intent()) for _ in range(300)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ServiceUnavailable] * 300
+
+
+async def test_a_whole_group_of_intents_is_refused_when_nobody_knows_what_became_of_it(
+    recorder: PostgresRecorder, db: Connection, relay: Relay
+) -> None:
+    refused = [intent() for _ in range(100)]
+    relay.lose_answer_to(refused[50].execution_id.bytes)
+    outcomes = await asyncio.gather(*map(recorder.record, refused), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ServiceUnavailable] * 100
+
+    async def all_void() -> bool:
+        return bool(await db.fetchval("SELECT count(*) = 100 FROM executions WHERE status = 'failed' AND cost_micro_usd = 0"))
+
+    await looking.eventually(all_void)
+    assert len(await looking.events(db)) == 102
+
+
+async def test_a_database_that_hangs_refuses_intents_in_bounded_time_and_is_used_again_afterwards(
+    books_url: str, db: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes on with what we have given up, and commits it when the lock is gone: it must not stay open, nor cost anything."""
+    monkeypatch.setattr(group_commit, "COMMAND_SECONDS", 0.3)
+    async with PostgresRecorder(books_url, LEASE_SECONDS) as recorder:
+        under_way, refused = intent(), keyed("k")
+        await recorder.record(under_way)
+        async with db.transaction():
+            await db.execute("LOCK TABLE executions IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(ServiceUnavailable):
+                await recorder.record(refused)
+            settling = asyncio.create_task(recorder.settle(completed(under_way)))
+            done, _ = await asyncio.wait([settling], timeout=0.5)
+            assert not done
+        assert await settling
+        assert await recorder.record(intent()) is None
+    assert (await looking.state(db, under_way), len(await looking.events(db, under_way))) == ("completed", 1)
+    row, (event,) = await looking.execution(db, refused), await looking.events(db, refused)
+    assert (row["status"], row["cost_micro_usd"], looking.data(event)["cost_micro_usd"]) == ("failed", 0, 0)
+    assert await db.fetchval("SELECT count(*) FROM idempotency_keys WHERE NOT free") == 0

@@ -1,0 +1,109 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils import uuid7
+
+from deploy.local.postgres import PostgresServer
+from orchestrator.adapters.postgres import MIGRATION_LOCK, create_engine, migrate
+from orchestrator.adapters.tables import metadata
+
+NewEngine = Callable[[], AsyncEngine]
+
+
+@pytest.fixture
+async def new_engine(postgres_server: PostgresServer) -> AsyncIterator[NewEngine]:
+    """Makes engines on one fresh database."""
+    name = f"migrations_{uuid7().hex}"
+    url = await postgres_server.create_database(name)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(postgres_server.drop_database, name)
+
+        def make() -> AsyncEngine:
+            engine = create_engine(url, 1, 0)
+            stack.push_async_callback(engine.dispose)
+            return engine
+
+        yield make
+
+
+async def tables(engine: AsyncEngine) -> set[str]:
+    async with engine.connect() as connection:
+        found = await connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        return set(found)
+
+
+async def lock_is_free(engine: AsyncEngine) -> bool:
+    async with engine.connect() as connection:
+        return bool(await connection.scalar(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")))
+
+
+async def test_a_fresh_database_gets_every_table(new_engine: NewEngine) -> None:
+    engine = new_engine()
+    await migrate(engine)
+    assert await tables(engine) == {*metadata.tables, "alembic_version"}
+
+
+async def test_eight_that_start_at_once_migrate_once(new_engine: NewEngine) -> None:
+    engines = [new_engine() for _ in range(8)]
+    await asyncio.gather(*map(migrate, engines))  # a second run would say that the tables exist
+    async with engines[0].connect() as connection:
+        assert list(await connection.scalars(text("SELECT version_num FROM alembic_version"))) == ["0001"]
+
+
+async def test_a_database_that_is_up_to_date_is_left_alone(new_engine: NewEngine) -> None:
+    engine = new_engine()
+    await migrate(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO idempotency_keys VALUES (1, 'r', 'k', '', gen_random_uuid(), false, now())"))
+    await migrate(engine)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM idempotency_keys")) == 1
+
+
+async def test_the_migrations_make_the_tables_that_the_code_describes(new_engine: NewEngine) -> None:
+    engine = new_engine()
+    await migrate(engine)
+
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        return list(compare_metadata(context, metadata))
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind_and_lets_go_of_the_lock(new_engine: NewEngine) -> None:
+    engine = new_engine()
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE outbox (id integer)"))
+    with pytest.raises(ProgrammingError, match="already exists"):
+        await migrate(engine)
+    assert await tables(engine) == {"outbox"}
+    assert await lock_is_free(new_engine())
+
+
+async def test_the_wait_for_another_process_is_bounded(new_engine: NewEngine) -> None:
+    async with new_engine().connect() as other:
+        await other.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+        with pytest.raises(TimeoutError):
+            await migrate(new_engine(), wait_seconds=0.3)
+
+
+async def test_whoever_waits_goes_on_when_the_other_is_done(new_engine: NewEngine) -> None:
+    waiting: Awaitable[None]
+    async with new_engine().connect() as other:
+        await other.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))
+        engine = new_engine()
+        waiting = asyncio.create_task(migrate(engine))
+        _, pending = await asyncio.wait([waiting], timeout=0.15)
+        assert pending
+        await other.execute(text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
+        await waiting
+    assert await tables(engine) == {*metadata.tables, "alembic_version"}

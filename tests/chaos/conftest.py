@@ -1,0 +1,72 @@
+"""A whole stack to be hurt, and what is said of it at the end of the run."""
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from deploy.local.ports import free_port_offset
+from deploy.local.stack import Stack
+from tests.chaos.calls import Ledger
+from tests.chaos.doors import RestDoor, rest_door
+
+LEASE_SECONDS = 2.0
+ENVIRONMENT = {"EXECUTION_LEASE_SECONDS": f"{LEASE_SECONDS:g}", "SWEEP_SECONDS": "0.3", "DRAIN_NOTICE_SECONDS": "0"}
+"""Short, so that what a dead process leaves open is settled while a test waits."""
+
+Tell = Callable[[str], None]
+Pace = Callable[..., None]
+_told = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where programs that are started dozens of times keep their bytecode; without it each start compiles for seconds."""
+    return {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("bytecode")), "PYTHONDONTWRITEBYTECODE": ""}
+
+
+@pytest.fixture(scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory, compiled: dict[str, str]) -> AsyncIterator[Stack]:
+    """A stack of the module's own, with empty books."""
+    with free_port_offset() as offset:
+        running = Stack(tmp_path_factory.mktemp("chaos"), offset, environment={**ENVIRONMENT, **compiled})
+        async with running:
+            yield running
+        running.erase()
+
+
+@pytest.fixture(scope="module")
+def ledger() -> Ledger:
+    """Every call that the module has sent to its stack."""
+    return []
+
+
+@pytest.fixture(scope="module")
+async def rest(stack: Stack) -> AsyncIterator[RestDoor]:
+    """A REST client of the module's stack."""
+    async with rest_door(stack.gateway_url) as door:
+        yield door
+
+
+@pytest.fixture
+def pace(stack: Stack) -> Pace:
+    """Sets how slowly the provider answers: `delay_ms` before every answer, `trickle_ms` between the pieces of a stream."""
+
+    def set_pace(delay_ms: int = 0, trickle_ms: int = 0) -> None:
+        body = {"delay_ms": delay_ms, "trickle_ms": trickle_ms}
+        httpx.post(f"{stack.simulator_url}/control/defaults", json=body, trust_env=False).raise_for_status()
+
+    return set_pace
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """Keeps a line of figures for the end of the run."""
+    return request.config.stash.setdefault(_told, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if lines := config.stash.get(_told, []):
+        terminalreporter.section("chaos")
+        for line in lines:
+            terminalreporter.write_line(line)

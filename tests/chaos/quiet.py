@@ -1,0 +1,50 @@
+"""Waiting until a stack that was hurt is well again and has nothing open."""
+
+import asyncpg
+import httpx
+
+from deploy.local.probe import http_status
+from deploy.local.stack import Stack
+from deploy.local.waiting import holds_within
+
+
+async def well(stack: Stack, seconds: float = 30) -> None:
+    """Waits until the gateway says that every component is there."""
+
+    async def ready() -> bool:
+        return await http_status(stack.ports.gateway, "/ready") == 200
+
+    assert await holds_within(seconds, ready), f"the stack was not ready again after {seconds:g} s"
+
+
+async def settled(stack: Stack, seconds: float = 30) -> None:
+    """Waits until the provider answers nobody any more and no execution is left `running`."""
+
+    async def idle() -> bool:
+        return await answering(stack) == 0 and await running(stack) == 0
+
+    assert await holds_within(seconds, idle), f"{await running(stack)} executions were still running after {seconds:g} s"
+
+
+async def provider_busy(stack: Stack, requests: int, seconds: float = 10) -> None:
+    """Waits until the provider works on so many answers at once."""
+
+    async def busy() -> bool:
+        return await answering(stack) == requests
+
+    assert await holds_within(seconds, busy), f"the provider works on {await answering(stack)} answers, not on {requests}"
+
+
+async def answering(stack: Stack) -> int:
+    """How many answers the provider works on now."""
+    async with httpx.AsyncClient(base_url=stack.simulator_url, trust_env=False) as simulator:
+        return int((await simulator.get("/control/active")).json()["active"])
+
+
+async def running(stack: Stack) -> int:
+    """How many executions are open now."""
+    connection = await asyncpg.connect(stack.database_url.replace("postgresql+asyncpg://", "postgresql://"))
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM executions WHERE status = 'running'"))
+    finally:
+        await connection.close()

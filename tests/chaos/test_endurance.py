@@ -1,0 +1,122 @@
+"""What clients and long-lived processes must not feel: restarts, and hundreds of streams that are given up."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import psutil
+import pytest
+from agentmesh.execution.v1 import execution_service_pb2 as pb
+
+from deploy.local.stack import Stack
+from tests.chaos.calls import CANCELLED, OK, UNAVAILABLE, Attempt, Call, Ledger, attempt, new_request_id
+from tests.chaos.conftest import Pace, Tell
+from tests.chaos.doors import AGENT, GrpcDoor, RestDoor, grpc_door
+from tests.chaos.quiet import provider_busy, settled, well
+from tests.chaos.reconcile import reconcile
+
+STREAMS = int(os.environ.get("CHAOS_STREAMS", "300"))
+AT_ONCE = 20
+GROWTH_MIB = 12.0
+"""Far below what 300 streams leave behind if each keeps even its request and its frames; above what an allocator's mood makes."""
+
+
+@pytest.fixture
+async def native(stack: Stack) -> AsyncIterator[GrpcDoor]:
+    """A client of the orchestrator with one channel, as gRPC makes it by default."""
+    async with grpc_door("orchestrator", stack.orchestrator_target, wait_for_ready=True) as door:
+        yield door
+
+
+async def test_a_native_client_reconnects_by_itself(stack: Stack, native: GrpcDoor, ledger: Ledger) -> None:
+    """A channel that was open before the orchestrator was killed carries the next call once the supervisor has started another."""
+    async with grpc_door("gateway", f"localhost:{stack.ports.gateway}") as through_gateway:
+        for door in (native, through_gateway):
+            assert await outcome(ledger, door, f"before the kill, by {door.name}") == OK
+        stack.process("orchestrator").kill()
+        assert await outcome(ledger, native, "just after the kill") in (OK, UNAVAILABLE)
+        assert await outcome(ledger, native, "with a channel that has noticed") == OK
+        await well(stack)
+        assert await outcome(ledger, through_gateway, "through the gateway again") == OK
+    await reconcile(stack.database_url, stack.simulator_log, ledger)
+
+
+@pytest.mark.parametrize("process", ["orchestrator", "agents-0"])
+async def test_an_orderly_restart_cuts_no_call(
+    stack: Stack, rest: RestDoor, native: GrpcDoor, ledger: Ledger, pace: Pace, process: str
+) -> None:
+    """SIGTERM: calls under way, whole and streamed, are answered before the process ends."""
+    pace(delay_ms=1_500)
+    calls = [Call(f"Under way while {process} restarts: {n}", streamed=n % 2 == 0) for n in range(8)]
+    ledger.extend(calls)
+    under_way = [asyncio.create_task(attempt(call, (rest, native)[n // 4])) for n, call in enumerate(calls)]
+    await provider_busy(stack, len(calls))
+    victim = stack.process(process).pid
+    await stack.process(process).restart(env={"DRAIN_NOTICE_SECONDS": "0.5"})
+    assert stack.process(process).pid != victim
+    assert [made.outcome for made in await asyncio.gather(*under_way)] == [OK] * len(calls)
+    pace()
+    await well(stack)
+    await reconcile(stack.database_url, stack.simulator_log, ledger)
+
+
+@pytest.mark.timeout(60 + STREAMS)
+async def test_streams_given_up_in_the_middle_leave_nothing_behind(
+    stack: Stack, native: GrpcDoor, ledger: Ledger, pace: Pace, tell: Tell
+) -> None:
+    """Cancelled streams leak in some gRPC versions (grpc/grpc#43360): the memory of the processes that served them stays as it was."""
+    pace(trickle_ms=20)
+    processes = ("orchestrator", "agents-0")
+    give_up = giving_up(native, ledger)
+    await many(give_up, 100)  # what is made once: connections, caches, arenas
+    await settled(stack)
+    before = {name: resident(stack, name) for name in processes}
+    await many(give_up, STREAMS)
+    await settled(stack)
+    growth = {name: resident(stack, name) - before[name] for name in processes}
+    tell(f"{STREAMS} streams given up; growth in MiB: " + ", ".join(f"{name} {grown:+.1f}" for name, grown in growth.items()))
+    books = await reconcile(stack.database_url, stack.simulator_log, ledger)
+    assert books.states["cancelled"] == STREAMS + 100
+    assert max(growth.values()) < GROWTH_MIB, growth
+    pace()
+
+
+def giving_up(door: GrpcDoor, ledger: Ledger) -> Callable[[], Awaitable[None]]:
+    """A client that leaves in the middle of its streamed answer."""
+
+    async def give_up() -> None:
+        call = Call(f"Stream {len(ledger)}, of which nobody will hear the end", streamed=True)
+        ledger.append(call)
+        request_id = new_request_id()
+        call.attempts.append(Attempt(request_id, door.name, CANCELLED))
+        request = pb.StreamAgentRequest(agent_id=AGENT, input=call.input)
+        stream = door.stub.StreamAgent(request, metadata=(("x-request-id", request_id),), wait_for_ready=True)
+        async for message in stream:
+            if message.WhichOneof("event") == "delta":
+                break
+        stream.cancel()
+
+    return give_up
+
+
+async def many(action: Callable[[], Awaitable[None]], times: int) -> None:
+    """Does it so often, a few at once."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one() -> None:
+        async with places:
+            await action()
+
+    await asyncio.gather(*(one() for _ in range(times)))
+
+
+async def outcome(ledger: Ledger, door: GrpcDoor, text: str) -> str:
+    """How one request ends."""
+    call = Call(text)
+    ledger.append(call)
+    return (await attempt(call, door)).outcome
+
+
+def resident(stack: Stack, name: str) -> float:
+    """The resident memory of one process, in MiB."""
+    return psutil.Process(stack.process(name).pid).memory_info().rss / 2**20

@@ -1,0 +1,91 @@
+"""SIGKILL of the orchestrator at every step of a call."""
+
+from dataclasses import dataclass
+
+import pytest
+
+import orchestrator.app
+from deploy.local.process import Process
+from deploy.local.stack import Stack
+from deploy.local.waiting import holds_within
+from mesh.failpoints import Failpoint
+from tests.chaos.calls import LOST, OK, UNAVAILABLE, Call, Ledger, attempt
+from tests.chaos.doors import RestDoor, grpc_door
+from tests.chaos.quiet import settled, well
+from tests.chaos.reconcile import reconcile
+
+assert orchestrator.app  # imported for the failpoints that it brings
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a kill leaves behind, once the sweeper has been there."""
+
+    states: tuple[str, ...]
+    purchases: int
+
+
+TRACES = {
+    "execution.before_intent_commit": Trace((), 0),
+    "execution.after_intent_commit": Trace(("outcome_unknown",), 0),
+    "execution.after_agent_answer": Trace(("outcome_unknown",), 1),
+    "execution.before_settlement_commit": Trace(("outcome_unknown",), 1),
+    "execution.after_settlement_commit": Trace(("completed",), 1),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
+@pytest.mark.parametrize("failpoint", sorted(Failpoint.known))
+async def test_a_kill_leaves_books_that_agree(stack: Stack, rest: RestDoor, ledger: Ledger, failpoint: str, streamed: bool) -> None:
+    """Whatever the moment: nothing stays open, what was bought stands in the books, and the same call then succeeds."""
+    expected = TRACES[failpoint]
+    call = Call(f"Killed at {failpoint}, {'streamed' if streamed else 'whole'}", streamed, key="" if streamed else f"key-{failpoint}")
+    ledger.append(call)
+    await armed(stack, failpoint)
+    orchestrator = stack.process("orchestrator")
+    victim = orchestrator.pid
+
+    killed = await attempt(call, rest)
+    assert killed.outcome in (LOST, "AGENT_EXECUTION_FAILED"), "nobody says that a call was answered, or that nothing was bought"
+    assert await holds_within(5, lambda: gone(orchestrator, victim)), f"the orchestrator did not die at {failpoint}"
+
+    await orchestrator.restart(env={"FAILPOINTS": ""})
+    await settled(stack)
+    books = await reconcile(stack.database_url, stack.simulator_log, ledger)
+    left = books.of_request(killed.request_id)
+    assert tuple(row["status"] for row in left) == expected.states
+    assert sum(len(books.purchases.get(str(row["execution_id"]), ())) for row in left) == expected.purchases
+
+    await well(stack)
+    again = await attempt(call, rest)
+    assert again.outcome == OK
+    books = await reconcile(stack.database_url, stack.simulator_log, ledger)
+    bought_again = books.of_request(again.request_id)
+    recorded_before_the_kill = call.key and expected.states == ("completed",)
+    assert len(bought_again) == (0 if recorded_before_the_kill else 1), "a recorded answer is never bought again"
+
+
+async def test_a_client_of_the_orchestrator_itself_is_told_of_no_answer(stack: Stack, ledger: Ledger) -> None:
+    """Without the gateway a native client sees its connection break, which gRPC calls UNAVAILABLE: the books say what was bought."""
+    call = Call("Killed before the eyes of a native client", key="key-native")
+    ledger.append(call)
+    await armed(stack, "execution.after_agent_answer")
+    async with grpc_door("orchestrator", stack.orchestrator_target, wait_for_ready=True) as door:
+        assert (await attempt(call, door)).outcome == UNAVAILABLE
+        await stack.process("orchestrator").restart(env={"FAILPOINTS": ""})
+        assert (await attempt(call, door)).outcome == OK, "the same channel, the same key: once the first is settled, an answer"
+    await settled(stack)
+    books = await reconcile(stack.database_url, stack.simulator_log, ledger)
+    states = [row["status"] for one in call.attempts for row in books.of_request(one.request_id)]
+    assert states == ["outcome_unknown", "completed"]
+
+
+async def armed(stack: Stack, failpoint: str) -> None:
+    """Gives the orchestrator a life that ends there."""
+    await stack.process("orchestrator").restart(env={"FAILPOINTS": failpoint})
+    await well(stack)
+
+
+async def gone(process: Process, pid: int) -> bool:
+    """Whether that life has ended; the supervisor may have begun the next."""
+    return not process.running or process.pid != pid

@@ -1,0 +1,66 @@
+"""The real servers that tests stand on, each started once for the whole run."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.local import go_tools
+from deploy.local.errors import LaunchError
+from deploy.local.ports import any_free_port
+from deploy.local.postgres import PostgresServer
+from deploy.local.redis import RedisServer
+
+CreateDatabase = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
+    """The embedded PostgreSQL, as `make up` runs it, but for fsync: these databases need to survive nothing."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"), any_free_port(), settings={"fsync": "off"})
+    await server.start()
+    yield server
+    await server.stop()
+    server.erase()
+
+
+@pytest.fixture(scope="session")
+def create_database(postgres_server: PostgresServer) -> CreateDatabase:
+    """Makes an empty database of that name, unless it exists, and returns its URL."""
+    return postgres_server.create_database
+
+
+@pytest.fixture(scope="session")
+async def database_url(create_database: CreateDatabase) -> str:
+    """An empty database of this run's own; whoever needs tables migrates it."""
+    return await create_database(f"test_{secrets.token_hex(4)}")
+
+
+@pytest.fixture(scope="session")
+async def redis_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
+    """The embedded Redis, as `make up` runs it."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), any_free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(redis_server: RedisServer) -> str:
+    """The first database of this run's own Redis."""
+    return redis_server.url()
+
+
+@pytest.fixture(scope="session")
+def grpcurl() -> Path:
+    """The real grpcurl, which `make test` began to build before anything else. Skips where there is no Go to build it with."""
+    try:
+        return go_tools.grpcurl()
+    except go_tools.NoGo as problem:
+        pytest.skip(str(problem))
+    except LaunchError as problem:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(problem))

@@ -1,0 +1,128 @@
+"""An orchestrator that does what a test tells it: the real server with the real interceptors, and rpcs that a test can replace."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from agentmesh.agent.v1.agent_pb2 import Agent
+from agentmesh.execution.v1 import execution_service_pb2 as execution
+from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
+from agentmesh.registry.v1 import platform_service_pb2 as platform
+from agentmesh.registry.v1 import registry_service_pb2 as registry
+from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceServicer, add_PlatformServiceServicer_to_server
+from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer, add_RegistryServiceServicer_to_server
+from google.protobuf.message import Message
+
+from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.telemetry import Telemetry
+from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.server import Health, add_reflection, build_server
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Answer = Callable[[Any, Context], Awaitable[Message]]
+Events = Callable[[Any, Context], AsyncIterator[Message]]
+AGENT_ID = "marketing_seo_agent_1_1"
+SERVICES = ("agentmesh.execution.v1.ExecutionService", "agentmesh.registry.v1.PlatformService", "agentmesh.registry.v1.RegistryService")
+
+
+@dataclass
+class Script:
+    """What the rpcs do, and what they have seen. Without `answer` or `events` they succeed."""
+
+    answer: Answer | None = None
+    events: Events | None = None
+    requests: list[Any] = field(default_factory=list)
+    metadata: list[dict[str, str | bytes]] = field(default_factory=list)
+
+    def saw(self, request: Any, context: Context) -> None:
+        """Keeps a request for the test to look at."""
+        self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata() or ()))
+
+    async def reply(self, request: Any, context: Context, default: Message) -> Any:
+        """Does what the test wants of a unary rpc."""
+        self.saw(request, context)
+        return await self.answer(request, context) if self.answer else default
+
+
+class _Registry(RegistryServiceServicer):
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def ListAgents(self, request: Any, context: Any) -> Any:
+        return await self._script.reply(request, context, registry.ListAgentsResponse(total=0))
+
+    async def GetAgent(self, request: Any, context: Any) -> Any:
+        return await self._script.reply(request, context, registry.GetAgentResponse(agent=Agent(agent_id=request.agent_id)))
+
+    async def ListCategories(self, request: Any, context: Any) -> Any:
+        return await self._script.reply(request, context, registry.ListCategoriesResponse())
+
+    async def CheckAgentHealth(self, request: Any, context: Any) -> Any:
+        return await self._script.reply(request, context, registry.CheckAgentHealthResponse())
+
+
+class _Platform(PlatformServiceServicer):
+    async def GetHealth(self, request: Any, context: Any) -> Any:
+        return platform.GetHealthResponse(status="healthy")
+
+    async def GetReadiness(self, request: Any, context: Any) -> Any:
+        return platform.GetReadinessResponse(status="ready")
+
+
+class _Executions(ExecutionServiceServicer):
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def ExecuteAgent(self, request: Any, context: Any) -> Any:
+        return await self._script.reply(request, context, execution.ExecuteAgentResponse(result=request.input))
+
+    async def StreamAgent(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self._script.saw(request, context)
+        async for event in (self._script.events or two_events)(request, context):
+            yield event
+
+    async def GetExecution(self, request: Any, context: Any) -> Any:
+        return await self._script.reply(request, context, execution.GetExecutionResponse())
+
+    async def ListExecutions(self, request: Any, context: Any) -> Any:
+        return await self._script.reply(request, context, execution.ListExecutionsResponse())
+
+
+class Backend:
+    """The server around the script. It can be stopped and started again, each time on another port."""
+
+    def __init__(self) -> None:
+        self.script = Script()
+        self.port = 0
+        self.health: Health
+        self._server: grpc.aio.Server
+
+    async def start(self) -> None:
+        """Listens and says SERVING."""
+        self._server = build_server([Telemetry(), ErrorBoundary(), RequestValidation()], max_request_bytes=4 * 1024 * 1024)
+        add_RegistryServiceServicer_to_server(_Registry(self.script), self._server)
+        add_PlatformServiceServicer_to_server(_Platform(), self._server)
+        add_ExecutionServiceServicer_to_server(_Executions(self.script), self._server)
+        self.health = Health(self._server)
+        add_reflection(self._server, SERVICES)
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+        await self.health.set("", True)
+
+    async def stop(self, grace_seconds: float = 0) -> None:
+        """Cuts the calls that have not ended by then, in the way of gRPC."""
+        await self._server.stop(grace_seconds)
+
+    def reset(self) -> None:
+        """Forgets what the last test wanted and saw."""
+        self.script.answer = self.script.events = None
+        self.script.requests.clear()
+        self.script.metadata.clear()
+
+
+async def two_events(request: Any, context: Context) -> AsyncIterator[Message]:
+    """A stream that ends well."""
+    yield execution.StreamAgentResponse(sequence=1, delta=execution.Delta(text="half an answer"))
+    yield execution.StreamAgentResponse(sequence=2, done=execution.Done(agent_name="an agent"))

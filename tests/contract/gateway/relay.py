@@ -1,0 +1,47 @@
+"""A TCP relay between Envoy and its upstream, so that a test can lose connections in the ways that networks do."""
+
+import asyncio
+import contextlib
+
+
+class Relay:
+    """Passes bytes to `target` (a port of this machine) and back."""
+
+    def __init__(self) -> None:
+        self.target = 0
+        self.port = 0
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def accept(self) -> None:
+        """Listens, on the same port as ever."""
+        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port, reuse_address=True)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self) -> None:
+        """Breaks every connection; new ones are welcome."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def refuse(self) -> None:
+        """Breaks every connection and takes no new one."""
+        if self._server is not None:
+            self._server.close()
+        self.cut()
+        await asyncio.sleep(0)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        self._writers |= {writer, back_writer}
+        try:
+            await asyncio.gather(_pump(reader, back_writer), _pump(back_reader, writer))
+        finally:
+            self._writers -= {writer, back_writer}
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()

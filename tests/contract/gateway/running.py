@@ -1,0 +1,70 @@
+"""A real Envoy for the tests."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+
+from deploy.local.envoy import EnvoyServer
+from deploy.local.waiting import holds_within
+from gateway.envoy.render import GatewaySettings, render_bootstrap
+
+
+@dataclass
+class Gateway:
+    """A running Envoy and its clients."""
+
+    port: int
+    admin_port: int
+    access_log: Path
+    http: httpx.AsyncClient
+    channel: grpc.aio.Channel
+
+    async def answers(self) -> bool:
+        """Whether a call gets through to the orchestrator."""
+        return (await self.http.get("/health")).status_code == 200
+
+    async def admin(self, command: str) -> str:
+        """What Envoy's admin interface answers to a command."""
+        response = await self.http.post(f"http://127.0.0.1:{self.admin_port}{command}")
+        return response.raise_for_status().text
+
+
+@contextlib.asynccontextmanager
+async def running_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> AsyncIterator[Gateway]:
+    """A real Envoy on free ports that sends to those ports of this machine, once calls get through."""
+    async with lone_gateway(folder, *upstream_ports, **settings) as gateway:
+        assert await holds_within(10, gateway.answers)
+        yield gateway
+
+
+@contextlib.asynccontextmanager
+async def lone_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> AsyncIterator[Gateway]:
+    """The same, whether or not there is anybody behind it."""
+    port, admin_port = _free_port(), _free_port()
+    chosen = GatewaySettings(
+        gateway_port=port,
+        admin_port=admin_port,
+        orchestrators=tuple(("127.0.0.1", upstream) for upstream in upstream_ports),
+        access_log_path=folder / "access.log",
+        **settings,
+    )
+    envoy = EnvoyServer(folder, admin_port, lambda: render_bootstrap(chosen), concurrency=1)
+    await envoy.start()
+    address = f"127.0.0.1:{port}"
+    try:
+        async with httpx.AsyncClient(base_url=f"http://{address}", timeout=15) as http, grpc.aio.insecure_channel(address) as channel:
+            yield Gateway(port, admin_port, chosen.access_log_path, http, channel)
+    finally:
+        await envoy.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

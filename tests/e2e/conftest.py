@@ -1,0 +1,19 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.e2e.platform import Platform, running_platform
+
+
+@pytest.fixture(scope="session")
+async def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
+    """One whole platform for all tests here: Envoy, orchestrator, agent host, PostgreSQL, Redis and the simulator."""
+    async with running_platform(tmp_path_factory.mktemp("platform")) as platform:
+        yield platform
+
+
+@pytest.fixture
+async def platform(shared_platform: Platform) -> AsyncIterator[Platform]:
+    """The platform, without what another test did to its provider."""
+    yield shared_platform
+    await shared_platform.provider.clear()

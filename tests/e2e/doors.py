@@ -1,0 +1,53 @@
+"""Second gateways: before the same platform with other settings, or before something else."""
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+
+from deploy.local.envoy import EnvoyServer
+from deploy.local.ports import any_free_port
+from gateway.envoy.render import GatewaySettings, render_bootstrap
+from tests.e2e.platform import Platform
+from tests.e2e.waiting import eventually
+
+
+@dataclass(frozen=True)
+class Door:
+    """A gateway and its clients."""
+
+    http: httpx.AsyncClient
+    channel: grpc.aio.Channel
+
+
+@contextlib.asynccontextmanager
+async def second_gateway(platform: Platform, upstream_port: int, **settings: Any) -> AsyncIterator[Door]:
+    """A gateway on free ports before `upstream_port`, once it has found its upstream healthy."""
+    port, admin_port = any_free_port(), any_free_port()
+    with tempfile.TemporaryDirectory(dir=platform.stack.state.path) as folder:
+        chosen = GatewaySettings(
+            gateway_port=port,
+            admin_port=admin_port,
+            orchestrators=(("127.0.0.1", upstream_port),),
+            access_log_path=Path(folder) / "access.log",
+            **settings,
+        )
+        envoy = EnvoyServer(Path(folder), admin_port, lambda: render_bootstrap(chosen), concurrency=1)
+        await envoy.start()
+        address = f"localhost:{port}"
+        try:
+            async with httpx.AsyncClient(base_url=f"http://{address}", timeout=30) as http, grpc.aio.insecure_channel(address) as channel:
+                await eventually(lambda: _healthy(http, admin_port))
+                yield Door(http, channel)
+        finally:
+            await envoy.stop()
+
+
+async def _healthy(http: httpx.AsyncClient, admin_port: int) -> bool:
+    clusters = (await http.get(f"http://127.0.0.1:{admin_port}/clusters")).text
+    return "health_flags::healthy" in clusters

@@ -1,0 +1,105 @@
+"""The whole platform on this machine as its users meet it: by REST, by gRPC, and with the provider's word on what was bought."""
+
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import httpx
+
+from deploy.local.ports import free_port_offset
+from deploy.local.stack import Stack
+from tests.e2e.definitions import AGENT, write_definitions
+from tests.e2e.provider import Provider
+from tests.e2e.waiting import eventually
+
+RUNNING = "EXECUTION_STATUS_RUNNING"
+
+
+def question() -> str:
+    """Something to ask that nobody has asked before."""
+    return f"Which three things would you look at first, and why in that order? (case {secrets.token_hex(6)})"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running stack and its clients."""
+
+    stack: Stack
+    definitions: Path
+    http: httpx.AsyncClient
+    """REST, at the gateway."""
+    gateway: grpc.aio.Channel
+    orchestrator: grpc.aio.Channel
+    provider: Provider
+
+    async def execute(
+        self, text: str, *, agent_id: str = AGENT, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> httpx.Response:
+        """Sends an agent work over REST."""
+        return await self.http.post(f"/api/v1/agents/{agent_id}/execute", json={"input": text, **fields}, headers=headers)
+
+    async def execution(self, execution_id: str) -> dict[str, Any]:
+        """An execution as the books have it."""
+        response = await self.http.get(f"/api/v1/executions/{execution_id}")
+        assert response.status_code == 200, response.text
+        return dict(response.json()["execution"])
+
+    async def settled(self, execution_id: str) -> dict[str, Any]:
+        """The same, once it has ended."""
+
+        async def ended() -> dict[str, Any] | None:
+            execution = await self.execution(execution_id)
+            return None if execution["status"] == RUNNING else execution
+
+        execution = await eventually(ended)
+        assert execution is not None
+        return execution
+
+    def log_lines(self, process: str, request_id: str) -> list[dict[str, Any]]:
+        """What a process has logged about a request."""
+        lines = self.stack.state.log(process).read_text().splitlines()
+        return [json.loads(line) for line in lines if f'"{request_id}"' in line]
+
+    async def ready(self) -> bool:
+        """Whether the gateway says so, and the agent that tests call is reached."""
+        with contextlib.suppress(httpx.TransportError):
+            answers = [await self.http.get(path) for path in ("/ready", f"/api/v1/agents/{AGENT}/health")]
+            return answers[0].status_code == 200 and "_STATUS_SERVING" in answers[1].text
+        return False
+
+    async def recovered(self) -> None:
+        """Returns once the platform takes calls again after something was taken from it."""
+        await eventually(self.ready, 60)
+
+    async def sql(self, statement: str, *arguments: Any) -> list[Any]:
+        """The rows of a statement on the orchestrator's database."""
+        connection = await asyncpg.connect(self.stack.database_url.replace("+asyncpg", ""))
+        try:
+            return list(await connection.fetch(statement, *arguments))
+        finally:
+            await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def running_platform(folder: Path, **options: Any) -> AsyncIterator[Platform]:
+    """A whole platform in `folder`, at a port offset of its own; `options` go to the Stack."""
+    definitions = folder / "definitions"
+    write_definitions(definitions)
+    async with contextlib.AsyncExitStack() as lifetime:
+        offset = lifetime.enter_context(free_port_offset())
+        stack = Stack(folder / "state", offset, definitions=definitions, **options)
+        lifetime.callback(stack.erase)
+        await lifetime.enter_async_context(stack)
+        http = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=30))
+        control = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.simulator_url, timeout=30))
+        gateway = await lifetime.enter_async_context(grpc.aio.insecure_channel(f"localhost:{stack.ports.gateway}"))
+        orchestrator = await lifetime.enter_async_context(grpc.aio.insecure_channel(stack.orchestrator_target))
+        platform = Platform(stack, definitions, http, gateway, orchestrator, Provider(control, stack.simulator_log))
+        await platform.recovered()
+        yield platform

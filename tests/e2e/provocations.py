@@ -1,0 +1,262 @@
+"""A way to every row of the error table that this platform can reach: over REST, and over gRPC where the answer is ours.
+
+Each provocation returns what both doors said. What it takes from the platform it gives back.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from agentmesh.agent.v1 import agent_service_pb2 as agent
+from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+from agentmesh.execution.v1 import execution_service_pb2 as execution
+from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from agentmesh.registry.v1 import registry_service_pb2 as registry
+from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+
+from tests.contract.gateway.wire import exchange
+from tests.e2e.definitions import AGENT
+from tests.e2e.doors import second_gateway
+from tests.e2e.platform import Platform, question
+from tests.e2e.waiting import eventually
+
+SECONDS = 30
+NOBODY = "nobody_agent_1_999999"
+NO_EXECUTION = "01900000-0000-7000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the doors said; `native` is None where gRPC itself, or nobody, answers a native client."""
+
+    rest: httpx.Response
+    native: grpc.aio.AioRpcError | None = None
+    by_gateway: bool = False
+    """Envoy itself answered: its native answers name the request in the trailers, not in the details."""
+
+
+Provocation = Callable[[Platform], Awaitable[Said]]
+PROVOCATIONS: list[tuple[str, Provocation]] = []
+
+
+def provokes(reason: str) -> Callable[[Provocation], Provocation]:
+    """Enters a provocation of that reason."""
+
+    def enter(provocation: Provocation) -> Provocation:
+        PROVOCATIONS.append((reason, provocation))
+        return provocation
+
+    return enter
+
+
+async def failure(call: Awaitable[Any]) -> grpc.aio.AioRpcError:
+    """The status that a native call ends with, which must not be OK."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+def executing(channel: grpc.aio.Channel, text: str, *, seconds: float = SECONDS, key: str = "") -> Any:
+    """A native call of ExecuteAgent."""
+    request = execution.ExecuteAgentRequest(agent_id=AGENT, input=text, idempotency_key=key)
+    return ExecutionServiceStub(channel).ExecuteAgent(request, timeout=seconds)
+
+
+@contextlib.asynccontextmanager
+async def stopped(platform: Platform, process: str) -> AsyncIterator[None]:
+    """The platform without one of its processes."""
+    await platform.stack.process(process).stop()
+    try:
+        yield
+    finally:
+        await platform.stack.process(process).start()
+        await platform.recovered()
+
+
+@provokes("AGENT_NOT_FOUND")
+async def an_agent_that_nobody_defined(platform: Platform) -> Said:
+    native = RegistryServiceStub(platform.gateway).GetAgent(registry.GetAgentRequest(agent_id=NOBODY), timeout=SECONDS)
+    return Said(await platform.http.get(f"/api/v1/agents/{NOBODY}"), await failure(native))
+
+
+@provokes("AGENT_NOT_FOUND")
+async def work_for_an_agent_that_nobody_defined(platform: Platform) -> Said:
+    request = execution.StreamAgentRequest(agent_id=NOBODY, input=question())
+    native = ExecutionServiceStub(platform.gateway).StreamAgent(request, timeout=SECONDS)
+    return Said(await platform.execute(question(), agent_id=NOBODY), await failure(native.read()))
+
+
+@provokes("AGENT_UNAVAILABLE")
+async def an_agent_whose_host_is_stopped(platform: Platform) -> Said:
+    async with stopped(platform, "agents-0"):
+        text = question()
+        said = Said(await platform.execute(text), await failure(executing(platform.gateway, text)))
+    assert platform.provider.purchases(text) == []
+    return said
+
+
+@provokes("AGENT_EXECUTION_FAILED")
+async def an_agent_whose_host_dies_in_the_middle_of_the_call(platform: Platform) -> Said:
+    texts = question(), question()
+    for text in texts:
+        await platform.provider.fault("hang", text)
+    rest = asyncio.create_task(platform.execute(texts[0]))
+    native = asyncio.create_task(failure(executing(platform.gateway, texts[1])))
+    for text in texts:
+        await platform.provider.asked(text)
+    platform.stack.process("agents-0").kill()
+    said = Said(await rest, await native)
+    await platform.recovered()
+    return said
+
+
+@provokes("VALIDATION_ERROR")
+async def an_empty_input(platform: Platform) -> Said:
+    return Said(await platform.execute(""), await failure(executing(platform.gateway, "")))
+
+
+@provokes("RATE_LIMIT_EXCEEDED")
+async def more_requests_than_one_address_may_send(platform: Platform) -> Said:
+    async with second_gateway(platform, platform.stack.ports.orchestrator, per_ip_rate=1, per_ip_burst=1) as door:
+
+        async def refused() -> httpx.Response | None:
+            answers = await asyncio.gather(*(door.http.get("/health") for _ in range(20)))
+            return next((answer for answer in answers if answer.status_code != 200), None)
+
+        rest = await eventually(refused)
+        assert rest is not None
+        # A token may have come back in the meantime, and then one call is let through.
+        calls = [RegistryServiceStub(door.channel).ListCategories(registry.ListCategoriesRequest(), timeout=SECONDS) for _ in range(20)]
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        native = next(outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError))
+    return Said(rest, native, by_gateway=True)
+
+
+@provokes("LLM_API_ERROR")
+async def a_provider_that_is_overloaded(platform: Platform) -> Said:
+    text = question()
+    await platform.provider.fault("529", text)
+    return Said(await platform.execute(text), await failure(executing(platform.gateway, text)))
+
+
+@provokes("LLM_API_TIMEOUT")
+async def a_provider_that_does_not_answer_in_the_time_that_the_caller_allows(platform: Platform) -> Said:
+    text = question()
+    await platform.provider.fault("hang", text)
+    rest, native = await asyncio.gather(
+        platform.execute(text, headers={"grpc-timeout": "1500m"}), failure(executing(platform.gateway, text, seconds=1.5))
+    )
+    return Said(rest, native)
+
+
+@provokes("EXECUTION_NOT_FOUND")
+async def an_execution_that_never_was(platform: Platform) -> Said:
+    request = execution.GetExecutionRequest(execution_id=NO_EXECUTION)
+    native = ExecutionServiceStub(platform.gateway).GetExecution(request, timeout=SECONDS)
+    return Said(await platform.http.get(f"/api/v1/executions/{NO_EXECUTION}"), await failure(native))
+
+
+@provokes("ROUTE_NOT_FOUND")
+async def a_path_that_leads_nowhere(platform: Platform) -> Said:
+    native = platform.gateway.unary_unary("/agentmesh.registry.v1.RegistryService/Nonsense")(b"", timeout=SECONDS)
+    return Said(await platform.http.get("/api/v1/nonsense"), await failure(native), by_gateway=True)
+
+
+@provokes("METHOD_NOT_ALLOWED")
+async def a_method_that_the_path_does_not_take(platform: Platform) -> Said:
+    return Said(await platform.http.delete(f"/api/v1/agents/{AGENT}"))
+
+
+@provokes("BAD_REQUEST")
+async def something_that_is_not_http(platform: Platform) -> Said:
+    return Said(await exchange(platform.stack.ports.gateway, b"HELLO AGENTS\r\n\r\n"))
+
+
+@provokes("PAYLOAD_TOO_LARGE")
+async def a_body_of_more_than_four_mebibytes(platform: Platform) -> Said:
+    body = b'{"input": "' + b"x" * (4 * 1024 * 1024) + b'"}'
+    return Said(await platform.http.post(f"/api/v1/agents/{AGENT}/execute", content=body))
+
+
+@provokes("IDEMPOTENCY_CONFLICT")
+async def an_idempotency_key_used_for_another_body(platform: Platform) -> Said:
+    text = question()
+    key = f"key-{secrets.token_hex(6)}"
+    assert (await platform.execute(text, idempotency_key=key)).status_code == 200
+    rest = await platform.execute(question(), idempotency_key=key)
+    return Said(rest, await failure(executing(platform.gateway, question(), key=key)))
+
+
+@provokes("SERVICE_UNAVAILABLE")
+async def a_platform_without_its_database(platform: Platform) -> Said:
+    text = question()
+    async with stopped(platform, "postgres"):
+        ready, books = [await platform.http.get(path) for path in ("/ready", "/api/v1/executions")]
+        assert {answer.json()["error"]["details"]["component"] for answer in (ready, books)} == {"postgresql"}
+        said = Said(await platform.execute(text), await failure(executing(platform.gateway, text)))
+    assert platform.provider.purchases(text) == []
+    return said
+
+
+@provokes("SERVICE_UNAVAILABLE")
+async def a_platform_without_its_orchestrator(platform: Platform) -> Said:
+    text = question()
+    async with stopped(platform, "orchestrator"):
+        said = Said(await platform.execute(text), await failure(executing(platform.gateway, text)), by_gateway=True)
+    assert platform.provider.purchases(text) == []
+    return said
+
+
+@provokes("UPSTREAM_TIMEOUT")
+async def a_deadline_that_leaves_no_time(platform: Platform) -> Said:
+    text = question()
+
+    async def refused_in_time() -> grpc.aio.AioRpcError | None:
+        refusal = await failure(executing(platform.gateway, text, seconds=0.24))
+        return refusal if refusal.trailing_metadata() else None  # without: the client's own clock was faster
+
+    rest = await platform.execute(text, headers={"grpc-timeout": "200m"})
+    native = await eventually(refused_in_time)
+    assert platform.provider.purchases(text) == []
+    return Said(rest, native)
+
+
+@provokes("CANCELLED")
+async def a_call_that_is_ended_at_the_agent(platform: Platform) -> Said:
+    texts = question(), question()
+    for text in texts:
+        await platform.provider.fault("hang", text)
+    rest = asyncio.create_task(platform.execute(texts[0]))
+    native = asyncio.create_task(failure(executing(platform.gateway, texts[1])))
+    async with grpc.aio.insecure_channel(f"localhost:{platform.stack.ports.agents.start + 1}") as channel:
+        for text in texts:
+            execution_id = (await platform.provider.asked(text))["execution_id"]
+            answer = await AgentServiceStub(channel).Cancel(agent.CancelRequest(execution_id=execution_id), timeout=SECONDS)
+            assert answer.found
+    return Said(await rest, await native)
+
+
+@provokes("NOT_IMPLEMENTED")
+async def a_gateway_before_something_that_is_no_orchestrator(platform: Platform) -> Said:
+    async with second_gateway(platform, platform.stack.ports.agents.start + 1) as door:
+        return Said(await door.http.get("/api/v1/agents"))
+
+
+@provokes("INTERNAL")
+async def a_fault_that_nobody_foresaw(platform: Platform) -> Said:
+    request = execution.ListExecutionsRequest()
+    await platform.sql("ALTER TABLE executions RENAME COLUMN seconds TO mislaid")
+    try:
+        native = ExecutionServiceStub(platform.gateway).ListExecutions(request, timeout=SECONDS)
+        said = Said(await platform.http.get("/api/v1/executions"), await failure(native))
+    finally:
+        await platform.sql("ALTER TABLE executions RENAME COLUMN mislaid TO seconds")
+    assert "mislaid" not in said.rest.text + str(said.native)
+    assert "seconds" not in said.rest.text + str(said.native)
+    return said

@@ -1,0 +1,112 @@
+"""The same by gRPC, through the gateway and straight at the orchestrator, and once by gRPC-Web."""
+
+import grpc
+import pytest
+from agentmesh.execution.v1 import execution_pb2
+from agentmesh.execution.v1 import execution_service_pb2 as execution
+from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from agentmesh.registry.v1 import platform_service_pb2 as about
+from agentmesh.registry.v1 import registry_pb2
+from agentmesh.registry.v1 import registry_service_pb2 as registry
+from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceStub
+from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.contract.gateway.wire import REQUEST_ID, frame, web_frames
+from tests.e2e.definitions import AGENT, STRICT, TRIALS
+from tests.e2e.platform import Platform, question
+
+SECONDS = 30
+
+
+@pytest.fixture(params=["gateway", "orchestrator"])
+def channel(platform: Platform, request: pytest.FixtureRequest) -> grpc.aio.Channel:
+    """Either door for native clients."""
+    return platform.gateway if request.param == "gateway" else platform.orchestrator
+
+
+async def test_agents_are_found(channel: grpc.aio.Channel) -> None:
+    stub = RegistryServiceStub(channel)
+    trials = await stub.ListAgents(registry.ListAgentsRequest(category="trials"), timeout=SECONDS)
+    assert ([agent.agent_id for agent in trials.agents], trials.total) == (list(TRIALS), len(TRIALS))
+    found = await stub.ListAgents(registry.ListAgentsRequest(search="technical seo", limit=1), timeout=SECONDS)
+    assert [agent.agent_id for agent in found.agents] == [AGENT]
+    everybody = await stub.ListAgents(registry.ListAgentsRequest(), timeout=SECONDS)
+    assert len(everybody.agents) == 50 < everybody.total
+    answer = await stub.GetAgent(registry.GetAgentRequest(agent_id=AGENT), timeout=SECONDS)
+    assert answer.agent == found.agents[0]
+    categories = await stub.ListCategories(registry.ListCategoriesRequest(), timeout=SECONDS)
+    assert sum(category.agent_count for category in categories.categories) == everybody.total
+
+
+async def test_an_agents_health_is_asked_now(channel: grpc.aio.Channel) -> None:
+    answer = await RegistryServiceStub(channel).CheckAgentHealth(registry.CheckAgentHealthRequest(agent_id=AGENT), timeout=SECONDS)
+    assert answer.health.status == registry_pb2.AGENT_HEALTH_STATUS_SERVING
+
+
+async def test_the_platform_says_how_it_is(channel: grpc.aio.Channel) -> None:
+    stub = PlatformServiceStub(channel)
+    assert (await stub.GetHealth(about.GetHealthRequest(), timeout=SECONDS)).status == "healthy"
+    assert (await stub.GetReadiness(about.GetReadinessRequest(), timeout=SECONDS)).status == "ready"
+    check = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
+    assert check.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_work_is_answered_and_stands_in_the_books(channel: grpc.aio.Channel) -> None:
+    stub, text = ExecutionServiceStub(channel), question()
+    request = execution.ExecuteAgentRequest(agent_id=STRICT, input=text)
+    request.context.update({"audience": "adults", "age": 30})
+    call = stub.ExecuteAgent(request, timeout=SECONDS)
+    answer = await call
+    assert answer.agent_name
+    assert len(answer.result) > 200
+    assert answer.metadata["provider"] == "simulator"
+    assert answer.usage.cost_micro_usd > 0
+    record = (await stub.GetExecution(execution.GetExecutionRequest(execution_id=answer.execution_id), timeout=SECONDS)).execution
+    assert (record.status, record.input, record.result) == (execution_pb2.EXECUTION_STATUS_COMPLETED, text, answer.result)
+    assert dict(record.context) == {"audience": "adults", "age": 30}
+    assert record.usage == answer.usage
+    metadata = {**dict(await call.initial_metadata()), **dict(await call.trailing_metadata())}
+    assert REQUEST_ID.fullmatch(str(metadata["x-request-id"]))
+    assert record.request_id == metadata["x-request-id"]
+
+
+async def test_an_answer_is_streamed(channel: grpc.aio.Channel) -> None:
+    stub = ExecutionServiceStub(channel)
+    call = stub.StreamAgent(execution.StreamAgentRequest(agent_id=AGENT, input=question()), timeout=SECONDS)
+    events = [event async for event in call]
+    kinds = [event.WhichOneof("event") for event in events]
+    assert kinds == ["started", *["delta"] * (len(events) - 3), "usage", "done"]
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    asked = execution.GetExecutionRequest(execution_id=events[0].started.execution_id)
+    record = (await stub.GetExecution(asked, timeout=SECONDS)).execution
+    assert record.result == "".join(event.delta.text for event in events)
+    assert record.streamed
+
+
+async def test_executions_are_listed_page_by_page(channel: grpc.aio.Channel) -> None:
+    stub = ExecutionServiceStub(channel)
+    for _ in range(2):
+        await stub.ExecuteAgent(execution.ExecuteAgentRequest(agent_id=AGENT, input=question()), timeout=SECONDS)
+    first = await stub.ListExecutions(execution.ListExecutionsRequest(page_size=1, agent_id=AGENT), timeout=SECONDS)
+    token = first.next_page_token
+    second = await stub.ListExecutions(execution.ListExecutionsRequest(page_size=1, page_token=token, agent_id=AGENT), timeout=SECONDS)
+    assert second.executions[0].execution_id < first.executions[0].execution_id
+
+
+async def test_a_compressed_question_is_understood(channel: grpc.aio.Channel) -> None:
+    text = f"{question()} {'Why? ' * 5_000}"
+    request = execution.ExecuteAgentRequest(agent_id=AGENT, input=text)
+    assert (await ExecutionServiceStub(channel).ExecuteAgent(request, timeout=SECONDS, compression=grpc.Compression.Gzip)).result
+
+
+async def test_a_browser_can_do_it_by_grpc_web(platform: Platform) -> None:
+    request = execution.ExecuteAgentRequest(agent_id=AGENT, input=question())
+    headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1", "origin": "http://localhost:5173"}
+    path = "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
+    response = await platform.http.post(path, content=frame(request.SerializeToString()), headers=headers)
+    assert response.status_code == 200
+    assert response.headers["access-control-allow-origin"] == "http://localhost:5173"
+    messages, trailers = web_frames(response.content)
+    assert trailers["grpc-status"] == "0"
+    assert execution.ExecuteAgentResponse.FromString(messages[0]).result

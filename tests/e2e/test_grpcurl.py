@@ -1,0 +1,119 @@
+"""What a user does with the real grpcurl: no proto file, only reflection; at the gateway, at the orchestrator, at an agent itself."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.gateway.wire import REQUEST_ID
+from tests.e2e.definitions import AGENT
+from tests.e2e.platform import Platform, question
+
+Grpcurl = Callable[..., Awaitable[str]]
+PUBLIC = {
+    "agentmesh.execution.v1.ExecutionService",
+    "agentmesh.registry.v1.PlatformService",
+    "agentmesh.registry.v1.RegistryService",
+    "grpc.health.v1.Health",
+}
+
+
+@pytest.fixture(scope="session")
+def run(grpcurl: Path) -> Grpcurl:
+    """Runs grpcurl and returns what it printed; `failing` for a call that must fail."""
+
+    async def run(*arguments: str, failing: bool = False) -> str:
+        command = [str(grpcurl), "-plaintext", "-max-time", "30", *arguments]
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+        output = (await process.communicate())[0].decode()
+        assert (process.returncode != 0) == failing, output
+        return output
+
+    return run
+
+
+@pytest.fixture(params=["gateway", "orchestrator"])
+def door(platform: Platform, request: pytest.FixtureRequest) -> str:
+    """The address of either door."""
+    ports = platform.stack.ports
+    return f"localhost:{ports.gateway if request.param == 'gateway' else ports.orchestrator}"
+
+
+@pytest.fixture
+def agents_port(platform: Platform) -> str:
+    """The address of the port where one agent lives."""
+    return f"localhost:{platform.stack.ports.agents.start + 1}"
+
+
+def _documents(output: str) -> list[Any]:
+    """The JSON documents that grpcurl printed one after the other."""
+    decoder, documents, at = json.JSONDecoder(), [], 0
+    while at < len(output.rstrip()):
+        document, end = decoder.raw_decode(output, at)
+        documents.append(document)
+        at = end + 1
+    return documents
+
+
+async def test_a_door_lists_and_describes_what_it_serves(run: Grpcurl, door: str) -> None:
+    assert set((await run(door, "list")).split()) >= PUBLIC
+    methods = await run(door, "list", "agentmesh.execution.v1.ExecutionService")
+    assert "agentmesh.execution.v1.ExecutionService.StreamAgent" in methods.split()
+    assert "rpc ExecuteAgent" in await run(door, "describe", "agentmesh.execution.v1.ExecutionService")
+    assert "string input = 2" in await run(door, "describe", "agentmesh.execution.v1.ExecuteAgentRequest")
+
+
+async def test_a_door_answers_calls(run: Grpcurl, door: str) -> None:
+    found = json.loads(await run("-d", '{"search": "technical seo", "limit": 1}', door, "agentmesh.registry.v1.RegistryService/ListAgents"))
+    assert [agent["agentId"] for agent in found["agents"]] == [AGENT]
+    work = json.dumps({"agent_id": AGENT, "input": question()})
+    answer = json.loads(await run("-d", work, door, "agentmesh.execution.v1.ExecutionService/ExecuteAgent"))
+    assert answer["metadata"]["provider"] == "simulator"
+    assert "SERVING" in await run(door, "grpc.health.v1.Health/Check")
+
+
+async def test_a_door_streams(run: Grpcurl, door: str) -> None:
+    work = json.dumps({"agent_id": AGENT, "input": question()})
+    events = _documents(await run("-d", work, door, "agentmesh.execution.v1.ExecutionService/StreamAgent"))
+    assert "started" in events[0]
+    assert "done" in events[-1]
+
+
+async def test_an_error_is_shown_with_its_typed_details(run: Grpcurl, door: str) -> None:
+    call = ("-d", '{"agent_id": "nobody_agent_1_999999"}', door, "agentmesh.registry.v1.RegistryService/GetAgent")
+    output = await run("-format-error", *call, failing=True)
+    status = json.loads(output)
+    assert status["code"] == 5
+    details = {detail["@type"].rpartition(".")[2]: detail for detail in status["details"]}
+    assert details["ErrorInfo"]["reason"] == "AGENT_NOT_FOUND"
+    assert REQUEST_ID.fullmatch(details["RequestInfo"]["request_id"])
+
+
+async def test_an_agent_answers_for_itself_on_its_own_port(run: Grpcurl, agents_port: str) -> None:
+    services = (await run(agents_port, "list")).split()
+    assert "agentmesh.agent.v1.AgentService" in services
+    assert not [service for service in services if "ExecutionService" in service]
+    assert "rpc Describe" in await run(agents_port, "describe", "agentmesh.agent.v1.AgentService")
+    for service in ("", AGENT):
+        health = await run("-d", json.dumps({"service": service}), agents_port, "grpc.health.v1.Health/Check")
+        assert json.loads(health) == {"status": "SERVING"}
+    described = json.loads(await run("-d", "{}", agents_port, "agentmesh.agent.v1.AgentService/Describe"))
+    assert described["agent"]["agentId"] == AGENT
+
+
+async def test_an_agent_that_lives_elsewhere_is_not_found_and_its_port_is_told(run: Grpcurl, platform: Platform, agents_port: str) -> None:
+    other = (await platform.http.get("/api/v1/agents", params={"limit": 1, "offset": 1})).json()["agents"][0]
+    call = ("-d", json.dumps({"agent_id": other["agent_id"]}), agents_port, "agentmesh.agent.v1.AgentService/Describe")
+    status = json.loads(await run("-format-error", *call, failing=True))
+    info = next(detail for detail in status["details"] if detail["@type"].endswith("ErrorInfo"))
+    assert (info["reason"], info["metadata"]["port"]) == ("AGENT_NOT_FOUND", str(other["port"]))
+
+
+async def test_a_health_watch_begins_with_how_the_agent_is_now(run: Grpcurl, agents_port: str) -> None:
+    # The stream has no end of its own: grpcurl's is.
+    call = ("-d", json.dumps({"service": AGENT}), agents_port, "grpc.health.v1.Health/Watch")
+    output = await run("-max-time", "1", *call, failing=True)
+    assert '"status": "SERVING"' in output

@@ -1,0 +1,212 @@
+"""Requests that break the contract, each in one way: what is wrong is named, nothing is bought, and the platform lives on."""
+
+import json
+from collections.abc import AsyncIterator
+from math import nan
+from typing import Any
+
+import grpc
+import pytest
+from agentmesh.execution.v1 import execution_service_pb2 as execution
+from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from agentmesh.registry.v1 import registry_service_pb2 as registry
+from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+
+from mesh.rpc.status import error_of as error_of_status
+from tests.contract.gateway.wire import error_of
+from tests.e2e.definitions import AGENT, STRICT
+from tests.e2e.platform import Platform, question
+from tests.e2e.provocations import SECONDS, executing, failure
+
+TEXT = "Which three things would you look at first?"
+UNDECODABLE = b"\x0a\xff\xff\xff\xff\x0f"
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_bought(platform: Platform) -> AsyncIterator[None]:
+    """Holds for every test here."""
+    before = len(platform.provider.entries())
+    yield
+    assert len(platform.provider.entries()) == before
+    assert await platform.ready()
+
+
+def _fields(error: dict[str, Any]) -> list[str]:
+    return [violation["field"] for violation in error["details"]["field_violations"]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        pytest.param({"colour": "red"}, "colour", id="a parameter that there is not"),
+        pytest.param({"limit": "0"}, "limit", id="a limit of zero"),
+        pytest.param({"limit": "-1"}, "limit", id="a negative limit"),
+        pytest.param({"offset": "-1"}, "offset", id="a negative offset"),
+        pytest.param({"search": "x" * 201}, "search", id="a search that is too long"),
+        pytest.param({"category": "x" * 101}, "category", id="a category that is too long"),
+    ],
+)
+async def test_a_bad_list_of_agents_names_the_parameter(platform: Platform, parameters: dict[str, str], field: str) -> None:
+    error = error_of(await platform.http.get("/api/v1/agents", params=parameters), 422, "VALIDATION_ERROR")
+    assert _fields(error) == [field]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        pytest.param({"page_size": "0"}, "page_size", id="a page of nothing"),
+        pytest.param({"page_token": "not a token"}, "page_token", id="a token that is none"),
+        pytest.param({"page_token": "x" * 201}, "page_token", id="a token that is too long"),
+        pytest.param({"agent_id": "Nobody"}, "agent_id", id="an agent id that is none"),
+        pytest.param({"status": "99"}, "status", id="a status by an unknown number"),
+    ],
+)
+async def test_a_bad_list_of_executions_names_the_parameter(platform: Platform, parameters: dict[str, str], field: str) -> None:
+    error = error_of(await platform.http.get("/api/v1/executions", params=parameters), 422, "VALIDATION_ERROR")
+    assert _fields(error) == [field]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "value"),
+    [
+        ("/api/v1/agents", "limit", "many"),
+        ("/api/v1/agents", "limit", "2147483648"),
+        ("/api/v1/agents", "offset", "1.5"),
+        ("/api/v1/executions", "page_size", ""),
+        ("/api/v1/executions", "status", "EXECUTION_STATUS_NONSENSE"),
+    ],
+)
+async def test_a_parameter_of_the_wrong_type_is_refused(platform: Platform, path: str, parameter: str, value: str) -> None:
+    error_of(await platform.http.get(path, params={parameter: value}), 422, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/agents/Nobody", "/api/v1/agents/Nobody/health", "/api/v1/agents/seo_agent_1_x"])
+async def test_an_agent_id_that_is_none_is_refused(platform: Platform, path: str) -> None:
+    assert _fields(error_of(await platform.http.get(path), 422, "VALIDATION_ERROR")) == ["agent_id"]
+
+
+async def test_an_execution_id_that_is_none_is_refused(platform: Platform) -> None:
+    assert _fields(error_of(await platform.http.get("/api/v1/executions/42"), 422, "VALIDATION_ERROR")) == ["execution_id"]
+
+
+@pytest.mark.parametrize("rpc", ["execute", "stream"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"input": ', id="JSON that breaks off"),
+        pytest.param(b'{"input": "x"} {"input": "y"}', id="two JSON documents"),
+        pytest.param(b'{"input": x}', id="a word without quotes"),
+        pytest.param(b"hello", id="no JSON at all"),
+        pytest.param(b"\xff\xfe", id="bytes that are no text"),
+        pytest.param(b'{"input": "\xc3\x28"}', id="text that is no UTF-8"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"[]", id="a list"),
+        pytest.param(b'"x"', id="a string"),
+        pytest.param(b'{"input": 5}', id="a number as input"),
+        pytest.param(b'{"input": ["x"]}', id="a list as input"),
+        pytest.param(b'{"input": {"x": 1}}', id="an object as input"),
+        pytest.param(b'{"input": "x", "context": "y"}', id="a string as context"),
+        pytest.param(b'{"input": "x", "context": ["y"]}', id="a list as context"),
+        pytest.param(b'{"input": null}', id="null as input"),
+        pytest.param(b"{}", id="no input"),
+        pytest.param(b'{"input": ""}', id="an empty input"),
+        pytest.param(b'{"input": "x\\u0000y"}', id="the character U+0000"),
+        pytest.param(b'{"input": "x", "context": {"y": "\\u0000"}}', id="U+0000 in the context"),
+        pytest.param(b'{"input": "x", "agent_id": "other_agent_1_1"}', id="another agent than in the path"),
+        pytest.param(b'{"input": "x", "context": ' + b'{"y": ' * 200 + b"1" + b"}" * 201, id="a context that is too deep"),
+    ],
+)
+async def test_a_bad_body_is_refused(platform: Platform, body: bytes, rpc: str) -> None:
+    response = await platform.http.post(f"/api/v1/agents/{AGENT}/{rpc}", content=body, headers={"content-type": "application/json"})
+    error_of(response, 422, "VALIDATION_ERROR")
+
+
+async def test_an_input_may_have_two_hundred_thousand_characters_and_not_one_more(platform: Platform) -> None:
+    error = error_of(await platform.execute("ü" * 200_001), 422, "VALIDATION_ERROR")
+    assert _fields(error) == ["input"]
+    strict = await platform.execute("ü" * 200_000, agent_id=STRICT, context={"audience": "nobody"})
+    assert _fields(error_of(strict, 422, "VALIDATION_ERROR")) == ["context.audience"]  # so the input has passed
+
+
+@pytest.mark.parametrize(
+    ("context", "fields"),
+    [
+        pytest.param({"audience": "nobody"}, ["context.audience"], id="a value that is not among the allowed ones"),
+        pytest.param({"audience": "adults", "age": "thirty"}, ["context.age"], id="a wrong type"),
+        pytest.param({"audience": "adults", "age": -1}, ["context.age"], id="too small a number"),
+        pytest.param({"audience": "adults", "mood": "good"}, ["context.mood"], id="a key that there is not"),
+        pytest.param({}, ["context.audience"], id="a key that is missing"),
+        pytest.param(None, ["context.audience"], id="no context at all"),
+        pytest.param({"age": 1.5, "mood": 1}, ["context.age", "context.audience", "context.mood"], id="several things at once"),
+    ],
+)
+@pytest.mark.parametrize("rpc", ["execute", "stream"])
+async def test_a_context_is_held_against_the_schema_of_the_definition(
+    platform: Platform, context: dict[str, Any] | None, fields: list[str], rpc: str
+) -> None:
+    body = {"input": question(), **({} if context is None else {"context": context})}
+    response = await platform.http.post(f"/api/v1/agents/{STRICT}/{rpc}", json=body)
+    assert sorted(_fields(error_of(response, 422, "VALIDATION_ERROR"))) == fields
+
+
+@pytest.mark.parametrize(
+    ("header", "field"),
+    [("two words", ""), ("x" * 201, ""), ("grün".encode("latin-1"), ""), ("one", "another"), ("", "x" * 201), ("", "two words")],
+)
+async def test_an_idempotency_key_is_visible_ascii_and_the_same_wherever_it_stands(
+    platform: Platform, header: str | bytes, field: str
+) -> None:
+    headers = [("idempotency-key", header)] if header else []
+    body = {"input": TEXT, "idempotency_key": field}
+    response = await platform.http.post(f"/api/v1/agents/{AGENT}/execute", json=body, headers=headers)
+    error = error_of(response, 422, "VALIDATION_ERROR")
+    assert [name.replace("-", "_") for name in _fields(error)] == ["idempotency_key"]
+
+
+async def test_unknown_fields_of_a_body_are_ignored(platform: Platform) -> None:
+    response = await platform.execute("", novelty={"of": "next year"})
+    assert _fields(error_of(response, 422, "VALIDATION_ERROR")) == ["input"]
+
+
+async def test_everything_that_is_wrong_is_told_at_once(platform: Platform) -> None:
+    request = execution.ExecuteAgentRequest(agent_id="Nobody", input="", idempotency_key="two words")
+    problem = error_of_status(await failure(ExecutionServiceStub(platform.gateway).ExecuteAgent(request, timeout=SECONDS)))
+    assert problem is not None
+    assert {violation.field for violation in problem.violations} == {"agent_id", "input", "idempotency_key"}
+    response = await platform.http.post("/api/v1/agents/Nobody/execute", json={"input": "", "idempotency_key": "two words"})
+    assert set(_fields(error_of(response, 422, "VALIDATION_ERROR"))) == {"agent_id", "input", "idempotency_key"}
+
+
+@pytest.fixture(params=["gateway", "orchestrator"])
+def channel(platform: Platform, request: pytest.FixtureRequest) -> grpc.aio.Channel:
+    """Either door for native clients."""
+    return platform.gateway if request.param == "gateway" else platform.orchestrator
+
+
+@pytest.mark.parametrize("rpc", ["ExecuteAgent", "GetExecution", "ListExecutions"])
+async def test_bytes_that_are_no_message_are_a_validation_error(channel: grpc.aio.Channel, rpc: str) -> None:
+    call = channel.unary_unary(f"/agentmesh.execution.v1.ExecutionService/{rpc}")(UNDECODABLE, timeout=SECONDS)
+    problem = error_of_status(await failure(call))
+    assert problem is not None
+    assert problem.reason == "VALIDATION_ERROR"
+
+
+async def test_native_violations_are_named_too(channel: grpc.aio.Channel) -> None:
+    listing = RegistryServiceStub(channel).ListAgents(registry.ListAgentsRequest(limit=0, offset=-1), timeout=SECONDS)
+    no_number = execution.ExecuteAgentRequest(agent_id=AGENT, input=TEXT)
+    no_number.context.update({"figure": nan})
+    calls = {
+        listing: {"limit", "offset"},
+        executing(channel, "x" * 200_001): {"input"},
+        ExecutionServiceStub(channel).ExecuteAgent(no_number, timeout=SECONDS): {"context"},
+    }
+    for call, fields in calls.items():
+        problem = error_of_status(await failure(call))
+        assert problem is not None
+        assert (problem.reason, {violation.field for violation in problem.violations}) == ("VALIDATION_ERROR", fields)
+
+
+async def test_a_refusal_is_json_whatever_the_client_says_that_it_accepts(platform: Platform) -> None:
+    response = await platform.http.get("/api/v1/agents", params={"limit": 0}, headers={"accept": "text/html"})
+    error_of(response, 422, "VALIDATION_ERROR")
+    assert json.loads(response.content)["error"]["request_id"] == response.headers["x-request-id"]

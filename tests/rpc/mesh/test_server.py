@@ -1,0 +1,164 @@
+"""Servers: a port belongs to one of them, reflection and health are open, and a drain loses no call."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from agentmesh.agent.v1 import agent_service_pb2 as pb
+from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+
+from mesh.errors import ValidationFailed
+from mesh.rpc.channel import ChannelPool
+from mesh.rpc.server import build_server, drain
+from tests.rpc.mesh.conftest import REQUEST, SERVICE, STREAM_REQUEST, Served, delta
+
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+
+
+class Gate:
+    """Holds calls inside the service until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def execute(self, request: pb.ExecuteRequest) -> pb.ExecuteResponse:
+        self.reached.set()
+        await self.open.wait()
+        return pb.ExecuteResponse(result="late but whole")
+
+    async def stream(self, request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
+        yield delta(1)
+        self.reached.set()
+        await self.open.wait()
+        yield delta(2)
+
+
+async def test_a_second_server_on_the_port_fails_instead_of_stealing_calls(served: Served) -> None:
+    with pytest.raises(RuntimeError):
+        build_server(()).add_insecure_port(f"127.0.0.1:{served.port}")
+
+
+async def test_reflection_lists_the_service_health_and_itself(served: Served) -> None:
+    question = reflection_pb2.ServerReflectionRequest(list_services="")
+    stream = ServerReflectionStub(served.channel).ServerReflectionInfo(iter([question]))
+    answers = [answer async for answer in stream]
+    names = {service.name for answer in answers for service in answer.list_services_response.service}
+    assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+async def test_a_request_over_the_limit_is_refused_by_grpc_itself(served: Served) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await served.raw()(b"\x12" + b"x" * (17 * 1024 * 1024))
+    assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (await served.stub.Execute(REQUEST)).result == "fine"
+
+
+async def test_health_tells_each_service_apart(served: Served) -> None:
+    await served.health.set("one", serving=True)
+    await served.health.set("two", serving=False)
+    health = HealthStub(served.channel)
+
+    async def state(service: str) -> int:
+        return int((await health.Check(HealthCheckRequest(service=service))).status)
+
+    assert [await state(service) for service in ("", "one", "two")] == [SERVING, SERVING, NOT_SERVING]
+    await served.health.forget("one")
+    assert await state("one") == HealthCheckResponse.SERVICE_UNKNOWN
+    with pytest.raises(grpc.aio.AioRpcError) as unknown:
+        await state("three")
+    assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_watcher_hears_of_every_change(served: Served) -> None:
+    watch = HealthStub(served.channel).Watch(HealthCheckRequest(service="one"))
+    assert (await watch.read()).status == HealthCheckResponse.SERVICE_UNKNOWN
+    await served.health.set("one", serving=True)
+    assert (await watch.read()).status == SERVING
+    await served.health.set("one", serving=False)
+    assert (await watch.read()).status == NOT_SERVING
+    watch.cancel()
+
+
+async def test_a_drain_says_not_serving_first_then_lets_calls_finish(served: Served) -> None:
+    gate = Gate()
+    served.service.execute, served.service.stream = gate.execute, gate.stream
+    watch = HealthStub(served.channel).Watch(HealthCheckRequest(service=""))
+    assert (await watch.read()).status == SERVING
+    whole = asyncio.ensure_future(served.stub.Execute(REQUEST))
+    stream = served.stub.StreamExecute(STREAM_REQUEST)
+    assert sequence_of(await stream.read()) == 1
+    await gate.reached.wait()
+    draining = asyncio.create_task(drain([served.server], [served.health], notice_seconds=0.1, grace_seconds=30))
+    assert (await watch.read()).status == NOT_SERVING
+    served.service.execute = lambda _: answered_in_time()
+    assert (await served.stub.Execute(REQUEST)).result == "in time"  # who has not noticed yet is still served
+    assert await watch.read() is grpc.aio.EOF  # a watcher does not hold the drain open
+    assert not draining.done()
+    gate.open.set()
+    assert (await whole).result == "late but whole"
+    assert sequence_of(await stream.read()) == 2
+    assert await stream.read() is grpc.aio.EOF
+    async with asyncio.timeout(2):
+        await draining
+
+
+def sequence_of(message: object) -> int:
+    assert isinstance(message, pb.StreamExecuteResponse)
+    return message.sequence
+
+
+async def answered_in_time() -> pb.ExecuteResponse:
+    return pb.ExecuteResponse(result="in time")
+
+
+async def test_a_call_that_fails_during_a_drain_does_not_cut_the_others(served: Served) -> None:
+    """grpc/grpc#37239."""
+    gate, failing = Gate(), Gate()
+
+    async def fail(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
+        await failing.execute(request)
+        raise ValidationFailed("x")
+
+    served.service.execute = gate.execute
+    whole = asyncio.ensure_future(served.stub.Execute(REQUEST))
+    await gate.reached.wait()
+    served.service.execute = fail
+    refused = asyncio.ensure_future(served.refused())
+    await failing.reached.wait()
+    draining = asyncio.create_task(drain([served.server], [served.health], notice_seconds=0, grace_seconds=30))
+    await asyncio.sleep(0)
+    failing.open.set()
+    assert (await refused).code() is grpc.StatusCode.INVALID_ARGUMENT
+    gate.open.set()
+    assert (await whole).result == "late but whole"
+    async with asyncio.timeout(2):
+        await draining
+
+
+async def test_a_call_that_outlasts_the_grace_is_cut(served: Served) -> None:
+    gate = Gate()
+    served.service.execute = gate.execute
+    call = asyncio.ensure_future(served.refused())
+    await gate.reached.wait()
+    async with asyncio.timeout(5):
+        await drain([served.server], [served.health], notice_seconds=0, grace_seconds=0.05)
+    assert (await call).code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+async def test_a_pool_has_one_channel_per_target_and_closes_them_all(served: Served) -> None:
+    pool = ChannelPool()
+    first, second = pool.get(f"127.0.0.1:{served.port}"), pool.get("127.0.0.1:1")
+    assert pool.get(f"127.0.0.1:{served.port}") is first
+    assert first is not second
+    assert (await AgentServiceStub(first).Execute(REQUEST)).result == "fine"
+    await pool.close()
+    with pytest.raises(grpc.aio.UsageError):
+        await AgentServiceStub(first).Execute(REQUEST)
+    assert pool.get(f"127.0.0.1:{served.port}") is not first
+    await pool.close()

@@ -1,0 +1,215 @@
+"""Calls under way: Cancel ends them with the usage so far, and every end is accounted for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from agent_server.agent import Agent
+from agent_server.calls import CallsUnderWay
+from agent_server.errors import AgentExecutionFailed, ModelApiError
+from agent_server.model import Answer, Meter, Prompt
+from agent_server.turn import Result, Turn
+from mesh.errors import CallCancelled, MeshError
+from mesh.usage import TokenUsage
+from tests.unit.agent_server.conftest import closing, define
+
+USED = TokenUsage("claude-sonnet-5-5", 11, 22)
+ANSWER = Answer("Hello world", "claude-sonnet-5-5", "end_turn")
+
+
+class Thinker:
+    """A model that answers what it is told to, when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.failure: Exception | None = None
+        self.answer = ANSWER
+
+    async def complete(self, prompt: Prompt, meter: Meter, timeout: float) -> Answer:
+        return await anext(item async for item in self.stream(prompt, meter, timeout) if isinstance(item, Answer))
+
+    async def stream(self, prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
+        try:
+            meter.told(USED)
+            self.asked.set()
+            yield "Hello "
+            await self.may_answer.wait()
+            if self.failure:
+                raise self.failure
+            yield "world"
+            yield self.answer
+        finally:
+            self.ended.set()
+
+
+@pytest.fixture
+def thinker() -> Thinker:
+    return Thinker()
+
+
+@pytest.fixture
+def turn(thinker: Thinker, request: pytest.FixtureRequest) -> Callable[[], Turn]:
+    """Turns of an agent whose name is the test's, so that its metrics are the test's alone."""
+    agent = Agent(define(name=request.node.name), "claude-sonnet-5-5")
+    return lambda: Turn(agent, thinker, "simulator", text="x", context=None, execution_id="e")
+
+
+async def whole(calls: CallsUnderWay, turn: Turn) -> Any:
+    return await calls.whole("e", turn, 10)
+
+
+async def streamed(calls: CallsUnderWay, turn: Turn) -> Any:
+    return [frame async for frame in calls.frames("e", turn, 10)]
+
+
+both = pytest.mark.parametrize("way", [whole, streamed])
+
+
+def counted(request: pytest.FixtureRequest) -> dict[str, float]:
+    samples = [sample for metric in REGISTRY.collect() for sample in metric.samples if sample.name == "agent_requests_total"]
+    return {sample.labels["status"]: sample.value for sample in samples if sample.labels["agent_name"] == request.node.name}
+
+
+@both
+async def test_an_answer_comes_with_its_usage_and_is_counted(
+    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+) -> None:
+    thinker.may_answer.set()
+    answered = await way(CallsUnderWay(), turn())
+    result = answered[-1] if isinstance(answered, list) else answered
+    assert isinstance(result, Result)
+    assert (result.text, result.usage) == ("Hello world", USED)
+    assert result.metadata == {
+        "provider": "simulator",
+        "model": "claude-sonnet-5-5",
+        "stop_reason": "end_turn",
+        "agent_revision": "000000000001",
+    }
+    assert counted(request) == {"success": 1}
+
+
+@both
+async def test_cancel_ends_a_call_with_cancelled_and_the_usage_so_far(
+    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+) -> None:
+    calls = CallsUnderWay()
+    call = asyncio.create_task(way(calls, turn()))
+    await thinker.asked.wait()
+    assert calls.cancel("e")
+    with pytest.raises(CallCancelled) as cancelled:
+        await call
+    assert TokenUsage.from_details(cancelled.value.details) == USED
+    assert thinker.ended.is_set()
+    assert counted(request) == {"cancelled": 1}
+    assert not calls.cancel("e")
+
+
+@both
+async def test_cancel_at_the_very_first_moment_ends_the_call_too(way: Any, turn: Callable[[], Turn]) -> None:
+    calls = CallsUnderWay()
+    call = asyncio.create_task(way(calls, turn()))
+    async with asyncio.timeout(2):
+        while not calls.cancel("e"):  # noqa: ASYNC110 (the moment before the first step of the provider's task is meant)
+            await asyncio.sleep(0)
+        with pytest.raises(CallCancelled) as cancelled:
+            await call
+    assert TokenUsage.from_details(cancelled.value.details) is None
+
+
+@both
+async def test_a_caller_that_goes_away_ends_the_providers_call(
+    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+) -> None:
+    calls = CallsUnderWay()
+    call = asyncio.create_task(way(calls, turn()))
+    await thinker.asked.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    async with asyncio.timeout(2):
+        await thinker.ended.wait()
+    assert counted(request) == {"cancelled": 1}
+    assert not calls.cancel("e")
+
+
+async def test_a_stream_that_is_not_read_on_ends_the_providers_call(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+    async with closing(CallsUnderWay().frames("e", turn(), 10)) as frames:
+        assert await anext(frames) == "Hello "
+    async with asyncio.timeout(2):
+        await thinker.ended.wait()
+
+
+@both
+async def test_a_providers_failure_leaves_with_the_usage_so_far(
+    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+) -> None:
+    thinker.failure = ModelApiError("it broke", retryable=True, provider_status="500")
+    thinker.may_answer.set()
+    with pytest.raises(ModelApiError) as failed:
+        await way(CallsUnderWay(), turn())
+    assert failed.value.details["provider_status"] == "500"
+    assert TokenUsage.from_details(failed.value.details) == USED
+    assert counted(request) == {"llm_api_error": 1}
+
+
+@both
+async def test_a_fault_of_our_own_is_agent_execution_failed_without_its_text_but_with_the_usage(
+    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+) -> None:
+    thinker.failure = RuntimeError("a secret inside")
+    thinker.may_answer.set()
+    with pytest.raises(AgentExecutionFailed) as failed:
+        await way(CallsUnderWay(), turn())
+    assert "secret" not in failed.value.message
+    assert TokenUsage.from_details(failed.value.details) == USED
+    assert counted(request) == {"agent_execution_failed": 1}
+
+
+@both
+async def test_an_empty_answer_is_a_failure_unless_it_is_a_refusal(way: Any, thinker: Thinker, turn: Callable[[], Turn]) -> None:
+    async def nothing(prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
+        meter.told(USED)
+        yield thinker.answer
+
+    thinker.stream = nothing  # type: ignore[method-assign]
+    thinker.answer = Answer("", "claude-sonnet-5-5", "end_turn")
+    with pytest.raises(ModelApiError) as failed:
+        await way(CallsUnderWay(), turn())
+    assert failed.value.retryable is True
+    thinker.answer = Answer("", "claude-sonnet-5-5", "refusal")
+    answered = await way(CallsUnderWay(), turn())
+    result = answered[-1] if isinstance(answered, list) else answered
+    assert (result.text, result.metadata["stop_reason"]) == ("", "refusal")
+
+
+async def test_silence_is_told_while_the_provider_thinks(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+    async with closing(CallsUnderWay(heartbeat_seconds=0.01).frames("e", turn(), 10)) as frames:
+        assert [await anext(frames) for _ in range(3)] == ["Hello ", None, None]
+
+
+async def test_the_end_of_a_call_does_not_forget_a_later_one_with_its_id(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+    calls = CallsUnderWay()
+    first = asyncio.create_task(whole(calls, turn()))
+    await thinker.asked.wait()
+    thinker.asked.clear()
+    second = asyncio.create_task(whole(calls, turn()))
+    await thinker.asked.wait()
+    first.cancel()
+    await asyncio.wait([first])
+    assert calls.cancel("e")
+    with pytest.raises(MeshError):
+        await second
+
+
+async def test_a_call_without_an_id_cannot_be_cancelled_by_one(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+    calls = CallsUnderWay()
+    call = asyncio.create_task(calls.whole("", turn(), 10))
+    await thinker.asked.wait()
+    assert not calls.cancel("")
+    thinker.may_answer.set()
+    assert (await call).text == "Hello world"

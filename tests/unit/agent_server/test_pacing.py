@@ -1,0 +1,96 @@
+"""The first piece leaves at once, later ones in frames, and silence is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import takewhile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_server import pacing
+from agent_server.pacing import FRAME_SECONDS, HEARTBEAT_SECONDS, PieceQueue
+from tests.unit.agent_server.conftest import closing
+
+Frame = str | int | None
+
+
+def filled(*items: str | int, end: bool = True) -> PieceQueue[int]:
+    queue: PieceQueue[int] = PieceQueue()
+    for item in items:
+        queue.put(item)
+    if end:
+        queue.end()
+    return queue
+
+
+async def collected(frames: AsyncIterator[Frame]) -> list[Frame]:
+    return [frame async for frame in frames]
+
+
+def test_the_figures_are_those_of_the_design() -> None:
+    assert (FRAME_SECONDS, HEARTBEAT_SECONDS) == (0.025, 15)
+
+
+async def test_the_first_piece_leaves_at_once_and_alone() -> None:
+    assert (await collected(filled("a", "b", "c", 1).frames())) == ["a", "bc", 1]
+
+
+async def test_pieces_that_come_together_leave_together() -> None:
+    queue = filled("first", end=False)
+    async with closing(queue.frames()) as frames:
+        assert await anext(frames) == "first"
+        for piece in ("b", "c", "d"):
+            queue.put(piece)
+        assert await anext(frames) == "bcd"
+
+
+async def test_a_frame_waits_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "FRAME_SECONDS", 0.05)
+    loop = asyncio.get_running_loop()
+    queue = filled("first", end=False)
+    async with closing(queue.frames()) as frames:
+        await anext(frames)
+        began = loop.time()
+        queue.put("b")
+        assert await anext(frames) == "b"
+        assert 0.04 <= loop.time() - began < 1
+
+
+async def test_a_piece_after_a_pause_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "FRAME_SECONDS", 0.01)
+    loop = asyncio.get_running_loop()
+    queue = filled("first", end=False)
+    async with closing(queue.frames(heartbeat_seconds=0.05)) as frames:
+        assert [await anext(frames), await anext(frames)] == ["first", None]
+        monkeypatch.setattr(pacing, "FRAME_SECONDS", 60)
+        queue.put("b")
+        began = loop.time()
+        assert await anext(frames) == "b"
+        assert loop.time() - began < 1
+
+
+async def test_silence_is_told_again_and_again() -> None:
+    async with closing(filled(end=False).frames(heartbeat_seconds=0.01)) as frames:
+        assert [await anext(frames) for _ in range(3)] == [None, None, None]
+
+
+async def test_nothing_gathered_is_lost_when_the_answer_ends() -> None:
+    assert await collected(filled("a", "b").frames()) == ["a", "b"]
+    assert await collected(filled().frames()) == []
+
+
+async def test_a_late_result_comes_after_all_text() -> None:
+    queue = filled("a", "b", end=False)
+    async with closing(queue.frames()) as frames:
+        assert await anext(frames) == "a"
+        queue.put(7)
+        queue.end()
+        assert await collected(frames) == ["b", 7]
+
+
+@given(pieces=st.lists(st.text(min_size=1, max_size=5), max_size=30))
+async def test_the_text_stays_whole_and_in_order(pieces: list[str]) -> None:
+    frames = await collected(filled(*pieces, 1).frames())
+    assert frames[-1] == 1
+    assert "".join(str(frame) for frame in takewhile(lambda frame: frame != 1, frames)) == "".join(pieces)

@@ -1,0 +1,46 @@
+"""What an agent host refuses to start with."""
+
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from agent_server.host import Address
+from agent_server.settings import AgentHostSettings
+from mesh.settings import explain
+
+KEY = SecretStr("key-" + "0" * 20)
+
+
+def test_without_a_key_it_does_not_start_and_says_what_to_do() -> None:
+    with pytest.raises(ValidationError) as refused:
+        AgentHostSettings(anthropic_api_key=SecretStr(""))
+    assert explain(refused.value) == "ANTHROPIC_API_KEY is not set; `make up` starts a local simulator when you have none"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"agent_shard": 1, "agent_shards": 1},
+        {"agent_shards": 0},
+        {"agent_shards": 801},
+        {"agent_shard": -1},
+        {"model_provider": "elsewhere"},
+        {"drain_grace_seconds": -1},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_without_telling_the_key(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        AgentHostSettings(anthropic_api_key=KEY, **wrong)
+    assert KEY.get_secret_value() not in str(refused.value) + explain(refused.value)
+
+
+def test_the_key_is_not_shown_by_accident() -> None:
+    assert KEY.get_secret_value() not in repr(AgentHostSettings(anthropic_api_key=KEY))
+
+
+@pytest.mark.parametrize(("offset", "shards"), [(0, 1), (0, 3), (777, 2), (56_000, 800)])
+def test_every_port_belongs_to_exactly_one_shard_wherever_the_installation_lies(offset: int, shards: int) -> None:
+    hosts = [Address("127.0.0.1", offset, shard, shards) for shard in range(shards)]
+    for port in range(8200 + offset, 9000 + offset):
+        assert [host.shard for host in hosts if host.owns(port)] == [(port - offset - 8200) % shards]

@@ -1,0 +1,110 @@
+"""Reading the provider's stream: the text, and a meter that is true at every moment."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent_server.errors import ModelApiError
+from agent_server.model import Meter
+from agent_server.provider_usage import IN_FLIGHT_TOKENS, StreamReading, metered
+from mesh.usage import TokenUsage
+from tests.unit.agent_server.conftest import PROMPT
+
+MODEL = "claude-sonnet-5-5-20261001"
+
+
+def usage(**tokens: int | None) -> Any:
+    return SimpleNamespace(to_dict=lambda: tokens)
+
+
+def start(**tokens: int | None) -> Any:
+    told = usage(**({"input_tokens": 40, "output_tokens": 1, "cache_read_input_tokens": 7, "cache_creation_input_tokens": None} | tokens))
+    return SimpleNamespace(type="message_start", message=SimpleNamespace(model=MODEL, usage=told))
+
+
+def delta(text: str) -> Any:
+    return SimpleNamespace(type="content_block_delta", delta=SimpleNamespace(type="text_delta", text=text))
+
+
+def end(**tokens: int | None) -> Any:
+    return SimpleNamespace(type="message_delta", delta=SimpleNamespace(stop_reason="end_turn"), usage=usage(**tokens))
+
+
+STOP = SimpleNamespace(type="message_stop")
+
+
+@pytest.fixture
+def meter() -> Meter:
+    meter = Meter()
+    meter.sent(PROMPT)
+    return meter
+
+
+@pytest.fixture
+def reading(meter: Meter) -> StreamReading:
+    return StreamReading(PROMPT, meter)
+
+
+def test_it_gives_the_text_as_it_comes_and_the_whole_answer_at_the_end(reading: StreamReading) -> None:
+    events = [start(), SimpleNamespace(type="ping"), delta("Hello "), delta("world"), end(output_tokens=9), STOP]
+    assert [reading.take(event) for event in events] == ["", "", "Hello ", "world", "", ""]
+    answer = reading.answer()
+    assert (answer.text, answer.model, answer.stop_reason) == ("Hello world", MODEL, "end_turn")
+
+
+def test_the_providers_last_word_is_the_usage(reading: StreamReading, meter: Meter) -> None:
+    for event in (start(), delta("Hello"), end(input_tokens=None, output_tokens=9, cache_creation_input_tokens=3), STOP):
+        reading.take(event)
+    assert meter.usage == TokenUsage(MODEL, 40, 9, 7, 3)
+
+
+def test_from_the_start_on_the_prompt_is_metered_and_no_longer_the_worst_case(reading: StreamReading, meter: Meter) -> None:
+    assert meter.usage is not None
+    assert meter.usage.output_tokens == 1_000
+    reading.take(start())
+    assert meter.usage == TokenUsage(MODEL, 40, 1 + IN_FLIGHT_TOKENS, 7, 0, estimated=True)
+
+
+def test_in_between_the_text_so_far_is_metered_by_an_upper_estimate(reading: StreamReading, meter: Meter) -> None:
+    reading.take(start())
+    for _ in range(10):
+        reading.take(delta("twelve bytes"))
+    assert meter.usage == TokenUsage(MODEL, 40, 40 + IN_FLIGHT_TOKENS, 7, 0, estimated=True)
+
+
+def test_a_stream_without_a_message_stop_is_an_error_that_can_be_tried_again(reading: StreamReading, meter: Meter) -> None:
+    for event in (start(), delta("Hello"), end(output_tokens=9)):
+        reading.take(event)
+    with pytest.raises(ModelApiError) as cut:
+        reading.answer()
+    assert cut.value.retryable is True
+    assert meter.usage == TokenUsage(MODEL, 40, 9, 7, 0)
+
+
+def test_a_stream_that_begins_in_the_middle_leaves_the_worst_case_standing(reading: StreamReading, meter: Meter) -> None:
+    with pytest.raises(KeyError):
+        reading.take(delta("Hello"))
+    assert meter.usage is not None
+    assert (meter.usage.output_tokens, meter.usage.estimated) == (1_000, True)
+
+
+def test_other_kinds_of_content_are_no_text(reading: StreamReading) -> None:
+    reading.take(start())
+    thinking = SimpleNamespace(type="content_block_delta", delta=SimpleNamespace(type="thinking_delta", thinking="hm"))
+    assert reading.take(thinking) == ""
+
+
+def test_a_meter_begins_empty_assumes_the_worst_once_sent_and_is_emptied_by_a_refusal() -> None:
+    meter = Meter()
+    assert meter.usage is None
+    meter.sent(PROMPT)
+    assert meter.usage == TokenUsage("claude-sonnet-5-5", 6 + 2, 1_000, estimated=True)
+    meter.refused()
+    assert meter.usage is None
+
+
+def test_the_usage_of_a_whole_message_is_exact() -> None:
+    meter = Meter()
+    metered(meter, MODEL, {"input_tokens": 1, "output_tokens": 2, "cache_read_input_tokens": 3, "cache_creation_input_tokens": None})
+    assert meter.usage == TokenUsage(MODEL, 1, 2, 3, 0, estimated=False)

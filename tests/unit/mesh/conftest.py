@@ -1,0 +1,21 @@
+from collections.abc import Callable
+
+import grpc
+import pytest
+
+from mesh.errors import MeshError
+from mesh.rpc.status import TABLE, status_of, trailing_details
+
+AsReceived = Callable[[MeshError], grpc.aio.AioRpcError]
+
+
+@pytest.fixture
+def as_received() -> AsReceived:
+    """What a client's stub raises for an error: its status in the trailers, as gRPC hands it over."""
+
+    def received(error: MeshError) -> grpc.aio.AioRpcError:
+        status = status_of(error, "req_test")
+        trailers = grpc.aio.Metadata(("x-request-id", "req_test"), trailing_details(status))
+        return grpc.aio.AioRpcError(TABLE[error.reason].code, grpc.aio.Metadata(), trailers, status.message)
+
+    return received

@@ -1,0 +1,43 @@
+"""Free-form values between the contract and Python."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.errors import ValidationFailed, Violation
+from mesh.rpc.convert import struct, values
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(max_size=10), plain, max_size=6))
+def test_values_survive_a_struct(given_values: dict[str, Any]) -> None:
+    assert values(struct(given_values), "context") == given_values
+
+
+def test_whole_numbers_come_back_as_int_at_every_depth() -> None:
+    found = values(struct({"n": 3, "deep": [{"n": 4.0}, 0.5]}), "context")
+    assert repr(found) in ("{'n': 3, 'deep': [{'n': 4}, 0.5]}", "{'deep': [{'n': 4}, 0.5], 'n': 3}")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "place", [lambda n: {"a": n}, lambda n: {"a": {"b": n}}, lambda n: {"a": [1, {"b": [n]}]}], ids=["top", "inside", "deep"]
+)
+def test_numbers_that_json_has_not_are_refused_by_the_name_of_the_field(number: float, place: Any) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        values(struct(place(number)), "context")
+    assert refused.value.violations == (Violation("context", "must hold only finite numbers: JSON has no NaN and no infinity"),)
+
+
+def test_a_value_without_a_kind_is_null() -> None:
+    message = struct({})
+    message.fields["a"].Clear()
+    assert values(message, "context") == {"a": None}

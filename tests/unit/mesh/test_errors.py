@@ -1,0 +1,52 @@
+"""Every exception that may leave a service has its own row of the error table."""
+
+import importlib
+import inspect
+import pkgutil
+from collections import Counter
+
+import agent_server
+import definitions
+import mesh
+import orchestrator
+from mesh.errors import MeshError, RemoteError
+from mesh.rpc.status import TABLE
+
+PACKAGES = (mesh, definitions, agent_server, orchestrator)
+
+
+def errors_of_all_packages() -> list[type[MeshError]]:
+    for package in PACKAGES:
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith(("__main__", ".env")) and ".migrations." not in module.name:
+                importlib.import_module(module.name)
+    found, waiting = [], [MeshError]
+    while waiting:
+        below = [c for c in waiting.pop().__subclasses__() if c.__module__.split(".")[0] in {p.__name__ for p in PACKAGES}]
+        found += below
+        waiting += below
+    return [error for error in found if error is not RemoteError]
+
+
+ERRORS = errors_of_all_packages()
+
+
+def test_each_names_a_reason_of_the_table_itself() -> None:
+    for error in ERRORS:
+        assert error.reason in TABLE, error
+        assert "reason" in vars(error) or error.reason == "INTERNAL", f"{error.__name__} leaves its reason to a base class"
+
+
+def test_no_two_of_one_package_share_a_reason_that_is_not_internal() -> None:
+    """The two sides of the wire may: the agent host's AGENT_EXECUTION_FAILED and the orchestrator's."""
+    shared = Counter((error.__module__.split(".")[0], error.reason) for error in ERRORS if error.reason != "INTERNAL")
+    assert [pair for pair, times in shared.items() if times > 1] == []
+
+
+def test_each_says_in_a_sentence_what_happened() -> None:
+    for error in ERRORS:
+        assert inspect.getdoc(error) not in (None, inspect.getdoc(MeshError)), error
+
+
+def test_the_search_found_the_errors_of_every_package() -> None:
+    assert {error.__module__.split(".")[0] for error in ERRORS} == {package.__name__ for package in PACKAGES}

@@ -1,0 +1,208 @@
+"""One purchase with a recorder and agents that do as the test says; what they do in earnest is tested on the real ones."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from definitions.prices import PriceBook
+from mesh.errors import CallCancelled, ServiceUnavailable
+from mesh.usage import TokenUsage
+from orchestrator.executions.books import Books, new_id
+from orchestrator.executions.errors import AgentLost, AgentUnavailable
+from orchestrator.executions.model import AgentAnswer, Duplicate, Intent, Settlement, State
+from orchestrator.executions.ports import AgentCall
+from orchestrator.executions.purchase import Purchases
+from orchestrator.executions.stop import StopSignal
+from tests.unit.orchestrator.making import AGENT_ID, MODEL, intent
+
+ANSWER = AgentAnswer("Write better.", 1.0, {}, TokenUsage(MODEL, 10, 5))
+CALL = AgentCall(AGENT_ID, 8201, new_id(), "How do we rank?", None, 10.0)
+
+
+@dataclass
+class Scripted:
+    """Recorder and agents in one; `asked` tells that the agent has been called."""
+
+    on_record: Callable[[], Awaitable[Duplicate | None]] | None = None
+    on_execute: Callable[[StopSignal], Awaitable[AgentAnswer]] | None = None
+    pieces: tuple[Any, ...] = ()
+    settles: bool = True
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    settled: list[Settlement] = field(default_factory=list)
+    told: list[Any] = field(default_factory=list)
+
+    async def record(self, intent: Intent) -> Duplicate | None:
+        return await self.on_record() if self.on_record else None
+
+    async def settle(self, settlement: Settlement) -> bool:
+        self.settled.append(settlement)
+        return self.settles
+
+    async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
+        self.asked.set()
+        return await self.on_execute(stop) if self.on_execute else ANSWER
+
+    async def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
+        self.asked.set()
+        for piece in self.pieces:
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+    @property
+    def only(self) -> Settlement:
+        (settlement,) = self.settled
+        return settlement
+
+
+def purchases(script: Scripted) -> Purchases:
+    return Purchases(script, script, Books(PriceBook.load()))
+
+
+async def until_stopped(stop: StopSignal) -> AgentAnswer:
+    stopped = asyncio.Event()
+    with stop.calling(stopped.set):
+        await stopped.wait()
+    raise CallCancelled("the caller went away")
+
+
+async def told_until_failure(script: Scripted) -> Exception:
+    """Reads a stream that fails into `script.told`, and gives the failure."""
+    try:
+        async for item in purchases(script).pieces(intent(), CALL):
+            script.told.append(item)
+    except Exception as failure:  # noqa: BLE001 - the test looks at it
+        return failure
+    raise AssertionError("the stream did not fail")
+
+
+async def refuse() -> None:
+    raise ServiceUnavailable("the database cannot be reached")
+
+
+async def test_an_answered_call_is_settled_before_it_is_told() -> None:
+    script = Scripted()
+    outcome = await purchases(script).whole(intent(), CALL)
+    assert outcome is script.only
+    assert script.only.state is State.COMPLETED
+
+
+async def test_without_an_intent_in_the_books_no_agent_is_asked() -> None:
+    script = Scripted(on_record=refuse)
+    with pytest.raises(ServiceUnavailable):
+        await purchases(script).whole(intent(), CALL)
+    assert not script.asked.is_set()
+    assert script.settled == []
+
+
+async def test_a_duplicate_is_told_and_not_bought() -> None:
+    earlier = Duplicate(new_id(), b"body")
+
+    async def known() -> Duplicate:
+        return earlier
+
+    script = Scripted(on_record=known)
+    assert await purchases(script).whole(intent(), CALL) is earlier
+    assert not script.asked.is_set()
+
+
+async def test_a_caller_who_leaves_while_the_intent_is_written_buys_nothing() -> None:
+    writing, written = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> None:
+        writing.set()
+        await written.wait()
+
+    script = Scripted(on_record=slowly)
+    shop = purchases(script)
+    caller = asyncio.create_task(shop.whole(intent(), CALL))
+    await writing.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    written.set()
+    await shop.drain()
+    assert not script.asked.is_set()
+    assert (script.only.state, script.only.bill) == (State.CANCELLED, None)
+
+
+async def test_a_caller_who_leaves_in_the_middle_stops_the_agent_and_the_call_is_settled_all_the_same() -> None:
+    script = Scripted(on_execute=until_stopped)
+    shop = purchases(script)
+    caller = asyncio.create_task(shop.whole(intent(), CALL))
+    await script.asked.wait()
+    caller.cancel()
+    with suppress(asyncio.CancelledError):
+        await caller
+    await shop.drain()
+    assert script.only.state is State.CANCELLED
+
+
+async def test_an_answer_that_cannot_be_settled_is_not_told() -> None:
+    bought = intent()
+    with pytest.raises(AgentLost) as lost:
+        await purchases(Scripted(settles=False)).whole(bought, CALL)
+    assert lost.value.details["execution_id"] == str(bought.execution_id)
+
+
+async def test_a_failure_that_nobody_foresaw_is_settled_as_unknown_and_its_text_stays_inside() -> None:
+    async def break_down(_: StopSignal) -> AgentAnswer:
+        raise LookupError("a secret of ours")
+
+    script = Scripted(on_execute=break_down)
+    with pytest.raises(AgentLost) as lost:
+        await purchases(script).whole(intent(), CALL)
+    assert script.only.state is State.OUTCOME_UNKNOWN
+    assert script.only.failure is not None
+    assert "secret" not in lost.value.message + script.only.failure.message
+
+
+async def test_a_stream_tells_the_intent_the_pieces_and_the_settlement_in_this_order() -> None:
+    script, bought = Scripted(pieces=("Write ", None, "better.", ANSWER)), intent()
+    told = [item async for item in purchases(script).pieces(bought, CALL)]
+    assert told == [bought, "Write ", None, "better.", script.only]
+
+
+async def test_a_stream_that_fails_before_its_first_piece_tells_nothing() -> None:
+    script = Scripted(pieces=(AgentUnavailable("not there"),))
+    assert isinstance(await told_until_failure(script), AgentUnavailable)
+    assert script.told == []
+    assert script.only.state is State.FAILED
+
+
+async def test_a_stream_that_fails_in_the_middle_is_settled_with_what_had_been_sent() -> None:
+    script = Scripted(pieces=("Write ", "bet", AgentLost("lost")))
+    assert isinstance(await told_until_failure(script), AgentLost)
+    assert script.told[1:] == ["Write ", "bet"]
+    assert (script.only.state, script.only.result) == (State.OUTCOME_UNKNOWN, "Write bet")
+
+
+async def test_a_stream_without_an_answer_at_its_end_is_lost() -> None:
+    script = Scripted(pieces=("Write ",))
+    with pytest.raises(AgentLost):
+        _ = [item async for item in purchases(script).pieces(intent(), CALL)]
+    assert script.only.state is State.OUTCOME_UNKNOWN
+
+
+async def test_draining_waits_for_what_is_under_way() -> None:
+    answer = asyncio.Event()
+
+    async def later(_: StopSignal) -> AgentAnswer:
+        await answer.wait()
+        return ANSWER
+
+    script = Scripted(on_execute=later)
+    shop = purchases(script)
+    caller = asyncio.create_task(shop.whole(intent(), CALL))
+    await script.asked.wait()
+    draining = asyncio.create_task(shop.drain())
+    await asyncio.wait([draining], timeout=0.05)
+    assert not draining.done()
+    answer.set()
+    await draining
+    assert script.only.state is State.COMPLETED
+    await caller

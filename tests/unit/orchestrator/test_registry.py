@@ -1,0 +1,138 @@
+from collections.abc import Sequence
+
+import pytest
+
+from definitions.catalogue import Catalogue
+from definitions.errors import AgentNotFound
+from definitions.model import AgentDefinition
+from definitions.model_names import ModelNames
+from definitions.prices import PriceBook
+from orchestrator.adapters.sqlite_search import SqliteSearchIndex
+from orchestrator.registry.model import HealthState
+from orchestrator.registry.service import RegistryService
+from tests.unit.orchestrator.making import catalogue, definition
+
+DEFAULT_MODEL = "claude-sonnet-5-5"
+
+
+class OneAnswer:
+    """Says the same of every agent, and remembers who was asked."""
+
+    def __init__(self, state: HealthState = HealthState.SERVING) -> None:
+        self.state = state
+        self.asked: list[tuple[str, int]] = []
+
+    async def check(self, agent_id: str, port: int) -> HealthState:
+        self.asked.append((agent_id, port))
+        return self.state
+
+
+def registry(agents: Catalogue, probe: OneAnswer | None = None, offset: int = 0) -> RegistryService:
+    return RegistryService(agents, ModelNames(PriceBook.load(), DEFAULT_MODEL), offset, SqliteSearchIndex, probe or OneAnswer())
+
+
+def legal(number: int) -> AgentDefinition:
+    return definition(number, agent_id=f"legal_clerk_agent_1_{number}", category="legal", role="clerk", name=f"Clerk {number}")
+
+
+def numbers(registry: RegistryService, category: str = "", search: str = "", limit: int = 50, offset: int = 0) -> Sequence[int]:
+    return [listed.definition.number for listed in registry.list(category, search, limit, offset)[0]]
+
+
+MANY = registry(catalogue(*(definition(number) for number in range(1, 301)), *(legal(number) for number in range(301, 311))))
+
+
+def test_agents_come_in_the_order_of_their_numbers() -> None:
+    assert numbers(registry(catalogue(definition(30), definition(4), definition(200)))) == [4, 30, 200]
+
+
+def test_pages_follow_each_other_without_gap_or_repeat_and_all_tell_the_total() -> None:
+    pages = [MANY.list("", "", 47, offset) for offset in range(0, 320, 47)]
+    assert [listed.definition.number for page, _ in pages for listed in page] == list(range(1, 311))
+    assert {total for _, total in pages} == {310}
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(1, 1), (199, 199), (200, 200), (201, 200), (2**31 - 1, 200)])
+def test_a_page_has_at_most_two_hundred_agents(limit: int, shown: int) -> None:
+    assert len(numbers(MANY, limit=limit)) == shown
+
+
+def test_an_offset_beyond_the_end_gives_an_empty_page_and_the_total() -> None:
+    assert MANY.list("", "", 50, 2**31 - 1) == ([], 310)
+
+
+def test_a_category_shows_only_its_own_agents() -> None:
+    assert numbers(MANY, "legal") == list(range(301, 311))
+    assert MANY.list("legal", "", 3, 8)[1] == 10
+
+
+def test_an_unknown_category_has_no_agents() -> None:
+    assert MANY.list("Legal", "", 50, 0) == ([], 0)
+
+
+def test_search_and_category_go_together() -> None:
+    assert numbers(MANY, "legal", "clerk 305") == [305]
+    assert numbers(MANY, "marketing", "clerk") == []
+
+
+def test_search_results_are_paged_too() -> None:
+    found, total = MANY.list("", "clerk", 4, 8)
+    assert (len(found), total) == (2, 10)
+
+
+def test_categories_tell_their_roles_and_sizes_in_alphabetical_order() -> None:
+    agents = catalogue(definition(1, role="writer"), definition(2), legal(3), definition(4, role="analyst"), definition(5))
+    told = [(category.name, list(category.roles), category.agent_count) for category in registry(agents).categories()]
+    assert told == [("legal", ["clerk"], 1), ("marketing", ["analyst", "seo_strategist", "writer"], 4)]
+
+
+def test_an_empty_catalogue_has_no_categories_agents_and_ports() -> None:
+    empty = registry(catalogue())
+    assert (empty.list("", "", 50, 0), empty.categories(), empty.ports()) == (([], 0), [], [])
+
+
+def test_an_agent_is_shown_with_its_port_and_the_model_that_answers() -> None:
+    agents = catalogue(definition(801), definition(2, model="claude-3-5-sonnet-20241022"), definition(3, model="claude-opus-5"))
+    shown = registry(agents, offset=10_000)
+    assert shown.get("marketing_seo_strategist_agent_1_801").port == 18_201
+    models = [shown.get(f"marketing_seo_strategist_agent_1_{number}").model for number in (801, 2, 3)]
+    assert models == [DEFAULT_MODEL, "claude-sonnet-5-5", "claude-opus-5"]
+
+
+def test_an_unknown_agent_is_not_found_by_name() -> None:
+    with pytest.raises(AgentNotFound) as missing:
+        MANY.get("marketing_seo_strategist_agent_1_999")
+    assert missing.value.details == {"agent_id": "marketing_seo_strategist_agent_1_999"}
+
+
+def test_ports_are_told_once_each_and_in_order() -> None:
+    assert registry(catalogue(definition(801), definition(1), definition(7)), offset=100).ports() == [8301, 8307]
+
+
+def test_a_new_catalogue_shows_in_lists_search_and_categories_at_once() -> None:
+    changing = registry(catalogue(definition(1)))
+    changing.renew(catalogue(legal(2)))
+    assert (numbers(changing), numbers(changing, search="clerk"), numbers(changing, search="seo")) == ([2], [2], [])
+    assert [category.name for category in changing.categories()] == ["legal"]
+    with pytest.raises(AgentNotFound):
+        changing.get("marketing_seo_strategist_agent_1_1")
+
+
+async def test_health_is_the_agents_own_word_from_its_own_port() -> None:
+    probe = OneAnswer(HealthState.NOT_SERVING)
+    health = await registry(catalogue(definition(801)), probe).check_health("marketing_seo_strategist_agent_1_801")
+    assert (health.state, health.port) == (HealthState.NOT_SERVING, 8201)
+    assert health.latency_seconds > 0
+    assert probe.asked == [("marketing_seo_strategist_agent_1_801", 8201)]
+
+
+async def test_an_agent_that_does_not_answer_has_no_latency() -> None:
+    silent = registry(catalogue(definition(1)), OneAnswer(HealthState.UNREACHABLE))
+    assert (await silent.check_health("marketing_seo_strategist_agent_1_1")).latency_seconds == 0
+
+
+async def test_nobody_is_asked_about_an_unknown_agent() -> None:
+    probe = OneAnswer()
+    with pytest.raises(AgentNotFound):
+        await registry(catalogue(), probe).check_health("marketing_seo_strategist_agent_1_1")
+    assert probe.asked == []
