@@ -9,9 +9,11 @@ from pathlib import Path
 from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto
 
-_VARIABLE = re.compile(r"\{[^}]*}")
+_VARIABLE = re.compile(r"\{[^=}]*}")
+_TYPED_VARIABLE = re.compile(r"\{[^=}]*=([^}]*)}")
+_WILDCARDS = {"*": "[^/]+", "**": ".+"}
 _VERBS = ("get", "put", "post", "delete", "patch")
-_WAITS_FOR_AN_AGENT = frozenset({"agentmesh.execution.v1.ExecutionService.ExecuteAgent"})
+_EXECUTIONS = "agentmesh.execution.v1.ExecutionService"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,8 @@ class Binding:
     @property
     def path_regex(self) -> str:
         """A regular expression for the paths of the template; like the transcoder it lets a slash at the end pass."""
-        literals = [re.escape(part).replace("/", "/") for part in _VARIABLE.split(self.template)]
-        variables = [".+" if "**" in variable else "[^/]+" for variable in _VARIABLE.findall(self.template)]
-        return "".join(literal + variable for literal, variable in zip(literals, [*variables, "/?"], strict=True))
+        segments = _TYPED_VARIABLE.sub(r"\1", _VARIABLE.sub("*", self.template))
+        return "".join(_WILDCARDS.get(part, re.escape(part)) for part in re.split(r"(\*\*?)", segments)) + "/?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ class Rpc:
         return all(binding.method == "GET" for binding in self.bindings)
 
     @property
-    def waits_for_an_agent(self) -> bool:
-        """Whether its one answer may take as long as an agent may: 600 s at most."""
-        return f"{self.service}.{self.name}" in _WAITS_FOR_AN_AGENT
+    def executes(self) -> bool:
+        """Whether it has an agent work, which is paid for and may take up to 600 s."""
+        return self.service == _EXECUTIONS and not self.reads_only
 
 
 def public_rpcs(descriptor_path: Path) -> list[Rpc]:

@@ -52,9 +52,9 @@ class GatewaySettings:
     request_timeout_seconds: float = 60
     """How long a client may take to send a whole request."""
     call_timeout_seconds: float = 30
-    """For unary rpcs that wait for no agent."""
+    """For unary rpcs that do not have an agent work."""
     agent_timeout_seconds: float = 620
-    """For unary rpcs that wait for an agent: above the 600 s that the orchestrator grants, so that its answer comes first."""
+    """For those that do: above the 600 s that the orchestrator grants, so that its answer comes first."""
     stream_idle_seconds: float = 300
     """A stream that says nothing for so long is cut; the orchestrator sends a heartbeat every 15 s."""
 

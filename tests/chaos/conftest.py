@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 
-import httpx
 import pytest
 
 from deploy.local.ports import free_port_offset
@@ -15,7 +14,6 @@ ENVIRONMENT = {"EXECUTION_LEASE_SECONDS": f"{LEASE_SECONDS:g}", "SWEEP_SECONDS":
 """Short, so that what a dead process leaves open is settled while a test waits."""
 
 Tell = Callable[[str], None]
-Pace = Callable[..., None]
 _told = pytest.StashKey[list[str]]()
 
 
@@ -46,17 +44,6 @@ async def rest(stack: Stack) -> AsyncIterator[RestDoor]:
     """A REST client of the module's stack."""
     async with rest_door(stack.gateway_url) as door:
         yield door
-
-
-@pytest.fixture
-def pace(stack: Stack) -> Pace:
-    """Sets how slowly the provider answers: `delay_ms` before every answer, `trickle_ms` between the pieces of a stream."""
-
-    def set_pace(delay_ms: int = 0, trickle_ms: int = 0) -> None:
-        body = {"delay_ms": delay_ms, "trickle_ms": trickle_ms}
-        httpx.post(f"{stack.simulator_url}/control/defaults", json=body, trust_env=False).raise_for_status()
-
-    return set_pace
 
 
 @pytest.fixture

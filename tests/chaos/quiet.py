@@ -1,4 +1,4 @@
-"""Waiting until a stack that was hurt is well again and has nothing open."""
+"""Waiting until a stack that was hurt is well again and has nothing open; and how slowly its provider answers."""
 
 import asyncpg
 import httpx
@@ -48,3 +48,10 @@ async def running(stack: Stack) -> int:
         return int(await connection.fetchval("SELECT count(*) FROM executions WHERE status = 'running'"))
     finally:
         await connection.close()
+
+
+async def set_pace(stack: Stack, *, delay_ms: int = 0, trickle_ms: int = 0) -> None:
+    """Makes the provider wait before every answer, and between the pieces of a stream."""
+    async with httpx.AsyncClient(base_url=stack.simulator_url, trust_env=False) as simulator:
+        answer = await simulator.post("/control/defaults", json={"delay_ms": delay_ms, "trickle_ms": trickle_ms})
+        answer.raise_for_status()

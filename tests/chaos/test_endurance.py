@@ -10,9 +10,9 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 
 from deploy.local.stack import Stack
 from tests.chaos.calls import CANCELLED, OK, UNAVAILABLE, Attempt, Call, Ledger, attempt, new_request_id
-from tests.chaos.conftest import Pace, Tell
+from tests.chaos.conftest import Tell
 from tests.chaos.doors import AGENT, GrpcDoor, RestDoor, grpc_door
-from tests.chaos.quiet import provider_busy, settled, well
+from tests.chaos.quiet import provider_busy, set_pace, settled, well
 from tests.chaos.reconcile import reconcile
 
 STREAMS = int(os.environ.get("CHAOS_STREAMS", "300"))
@@ -42,11 +42,9 @@ async def test_a_native_client_reconnects_by_itself(stack: Stack, native: GrpcDo
 
 
 @pytest.mark.parametrize("process", ["orchestrator", "agents-0"])
-async def test_an_orderly_restart_cuts_no_call(
-    stack: Stack, rest: RestDoor, native: GrpcDoor, ledger: Ledger, pace: Pace, process: str
-) -> None:
+async def test_an_orderly_restart_cuts_no_call(stack: Stack, rest: RestDoor, native: GrpcDoor, ledger: Ledger, process: str) -> None:
     """SIGTERM: calls under way, whole and streamed, are answered before the process ends."""
-    pace(delay_ms=1_500)
+    await set_pace(stack, delay_ms=1_500)
     calls = [Call(f"Under way while {process} restarts: {n}", streamed=n % 2 == 0) for n in range(8)]
     ledger.extend(calls)
     under_way = [asyncio.create_task(attempt(call, (rest, native)[n // 4])) for n, call in enumerate(calls)]
@@ -55,17 +53,15 @@ async def test_an_orderly_restart_cuts_no_call(
     await stack.process(process).restart(env={"DRAIN_NOTICE_SECONDS": "0.5"})
     assert stack.process(process).pid != victim
     assert [made.outcome for made in await asyncio.gather(*under_way)] == [OK] * len(calls)
-    pace()
+    await set_pace(stack)
     await well(stack)
     await reconcile(stack.database_url, stack.simulator_log, ledger)
 
 
 @pytest.mark.timeout(60 + STREAMS)
-async def test_streams_given_up_in_the_middle_leave_nothing_behind(
-    stack: Stack, native: GrpcDoor, ledger: Ledger, pace: Pace, tell: Tell
-) -> None:
+async def test_streams_given_up_in_the_middle_leave_nothing_behind(stack: Stack, native: GrpcDoor, ledger: Ledger, tell: Tell) -> None:
     """Cancelled streams leak in some gRPC versions (grpc/grpc#43360): the memory of the processes that served them stays as it was."""
-    pace(trickle_ms=20)
+    await set_pace(stack, trickle_ms=100)
     processes = ("orchestrator", "agents-0")
     give_up = giving_up(native, ledger)
     await many(give_up, 100)  # what is made once: connections, caches, arenas
@@ -78,7 +74,7 @@ async def test_streams_given_up_in_the_middle_leave_nothing_behind(
     books = await reconcile(stack.database_url, stack.simulator_log, ledger)
     assert books.states["cancelled"] == STREAMS + 100
     assert max(growth.values()) < GROWTH_MIB, growth
-    pace()
+    await set_pace(stack)
 
 
 def giving_up(door: GrpcDoor, ledger: Ledger) -> Callable[[], Awaitable[None]]:

@@ -16,9 +16,9 @@ import pytest
 
 from deploy.local.stack import Stack
 from tests.chaos.calls import LOST, NOTHING_BOUGHT, OK, PATIENCE_SECONDS, UNAVAILABLE, Call, Door, Ledger, attempt, insist
-from tests.chaos.conftest import Pace, Tell
+from tests.chaos.conftest import Tell
 from tests.chaos.doors import RestDoor, grpc_door
-from tests.chaos.quiet import settled, well
+from tests.chaos.quiet import set_pace, settled, well
 from tests.chaos.reconcile import reconcile
 from tests.chaos.wounds import OTHERS, Storm
 
@@ -32,7 +32,7 @@ GROWTH_MIB = 64.0
 
 
 @pytest.mark.timeout(SECONDS + INSIST_SECONDS + 3 * PATIENCE_SECONDS + 60)
-async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: Ledger, pace: Pace, tell: Tell) -> None:
+async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: Ledger, tell: Tell) -> None:
     """Every call ends, with an answer or a documented error; the stack recovers by itself; and all books agree."""
     async with AsyncExitStack() as exits:
         doors: list[Door] = [
@@ -41,7 +41,7 @@ async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: 
             await exits.enter_async_context(grpc_door("orchestrator", stack.orchestrator_target)),
         ]
         await served_by(doors, ledger)
-        pace(delay_ms=100, trickle_ms=10)
+        await set_pace(stack, delay_ms=100, trickle_ms=60)
         before = memory(stack)
         storm, over = Storm(stack), asyncio.Event()
         clients = [asyncio.create_task(client(number, doors, ledger, over)) for number in range(CLIENTS)]
@@ -57,7 +57,7 @@ async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: 
         assert set(attempts(ledger)) <= ALLOWED
         assert {call.outcome for call in ledger if call.key} == {OK}, "with a key a client can insist on its answer"
 
-        pace()
+        await set_pace(stack)
         await served_by(doors, ledger)
         await reconcile(stack.database_url, stack.simulator_log, ledger)
         after = memory(stack)

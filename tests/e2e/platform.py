@@ -38,9 +38,7 @@ class Platform:
     orchestrator: grpc.aio.Channel
     provider: Provider
 
-    async def execute(
-        self, text: str, *, agent_id: str = AGENT, headers: Mapping[str, str] | None = None, **fields: Any
-    ) -> httpx.Response:
+    async def execute(self, text: str, *, agent_id: str = AGENT, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx.Response:
         """Sends an agent work over REST."""
         return await self.http.post(f"/api/v1/agents/{agent_id}/execute", json={"input": text, **fields}, headers=headers)
 

@@ -68,6 +68,13 @@ def executing(channel: grpc.aio.Channel, text: str, *, seconds: float = SECONDS,
     return ExecutionServiceStub(channel).ExecuteAgent(request, timeout=seconds)
 
 
+def raw_call(channel: grpc.aio.Channel, path: str, message: bytes) -> Awaitable[Any]:
+    """A native call of any path with any bytes."""
+    rpc: Any = channel.unary_unary(path)
+    call: Awaitable[Any] = rpc(message, timeout=SECONDS)
+    return call
+
+
 @contextlib.asynccontextmanager
 async def stopped(platform: Platform, process: str) -> AsyncIterator[None]:
     """The platform without one of its processes."""
@@ -164,7 +171,7 @@ async def an_execution_that_never_was(platform: Platform) -> Said:
 
 @provokes("ROUTE_NOT_FOUND")
 async def a_path_that_leads_nowhere(platform: Platform) -> Said:
-    native = platform.gateway.unary_unary("/agentmesh.registry.v1.RegistryService/Nonsense")(b"", timeout=SECONDS)
+    native = raw_call(platform.gateway, "/agentmesh.registry.v1.RegistryService/Nonsense", b"")
     return Said(await platform.http.get("/api/v1/nonsense"), await failure(native), by_gateway=True)
 
 

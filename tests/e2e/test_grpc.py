@@ -2,6 +2,8 @@
 
 import grpc
 import pytest
+from agentmesh.agent.v1 import agent_service_pb2 as agent
+from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from agentmesh.execution.v1 import execution_pb2
 from agentmesh.execution.v1 import execution_service_pb2 as execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
@@ -12,11 +14,11 @@ from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceStub
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mesh.rpc.status import error_of as error_of_status
 from tests.contract.gateway.wire import REQUEST_ID, frame, web_frames
 from tests.e2e.definitions import AGENT, STRICT, TRIALS
 from tests.e2e.platform import Platform, question
-
-SECONDS = 30
+from tests.e2e.provocations import SECONDS, failure
 
 
 @pytest.fixture(params=["gateway", "orchestrator"])
@@ -28,9 +30,9 @@ def channel(platform: Platform, request: pytest.FixtureRequest) -> grpc.aio.Chan
 async def test_agents_are_found(channel: grpc.aio.Channel) -> None:
     stub = RegistryServiceStub(channel)
     trials = await stub.ListAgents(registry.ListAgentsRequest(category="trials"), timeout=SECONDS)
-    assert ([agent.agent_id for agent in trials.agents], trials.total) == (list(TRIALS), len(TRIALS))
+    assert ([one.agent_id for one in trials.agents], trials.total) == (list(TRIALS), len(TRIALS))
     found = await stub.ListAgents(registry.ListAgentsRequest(search="technical seo", limit=1), timeout=SECONDS)
-    assert [agent.agent_id for agent in found.agents] == [AGENT]
+    assert [one.agent_id for one in found.agents] == [AGENT]
     everybody = await stub.ListAgents(registry.ListAgentsRequest(), timeout=SECONDS)
     assert len(everybody.agents) == 50 < everybody.total
     answer = await stub.GetAgent(registry.GetAgentRequest(agent_id=AGENT), timeout=SECONDS)
@@ -110,3 +112,23 @@ async def test_a_browser_can_do_it_by_grpc_web(platform: Platform) -> None:
     messages, trailers = web_frames(response.content)
     assert trailers["grpc-status"] == "0"
     assert execution.ExecuteAgentResponse.FromString(messages[0]).result
+
+
+async def test_an_agent_answers_for_itself_on_its_own_port(platform: Platform) -> None:
+    port = platform.stack.ports.agents.start + 1
+    async with grpc.aio.insecure_channel(f"localhost:{port}") as channel:
+        stub = AgentServiceStub(channel)
+        described = await stub.Describe(agent.DescribeRequest(), timeout=SECONDS)
+        assert (described.agent.agent_id, described.agent.port) == (AGENT, port)
+        for service in ("", AGENT):
+            check = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=SECONDS)
+            assert check.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_an_agent_called_on_anothers_port_is_not_found_and_its_own_port_is_told(platform: Platform) -> None:
+    ports = platform.stack.ports.agents
+    async with grpc.aio.insecure_channel(f"localhost:{ports.start + 2}") as channel:
+        request = agent.ExecuteRequest(agent_id=AGENT, input=question())
+        problem = error_of_status(await failure(AgentServiceStub(channel).Execute(request, timeout=SECONDS)))
+    assert problem is not None
+    assert (problem.reason, problem.details["port"]) == ("AGENT_NOT_FOUND", str(ports.start + 1))

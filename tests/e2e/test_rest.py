@@ -116,10 +116,9 @@ async def test_work_sent_to_an_agent_is_answered_with_the_bill(platform: Platfor
     assert answer["agent_name"] == "Technical SEO Auditor"
     assert len(answer["result"]) > 200
     assert 0 < answer["execution_time"] < 30
-    assert answer["metadata"] == {
-        **{"provider": "simulator", "model": "claude-sonnet-5-5", "stop_reason": "end_turn"},
-        "agent_revision": (await _get(platform, f"/api/v1/agents/{AGENT}"))["agent"]["revision"],
-    }
+    revision = (await _get(platform, f"/api/v1/agents/{AGENT}"))["agent"]["revision"]
+    facts = {"provider": "simulator", "model": "claude-sonnet-5-5", "stop_reason": "end_turn", "agent_revision": revision}
+    assert answer["metadata"] == facts
     assert set(answer["usage"]) == USAGE_FIELDS
     assert int(answer["usage"]["cost_micro_usd"]) == 2 * answer["usage"]["input_tokens"] + 10 * answer["usage"]["output_tokens"]
     assert isinstance(answer["usage"]["cost_micro_usd"], str)  # int64 is a string in JSON
@@ -151,9 +150,7 @@ async def test_the_books_have_the_whole_execution(platform: Platform) -> None:
     assert execution["status"] == "EXECUTION_STATUS_COMPLETED"
     assert (execution["agent_id"], execution["agent_name"]) == (AGENT, answer["agent_name"])
     assert (execution["input"], execution["context"]) == (text, {"site_type": "shop", "competitors": ["a.example", "b.example"]})
-    assert {key: execution[key] for key in ("result", "metadata", "usage")} == {
-        key: answer[key] for key in ("result", "metadata", "usage")
-    }
+    assert {key: execution[key] for key in ("result", "metadata", "usage")} == {key: answer[key] for key in ("result", "metadata", "usage")}
     assert execution["request_id"] == response.headers["x-request-id"]
     assert execution["streamed"] is False
     created, finished = (datetime.fromisoformat(execution[key]) for key in ("created_at", "finished_at"))

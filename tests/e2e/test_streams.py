@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
-from agentmesh.common.v1 import error_pb2
 from agentmesh.execution.v1 import execution_service_pb2 as execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
@@ -16,7 +15,7 @@ from mesh.rpc.status import error_of as error_of_status
 from tests.contract.gateway.wire import error_of, events_of
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question
-from tests.e2e.provocations import SECONDS, stopped
+from tests.e2e.provocations import SECONDS, failure, stopped
 from tests.e2e.waiting import eventually
 
 STREAM = f"/api/v1/agents/{AGENT}/stream"
@@ -28,7 +27,7 @@ AT_ONCE_SECONDS = 1.0
 async def _listening(platform: Platform, text: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
     """The events of a stream over REST as they come; leaving the block closes the connection."""
 
-    async def events() -> AsyncIterator[dict[str, Any]]:
+    async def events() -> AsyncGenerator[dict[str, Any], None]:
         async for line in response.aiter_lines():
             for event in events_of(line):
                 yield event
@@ -121,15 +120,18 @@ async def test_a_stream_that_fails_in_the_middle_ends_with_the_error(platform: P
 async def test_a_native_stream_that_fails_ends_with_the_error_and_the_same_status(platform: Platform) -> None:
     text = question()
     await platform.provider.fault("cut", text)
-    call, events = _streaming(platform.gateway, text), []
-    with pytest.raises(grpc.aio.AioRpcError) as failure:
-        async for event in call:
+    events: list[execution.StreamAgentResponse] = []
+
+    async def listen() -> None:
+        async for event in _streaming(platform.gateway, text):
             events.append(event)
-    problem = error_of_status(failure.value)
+
+    ended = await failure(listen())
+    problem = error_of_status(ended)
     assert problem is not None
-    error: error_pb2.Error = events[-1].error
-    assert (problem.reason, problem.message) == (error.code, error.message)
-    assert failure.value.code() is TABLE[error.code].code
+    last = events[-1].error
+    assert (problem.reason, problem.message) == (last.code, last.message)
+    assert ended.code() is TABLE[last.code].code
 
 
 @pytest.mark.parametrize("fault", ["529", "500", "empty"])

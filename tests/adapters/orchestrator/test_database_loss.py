@@ -28,7 +28,7 @@ CALLERS = 24
 
 @pytest.fixture(scope="module")
 async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
-    server = PostgresServer(tmp_path_factory.mktemp("mortal"), any_free_port())
+    server = PostgresServer(tmp_path_factory.mktemp("mortal"), any_free_port(), settings={"fsync": "off"})
     await server.start()
     yield server
     await server.stop()

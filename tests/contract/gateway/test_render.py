@@ -48,7 +48,8 @@ def test_no_execute_and_no_stream_is_ever_retried() -> None:
     [
         ("/api/v1/agents", ["/api/v1/agents", "/api/v1/agents/"], ["/api/v1/agents/x", "/api/v1/agentsx"]),
         ("/api/v1/agents/{agent_id}", ["/api/v1/agents/a.b-c"], ["/api/v1/agents/", "/api/v1/agents/a/b"]),
-        ("/v1/{name=files/**}:read", ["/v1/files/a/b:read"], ["/v1/files:write"]),
+        ("/v1/{name=shelves/*/books/*}", ["/v1/shelves/a/books/b"], ["/v1/shelves/a/books/b/c", "/v1/shelves/a"]),
+        ("/v1/{name=files/**}:read", ["/v1/files/a/b:read"], ["/v1/files/a/b:write", "/v1/other/a:read"]),
     ],
 )
 def test_a_path_template_matches_what_the_transcoder_matches(template: str, matches: list[str], differs: list[str]) -> None:

@@ -81,11 +81,13 @@ async def test_the_largest_envelope_that_the_service_makes_arrives_whole(gateway
     assert int(error["details"]["field_violations_omitted"]) + len(error["details"]["field_violations"]) == 40
 
 
-async def test_a_far_larger_envelope_would_arrive_too(gateway: Gateway, backend: Backend) -> None:
-    envelope = json.dumps({"error": {"code": "AGENT_NOT_FOUND", "message": "m" * 80_000}})
+async def test_an_envelope_of_60_kb_would_arrive_too(gateway: Gateway, backend: Backend) -> None:
+    """More than 64 KiB in one trailer would cost the whole connection to the orchestrator, with every call on it."""
+    envelope = json.dumps({"error": {"code": "AGENT_NOT_FOUND", "message": "m" * 60_000}})
 
     async def abort(request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.NOT_FOUND, "", (("x-mesh-envelope", envelope), ("x-mesh-status", "404")))
+        more = ("grpc-status-details-bin", b"d" * 6_000)
+        await context.abort(grpc.StatusCode.NOT_FOUND, "", (("x-mesh-envelope", envelope), ("x-mesh-status", "404"), more))
 
     backend.script.answer = abort
     response = await gateway.http.get(AGENT)

@@ -1,0 +1,142 @@
+"""Real agent host processes, and the definitions that they serve."""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from definitions.model import calculate_port
+from deploy.local.ports import is_free
+from mesh.rpc.channel import CHANNEL_OPTIONS
+from tests.adapters.simulator.conftest import eventually
+
+if TYPE_CHECKING:
+    from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
+
+START_SECONDS = 60
+"""Most of a start is the import of the provider's SDK: 3 s of CPU on a machine that has others to serve."""
+
+
+def agent_id(number: int) -> str:
+    return f"own_helper_agent_1_{number}"
+
+
+def write_agent(folder: Path, number: int, focus: str = "You know tea.", extra: str = "") -> Path:
+    """Writes one agent's file, whole or not at all, as an editor does."""
+    path = folder / f"helper_{number}.yaml"
+    draft = path.with_suffix(".draft")
+    draft.write_text(
+        f"category: own\nrole: helper\nprompt: |\n  You are Helper {number}, who helps people.\n  {focus}\n"
+        f"agent_id: {agent_id(number)}\nname: Helper {number}\ndescription: Helps people.\n{extra}"
+    )
+    draft.replace(path)
+    return path
+
+
+@dataclass
+class Host:
+    """A running agent host."""
+
+    process: asyncio.subprocess.Process
+    offset: int
+    facts: dict[str, Any]
+    log: Path
+    _channels: dict[int, grpc.aio.Channel] = field(default_factory=dict)
+
+    def port(self, number: int) -> int:
+        """The port where the agent with this number lives."""
+        return calculate_port(number, self.offset)
+
+    def channel(self, number: int) -> grpc.aio.Channel:
+        port = self.port(number)
+        if port not in self._channels:
+            self._channels[port] = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
+        return self._channels[port]
+
+    def stub(self, number: int) -> "AgentServiceAsyncStub":
+        return AgentServiceStub(self.channel(number))
+
+    async def health(self, number: int, service: str = "") -> int:
+        """The state that the agent's server tells; UNKNOWN when nobody answers, or knows the service."""
+        try:
+            answer = await HealthStub(self.channel(number)).Check(HealthCheckRequest(service=service), timeout=1)
+        except grpc.aio.AioRpcError:
+            return int(HealthCheckResponse.UNKNOWN)
+        return int(answer.status)
+
+    def logged(self) -> list[dict[str, Any]]:
+        """Its log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+
+    async def stop(self) -> int:
+        """Asks it to stop and tells how it ended."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(40):
+            return await self.process.wait()
+
+
+def free_offset(numbers: Iterable[int]) -> int:
+    """An offset that puts these agents on free ports, below those that the kernel gives to clients."""
+    ports = {calculate_port(number) for number in numbers}
+    return next(offset for offset in random.sample(range(2_000, 23_000), 1_000) if all(is_free(port + offset) for port in ports))
+
+
+async def start_host(folder: Path, definitions: Path, provider_url: str, offset: int, **settings: str) -> Host:
+    """A host with `folder` for its files, once it is ready."""
+    ready = folder / "ready.json"
+    environment = {
+        **os.environ,
+        "ANTHROPIC_API_KEY": "any",
+        "ANTHROPIC_BASE_URL": provider_url,
+        "MODEL_PROVIDER": "simulator",
+        "DEFINITIONS_PATH": str(definitions),
+        "PORT_OFFSET": str(offset),
+        "READY_FILE": str(ready),
+        "DRAIN_NOTICE_SECONDS": "0.1",
+        **settings,
+    }
+    with (folder / "log.jsonl").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "agent_server", env=environment, stderr=log)
+
+    async def announced() -> bool:
+        assert process.returncode is None, (folder / "log.jsonl").read_text()
+        return ready.exists()
+
+    try:
+        await eventually(announced, within=START_SECONDS)
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+        raise
+    return Host(process, offset, json.loads(ready.read_text()), folder / "log.jsonl")
+
+
+@contextlib.asynccontextmanager
+async def running_host(folder: Path, definitions: Path, provider_url: str, numbers: Iterable[int], **settings: str) -> AsyncIterator[Host]:
+    """A host on free ports, stopped at the end; it must end well and must not have met anything that nobody foresaw."""
+    host = await start_host(folder, definitions, provider_url, free_offset(numbers), **settings)
+    try:
+        yield host
+    finally:
+        await host.close()
+        code = await host.stop()
+    assert code == 0
+    assert "Traceback" not in host.log.read_text()
+    assert [line for line in host.logged() if line["event"] in ("unexpected_error", "turn_failed")] == []

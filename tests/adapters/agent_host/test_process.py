@@ -1,0 +1,169 @@
+"""The process: shards, taken ports, settings that make no sense, and how it stops."""
+
+import asyncio
+import signal
+import socket
+import sys
+import uuid
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from agentmesh.agent.v1 import agent_service_pb2 as pb
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from mesh.rpc.status import error_of
+from tests.adapters.agent_host.conftest import read
+from tests.adapters.agent_host.running import agent_id, free_offset, running_host, start_host, write_agent
+from tests.adapters.simulator.conftest import Simulator, eventually
+
+SERVING, NOT_SERVING, UNKNOWN = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING, HealthCheckResponse.UNKNOWN
+NOWHERE = "http://127.0.0.1:1"
+
+
+async def test_two_shards_share_the_ports_and_a_taken_one_disables_its_agents_until_it_is_free(tmp_path: Path, definitions: Path) -> None:
+    numbers = (1, 2, 3, 4, 802)
+    for number in numbers:
+        write_agent(definitions, number)
+    offset = free_offset(numbers)
+    folders = [tmp_path / "even", tmp_path / "odd"]
+    async with AsyncExitStack() as stack:
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 8202 + offset)))
+        hosts = []
+        for shard, folder in enumerate(folders):
+            folder.mkdir()
+            host = await start_host(folder, definitions, NOWHERE, offset, AGENT_SHARD=str(shard), AGENT_SHARDS="2")
+            stack.push_async_callback(host.stop)
+            stack.push_async_callback(host.close)
+            hosts.append(host)
+        even, odd = hosts
+        why = "another program listens on the port"
+        disabled = [{"port": 8202 + offset, "why": why, "agents": [agent_id(2), agent_id(802)]}]
+        assert even.facts == {"agents": 1, "ports": 1, "disabled": disabled}
+        assert odd.facts == {"agents": 2, "ports": 2, "disabled": []}
+        for number in (1, 3, 4):
+            assert await odd.health(number, agent_id(number)) == SERVING
+        taken.close()
+        write_agent(definitions, 6)
+        await eventually(lambda: _serves(even, 802))
+        assert await even.health(2, agent_id(2)) == SERVING
+        codes = [await host.stop() for host in hosts]
+    assert codes == [0, 0]
+    for folder in folders:
+        assert "Traceback" not in (folder / "log.jsonl").read_text()
+
+
+async def _serves(host: Any, number: int) -> bool:
+    return await host.health(number, agent_id(number)) == SERVING
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains_it_not_serving_first_then_the_calls_under_way_end_whole(
+    tmp_path: Path, definitions: Path, simulator: Simulator, number: signal.Signals
+) -> None:
+    write_agent(definitions, 1)
+    call = uuid.uuid4().hex
+    await simulator.fault("delay", 1_500, input_contains=call)
+    async with running_host(tmp_path, definitions, simulator.url, [1], DRAIN_NOTICE_SECONDS="0.3") as host:
+        whole = asyncio.ensure_future(host.stub(1).Execute(pb.ExecuteRequest(input=call, execution_id=call)))
+        stream = asyncio.ensure_future(read(host.stub(1).StreamExecute(pb.StreamExecuteRequest(input=call, execution_id=call))))
+        watch = aiter(HealthStub(host.channel(1)).Watch(HealthCheckRequest(service=agent_id(1))))
+        assert (await anext(watch)).status == SERVING
+
+        async def both_begun() -> bool:
+            return len(await simulator.entries(call)) == 2
+
+        await eventually(both_begun)
+        host.process.send_signal(number)
+        assert (await anext(watch)).status == NOT_SERVING
+        assert (await host.stub(1).Describe(pb.DescribeRequest())).agent.number == 1  # who has not noticed is still served
+        assert (await whole).result
+        assert (await stream).events == ["delta", "usage", "done"]
+        async with asyncio.timeout(5):  # an open watch does not hold the drain
+            assert await host.process.wait() == 0
+
+
+async def test_a_call_that_outlasts_the_grace_is_cut_and_the_process_ends_all_the_same(
+    tmp_path: Path, definitions: Path, simulator: Simulator
+) -> None:
+    write_agent(definitions, 1)
+    call = uuid.uuid4().hex
+    await simulator.fault("hang", input_contains=call)
+    async with running_host(tmp_path, definitions, simulator.url, [1], DRAIN_GRACE_SECONDS="0.2") as host:
+        execute = host.stub(1).Execute(pb.ExecuteRequest(input=call, execution_id=call))
+        waiting = asyncio.ensure_future(_code(execute))
+        await eventually(lambda: simulator.entries(call))
+        host.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert await host.process.wait() == 0
+        assert await waiting in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+        assert (await simulator.ended(call))["outcome"] == "client_gone"
+
+
+async def test_a_host_that_is_killed_leaves_callers_a_trace_of_whether_their_call_had_begun(
+    tmp_path: Path, definitions: Path, simulator: Simulator
+) -> None:
+    """UNAVAILABLE means that nothing was bought, unless the agent had already accepted the call."""
+    write_agent(definitions, 1)
+    call = uuid.uuid4().hex
+    await simulator.fault("hang", input_contains=call)
+    host = await start_host(tmp_path, definitions, simulator.url, free_offset([1]))
+    begun = host.stub(1).Execute(pb.ExecuteRequest(input=call, execution_id=call))
+    waiting = asyncio.ensure_future(_code(begun))
+    await eventually(lambda: simulator.entries(call))
+    host.process.kill()
+    assert await waiting is grpc.StatusCode.UNAVAILABLE
+    assert dict(await begun.initial_metadata())["x-mesh-accepted"] == "1"
+    refused = host.stub(1).Execute(pb.ExecuteRequest(input="x"))
+    assert await _code(refused) is grpc.StatusCode.UNAVAILABLE
+    assert "x-mesh-accepted" not in dict(await refused.initial_metadata() or ())
+    await host.close()
+    await host.stop()
+
+
+async def _code(rpc: Any) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await rpc
+    assert error_of(failed.value) is None
+    return failed.value.code()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY is not set; `make up` starts a local simulator when you have none"),
+        ({"AGENT_SHARD": "2", "AGENT_SHARDS": "2"}, "AGENT_SHARD=2 must be below AGENT_SHARDS=2"),
+        ({"HOST_ADDRESS": "0.0.0.0"}, "HOST_ADDRESS: 0.0.0.0 is not an IPv4 loopback address"),
+        ({"PORT_OFFSET": "many"}, "PORT_OFFSET: "),
+        ({"FAILPOINTS": "nowhere"}, "no failpoint is called 'nowhere'"),
+        ({"DEFINITIONS_PATH": "/nowhere/at/all"}, "The definitions in '/nowhere/at/all' cannot be read"),
+    ],
+)
+async def test_settings_that_make_no_sense_are_told_in_one_line(settings: dict[str, str], told: str) -> None:
+    code, errors = await _refusal({"ANTHROPIC_API_KEY": "key-0123456789"} | settings)
+    assert code == 2
+    assert errors.startswith(f"agent_server: {told}")
+    assert len(errors.splitlines()) == 1
+    assert "key-0123456789" not in errors
+
+
+async def test_a_taken_metrics_port_is_told_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, errors = await _refusal({"ANTHROPIC_API_KEY": "any", "METRICS_PORT": str(port)})
+    assert code == 2
+    assert errors.startswith(f"agent_server: METRICS_PORT={port} ")
+    assert len(errors.splitlines()) == 1
+
+
+async def _refusal(settings: dict[str, str]) -> tuple[int | None, str]:
+    import os
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent_server", env={**os.environ, **settings}, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    return process.returncode, errors.decode()

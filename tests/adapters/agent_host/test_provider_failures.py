@@ -1,0 +1,224 @@
+"""Every way in which a provider fails, as the caller of an agent sees it: reason, retryable, and what was bought."""
+
+import asyncio
+from time import monotonic
+
+import pytest
+
+from deploy.local.simulator.answer import MADE_UP_CREDENTIALS
+from mesh.errors import RemoteError
+from mesh.rpc.convert import values
+from mesh.usage import TokenUsage
+from tests.adapters.agent_host.conftest import Call, failure_of, ours, read
+
+both = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
+MAX_TOKENS = 4096
+
+
+async def failed(call: Call, streaming: bool, timeout: float = 30) -> RemoteError:
+    """The error of a call that fails before anything of its answer was sent."""
+    if not streaming:
+        return await failure_of(call.execute(timeout))
+    streamed = await read(call.stream(timeout))
+    assert streamed.frames == []
+    return ours(streamed.failure)
+
+
+def bought(error: RemoteError) -> TokenUsage | None:
+    return TokenUsage.from_details(error.details)
+
+
+@both
+@pytest.mark.parametrize(("fault", "argument"), [("429", 0), ("529", None), ("500", None)])
+async def test_a_failure_that_passes_is_overcome_by_one_retry(call: Call, streaming: bool, fault: str, argument: int | None) -> None:
+    await call.fault(fault, argument, count=1)
+    if streaming:
+        assert (await read(call.stream())).failure is None
+    else:
+        assert (await call.execute()).result
+    assert await call.purchases() == 2
+
+
+@both
+@pytest.mark.parametrize(
+    ("fault", "argument", "status", "kind"),
+    [("429", 1, "429", "rate_limit_error"), ("529", None, "529", "overloaded_error"), ("500", None, "500", "api_error")],
+)
+async def test_one_that_stays_is_an_llm_api_error_after_exactly_one_retry_and_nothing_was_bought(
+    call: Call, streaming: bool, fault: str, argument: int | None, status: str, kind: str
+) -> None:
+    await call.fault(fault, argument)
+    error = await failed(call, streaming)
+    assert (error.reason, error.retryable) == ("LLM_API_ERROR", True)
+    assert (error.details["provider_status"], error.details["provider_error"]) == (status, kind)
+    assert error.retry_after_seconds == argument
+    assert bought(error) is None
+    assert await call.purchases() == 2
+
+
+@both
+async def test_the_retry_waits_as_long_as_the_provider_asks(call: Call, streaming: bool) -> None:
+    await call.fault("429", 1, count=1)
+    began = monotonic()
+    await (read(call.stream()) if streaming else call.execute())
+    assert monotonic() - began >= 1
+    assert await call.purchases() == 2
+
+
+@both
+async def test_a_provider_that_asks_for_patience_is_not_waited_for_but_the_caller_is_told(call: Call, streaming: bool) -> None:
+    await call.fault("429", 60)
+    began = monotonic()
+    error = await failed(call, streaming)
+    assert monotonic() - began < 5
+    assert (error.reason, error.retryable, error.retry_after_seconds) == ("LLM_API_ERROR", True, 60)
+    assert await call.purchases() == 1
+
+
+async def test_a_wait_that_would_eat_half_of_the_deadline_is_not_made(call: Call) -> None:
+    await call.fault("429", 2)
+    error = await failure_of(call.execute(timeout=3))
+    assert (error.reason, error.retry_after_seconds) == ("LLM_API_ERROR", 2)
+    assert await call.purchases() == 1
+
+
+@both
+@pytest.mark.parametrize("fault", ["delay", "hang"])
+async def test_a_provider_slower_than_the_deadline_is_an_llm_api_timeout_within_it(call: Call, streaming: bool, fault: str) -> None:
+    await call.fault(fault, 20_000 if fault == "delay" else None)
+    began = monotonic()
+    error = await failed(call, streaming, timeout=1.5)
+    assert monotonic() - began < 1.5
+    assert (error.reason, error.retryable) == ("LLM_API_TIMEOUT", True)
+    assert error.details["timeout_seconds"] == "1.4"
+    usage = bought(error)
+    assert usage is not None
+    assert (usage.output_tokens, usage.estimated) == (MAX_TOKENS, True)
+    assert await call.purchases() == 1
+
+
+@pytest.mark.parametrize("fault", ["malformed", "cut"])
+async def test_a_whole_answer_that_cannot_be_read_is_not_bought_twice_and_stands_at_its_worst_case(call: Call, fault: str) -> None:
+    await call.fault(fault)
+    error = await failed(call, streaming=False)
+    assert (error.reason, error.retryable) == ("LLM_API_ERROR", True)
+    usage = bought(error)
+    assert usage is not None
+    assert (usage.output_tokens, usage.estimated) == (MAX_TOKENS, True)
+    assert await call.purchases() == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "details"),
+    [("malformed", {}), ("cut", {}), ("stream-error", {"provider_status": "200", "provider_error": "overloaded_error"})],
+)
+async def test_a_stream_that_breaks_in_the_middle_ends_with_an_error_event_and_the_usage_so_far(
+    call: Call, fault: str, details: dict[str, str]
+) -> None:
+    await call.fault(fault)
+    streamed = await read(call.stream())
+    assert streamed.events == ["delta", "error"]
+    error = ours(streamed.failure)
+    assert (error.reason, error.retryable) == ("LLM_API_ERROR", True)
+    event = streamed.frames[-1].error
+    assert (event.code, event.message) == ("LLM_API_ERROR", error.message)
+    assert values(event.details, "details") == {**error.details, "retryable": True}
+    usage = bought(error)
+    assert usage is not None
+    logged = await call.simulator.ended(call.id)
+    assert usage.estimated
+    assert usage.input_tokens == logged["input_tokens"]
+    assert logged["output_tokens"] <= usage.output_tokens < MAX_TOKENS
+    assert {key: error.details[key] for key in details} == details
+    assert await call.purchases() == 1
+
+
+@both
+async def test_an_empty_answer_is_an_error_that_cost_what_it_cost(call: Call, streaming: bool) -> None:
+    await call.fault("empty")
+    error = await failed(call, streaming)
+    assert (error.reason, error.retryable) == ("LLM_API_ERROR", True)
+    usage = bought(error)
+    assert usage is not None
+    assert not usage.estimated
+    assert usage.input_tokens == (await call.simulator.ended(call.id))["input_tokens"]
+    assert await call.purchases() == 1
+
+
+@both
+async def test_a_refusal_is_an_answer_that_says_so(call: Call, streaming: bool) -> None:
+    await call.fault("refusal")
+    if streaming:
+        streamed = await read(call.stream())
+        assert streamed.events == ["usage", "done"]
+        metadata = streamed.frames[-1].done.metadata
+    else:
+        answer = await call.execute()
+        assert answer.result == ""
+        metadata = answer.metadata
+    assert values(metadata, "metadata")["stop_reason"] == "refusal"
+
+
+@both
+async def test_credentials_in_an_answer_are_redacted_and_counted(call: Call, streaming: bool) -> None:
+    await call.fault("secret")
+    if streaming:
+        streamed = await read(call.stream())
+        text, metadata = streamed.text, streamed.frames[-1].done.metadata
+    else:
+        answer = await call.execute()
+        text, metadata = answer.result, answer.metadata
+    for secret in MADE_UP_CREDENTIALS.values():
+        assert secret.removeprefix("Bearer ") not in text
+    redacted = values(metadata, "metadata")["guardrails"]["redacted"]
+    assert redacted == {"aws_access_key": 1, "anthropic_key": 1, "json_web_token": 1, "private_key": 1}
+    assert all(f"[redacted: {kind}]" in text for kind in redacted)
+
+
+async def test_credentials_that_trickle_in_are_redacted_the_same(call: Call) -> None:
+    await call.fault("secret")
+    whole = (await call.execute()).result
+    await call.simulator.control("POST", "defaults", {"trickle_ms": 5})
+    assert (await read(call.stream())).text == whole
+
+
+@both
+async def test_an_answer_of_two_million_characters_arrives_whole(call: Call, streaming: bool) -> None:
+    await call.fault("big", 2_000_000)
+    text = (await read(call.stream())).text if streaming else (await call.execute()).result
+    assert len(text) == 2_000_000
+
+
+async def test_a_slow_stream_ends_at_the_deadline_with_what_it_cost_until_then(call: Call) -> None:
+    await call.fault("trickle", 300)
+    began = monotonic()
+    streamed = await read(call.stream(timeout=1.5))
+    assert monotonic() - began < 1.5
+    assert streamed.events == ["delta", "error"]
+    error = ours(streamed.failure)
+    assert error.reason == "LLM_API_TIMEOUT"
+    usage = bought(error)
+    assert usage is not None
+    assert usage.estimated
+    assert usage.output_tokens < MAX_TOKENS
+
+
+@both
+async def test_a_call_without_time_for_an_answer_asks_nobody(call: Call, streaming: bool) -> None:
+    error = None
+    try:
+        await (call.stream(timeout=0.09).read() if streaming else call.execute(timeout=0.09))
+    except Exception as failure:  # noqa: BLE001 - the client's own clock may be first
+        error = failure
+    assert "DEADLINE_EXCEEDED" in repr(error)
+    await call.execute(input="another call after it", execution_id="")
+    assert await call.purchases() == 0
+
+
+async def test_failures_of_some_calls_do_not_touch_the_others(call: Call) -> None:
+    await call.fault("hang")
+    hanging = [asyncio.ensure_future(call.execute(timeout=2)) for _ in range(30)]
+    others = await asyncio.gather(*(call.execute(input=f"another {number}", execution_id="") for number in range(30)))
+    assert all(answer.result for answer in others)
+    for ended in hanging:
+        assert (await failure_of(ended)).reason == "LLM_API_TIMEOUT"

@@ -1,0 +1,133 @@
+"""Hot reload: definitions change under a running host, whose provider is dead all the while."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+from agentmesh.agent.v1 import agent_service_pb2 as pb
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from deploy.local.ports import any_free_port, is_free
+from mesh.rpc.status import error_of
+from tests.adapters.agent_host.conftest import failure_of
+from tests.adapters.agent_host.running import Host, agent_id, running_host, write_agent
+from tests.adapters.simulator.conftest import eventually
+
+NUMBERS = (1, 2, 3, 801)
+SERVING, UNKNOWN = HealthCheckResponse.SERVING, HealthCheckResponse.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Restless:
+    """A host and the folder of its definitions, in which agents 1 and 2 are for all tests."""
+
+    host: Host
+    folder: Path
+
+    async def revision(self, number: int) -> str:
+        """The revision that the host serves now."""
+        answer = await self.host.stub(number).Describe(pb.DescribeRequest(agent_id=agent_id(number)))
+        return answer.agent.revision
+
+    async def serves(self, number: int) -> bool:
+        return await self.host.health(number, agent_id(number)) == SERVING
+
+
+@pytest.fixture(scope="module")
+async def restless(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Restless]:
+    folder = tmp_path_factory.mktemp("restless")
+    definitions = folder / "definitions"
+    definitions.mkdir()
+    for number in (1, 2):
+        write_agent(definitions, number)
+    async with running_host(folder, definitions, f"http://127.0.0.1:{any_free_port()}", NUMBERS) as host:
+        yield Restless(host, definitions)
+
+
+async def test_a_changed_definition_is_served_with_a_new_revision_and_the_others_are_left_alone(restless: Restless) -> None:
+    before, other = await restless.revision(1), await restless.revision(2)
+    write_agent(restless.folder, 1, focus="You know coffee.")
+
+    async def changed() -> bool:
+        return await restless.revision(1) != before
+
+    await eventually(changed)
+    assert await restless.revision(2) == other
+
+
+async def test_a_broken_definition_is_reported_and_the_old_one_keeps_serving(restless: Restless) -> None:
+    before = await restless.revision(2)
+    (restless.folder / "helper_2.yaml").write_text("category: [own\n")
+
+    async def reported() -> bool:
+        return any(line["event"] == "definition_refused" and "helper_2.yaml" in line["source"] for line in restless.host.logged())
+
+    await eventually(reported)
+    assert await restless.revision(2) == before
+    write_agent(restless.folder, 2, focus="You are whole again.")
+
+    async def mended() -> bool:
+        return await restless.revision(2) != before
+
+    await eventually(mended)
+
+
+async def test_a_new_agents_port_opens_and_a_removed_ones_closes(restless: Restless) -> None:
+    assert await restless.host.health(3) == UNKNOWN
+    path = write_agent(restless.folder, 3)
+    await eventually(lambda: restless.serves(3))
+    assert (await restless.host.stub(3).Describe(pb.DescribeRequest())).agent.number == 3
+    path.unlink()
+
+    async def closed() -> bool:
+        return is_free(restless.host.port(3))
+
+    await eventually(closed)
+    assert await restless.serves(1)
+
+
+async def test_an_agent_that_comes_to_a_port_and_leaves_it_again_is_heard_of_by_those_who_watch_it(restless: Restless) -> None:
+    watch = HealthStub(restless.host.channel(1)).Watch(HealthCheckRequest(service=agent_id(801)))
+
+    async def state() -> int:
+        answer = await watch.read()
+        assert isinstance(answer, HealthCheckResponse)
+        return int(answer.status)
+
+    assert await state() == HealthCheckResponse.SERVICE_UNKNOWN
+    path = write_agent(restless.folder, 801)
+    assert await state() == SERVING
+    error = await failure_of(restless.host.stub(1).Describe(pb.DescribeRequest()))
+    assert error.reason == "VALIDATION_ERROR"
+    path.unlink()
+    assert await state() == HealthCheckResponse.SERVICE_UNKNOWN
+    assert (await restless.host.stub(1).Describe(pb.DescribeRequest())).agent.number == 1
+    watch.cancel()
+
+
+async def test_a_watcher_of_a_port_that_closes_hears_not_serving_and_is_sent_away(restless: Restless) -> None:
+    path = write_agent(restless.folder, 3)
+    await eventually(lambda: restless.serves(3))
+    watch = HealthStub(restless.host.channel(3)).Watch(HealthCheckRequest(service=agent_id(3)))
+    answers = aiter(watch)
+    assert (await anext(answers)).status == SERVING
+    path.unlink()
+    with pytest.raises((StopAsyncIteration, grpc.aio.AioRpcError)):
+        while (await anext(answers)).status != SERVING:
+            pass
+
+
+async def test_a_dead_provider_is_an_llm_api_error_that_can_be_tried_again_and_nothing_was_bought(restless: Restless) -> None:
+    for streaming in (False, True):
+        stub = restless.host.stub(1)
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await (
+                stub.StreamExecute(pb.StreamExecuteRequest(input="x")).read() if streaming else stub.Execute(pb.ExecuteRequest(input="x"))
+            )
+        error = error_of(failed.value)
+        assert error is not None
+        assert (error.reason, error.retryable, error.details) == ("LLM_API_ERROR", True, {})
+        assert "cannot be reached" in error.message

@@ -1,0 +1,205 @@
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from deploy.local.ports import any_free_port
+from mesh.errors import ServiceUnavailable
+from orchestrator.adapters.postgres import create_engine
+from orchestrator.adapters.postgres_executions import PostgresExecutionStore
+from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.executions.books import new_id
+from orchestrator.executions.model import ExecutionQuery, Failure, Intent, State
+from tests.adapters.orchestrator import looking
+from tests.adapters.orchestrator.looking import Connection
+from tests.unit.orchestrator.making import BILL, completed, ended, failed, intent
+
+OTHER_AGENT = "marketing_copywriter_agent_1_11"
+
+
+@pytest.fixture
+def store(engine: AsyncEngine) -> PostgresExecutionStore:
+    return PostgresExecutionStore(engine)
+
+
+async def bought(recorder: PostgresRecorder, *intents: Intent) -> Sequence[UUID]:
+    """Records and completes; gives the ids, newest first."""
+    await asyncio.gather(*map(recorder.record, intents))
+    await asyncio.gather(*(recorder.settle(completed(one)) for one in intents))
+    return [one.execution_id for one in reversed(intents)]
+
+
+async def pages(store: PostgresExecutionStore, query: ExecutionQuery) -> list[list[UUID]]:
+    """Every page from the first to the last."""
+    found: list[list[UUID]] = []
+    while True:
+        page = await store.list(query)
+        found.append([one.execution_id for one in page.executions])
+        if not page.more:
+            return found
+        query = replace(query, before=page.executions[-1].execution_id)
+
+
+async def test_an_execution_is_read_as_it_was_settled(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+    recorded = intent(streamed=True)
+    await bought(recorder, recorded)
+    read = await store.get(7, recorded.execution_id)
+    assert read is not None
+    assert (read.state, read.result, read.metadata, read.bill, read.seconds, read.streamed) == (
+        *(State.COMPLETED, "Write better.", {"provider": "simulator"}, BILL, 1.5, True),
+    )
+    assert (read.input, read.context, read.agent_name, read.agent_revision, read.request_id, read.failure) == (
+        *(recorded.input, recorded.context, recorded.agent_name, recorded.agent_revision, "req_1", None),
+    )
+    assert read.finished_at is not None
+    assert read.finished_at >= read.created_at
+
+
+async def test_an_execution_under_way_has_no_bill_yet(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+    recorded = intent(context=None)
+    await recorder.record(recorded)
+    read = await store.get(7, recorded.execution_id)
+    assert read is not None
+    assert (read.state, read.bill, read.finished_at, read.context) == (State.RUNNING, None, None, None)
+
+
+async def test_an_execution_that_bought_nothing_has_no_bill_and_its_failure(
+    recorder: PostgresRecorder, store: PostgresExecutionStore
+) -> None:
+    recorded = intent()
+    await recorder.record(recorded)
+    await recorder.settle(failed(recorded, retryable=True))
+    read = await store.get(7, recorded.execution_id)
+    assert read is not None
+    assert (read.state, read.bill) == (State.FAILED, None)
+    assert read.failure == Failure("LLM_API_ERROR", "overloaded", {"provider_status": "529"}, retryable=True)
+
+
+async def test_another_users_execution_is_as_if_it_were_not_there(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+    theirs = intent(user_id=8)
+    await bought(recorder, theirs)
+    assert await store.get(7, theirs.execution_id) is None
+    assert await store.get(7, new_id()) is None
+    assert (await store.list(ExecutionQuery(7, 50))).executions == []
+    assert (await store.list(ExecutionQuery(7, 50, agent_id=theirs.agent_id, state=State.COMPLETED))).executions == []
+    assert await store.get(8, theirs.execution_id) is not None
+
+
+async def test_a_list_is_newest_first_and_says_whether_there_is_more(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+    ids = await bought(recorder, *(intent() for _ in range(5)))
+    assert await pages(store, ExecutionQuery(7, 2)) == [list(ids[0:2]), list(ids[2:4]), list(ids[4:])]
+    assert await pages(store, ExecutionQuery(7, 5)) == [list(ids)]
+    assert await pages(store, ExecutionQuery(8, 5)) == [[]]
+
+
+async def test_texts_are_left_out_of_lists(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+    await bought(recorder, intent())
+    (listed,) = (await store.list(ExecutionQuery(7, 50))).executions
+    assert (listed.input, listed.context, listed.result, listed.metadata) == ("", None, "", {})
+    assert (listed.state, listed.bill, listed.request_id) == (State.COMPLETED, BILL, "req_1")
+
+
+async def test_a_list_can_be_of_one_agent_in_one_state_or_both(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+    mine, other, cancelled = intent(), intent(agent_id=OTHER_AGENT), intent(agent_id=OTHER_AGENT)
+    await bought(recorder, mine, other)
+    await recorder.record(cancelled)
+    await recorder.settle(ended(cancelled, State.CANCELLED))
+
+    async def listed(agent_id: str = "", state: State | None = None) -> list[UUID]:
+        return (await pages(store, ExecutionQuery(7, 50, agent_id=agent_id, state=state)))[0]
+
+    assert await listed(OTHER_AGENT) == [cancelled.execution_id, other.execution_id]
+    assert await listed(state=State.COMPLETED) == [other.execution_id, mine.execution_id]
+    assert await listed(OTHER_AGENT, State.CANCELLED) == [cancelled.execution_id]
+    assert await listed(mine.agent_id, State.CANCELLED) == []
+
+
+async def test_pages_lose_and_repeat_nothing_while_new_executions_come(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+    before = await bought(recorder, *(intent() for _ in range(60)))
+    seen: list[UUID] = []
+    query = ExecutionQuery(7, 7)
+    while True:
+        page = await store.list(query)
+        seen += [one.execution_id for one in page.executions]
+        if not page.more:
+            break
+        await bought(recorder, *(intent() for _ in range(5)))
+        query = replace(query, before=page.executions[-1].execution_id)
+    assert seen == list(before)
+
+
+async def test_filtered_pages_follow_each_other_too(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+    await bought(recorder, *(intent(agent_id=OTHER_AGENT if number % 3 else intent().agent_id) for number in range(30)))
+    found = await pages(store, ExecutionQuery(7, 3, agent_id=OTHER_AGENT, state=State.COMPLETED))
+    assert [len(page) for page in found] == [3] * 6 + [2]
+    assert len({execution_id for page in found for execution_id in page}) == 20
+
+
+async def test_the_lists_of_a_user_are_read_from_an_index(
+    recorder: PostgresRecorder, store: PostgresExecutionStore, db: Connection
+) -> None:
+    await bought(recorder, *(intent(user_id=number % 50) for number in range(1500)))
+    await db.execute("ANALYZE executions")
+    for condition in ("user_id = 7", f"user_id = 7 AND agent_id = '{OTHER_AGENT}'"):
+        query = f"EXPLAIN SELECT execution_id FROM executions WHERE {condition} ORDER BY execution_id DESC LIMIT 51"
+        plan = "\n".join(row[0] for row in await db.fetch(query))
+        print(plan)
+        assert "ix_executions_user" in plan
+        assert "Sort" not in plan
+
+
+async def test_a_restarted_servers_old_connections_are_not_noticed(engine: AsyncEngine, db: Connection) -> None:
+    store = PostgresExecutionStore(engine)
+    await asyncio.gather(*(store.get(7, new_id()) for _ in range(5)))
+    assert await looking.cut_connections(db) > 0
+    assert await store.get(7, new_id()) is None
+
+
+async def test_a_read_that_loses_its_connection_says_that_the_database_is_unavailable(engine: AsyncEngine, db: Connection) -> None:
+    store = PostgresExecutionStore(engine)
+    async with db.transaction():
+        await db.execute("LOCK TABLE executions IN ACCESS EXCLUSIVE MODE")
+        reading = asyncio.create_task(store.get(7, new_id()))
+
+        async def waits() -> bool:
+            blocked = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+            return bool(await db.fetchval(blocked))
+
+        await looking.eventually(waits)
+        await looking.cut_connections(db)
+        async with asyncio.timeout(5):
+            with pytest.raises(ServiceUnavailable):
+                await reading
+
+
+async def test_a_database_that_is_not_there_is_unavailable_at_once(books_url: str) -> None:
+    engine = create_engine(make_url(books_url).set(port=any_free_port()).render_as_string(hide_password=False), 1, 0)
+    store = PostgresExecutionStore(engine)
+    async with asyncio.timeout(1):
+        with pytest.raises(ServiceUnavailable):
+            await store.get(7, new_id())
+        with pytest.raises(ServiceUnavailable):
+            await store.list(ExecutionQuery(7, 50))
+
+
+async def test_a_pool_without_a_free_connection_is_unavailable_after_a_moment(books_url: str) -> None:
+    engine = create_engine(books_url, 1, 0)
+    async with engine.connect(), asyncio.timeout(5):
+        with pytest.raises(ServiceUnavailable):
+            await PostgresExecutionStore(engine).get(7, new_id())
+    await engine.dispose()
+
+
+async def test_an_error_that_is_the_queries_own_is_not_called_unavailable(engine: AsyncEngine, db: Connection) -> None:
+    await db.execute("ALTER TABLE executions RENAME COLUMN result TO hidden")
+    try:
+        with pytest.raises(Exception, match="does not exist") as raised:
+            await PostgresExecutionStore(engine).get(7, new_id())
+        assert not isinstance(raised.value, ServiceUnavailable | asyncpg.InterfaceError)
+    finally:
+        await db.execute("ALTER TABLE executions RENAME COLUMN hidden TO result")

@@ -1,0 +1,69 @@
+"""Parts of the platform go away and come back."""
+
+import asyncio
+
+import pytest
+
+from tests.contract.gateway.wire import error_of
+from tests.e2e.definitions import AGENT, TRIALS
+from tests.e2e.platform import Platform, question
+from tests.e2e.provocations import stopped
+from tests.e2e.waiting import eventually
+
+
+async def test_without_redis_the_platform_is_degraded_and_works(platform: Platform) -> None:
+    async with stopped(platform, "redis"):
+        ready = await platform.http.get("/ready")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        assert [one["name"] for one in ready.json()["components"] if not one["available"]] == ["redis"]
+        assert (await platform.execute(question())).status_code == 200
+    assert (await platform.http.get("/ready")).json()["status"] == "ready"
+
+
+async def test_without_its_host_an_agent_is_unreachable_and_still_listed(platform: Platform) -> None:
+    async with stopped(platform, "agents-0"):
+        health = (await platform.http.get(f"/api/v1/agents/{AGENT}/health")).json()["health"]
+        assert (health["status"], health["latency_seconds"]) == ("AGENT_HEALTH_STATUS_UNREACHABLE", 0)
+        error = error_of(await platform.http.get("/ready"), 503, "SERVICE_UNAVAILABLE")
+        assert error["details"]["component"] == "agent_hosts"
+        listed = (await platform.http.get("/api/v1/agents", params={"category": "trials"})).json()
+        assert [agent["agent_id"] for agent in listed["agents"]] == list(TRIALS)
+
+
+async def test_without_the_database_agents_are_found_and_nothing_is_bought(platform: Platform) -> None:
+    text = question()
+    async with stopped(platform, "postgres"):
+        assert (await platform.http.get("/api/v1/agents", params={"search": "seo"})).json()["total"] > 0
+        assert (await platform.http.get("/health")).status_code == 200
+        for _ in range(3):
+            error_of(await platform.execute(text), 503, "SERVICE_UNAVAILABLE")
+        error_of(await platform.http.post(f"/api/v1/agents/{AGENT}/stream", json={"input": text}), 503, "SERVICE_UNAVAILABLE")
+    assert platform.provider.purchases(text) == []
+    assert (await platform.execute(text)).status_code == 200
+
+
+async def test_a_call_during_which_the_database_restarts_is_answered_and_settled(platform: Platform) -> None:
+    text = question()
+    await platform.provider.fault("delay", text, argument=1_500)
+    call = asyncio.create_task(platform.execute(text))
+    await platform.provider.asked(text)
+    async with stopped(platform, "postgres"):
+        pass
+    response = await call
+    assert response.status_code == 200, response.text
+    execution = await platform.settled(response.json()["execution_id"])
+    assert (execution["status"], execution["result"]) == ("EXECUTION_STATUS_COMPLETED", response.json()["result"])
+
+
+@pytest.mark.parametrize("process", ["envoy", "orchestrator", "postgres", "redis"])
+async def test_what_dies_is_started_again(platform: Platform, process: str) -> None:
+    before = platform.stack.process(process).pid
+    platform.stack.process(process).kill()
+
+    async def another() -> bool:
+        running = platform.stack.process(process).running
+        return running and platform.stack.process(process).pid != before
+
+    await eventually(another)
+    await platform.recovered()
+    assert (await platform.execute(question())).status_code == 200
