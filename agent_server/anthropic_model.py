@@ -65,8 +65,7 @@ class AnthropicModel:
             response = await self._client.messages.with_raw_response.create(**_request(prompt))
             message = json.loads(await response.read())
             metered(meter, message["model"], message["usage"])
-            text = "".join(block["text"] for block in message["content"] if block["type"] == "text")
-            return Answer(text, message["model"], message["stop_reason"])
+            return Answer(_text_of(message["content"]), message["model"], message["stop_reason"])
 
     async def _open(self, prompt: Prompt, meter: Meter) -> Any:
         meter.sent(prompt)
@@ -82,6 +81,13 @@ def _request(prompt: Prompt) -> dict[str, Any]:
         "messages": [{"role": "user", "content": prompt.input}],
         "extra_headers": {"x-agentmesh-execution-id": prompt.execution_id} if prompt.execution_id else None,
     }
+
+
+def _text_of(content: list[dict[str, Any]]) -> str:
+    """The text in an answer's blocks. Raises ValueError for lone surrogates, which JSON can write and protobuf cannot carry."""
+    text = "".join(block["text"] for block in content if block["type"] == "text")
+    text.encode()
+    return text
 
 
 @asynccontextmanager

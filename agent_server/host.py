@@ -16,7 +16,7 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_t
 from agent_server.agent import Directory
 from agent_server.calls import CallsUnderWay
 from agent_server.model import Model
-from agent_server.servicer import AgentServicer
+from agent_server.servicer import LONGEST_CALL_SECONDS, AgentServicer
 from definitions.catalogue import Catalogue
 from definitions.model import FIRST_PORT
 from mesh.rpc.server import Health, add_reflection, build_server, drain
@@ -65,6 +65,7 @@ class AgentHost:
         self._interceptors = interceptors
         self._calls = CallsUnderWay()
         self._open: dict[int, _Port] = {}
+        self._closing: dict[asyncio.Task[None], _Port] = {}
         self.disabled: dict[int, str] = {}
         """Ports that could not be opened, and why."""
 
@@ -82,11 +83,10 @@ class AgentHost:
         """Serves exactly the agents of `catalogue` that belong to this shard: opens, changes and closes ports as needed."""
         wanted = self._wanted(catalogue)
         self._directory.renew(catalogue)
-        leaving = [self._open.pop(port) for port in self._open.keys() - wanted.keys()]
+        for port in self._open.keys() - wanted.keys():
+            self._close(self._open.pop(port))
         await asyncio.gather(*(self._settle(port, residents) for port, residents in wanted.items()))
         self.disabled = {port: why for port, why in self.disabled.items() if port in wanted}
-        if leaving:
-            await drain([p.server for p in leaving], [p.health for p in leaving], notice_seconds=0, grace_seconds=5)
 
     def disabled_agents(self) -> list[dict[str, object]]:
         """The agents that are not served because their port could not be opened, for the ready file and the log."""
@@ -98,8 +98,15 @@ class AgentHost:
 
     async def stop(self, notice_seconds: float, grace_seconds: float) -> None:
         """Drains every port."""
-        ports = list(self._open.values())
+        ports = [*self._open.values(), *self._closing.values()]
         await drain([p.server for p in ports], [p.health for p in ports], notice_seconds=notice_seconds, grace_seconds=grace_seconds)
+
+    def _close(self, port: _Port) -> None:
+        # Its calls under way have been bought and may finish; the new catalogue does not wait for them.
+        draining = drain([port.server], [port.health], notice_seconds=0, grace_seconds=LONGEST_CALL_SECONDS)
+        task = asyncio.create_task(draining)
+        self._closing[task] = port
+        task.add_done_callback(self._closing.pop)
 
     def _wanted(self, catalogue: Catalogue) -> dict[int, frozenset[str]]:
         wanted: dict[int, set[str]] = {}

@@ -24,7 +24,9 @@ def started_at(pid: int) -> int | None:
     except OSError:
         return None
     state, *fields = stat.rpartition(")")[2].split()
-    return None if state == "Z" else int(fields[18])
+    threads, started = int(fields[16]), int(fields[18])
+    # A zombie whose other threads still end has its files open, and so its ports.
+    return None if state == "Z" and threads <= 1 else started
 
 
 def still_running(pid_file: Path) -> int | None:

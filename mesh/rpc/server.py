@@ -20,6 +20,10 @@ SERVER_OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
+    # The gateway lets 24 KiB of headers pass, and gRPC counts more per header. Between its soft and its hard limit, which are 8 and
+    # 16 KiB by default, it refuses at random.
+    ("grpc.max_metadata_size", 32 * 1024),
+    ("grpc.absolute_max_metadata_size", 32 * 1024),
 )
 
 

@@ -3,18 +3,29 @@
 import asyncpg
 import httpx
 
-from deploy.local.probe import http_status
 from deploy.local.stack import Stack
 from deploy.local.waiting import holds_within
+from tests.chaos.doors import AGENT
 
 
 async def well(stack: Stack, seconds: float = 30) -> None:
-    """Waits until the gateway says that every component is there."""
+    """Waits until the platform takes calls, and the agent of these tests is one that it can call."""
 
-    async def ready() -> bool:
-        return await http_status(stack.ports.gateway, "/ready") == 200
+    async def serving() -> bool:
+        return await serves(stack)
 
-    assert await holds_within(seconds, ready), f"the stack was not ready again after {seconds:g} s"
+    assert await holds_within(seconds, serving), f"the platform took no calls after {seconds:g} s"
+
+
+async def serves(stack: Stack) -> bool:
+    """Whether it does now, asked at the gateway."""
+    async with httpx.AsyncClient(base_url=stack.gateway_url, trust_env=False, timeout=2) as gateway:
+        try:
+            ready = await gateway.get("/ready")
+            health = await gateway.get(f"/api/v1/agents/{AGENT}/health")
+        except httpx.TransportError:
+            return False
+    return ready.status_code == health.status_code == 200 and health.json()["health"]["status"] == "AGENT_HEALTH_STATUS_SERVING"
 
 
 async def settled(stack: Stack, seconds: float = 30) -> None:

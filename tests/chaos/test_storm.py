@@ -41,13 +41,14 @@ async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: 
             await exits.enter_async_context(grpc_door("orchestrator", stack.orchestrator_target)),
         ]
         await served_by(doors, ledger)
-        await set_pace(stack, delay_ms=100, trickle_ms=60)
+        await set_pace(stack, delay_ms=100, trickle_ms=40)
         before = memory(stack)
         storm, over = Storm(stack), asyncio.Event()
-        clients = [asyncio.create_task(client(number, doors, ledger, over)) for number in range(CLIENTS)]
-        await storm.rage(SECONDS)
-        over.set()
-        await asyncio.gather(*clients)
+        async with asyncio.TaskGroup() as clients:
+            for number in range(CLIENTS):
+                clients.create_task(client(number, doors, ledger, over))
+            await storm.rage(SECONDS)
+            over.set()
 
         await well(stack)
         await settled(stack)

@@ -111,10 +111,12 @@ async def test_an_id_that_does_not_look_like_one_is_replaced_by_a_new_one(platfo
         {"x-mesh-accepted": "1", "x-mesh-method": "GET", "x-mesh-timeout": "1n", "x-mesh-complaint": "1"},
         {"grpc-timeout": "soon", "grpc-encoding": "snappy", "grpc-accept-encoding": "x", "grpc-status": "0"},
         {"te": "trailers", "x-http-method-override": "DELETE", "content-encoding": "identity"},
+        {"x!#$%&'*+^`|~": "HTTP allows this name and gRPC does not"},
+        {"authorization": f"Bearer {'x' * 20_000}"},
     ],
     ids=lambda headers: next(iter(headers)),
 )
-async def test_headers_that_only_the_mesh_may_send_change_nothing(platform: Platform, headers: dict[str, str]) -> None:
+async def test_strange_headers_and_those_that_only_the_mesh_may_send_change_nothing(platform: Platform, headers: dict[str, str]) -> None:
     sent = {**headers, "x-request-id": HONEST}
     found = await platform.http.get(f"/api/v1/agents/{AGENT}", headers=sent)
     assert (found.status_code, found.json()["agent"]["agent_id"]) == (200, AGENT)

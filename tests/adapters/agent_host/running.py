@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -52,7 +53,10 @@ class Host:
     process: asyncio.subprocess.Process
     offset: int
     facts: dict[str, Any]
+    """What its ready file says."""
     log: Path
+    seconds: float
+    """From its start to its ready file."""
     _channels: dict[int, grpc.aio.Channel] = field(default_factory=dict)
 
     def port(self, number: int) -> int:
@@ -69,12 +73,16 @@ class Host:
         return AgentServiceStub(self.channel(number))
 
     async def health(self, number: int, service: str = "") -> int:
-        """The state that the agent's server tells; UNKNOWN when nobody answers, or knows the service."""
+        """The state that the agent's server tells; UNKNOWN when nobody answers, or nobody knows the service."""
         try:
             answer = await HealthStub(self.channel(number)).Check(HealthCheckRequest(service=service), timeout=1)
         except grpc.aio.AioRpcError:
             return int(HealthCheckResponse.UNKNOWN)
         return int(answer.status)
+
+    async def serves(self, number: int) -> bool:
+        """Whether it takes calls for the agent with this number."""
+        return await self.health(number, agent_id(number)) == int(HealthCheckResponse.SERVING)
 
     def logged(self) -> list[dict[str, Any]]:
         """Its log so far."""
@@ -112,6 +120,7 @@ async def start_host(folder: Path, definitions: Path, provider_url: str, offset:
         "DRAIN_NOTICE_SECONDS": "0.1",
         **settings,
     }
+    began = monotonic()
     with (folder / "log.jsonl").open("wb") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "agent_server", env=environment, stderr=log)
 
@@ -125,13 +134,15 @@ async def start_host(folder: Path, definitions: Path, provider_url: str, offset:
         if process.returncode is None:
             process.kill()
         raise
-    return Host(process, offset, json.loads(ready.read_text()), folder / "log.jsonl")
+    return Host(process, offset, json.loads(ready.read_text()), folder / "log.jsonl", monotonic() - began)
 
 
 @contextlib.asynccontextmanager
-async def running_host(folder: Path, definitions: Path, provider_url: str, numbers: Iterable[int], **settings: str) -> AsyncIterator[Host]:
-    """A host on free ports, stopped at the end; it must end well and must not have met anything that nobody foresaw."""
-    host = await start_host(folder, definitions, provider_url, free_offset(numbers), **settings)
+async def running_host(
+    folder: Path, definitions: Path, provider_url: str, numbers: Iterable[int] = (), offset: int | None = None, **settings: str
+) -> AsyncIterator[Host]:
+    """A host on ports that are free for agents with these numbers, or moved by `offset`; stopped at the end; it must end well and must not have met anything that nobody foresaw."""
+    host = await start_host(folder, definitions, provider_url, free_offset(numbers) if offset is None else offset, **settings)
     try:
         yield host
     finally:

@@ -1,11 +1,14 @@
 """The process: shards, taken ports, settings that make no sense, and how it stops."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
 import uuid
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +20,70 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from mesh.rpc.status import error_of
 from tests.adapters.agent_host.conftest import read
-from tests.adapters.agent_host.running import agent_id, free_offset, running_host, start_host, write_agent
+from tests.adapters.agent_host.running import Host, agent_id, free_offset, running_host, start_host, write_agent
 from tests.adapters.simulator.conftest import Simulator, eventually
 
-SERVING, NOT_SERVING, UNKNOWN = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING, HealthCheckResponse.UNKNOWN
-NOWHERE = "http://127.0.0.1:1"
+SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
+DEAD = "http://127.0.0.1:1"
 
 
-async def test_two_shards_share_the_ports_and_a_taken_one_disables_its_agents_until_it_is_free(tmp_path: Path, definitions: Path) -> None:
-    numbers = (1, 2, 3, 4, 802)
-    for number in numbers:
-        write_agent(definitions, number)
+@dataclass(frozen=True)
+class Shards:
+    """Two hosts that share the ports; one of the first's is taken. Their provider is dead."""
+
+    even: Host
+    odd: Host
+    definitions: Path
+    taken: socket.socket
+
+
+@pytest.fixture(scope="module")
+async def shards(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shards]:
+    folder = tmp_path_factory.mktemp("shards")
+    definitions = folder / "definitions"
+    definitions.mkdir()
+    numbers = (1, 2, 3, 4, 6, 802)
     offset = free_offset(numbers)
-    folders = [tmp_path / "even", tmp_path / "odd"]
+    for number in set(numbers) - {6}:
+        write_agent(definitions, number)
     async with AsyncExitStack() as stack:
         taken = stack.enter_context(socket.create_server(("127.0.0.1", 8202 + offset)))
         hosts = []
-        for shard, folder in enumerate(folders):
-            folder.mkdir()
-            host = await start_host(folder, definitions, NOWHERE, offset, AGENT_SHARD=str(shard), AGENT_SHARDS="2")
-            stack.push_async_callback(host.stop)
-            stack.push_async_callback(host.close)
-            hosts.append(host)
-        even, odd = hosts
-        why = "another program listens on the port"
-        disabled = [{"port": 8202 + offset, "why": why, "agents": [agent_id(2), agent_id(802)]}]
-        assert even.facts == {"agents": 1, "ports": 1, "disabled": disabled}
-        assert odd.facts == {"agents": 2, "ports": 2, "disabled": []}
-        for number in (1, 3, 4):
-            assert await odd.health(number, agent_id(number)) == SERVING
-        taken.close()
-        write_agent(definitions, 6)
-        await eventually(lambda: _serves(even, 802))
-        assert await even.health(2, agent_id(2)) == SERVING
-        codes = [await host.stop() for host in hosts]
-    assert codes == [0, 0]
-    for folder in folders:
-        assert "Traceback" not in (folder / "log.jsonl").read_text()
+        for shard in ("0", "1"):
+            (folder / shard).mkdir()
+            running = running_host(folder / shard, definitions, DEAD, offset=offset, AGENT_SHARD=shard, AGENT_SHARDS="2")
+            hosts.append(await stack.enter_async_context(running))
+        yield Shards(hosts[0], hosts[1], definitions, taken)
 
 
-async def _serves(host: Any, number: int) -> bool:
-    return await host.health(number, agent_id(number)) == SERVING
+async def test_shards_serve_disjoint_ports_and_a_taken_one_disables_its_agents_alone(shards: Shards) -> None:
+    port = shards.even.port(2)
+    disabled = [{"port": port, "why": "another program listens on the port", "agents": [agent_id(2), agent_id(802)]}]
+    assert shards.even.facts == {"agents": 1, "ports": 1, "disabled": disabled}
+    assert shards.odd.facts == {"agents": 2, "ports": 2, "disabled": []}
+    assert await shards.even.serves(4)
+    assert await shards.odd.serves(1)
+    assert await shards.odd.serves(3)
+    assert any(line["event"] == "port_taken" and line["port"] == port for line in shards.even.logged())
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
+async def test_a_dead_provider_is_an_llm_api_error_that_can_be_tried_again_and_nothing_was_bought(shards: Shards, streaming: bool) -> None:
+    stub = shards.odd.stub(1)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await (stub.StreamExecute(pb.StreamExecuteRequest(input="x")).read() if streaming else stub.Execute(pb.ExecuteRequest(input="x")))
+    error = error_of(failed.value)
+    assert error is not None
+    assert (error.reason, error.retryable, error.details) == ("LLM_API_ERROR", True, {})
+    assert "cannot be reached" in error.message
+
+
+async def test_a_port_that_becomes_free_opens_with_the_next_change_of_the_definitions(shards: Shards) -> None:
+    shards.taken.close()
+    write_agent(shards.definitions, 6)
+    await eventually(lambda: shards.even.serves(802))
+    assert await shards.even.serves(2)
+    assert await shards.even.serves(6)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -67,7 +93,7 @@ async def test_a_signal_drains_it_not_serving_first_then_the_calls_under_way_end
     write_agent(definitions, 1)
     call = uuid.uuid4().hex
     await simulator.fault("delay", 1_500, input_contains=call)
-    async with running_host(tmp_path, definitions, simulator.url, [1], DRAIN_NOTICE_SECONDS="0.3") as host:
+    async with running_host(tmp_path, definitions, simulator.url, numbers=[1], DRAIN_NOTICE_SECONDS="0.3") as host:
         whole = asyncio.ensure_future(host.stub(1).Execute(pb.ExecuteRequest(input=call, execution_id=call)))
         stream = asyncio.ensure_future(read(host.stub(1).StreamExecute(pb.StreamExecuteRequest(input=call, execution_id=call))))
         watch = aiter(HealthStub(host.channel(1)).Watch(HealthCheckRequest(service=agent_id(1))))
@@ -92,7 +118,7 @@ async def test_a_call_that_outlasts_the_grace_is_cut_and_the_process_ends_all_th
     write_agent(definitions, 1)
     call = uuid.uuid4().hex
     await simulator.fault("hang", input_contains=call)
-    async with running_host(tmp_path, definitions, simulator.url, [1], DRAIN_GRACE_SECONDS="0.2") as host:
+    async with running_host(tmp_path, definitions, simulator.url, numbers=[1], DRAIN_GRACE_SECONDS="0.2") as host:
         execute = host.stub(1).Execute(pb.ExecuteRequest(input=call, execution_id=call))
         waiting = asyncio.ensure_future(_code(execute))
         await eventually(lambda: simulator.entries(call))
@@ -160,8 +186,6 @@ async def test_a_taken_metrics_port_is_told_in_one_line() -> None:
 
 
 async def _refusal(settings: dict[str, str]) -> tuple[int | None, str]:
-    import os
-
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent_server", env={**os.environ, **settings}, stderr=asyncio.subprocess.PIPE
     )

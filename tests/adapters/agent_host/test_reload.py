@@ -1,5 +1,7 @@
-"""Hot reload: definitions change under a running host, whose provider is dead all the while."""
+"""Hot reload: definitions change under a running host."""
 
+import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +12,10 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from deploy.local.ports import any_free_port, is_free
-from mesh.rpc.status import error_of
+from deploy.local.ports import is_free
 from tests.adapters.agent_host.conftest import failure_of
 from tests.adapters.agent_host.running import Host, agent_id, running_host, write_agent
-from tests.adapters.simulator.conftest import eventually
+from tests.adapters.simulator.conftest import Simulator, eventually
 
 NUMBERS = (1, 2, 3, 801)
 SERVING, UNKNOWN = HealthCheckResponse.SERVING, HealthCheckResponse.UNKNOWN
@@ -32,18 +33,15 @@ class Restless:
         answer = await self.host.stub(number).Describe(pb.DescribeRequest(agent_id=agent_id(number)))
         return answer.agent.revision
 
-    async def serves(self, number: int) -> bool:
-        return await self.host.health(number, agent_id(number)) == SERVING
-
 
 @pytest.fixture(scope="module")
-async def restless(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Restless]:
+async def restless(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> AsyncIterator[Restless]:
     folder = tmp_path_factory.mktemp("restless")
     definitions = folder / "definitions"
     definitions.mkdir()
     for number in (1, 2):
         write_agent(definitions, number)
-    async with running_host(folder, definitions, f"http://127.0.0.1:{any_free_port()}", NUMBERS) as host:
+    async with running_host(folder, definitions, provider.url, NUMBERS) as host:
         yield Restless(host, definitions)
 
 
@@ -78,7 +76,7 @@ async def test_a_broken_definition_is_reported_and_the_old_one_keeps_serving(res
 async def test_a_new_agents_port_opens_and_a_removed_ones_closes(restless: Restless) -> None:
     assert await restless.host.health(3) == UNKNOWN
     path = write_agent(restless.folder, 3)
-    await eventually(lambda: restless.serves(3))
+    await eventually(lambda: restless.host.serves(3))
     assert (await restless.host.stub(3).Describe(pb.DescribeRequest())).agent.number == 3
     path.unlink()
 
@@ -86,7 +84,7 @@ async def test_a_new_agents_port_opens_and_a_removed_ones_closes(restless: Restl
         return is_free(restless.host.port(3))
 
     await eventually(closed)
-    assert await restless.serves(1)
+    assert await restless.host.serves(1)
 
 
 async def test_an_agent_that_comes_to_a_port_and_leaves_it_again_is_heard_of_by_those_who_watch_it(restless: Restless) -> None:
@@ -110,24 +108,35 @@ async def test_an_agent_that_comes_to_a_port_and_leaves_it_again_is_heard_of_by_
 
 async def test_a_watcher_of_a_port_that_closes_hears_not_serving_and_is_sent_away(restless: Restless) -> None:
     path = write_agent(restless.folder, 3)
-    await eventually(lambda: restless.serves(3))
+    await eventually(lambda: restless.host.serves(3))
     watch = HealthStub(restless.host.channel(3)).Watch(HealthCheckRequest(service=agent_id(3)))
     answers = aiter(watch)
     assert (await anext(answers)).status == SERVING
     path.unlink()
-    with pytest.raises((StopAsyncIteration, grpc.aio.AioRpcError)):
-        while (await anext(answers)).status != SERVING:
-            pass
+    assert [answer.status async for answer in answers] == [HealthCheckResponse.NOT_SERVING]
 
 
-async def test_a_dead_provider_is_an_llm_api_error_that_can_be_tried_again_and_nothing_was_bought(restless: Restless) -> None:
-    for streaming in (False, True):
-        stub = restless.host.stub(1)
-        with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await (
-                stub.StreamExecute(pb.StreamExecuteRequest(input="x")).read() if streaming else stub.Execute(pb.ExecuteRequest(input="x"))
-            )
-        error = error_of(failed.value)
-        assert error is not None
-        assert (error.reason, error.retryable, error.details) == ("LLM_API_ERROR", True, {})
-        assert "cannot be reached" in error.message
+async def test_a_call_under_way_ends_whole_though_its_agent_is_removed_and_the_port_opens_again_meanwhile(
+    restless: Restless, simulator: Simulator
+) -> None:
+    path = write_agent(restless.folder, 3)
+    await eventually(lambda: restless.host.serves(3))
+    call = uuid.uuid4().hex
+    await simulator.fault("delay", 2_000, input_contains=call)
+    answer = asyncio.ensure_future(restless.host.stub(3).Execute(pb.ExecuteRequest(input=call, execution_id=call)))
+    await eventually(lambda: simulator.entries(call))
+    path.unlink()
+
+    async def closed() -> bool:
+        return is_free(restless.host.port(3))
+
+    await eventually(closed)
+    write_agent(restless.folder, 3)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{restless.host.port(3)}") as other:
+
+        async def open_again() -> bool:
+            return (await HealthStub(other).Check(HealthCheckRequest(), timeout=1, wait_for_ready=True)).status == SERVING
+
+        assert await open_again()
+    assert not answer.done()
+    assert (await answer).result

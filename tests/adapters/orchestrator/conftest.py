@@ -41,6 +41,14 @@ def books_url(migrated_url: str, db: Connection) -> str:
 
 
 @pytest.fixture
+async def other(books_url: str) -> AsyncIterator[Connection]:
+    """A second session, to hold locks with: inside a transaction one cannot see how others wait."""
+    connection = await asyncpg.connect(books_url.replace("+asyncpg", ""))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
 async def recorder(books_url: str) -> AsyncIterator[PostgresRecorder]:
     async with PostgresRecorder(books_url, LEASE_SECONDS) as recorder:
         yield recorder

@@ -2,7 +2,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-import asyncpg
 import pytest
 
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
@@ -19,14 +18,6 @@ async def recorder(books_url: str) -> AsyncIterator[PostgresRecorder]:
     """A recorder whose leases are short."""
     async with PostgresRecorder(books_url, LEASE_SECONDS) as recorder:
         yield recorder
-
-
-@pytest.fixture
-async def other(books_url: str) -> AsyncIterator[Connection]:
-    """A second session that looks from outside."""
-    connection = await asyncpg.connect(books_url.replace("+asyncpg", ""))
-    yield connection
-    await connection.close()
 
 
 async def lease(db: Connection, of: Intent) -> datetime:

@@ -101,6 +101,15 @@ async def test_reflection_answers_while_its_caller_still_asks(gateway: Gateway) 
     await call.done_writing()
 
 
+@pytest.mark.parametrize("request_id", ["req_mine", "not mine"])
+async def test_a_path_that_is_none_is_an_invalid_argument(gateway: Gateway, request_id: str) -> None:
+    headers = {"content-type": "application/grpc", "x-request-id": request_id}
+    response = await gateway.http.post("/agentmesh%2fRpc", headers=headers)
+    assert (response.status_code, response.headers["grpc-status"], response.content) == (200, "3", b"")
+    assert "not an HTTP request" in response.headers["grpc-message"]
+    assert REQUEST_ID.fullmatch(response.headers["x-request-id"])
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 async def test_only_a_post_is_a_grpc_call(gateway: Gateway, backend: Backend, method: str) -> None:
     response = await gateway.http.request(method, GET_AGENT, headers={"content-type": "application/grpc"})

@@ -1,0 +1,253 @@
+"""Providers that behave as no simulator would: what stands between us and Anthropic, or pretends to be it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, cast
+
+import pytest
+
+from agent_server.anthropic_model import AnthropicModel
+from agent_server.errors import ModelApiError, ModelApiTimeout
+from agent_server.model import Answer, Meter, Prompt
+from deploy.local.ports import any_free_port
+
+KEY = "key-" + "0123456789" * 3
+PROMPT = Prompt("claude-sonnet-5-5", "You help people.", "Hello", 1_000, "execution-1")
+USAGE = {"input_tokens": 9, "output_tokens": 4}
+MESSAGE = {"type": "message", "model": "m", "stop_reason": "end_turn", "usage": USAGE, "content": [{"type": "text", "text": "Hello"}]}
+CLOSE = b""
+
+
+def answer(status: str, body: object, content_type: str = "application/json", **headers: str) -> bytes:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = {"content-type": content_type, "content-length": str(len(content)), **headers}
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in lines.items())
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + content
+
+
+def error(status: str, kind: str, **headers: str) -> bytes:
+    return answer(status, {"type": "error", "error": {"type": kind, "message": "no"}}, **headers)
+
+
+FINE = answer("200 OK", MESSAGE)
+
+
+def events(*documents: dict[str, Any]) -> bytes:
+    body = "".join(f"event: {document['type']}\ndata: {json.dumps(document)}\n\n" for document in documents)
+    return answer("200 OK", body.encode(), "text/event-stream")
+
+
+@dataclass
+class Provider:
+    """Gives the next of its answers to each request; the last one again and again."""
+
+    answers: list[bytes] = field(default_factory=lambda: [FINE])
+    requests: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
+                await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
+                self.requests += 1
+                given = self.answers[min(self.requests, len(self.answers)) - 1]
+                if given == CLOSE:
+                    break
+                writer.write(given)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client is done
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+async def provider() -> Provider:
+    return Provider()
+
+
+@pytest.fixture
+async def model(provider: Provider) -> AsyncIterator[AnthropicModel]:
+    """The SDK, before this provider."""
+    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
+    async with AnthropicModel(KEY, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as model:
+        yield model
+    server.close()
+
+
+async def whole(model: AnthropicModel, meter: Meter, timeout: float = 10) -> Answer:
+    return await model.complete(PROMPT, meter, timeout)
+
+
+async def streamed(model: AnthropicModel, meter: Meter, timeout: float = 10) -> Answer:
+    pieces = cast(Any, model.stream(PROMPT, meter, timeout))
+    async with aclosing(pieces):
+        return cast(Answer, [piece async for piece in pieces][-1])
+
+
+both = pytest.mark.parametrize("way", [whole, streamed])
+Way = Callable[[AnthropicModel, Meter], Any]
+
+
+async def failure(way: Way, model: AnthropicModel) -> tuple[ModelApiError, Meter]:
+    meter = Meter()
+    with pytest.raises(ModelApiError) as failed:
+        await way(model, meter)
+    assert KEY not in repr(failed.value) + failed.value.message
+    return failed.value, meter
+
+
+@pytest.mark.parametrize("wait", [None, "nan", "-5", "Fri, 27 Nov 2026 10:00:00 GMT", "soon"])
+async def test_a_429_that_does_not_say_when_is_tried_again_once_within_a_second(
+    provider: Provider, model: AnthropicModel, wait: str | None
+) -> None:
+    provider.answers = [error("429 Too Many", "rate_limit_error", **({"retry_after": wait} if wait else {})), FINE]
+    began = monotonic()
+    assert (await whole(model, Meter())).text == "Hello"
+    assert 0.2 < monotonic() - began < 2
+    assert provider.requests == 2
+
+
+@both
+async def test_a_wait_without_end_is_not_waited_for(provider: Provider, model: AnthropicModel, way: Way) -> None:
+    provider.answers = [error("429 Too Many", "rate_limit_error", retry_after="inf")]
+    failed, _ = await failure(way, model)
+    assert (failed.retryable, provider.requests) == (True, 1)
+
+
+@both
+@pytest.mark.parametrize(("status", "kind"), [("401 Unauthorized", "authentication_error"), ("403 Forbidden", "permission_error")])
+async def test_a_refused_key_says_what_to_set_and_is_not_tried_again(
+    provider: Provider, model: AnthropicModel, way: Way, status: str, kind: str
+) -> None:
+    provider.answers = [error(status, kind)]
+    failed, meter = await failure(way, model)
+    assert failed.retryable is False
+    assert "ANTHROPIC_API_KEY" in failed.message
+    assert (provider.requests, meter.usage) == (1, None)
+
+
+@both
+@pytest.mark.parametrize(
+    ("status", "kind"), [("400 Bad", "invalid_request_error"), ("404 Not Found", "not_found_error"), ("413 Large", "request_too_large")]
+)
+async def test_a_request_that_can_never_succeed_is_not_tried_again(
+    provider: Provider, model: AnthropicModel, way: Way, status: str, kind: str
+) -> None:
+    provider.answers = [error(status, kind)]
+    failed, meter = await failure(way, model)
+    assert (failed.retryable, failed.details["provider_error"]) == (False, kind)
+    assert (provider.requests, meter.usage) == (1, None)
+
+
+@both
+@pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Unavailable", "504 Timeout"])
+async def test_a_proxys_page_is_an_error_that_is_tried_again_once(provider: Provider, model: AnthropicModel, way: Way, status: str) -> None:
+    provider.answers = [answer(status, b"<html>" + b"x" * 5_000, "text/html")]
+    failed, meter = await failure(way, model)
+    assert (failed.retryable, failed.details["provider_status"], meter.usage) == (True, status[:3], None)
+    assert len(failed.message) < 500
+    assert provider.requests == 2
+
+
+@both
+async def test_a_connection_closed_without_an_answer_is_not_bought_twice(provider: Provider, model: AnthropicModel, way: Way) -> None:
+    provider.answers = [CLOSE]
+    failed, meter = await failure(way, model)
+    assert (failed.retryable, provider.requests) == (True, 1)
+    assert meter.usage is not None
+    assert (meter.usage.output_tokens, meter.usage.estimated) == (1_000, True)
+
+
+@both
+async def test_a_refused_connection_has_bought_nothing(way: Way) -> None:
+    async with AnthropicModel(KEY, f"http://127.0.0.1:{any_free_port()}") as model:
+        failed, meter = await failure(way, model)
+    assert (failed.retryable, meter.usage) == (True, None)
+    assert "nothing was bought" in failed.message
+
+
+# fmt: off
+NO_MESSAGES = [
+    [], "text", None, 7, {}, {"error": "?"}, b"", b"<html>", MESSAGE | {"usage": None}, MESSAGE | {"content": None},
+    MESSAGE | {"content": [{}]}, MESSAGE | {"content": [{"type": "text", "text": "\ud83d"}]},
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("body", NO_MESSAGES, ids=str)
+async def test_a_body_that_is_no_message_is_an_error_that_can_be_tried_again(
+    provider: Provider, model: AnthropicModel, body: object
+) -> None:
+    provider.answers = [answer("200 OK", body)]
+    failed, meter = await failure(whole, model)
+    assert (failed.retryable, provider.requests) == (True, 1)
+    assert meter.usage is not None
+
+
+START = {
+    "type": "message_start",
+    "message": MESSAGE | {"id": "m", "role": "assistant", "content": [], "stop_reason": None, "stop_sequence": None},
+}
+OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+
+def delta(text: str) -> dict[str, Any]:
+    return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        events(),
+        events(delta("x")),
+        events(START),
+        events(START, delta("x")),
+        events(START, delta("\ud83d")),
+        events(OVERLOADED),
+        events(START, OVERLOADED),
+        answer("200 OK", b"<html>hello</html>", "text/html"),
+        answer("200 OK", b"event: message_start\ndata: {\n\n", "text/event-stream"),
+        answer("200 OK", b"event: message_start\ndata: []\n\n", "text/event-stream"),
+        FINE,
+    ],
+    ids=["nothing", "no start", "only a start", "no stop", "half a letter", "error", "start, error", "page", "garbage", "list", "json"],
+)
+async def test_a_stream_that_is_no_whole_answer_is_an_error_and_is_never_asked_for_again(
+    provider: Provider, model: AnthropicModel, given: bytes
+) -> None:
+    provider.answers = [given]
+    failed, meter = await failure(streamed, model)
+    assert (failed.retryable, provider.requests) == (True, 1)
+    assert meter.usage is not None
+    assert meter.usage.estimated
+
+
+async def test_the_whole_call_is_bounded_though_every_read_comes_in_time() -> None:
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(FINE.split(b"\r\n\r\n")[0] + b"\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await asyncio.sleep(0.02)
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    async with server, AnthropicModel(KEY, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as slow:
+        for way in (whole, streamed):
+            began = monotonic()
+            with pytest.raises(ModelApiTimeout):
+                await way(slow, Meter(), 0.3)
+            assert monotonic() - began < 2
+        server.close()
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+async def test_without_time_nothing_is_asked_and_nothing_is_bought(provider: Provider, model: AnthropicModel, timeout: float) -> None:
+    for way in (whole, streamed):
+        meter = Meter()
+        with pytest.raises(ModelApiTimeout):
+            await way(model, meter, timeout)
+        assert meter.usage is None
+    assert provider.requests == 0

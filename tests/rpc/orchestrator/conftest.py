@@ -1,0 +1,87 @@
+"""One orchestrator, one agent host and one provider for most tests here, on the real PostgreSQL and Redis."""
+
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+
+from tests.adapters.agent_host.running import Host, running_host, write_agent
+from tests.adapters.simulator.conftest import Simulator, port_of, start_simulator
+from tests.conftest import CreateDatabase
+from tests.rpc.orchestrator.running import Call, Mesh, Orchestrator, running_orchestrator
+
+ALONE, FIRST, SECOND, CHECKED = 1, 7, 807, 20
+"""Numbers of the agents: one alone on its port, two that share one, and one with a schema for its context."""
+SCHEMA = """\
+context_schema:
+  type: object
+  properties:
+    market: {type: string}
+    year: {type: integer, minimum: 2000}
+  required: [market]
+"""
+
+
+@pytest.fixture(scope="session")
+async def provider(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulator]:
+    folder = tmp_path_factory.mktemp("provider")
+    process, ready = await start_simulator(folder)
+    port = await port_of(ready)
+    async with aiohttp.ClientSession() as http:
+        yield Simulator(f"http://127.0.0.1:{port}", folder / "log.jsonl", process, http)
+    process.terminate()
+    assert await process.wait() == 0
+
+
+def write_definitions(folder: Path) -> Path:
+    """The agents of these tests."""
+    folder.mkdir()
+    for number in (ALONE, FIRST, SECOND):
+        write_agent(folder, number)
+    write_agent(folder, CHECKED, extra=SCHEMA)
+    return folder
+
+
+@pytest.fixture(scope="session")
+async def shared_host(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> AsyncIterator[Host]:
+    folder = tmp_path_factory.mktemp("agent_host")
+    definitions = write_definitions(folder / "definitions")
+    async with running_host(folder, definitions, provider.url, (ALONE, FIRST, CHECKED)) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+async def books_url(create_database: CreateDatabase) -> str:
+    return await create_database(f"rpc_{secrets.token_hex(4)}")
+
+
+@pytest.fixture(scope="session")
+async def shared_orchestrator(
+    tmp_path_factory: pytest.TempPathFactory, shared_host: Host, books_url: str, redis_url: str
+) -> AsyncIterator[Orchestrator]:
+    settings = {
+        "DATABASE_URL": books_url,
+        "REDIS_URL": redis_url,
+        "DEFINITIONS_PATH": str(shared_host.log.parent / "definitions"),
+        "PORT_OFFSET": str(shared_host.offset),
+    }
+    async with running_orchestrator(tmp_path_factory.mktemp("orchestrator"), **settings) as orchestrator:
+        yield orchestrator
+
+
+@pytest.fixture
+async def mesh(shared_orchestrator: Orchestrator, shared_host: Host, provider: Simulator, books_url: str) -> AsyncIterator[Mesh]:
+    """All of them, without what another test did to the provider; and nothing may be left open in the books."""
+    db = await asyncpg.connect(books_url.replace("+asyncpg", ""))
+    yield Mesh(shared_orchestrator, shared_host, provider, db)
+    await provider.control("DELETE", "faults")
+    assert await db.fetchval("SELECT count(*) FROM executions WHERE status = 'running'") == 0
+    await db.close()
+
+
+@pytest.fixture
+def call(mesh: Mesh) -> Call:
+    return mesh.call()

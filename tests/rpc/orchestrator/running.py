@@ -1,0 +1,228 @@
+"""A real orchestrator process, and the calls that tests make to it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import asyncpg
+import grpc
+from agentmesh.execution.v1 import execution_service_pb2 as pb
+from agentmesh.execution.v1.execution_pb2 import Execution
+from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceStub
+from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+
+from mesh.errors import RemoteError
+from mesh.rpc.channel import CHANNEL_OPTIONS
+from mesh.rpc.status import error_of
+from tests.adapters.agent_host.running import Host, agent_id
+from tests.adapters.orchestrator.looking import Connection
+from tests.adapters.simulator.conftest import Simulator, eventually
+
+if TYPE_CHECKING:
+    from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
+    from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceAsyncStub
+    from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
+
+START_SECONDS = 60
+
+
+@dataclass
+class Orchestrator:
+    """A running orchestrator."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    log: Path
+    channel: grpc.aio.Channel = field(init=False)
+    executions: "ExecutionServiceAsyncStub" = field(init=False)
+    registry: "RegistryServiceAsyncStub" = field(init=False)
+    platform: "PlatformServiceAsyncStub" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=CHANNEL_OPTIONS)
+        self.executions = ExecutionServiceStub(self.channel)
+        self.registry = RegistryServiceStub(self.channel)
+        self.platform = PlatformServiceStub(self.channel)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The lines of its log about one kind of event."""
+        return [line for line in map(json.loads, self.log.read_text().splitlines()) if line["event"] == event]
+
+    async def stop(self) -> int:
+        """Asks it to stop and tells how it ended."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(40):
+            return await self.process.wait()
+
+
+async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
+    """An orchestrator with `folder` for its files, once it is ready."""
+    ready, log_file = folder / "ready.json", folder / "log.jsonl"
+    environment = {**os.environ, "ORCHESTRATOR_PORT": "0", "READY_FILE": str(ready), "DRAIN_NOTICE_SECONDS": "0.1", **settings}
+    with log_file.open("wb") as log:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=log)
+
+    async def announced() -> bool:
+        assert process.returncode is None, log_file.read_text()
+        return ready.exists()
+
+    try:
+        await eventually(announced, within=START_SECONDS)
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+        raise
+    return Orchestrator(process, json.loads(ready.read_text())["port"], log_file)
+
+
+@contextlib.asynccontextmanager
+async def running_orchestrator(folder: Path, **settings: str) -> AsyncIterator[Orchestrator]:
+    """An orchestrator that is stopped at the end; it must end well and must not have met anything that nobody foresaw."""
+    orchestrator = await start_orchestrator(folder, **settings)
+    try:
+        yield orchestrator
+    finally:
+        await orchestrator.channel.close()
+        code = await orchestrator.stop()
+    assert code == 0
+    assert "Traceback" not in orchestrator.log.read_text()
+    assert [*orchestrator.logged("unexpected_error"), *orchestrator.logged("call_failed")] == []
+
+
+@dataclass
+class Mesh:
+    """An orchestrator, an agent host, the provider and the books."""
+
+    orchestrator: Orchestrator
+    host: Host
+    provider: Simulator
+    db: Connection
+
+    def call(self, number: int = 1) -> "Call":
+        """A new call to the agent with this number."""
+        return Call(self, number)
+
+
+@dataclass
+class Call:
+    """One call with a name of its own in its input, so that faults and entries of the provider's log are this call's alone."""
+
+    mesh: Mesh
+    number: int = 1
+    name: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def request_id(self) -> str:
+        return f"req_{self.name}"
+
+    @property
+    def input(self) -> str:
+        return f"Please plan the migration of 40 services. Where do we begin? {self.name}"
+
+    def execute(self, timeout: float | None = 30, metadata: tuple[tuple[str, str], ...] = (), **fields: Any) -> Any:
+        request = pb.ExecuteAgentRequest(**({"agent_id": agent_id(self.number), "input": self.input} | fields))
+        known = (("x-request-id", self.request_id), *metadata)
+        return self.mesh.orchestrator.executions.ExecuteAgent(request, timeout=timeout, metadata=known)
+
+    def stream(self, timeout: float | None = 30, **fields: Any) -> Any:
+        request = pb.StreamAgentRequest(**({"agent_id": agent_id(self.number), "input": self.input} | fields))
+        known = (("x-request-id", self.request_id),)
+        return self.mesh.orchestrator.executions.StreamAgent(request, timeout=timeout, metadata=known)
+
+    async def fault(self, name: str, argument: int | None = None, count: int | None = None) -> None:
+        """Something goes wrong at the provider with this call, and with no other."""
+        await self.mesh.provider.fault(name, argument, count, input_contains=self.name)
+
+    async def rows(self) -> list[asyncpg.Record]:
+        """What the books say of it, oldest first."""
+        return await self.mesh.db.fetch("SELECT * FROM executions WHERE request_id = $1 ORDER BY execution_id", self.request_id)
+
+    async def settled(self) -> asyncpg.Record:
+        """Its only execution, once it has been settled and its only event is there."""
+
+        async def found() -> asyncpg.Record | None:
+            rows = await self.rows()
+            assert len(rows) <= 1
+            return rows[0] if rows and rows[0]["status"] != "running" else None
+
+        row: asyncpg.Record = await eventually(found)
+        events = await self.mesh.db.fetch("SELECT data FROM outbox WHERE metadata ->> 'request_id' = $1", self.request_id)
+        (told,) = (json.loads(event["data"]) for event in events)
+        assert (told["execution_id"], told["status"], told["cost_micro_usd"]) == (
+            str(row["execution_id"]),
+            row["status"],
+            row["cost_micro_usd"],
+        )
+        return row
+
+    async def asked(self) -> bool:
+        """Whether the provider works on it, or has done so."""
+        return bool(await self.purchases())
+
+    async def purchases(self) -> list[dict[str, Any]]:
+        """The provider's entries about it: one for each request, as it stands now."""
+        ids = [str(row["execution_id"]) for row in await self.rows()]
+        return [entries[-1] for one in ids if (entries := await self.mesh.provider.entries(one))]
+
+    async def record(self, execution_id: str) -> Execution:
+        """The execution as its owner reads it."""
+        answer = await self.mesh.orchestrator.executions.GetExecution(pb.GetExecutionRequest(execution_id=execution_id))
+        return answer.execution
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What came of a stream."""
+
+    events: list[pb.StreamAgentResponse]
+    failure: grpc.aio.AioRpcError | None
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the events, runs of deltas as one."""
+        kinds = [str(event.WhichOneof("event")) for event in self.events]
+        return [kind for place, kind in enumerate(kinds) if kind != "delta" or kinds[place - 1 : place] != ["delta"]]
+
+    @property
+    def text(self) -> str:
+        return "".join(event.delta.text for event in self.events)
+
+
+async def read(stream: Any) -> Streamed:
+    """All of a stream; its sequences must run from 1 without gaps."""
+    events: list[pb.StreamAgentResponse] = []
+    failure = None
+    try:
+        async for event in stream:
+            events.append(event)
+    except grpc.aio.AioRpcError as error:
+        failure = error
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    return Streamed(events, failure)
+
+
+async def failure_of(call: Any) -> RemoteError:
+    """The documented error that a call ends with."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as failure:
+        return ours(failure)
+    raise AssertionError(f"the call did not fail: {answer}")
+
+
+def ours(failure: grpc.aio.AioRpcError | None) -> RemoteError:
+    """The documented error behind a failure."""
+    assert failure is not None
+    error = error_of(failure)
+    assert error is not None, failure
+    return error

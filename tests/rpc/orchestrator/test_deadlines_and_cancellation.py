@@ -1,0 +1,144 @@
+import time
+
+import grpc
+import pytest
+
+from mesh.rpc.channel import CHANNEL_OPTIONS
+from tests.adapters.simulator.conftest import eventually
+from tests.rpc.orchestrator.running import Call, failure_of, ours, read
+
+
+async def over_at_provider(call: Call) -> bool:
+    """Whether the provider is not working on the call any more."""
+    return all(entry["outcome"] != "started" for entry in await call.purchases())
+
+
+async def over_within(call: Call, seconds: float) -> None:
+    async def over() -> bool:
+        return await over_at_provider(call)
+
+    await eventually(over, within=seconds)
+
+
+async def test_a_deadline_that_leaves_no_time_buys_nothing(call: Call) -> None:
+    error = await failure_of(call.execute(timeout=0.24))
+    assert error.reason == "UPSTREAM_TIMEOUT"
+    assert "0.5 s" in error.message
+    assert await call.rows() == []
+
+
+async def test_a_deadline_that_has_passed_buys_nothing(call: Call) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as late:
+        await call.execute(timeout=0)
+    assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert await call.rows() == []
+
+
+async def test_a_provider_that_is_slower_than_the_deadline_is_a_documented_timeout_before_it_passes(call: Call) -> None:
+    await call.fault("hang")
+    began = time.monotonic()
+    error = await failure_of(call.execute(timeout=1.5))
+    assert error.reason == "LLM_API_TIMEOUT"
+    assert time.monotonic() - began < 1.5
+    await over_within(call, 1)
+
+
+async def test_what_a_call_that_came_too_late_may_have_cost_is_in_the_books(call: Call) -> None:
+    await call.fault("hang")
+    await failure_of(call.execute(timeout=1.2))
+    row, (purchase,) = await call.settled(), await call.purchases()
+    assert (row["status"], row["usage_estimated"]) == ("failed", True)
+    assert row["input_tokens"] >= purchase["input_tokens"]
+    assert row["output_tokens"] == 4096
+
+
+async def test_a_stream_that_is_slower_than_the_deadline_ends_with_the_event_and_the_status(call: Call) -> None:
+    await call.fault("trickle", 200)
+    streamed = await read(call.stream(timeout=1.5))
+    assert streamed.kinds == ["started", "delta", "error"]
+    assert streamed.events[-1].error.code == ours(streamed.failure).reason == "LLM_API_TIMEOUT"
+    assert (await call.settled())["result"] == streamed.text
+    await over_within(call, 1)
+
+
+async def test_a_call_without_a_deadline_is_answered(call: Call) -> None:
+    assert (await call.execute(timeout=None)).result
+    await call.settled()
+
+
+async def test_a_client_that_cancels_a_stream_ends_the_providers_request_and_pays_what_was_used(call: Call) -> None:
+    await call.fault("trickle", 50)
+    stream = call.stream()
+    for _ in range(4):
+        await stream.read()
+    stream.cancel()
+    await over_within(call, 1)
+    row, (purchase,) = await call.settled(), await call.purchases()
+    assert (row["status"], purchase["outcome"]) == ("cancelled", "client_gone")
+    assert row["result"]
+    assert (row["input_tokens"], row["usage_estimated"]) == (purchase["input_tokens"], True)
+    assert purchase["output_tokens"] <= row["output_tokens"] < 4096
+
+
+async def test_a_client_that_does_not_read_and_cancels_ends_the_providers_request_too(call: Call) -> None:
+    """More than a connection holds is under way, so the stream stands in the middle of a write."""
+    await call.fault("big", 2_000_000)
+    await call.mesh.provider.control("POST", "defaults", {"trickle_ms": 1})
+    stream = call.stream()
+    await stream.read()
+
+    async def stuck() -> bool:
+        before = (await call.purchases())[0]["output_tokens"]
+        return before is not None
+
+    await eventually(stuck)
+    stream.cancel()
+    await over_within(call, 1)
+    await call.mesh.provider.control("POST", "defaults", {"trickle_ms": 0})
+    assert (await call.settled())["status"] in ("cancelled", "completed")
+
+
+async def test_a_client_that_cancels_a_call_ends_the_providers_request_and_pays_for_the_most_it_can_have_cost(call: Call) -> None:
+    await call.fault("hang")
+    execute = call.execute()
+    await eventually(call.asked)
+    execute.cancel()
+    await over_within(call, 1)
+    row, (purchase,) = await call.settled(), await call.purchases()
+    assert (row["status"], row["usage_estimated"], row["output_tokens"]) == ("cancelled", True, 4096)
+    assert row["input_tokens"] >= purchase["input_tokens"]
+
+
+async def test_a_client_whose_connection_breaks_has_cancelled(call: Call) -> None:
+    await call.fault("hang")
+    lonely = grpc.aio.insecure_channel(
+        f"127.0.0.1:{call.mesh.orchestrator.port}", options=(*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1))
+    )
+    stub = type(call.mesh.orchestrator)(call.mesh.orchestrator.process, call.mesh.orchestrator.port, call.mesh.orchestrator.log)
+    await stub.channel.close()
+    stub.channel = lonely
+    from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+
+    stub.executions = ExecutionServiceStub(lonely)
+    mine = Call(type(call.mesh)(stub, call.mesh.host, call.mesh.provider, call.mesh.db), call.number, call.name)
+    execute = mine.execute()
+    await eventually(call.asked)
+    await lonely.close()
+    await over_within(call, 1)
+    assert (await call.settled())["status"] == "cancelled"
+    assert execute.done()
+
+
+async def test_a_client_that_cancels_at_once_leaves_nothing_open(call: Call) -> None:
+    """Wherever the cancellation meets the calls, each intent is settled; so says the fixture, which looks for open ones."""
+    for turn in range(30):
+        execute = call.execute()
+        if turn % 3:
+            await execute.wait_for_connection()
+        execute.cancel()
+
+    async def all_settled() -> bool:
+        return all(row["status"] != "running" for row in await call.rows())
+
+    await eventually(all_settled)
+    assert await over_at_provider(call)
