@@ -1,7 +1,7 @@
 # AgentMesh: `make help` lists what there is. Everything works with Python 3.11 and nothing else installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint check gen bench lock clean python
+.PHONY: help up test lint check gen bench chaos lock clean python
 
 # Added to every port: a second stack beside the first.
 PORT_OFFSET ?= 0
@@ -49,6 +49,13 @@ gen: python  ## Regenerate gen/ from the contracts.
 bench: python  ## Measure an agent call against the plain FastAPI build.
 	@$(SET_UP) everything
 	$(BIN)/python -m tests.bench
+
+chaos: export CHAOS_SECONDS ?= 300
+chaos: export CHAOS_CLIENTS ?= 24
+chaos: export CHAOS_STREAMS ?= 3000
+chaos: python  ## Kill everything again and again for minutes, and reconcile the books (CHAOS_SECONDS=N, CHAOS_CLIENTS=N).
+	@$(SET_UP) everything
+	$(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 lock: python  ## Resolve the dependencies of pyproject.toml anew, keeping the versions that still fit.

@@ -80,7 +80,8 @@ def _accounted(turn: Turn) -> Iterator[None]:
         raise _with_usage(CallCancelled("the execution was cancelled"), turn) from None
     except MeshError as error:
         status = error.reason.lower()
-        raise _with_usage(error, turn) from error
+        _with_usage(error, turn)
+        raise
     except Exception as error:
         status = AgentExecutionFailed.reason.lower()
         log.exception("turn_failed")

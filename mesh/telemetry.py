@@ -47,6 +47,13 @@ def configure_logging(service: str, log_format: str) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_worth_a_line)
+
+
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    # gRPC reads a header that is no UTF-8 as Latin-1, which is well, and writes a traceback whenever one is looked at: any caller could
+    # fill the disk with them.
+    return not str(record.msg).startswith("Invalid encoding")
 
 
 def serve_metrics(address: str, port: int | None) -> None:

@@ -24,6 +24,7 @@ from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.server import Health, add_reflection, build_server, drain
+from mesh.rpc.status import retryable
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.postgres import create_engine, migrate
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
@@ -86,7 +87,7 @@ async def assemble(
     recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds))
     sweeping = asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run())
     stack.callback(sweeping.cancel)
-    books = Books(prices)
+    books = Books(prices, retryable)
     purchases = Purchases(recorder, agents, books)
     stack.push_async_callback(purchases.drain)
     redis = Redis.from_url(settings.redis_url)

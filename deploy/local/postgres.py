@@ -10,6 +10,7 @@ from types import MappingProxyType
 import asyncpg
 
 from deploy.local import placement, postgres_data
+from deploy.local.errors import LaunchError
 from deploy.local.postgres_data import ENVIRONMENT, USER
 from deploy.local.process import Process, ProcessSpec, Traces
 
@@ -93,11 +94,15 @@ class PostgresServer:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-        connection = await asyncpg.connect(host="127.0.0.1", port=self.port, user=USER, password=self._password(), database="postgres")
+        """LaunchError while the server is not there, or goes: whoever needs it to start will try again."""
         try:
-            yield connection
-        finally:
-            await connection.close()
+            connection = await asyncpg.connect(host="127.0.0.1", port=self.port, user=USER, password=self._password(), database="postgres")
+            try:
+                yield connection
+            finally:
+                await connection.close()
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError) as error:
+            raise LaunchError(f"PostgreSQL cannot be reached on port {self.port}: {error or type(error).__name__}") from error
 
     async def _ready(self, pid: int) -> bool:
         """What pg_ctl looks at as well: the state that the server keeps in its lock file."""

@@ -140,7 +140,10 @@ class Process:
     async def _launch(self) -> None:
         if self.running:
             return
-        child = await self._spawn({**await self.spec.prepare(), **self._environment})
+        try:
+            child = await self._spawn({**await self.spec.prepare(), **self._environment})
+        except OSError as error:  # a full disk, no memory for another process: the supervisor tries again
+            raise LaunchError(f"{self.name} cannot be started: {error}") from error
         self._farewell = asyncio.create_task(self._see_off(child))
         try:
             await self._until_ready(child)

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from definitions.model import AgentDefinition
 from definitions.prices import PriceBook
 from definitions.tokens import estimate_tokens
 from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
-from mesh.rpc.status import retryable
 from mesh.usage import TokenUsage
 from orchestrator.executions.errors import AgentLost
 from orchestrator.executions.model import AgentAnswer, Bill, Failure, Intent, Settlement, State, Work
@@ -23,15 +24,17 @@ CONTEXT_OVERHEAD = 16
 class Books:
     """Makes the entries. Prices are those of the day."""
 
-    def __init__(self, prices: PriceBook) -> None:
+    def __init__(self, prices: PriceBook, retryable: Callable[[MeshError], bool]) -> None:
         self._prices = prices
+        self._retryable = retryable
+        self._system_tokens: dict[str, int] = {}
 
     def intent(self, work: Work, agent: ListedAgent, *, streamed: bool) -> Intent:
         """The entry before the call, at the most that it can cost."""
         definition = agent.definition
         # As the agent shows it to the model: indented, a nested context is several times as long as on one line.
         context = "" if work.context is None else json.dumps(work.context, ensure_ascii=False, indent=1)
-        prompt = estimate_tokens(definition.system_prompt(), work.input, context) + CONTEXT_OVERHEAD
+        prompt = self._system_prompt_tokens(definition) + estimate_tokens(work.input, context) + CONTEXT_OVERHEAD
         return Intent(
             execution_id=new_id(),
             user_id=work.user_id,
@@ -54,7 +57,7 @@ class Books:
     def failed(self, intent: Intent, error: MeshError, text: str, seconds: float) -> Settlement:
         """The entry of a call that did not complete; `text` is what had been sent of it."""
         usage = TokenUsage.from_details(error.details)
-        failure = Failure(error.reason, error.message, dict(error.details), retryable(error))
+        failure = Failure(error.reason, error.message, dict(error.details), self._retryable(error))
         state, bill = State.FAILED, self._bill(usage) if usage else None
         if error.reason == CallCancelled.reason:
             # An agent that says so itself says what was bought, and that can be nothing.
@@ -66,7 +69,13 @@ class Books:
     def never_begun(self, intent: Intent, error: MeshError) -> Settlement:
         """The entry of a call that ended before the agent was asked: it cost nothing."""
         state = State.CANCELLED if error.reason == CallCancelled.reason else State.FAILED
-        return Settlement(intent, state, failure=Failure(error.reason, error.message, dict(error.details), retryable(error)))
+        return Settlement(intent, state, failure=Failure(error.reason, error.message, dict(error.details), self._retryable(error)))
+
+    def _system_prompt_tokens(self, definition: AgentDefinition) -> int:
+        tokens = self._system_tokens.get(definition.revision)
+        if tokens is None:
+            tokens = self._system_tokens[definition.revision] = estimate_tokens(definition.system_prompt())
+        return tokens
 
     def _bill(self, usage: TokenUsage) -> Bill:
         table = self._prices.table(datetime.now(UTC).date())

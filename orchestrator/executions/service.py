@@ -29,6 +29,8 @@ LONGEST_SECONDS = 600.0
 MARGIN_SECONDS = 0.25
 """Kept back from the caller's deadline for settling the call and answering."""
 LARGEST_PAGE = 200
+DEEPEST_CONTEXT = 30
+"""Levels of objects and lists. A level is three nested messages, of which protobuf reads 100, and an answer puts two more around them."""
 _FIRST_LOOK_SECONDS = 0.02
 _SLOWEST_LOOK_SECONDS = 0.5
 
@@ -72,7 +74,7 @@ class ExecutionService:
                 raise IdempotencyConflict(message, idempotency_key=work.idempotency_key)
             if (earlier := await self._replayed(work.user_id, outcome)) is not None:
                 return earlier
-            if _now() + look > ends:
+            if _now() + look + MARGIN_SECONDS > ends:
                 raise UpstreamTimeout("the earlier call with this idempotency key is still under way; ask again with the same key")
             await asyncio.sleep(look)
             look = min(look * 2, _SLOWEST_LOOK_SECONDS)
@@ -97,7 +99,7 @@ class ExecutionService:
 
     def _prepared(self, work: Work, ends: float, *, streamed: bool) -> tuple[Intent, AgentCall]:
         agent = self._registry.get(work.agent_id)
-        _refuse_nul(work)
+        _check(work)
         left = ends - _now() - MARGIN_SECONDS
         if left <= 0:
             message = f"the deadline leaves no time for a call; allow at least {MARGIN_SECONDS * 2:g} s"
@@ -130,12 +132,14 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _refuse_nul(work: Work) -> None:
+def _check(work: Work) -> None:
     # PostgreSQL stores no U+0000, and no question needs one.
     fields = [("input", work.input), ("context", work.context)]
     for field, value in fields:
         if _has_nul(value):
             raise ValidationFailed.of(field, "must not contain the character U+0000")
+    if _depth(work.context) > DEEPEST_CONTEXT:
+        raise ValidationFailed.of("context", f"must not be nested deeper than {DEEPEST_CONTEXT} levels")
 
 
 def _has_nul(value: Any) -> bool:
@@ -144,3 +148,9 @@ def _has_nul(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
     return isinstance(value, list) and any(map(_has_nul, value))
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0

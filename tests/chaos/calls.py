@@ -5,7 +5,7 @@ The ledger of all calls is the client's side of the reckoning in `reconcile`.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import uuid4
@@ -108,8 +108,8 @@ async def attempt(call: Call, door: Door) -> Attempt:
     return made
 
 
-async def insist(call: Call, choose: Callable[[], Door], seconds: float) -> None:
-    """Sends the call until it ends for good, for at most about `seconds`, as the documents advise a client.
+async def insist(call: Call, doors: Sequence[Door], seconds: float) -> None:
+    """Sends the call, each time by any of the doors, until it ends for good: for at most about `seconds`, as the documents advise.
 
     UNAVAILABLE is sent again after a pause, gRPC's own as well, as by its usual retry policy; what may have been bought is sent
     again only under an idempotency key.
@@ -117,6 +117,6 @@ async def insist(call: Call, choose: Callable[[], Door], seconds: float) -> None
     again = {UNAVAILABLE, *NOTHING_BOUGHT, *(MAY_BE_BOUGHT if call.key else ())}
     ends = asyncio.get_running_loop().time() + seconds
     pause = _FIRST_PAUSE_SECONDS
-    while (await attempt(call, choose())).outcome in again and asyncio.get_running_loop().time() < ends:
+    while (await attempt(call, random.choice(doors))).outcome in again and asyncio.get_running_loop().time() < ends:
         await asyncio.sleep(random.uniform(0.5, 1) * pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

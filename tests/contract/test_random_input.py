@@ -145,7 +145,7 @@ class Contract:
 
     def _check_events(self, response: Any) -> None:
         assert response.headers["content-type"] == ["text/event-stream"]
-        events = events_of(response.text)
+        events = events_of(response.content.decode())  # `text` would be Latin-1: the type names no charset, for events have but one
         for event in events:
             self._event.validate(event)
         assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))

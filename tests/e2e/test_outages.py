@@ -28,6 +28,9 @@ async def test_without_its_host_an_agent_is_unreachable_and_still_listed(platfor
         assert error["details"]["component"] == "agent_hosts"
         listed = (await platform.http.get("/api/v1/agents", params={"category": "trials"})).json()
         assert [agent["agent_id"] for agent in listed["agents"]] == list(TRIALS)
+        refused = await platform.execute(question())
+        error_of(refused, 503, "AGENT_UNAVAILABLE")
+        assert refused.elapsed.total_seconds() < 1  # architecture.md: nobody waits for a host that is gone
 
 
 async def test_without_the_database_agents_are_found_and_nothing_is_bought(platform: Platform) -> None:

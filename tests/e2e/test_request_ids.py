@@ -73,7 +73,7 @@ async def test_a_stream_that_fails_names_the_request_in_its_last_event(platform:
     text = question()
     await platform.provider.fault("cut", text)
     response = await platform.http.post(f"/api/v1/agents/{AGENT}/stream", json={"input": text}, headers={"x-request-id": request_id})
-    last = json.loads(response.text.strip().splitlines()[-1].removeprefix("data: "))
+    last = json.loads(response.text.strip().split("\n")[-1].removeprefix("data: "))
     assert last["error"]["request_id"] == request_id
 
 
@@ -136,3 +136,10 @@ async def test_a_native_caller_cannot_pretend_to_come_over_rest(platform: Platfo
     call = ExecutionServiceStub(platform.gateway).ExecuteAgent(request, timeout=SECONDS, metadata=forged)
     assert (await call.code()).name == "NOT_FOUND"
     assert not [key for key in dict(await call.trailing_metadata()) if key.startswith("x-mesh")]
+
+
+async def test_a_header_that_is_no_text_is_not_worth_a_line_in_the_log(platform: Platform, request_id: str) -> None:
+    response = await platform.http.get("/api/v1/categories", headers=[(b"x-note", b"\x84"), (b"x-request-id", request_id.encode())])
+    assert response.status_code == 200
+    await _logged(platform, "orchestrator", request_id)
+    assert "Invalid encoding" not in platform.stack.state.log("orchestrator").read_text()

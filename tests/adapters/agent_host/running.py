@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import psutil
 from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -57,6 +58,8 @@ class Host:
     log: Path
     seconds: float
     """From its start to its ready file."""
+    cpu_seconds: float
+    """What it used of a processor until then."""
     _channels: dict[int, grpc.aio.Channel] = field(default_factory=dict)
 
     def port(self, number: int) -> int:
@@ -85,8 +88,8 @@ class Host:
         return await self.health(number, agent_id(number)) == int(HealthCheckResponse.SERVING)
 
     def logged(self) -> list[dict[str, Any]]:
-        """Its log so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """Its log so far, but for the lines of gRPC's core, which go to standard error past Python."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     async def close(self) -> None:
         for channel in self._channels.values():
@@ -134,14 +137,19 @@ async def start_host(folder: Path, definitions: Path, provider_url: str, offset:
         if process.returncode is None:
             process.kill()
         raise
-    return Host(process, offset, json.loads(ready.read_text()), folder / "log.jsonl", monotonic() - began)
+    used = psutil.Process(process.pid).cpu_times()
+    facts = json.loads(ready.read_text())
+    return Host(process, offset, facts, folder / "log.jsonl", monotonic() - began, used.user + used.system)
 
 
 @contextlib.asynccontextmanager
 async def running_host(
     folder: Path, definitions: Path, provider_url: str, numbers: Iterable[int] = (), offset: int | None = None, **settings: str
 ) -> AsyncIterator[Host]:
-    """A host on ports that are free for agents with these numbers, or moved by `offset`; stopped at the end; it must end well and must not have met anything that nobody foresaw."""
+    """A host on ports that are free for agents with these numbers, or moved by `offset`.
+
+    It is stopped at the end; it must end well, and must not have met anything that nobody foresaw.
+    """
     host = await start_host(folder, definitions, provider_url, free_offset(numbers) if offset is None else offset, **settings)
     try:
         yield host

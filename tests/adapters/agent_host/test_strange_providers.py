@@ -171,7 +171,7 @@ async def test_a_refused_connection_has_bought_nothing(way: Way) -> None:
 
 
 # fmt: off
-NO_MESSAGES = [
+NO_MESSAGES: list[object] = [
     [], "text", None, 7, {}, {"error": "?"}, b"", b"<html>", MESSAGE | {"usage": None}, MESSAGE | {"content": None},
     MESSAGE | {"content": [{}]}, MESSAGE | {"content": [{"type": "text", "text": "\ud83d"}]},
 ]

@@ -72,4 +72,5 @@ def web_frames(body: bytes) -> tuple[list[bytes], dict[str, str]]:
 
 def events_of(text: str) -> list[Any]:
     """The JSON of each Server-Sent Event."""
-    return [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+    lines = text.split("\n")  # splitlines() would split at U+0085 too, and an event may hold it
+    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from tests.adapters.agent_host.running import Host, running_host, write_agent
-from tests.adapters.simulator.conftest import Simulator, port_of, start_simulator
+from tests.adapters.simulator.conftest import Simulator, eventually, port_of, start_simulator
 from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.running import Call, Mesh, Orchestrator, running_orchestrator
 
@@ -78,7 +78,11 @@ async def mesh(shared_orchestrator: Orchestrator, shared_host: Host, provider: S
     db = await asyncpg.connect(books_url.replace("+asyncpg", ""))
     yield Mesh(shared_orchestrator, shared_host, provider, db)
     await provider.control("DELETE", "faults")
-    assert await db.fetchval("SELECT count(*) FROM executions WHERE status = 'running'") == 0
+
+    async def all_settled() -> bool:
+        return bool(await db.fetchval("SELECT count(*) = 0 FROM executions WHERE status = 'running'"))
+
+    await eventually(all_settled, within=3)
     await db.close()
 
 

@@ -48,7 +48,8 @@ class Orchestrator:
     platform: "PlatformServiceAsyncStub" = field(init=False)
 
     def __post_init__(self) -> None:
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=CHANNEL_OPTIONS)
+        own = ("grpc.use_local_subchannel_pool", 1)  # a connection that no other client shares
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=(*CHANNEL_OPTIONS, own))
         self.executions = ExecutionServiceStub(self.channel)
         self.registry = RegistryServiceStub(self.channel)
         self.platform = PlatformServiceStub(self.channel)

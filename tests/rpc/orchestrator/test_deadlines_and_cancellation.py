@@ -1,11 +1,12 @@
 import time
+from dataclasses import replace
 
 import grpc
 import pytest
 
-from mesh.rpc.channel import CHANNEL_OPTIONS
 from tests.adapters.simulator.conftest import eventually
-from tests.rpc.orchestrator.running import Call, failure_of, ours, read
+from tests.contract.gateway.relay import Relay
+from tests.rpc.orchestrator.running import Call, Mesh, failure_of, ours, read
 
 
 async def over_at_provider(call: Call) -> bool:
@@ -80,24 +81,6 @@ async def test_a_client_that_cancels_a_stream_ends_the_providers_request_and_pay
     assert purchase["output_tokens"] <= row["output_tokens"] < 4096
 
 
-async def test_a_client_that_does_not_read_and_cancels_ends_the_providers_request_too(call: Call) -> None:
-    """More than a connection holds is under way, so the stream stands in the middle of a write."""
-    await call.fault("big", 2_000_000)
-    await call.mesh.provider.control("POST", "defaults", {"trickle_ms": 1})
-    stream = call.stream()
-    await stream.read()
-
-    async def stuck() -> bool:
-        before = (await call.purchases())[0]["output_tokens"]
-        return before is not None
-
-    await eventually(stuck)
-    stream.cancel()
-    await over_within(call, 1)
-    await call.mesh.provider.control("POST", "defaults", {"trickle_ms": 0})
-    assert (await call.settled())["status"] in ("cancelled", "completed")
-
-
 async def test_a_client_that_cancels_a_call_ends_the_providers_request_and_pays_for_the_most_it_can_have_cost(call: Call) -> None:
     await call.fault("hang")
     execute = call.execute()
@@ -109,24 +92,19 @@ async def test_a_client_that_cancels_a_call_ends_the_providers_request_and_pays_
     assert row["input_tokens"] >= purchase["input_tokens"]
 
 
-async def test_a_client_whose_connection_breaks_has_cancelled(call: Call) -> None:
+@pytest.mark.parametrize("kind", ["execute", "stream"])
+async def test_a_client_whose_connection_breaks_has_cancelled(mesh: Mesh, kind: str) -> None:
+    relay = Relay()
+    relay.target = mesh.orchestrator.port
+    await relay.accept()
+    call = replace(mesh, orchestrator=replace(mesh.orchestrator, port=relay.port)).call()
     await call.fault("hang")
-    lonely = grpc.aio.insecure_channel(
-        f"127.0.0.1:{call.mesh.orchestrator.port}", options=(*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1))
-    )
-    stub = type(call.mesh.orchestrator)(call.mesh.orchestrator.process, call.mesh.orchestrator.port, call.mesh.orchestrator.log)
-    await stub.channel.close()
-    stub.channel = lonely
-    from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
-
-    stub.executions = ExecutionServiceStub(lonely)
-    mine = Call(type(call.mesh)(stub, call.mesh.host, call.mesh.provider, call.mesh.db), call.number, call.name)
-    execute = mine.execute()
+    lost = getattr(call, kind)()
     await eventually(call.asked)
-    await lonely.close()
+    await relay.refuse()
     await over_within(call, 1)
     assert (await call.settled())["status"] == "cancelled"
-    assert execute.done()
+    assert await lost.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_client_that_cancels_at_once_leaves_nothing_open(call: Call) -> None:

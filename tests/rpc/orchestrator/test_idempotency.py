@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,56 +9,56 @@ from tests.rpc.orchestrator.running import Call, failure_of
 
 
 @pytest.fixture
-def key(call: Call) -> dict[str, str]:
+def key(call: Call) -> dict[str, Any]:
     """A key of this call's own, as a field of the request."""
     return {"idempotency_key": f"key-{call.name}"}
 
 
-async def test_the_same_key_and_body_answer_the_same_result_and_buy_once(call: Call, key: dict[str, str]) -> None:
+async def test_the_same_key_and_body_answer_the_same_result_and_buy_once(call: Call, key: dict[str, Any]) -> None:
     first, second = await call.execute(**key), await call.execute(**key)
     assert first == second
     assert len(await call.purchases()) == 1
     assert (await call.settled())["status"] == "completed"
 
 
-async def test_the_key_may_come_as_metadata(call: Call, key: dict[str, str]) -> None:
+async def test_the_key_may_come_as_metadata(call: Call, key: dict[str, Any]) -> None:
     header = (("idempotency-key", key["idempotency_key"]),)
     answers = [await call.execute(metadata=header), await call.execute(**key), await call.execute(metadata=header, **key)]
     assert len({answer.execution_id for answer in answers}) == 1
 
 
-async def test_the_order_of_the_contexts_keys_does_not_matter(call: Call, key: dict[str, str]) -> None:
+async def test_the_order_of_the_contexts_keys_does_not_matter(call: Call, key: dict[str, Any]) -> None:
     first = await call.execute(context=struct({"a": 1, "b": {"c": 2, "d": 3}}), **key)
     second = await call.execute(context=struct({"b": {"d": 3, "c": 2}, "a": 1}), **key)
     assert first == second
 
 
 @pytest.mark.parametrize("other", [{"input": "something else"}, {"context": struct({"a": 1})}, {"agent_id": "own_helper_agent_1_7"}])
-async def test_another_body_is_a_conflict_and_buys_nothing(call: Call, key: dict[str, str], other: dict[str, object]) -> None:
+async def test_another_body_is_a_conflict_and_buys_nothing(call: Call, key: dict[str, Any], other: dict[str, Any]) -> None:
     await call.execute(**key)
     error = await failure_of(call.execute(**{**key, **other}))
     assert (error.reason, error.details) == ("IDEMPOTENCY_CONFLICT", key)
     await call.settled()
 
 
-async def test_another_body_is_a_conflict_also_while_the_first_call_is_under_way(call: Call, key: dict[str, str]) -> None:
+async def test_another_body_is_a_conflict_also_while_the_first_call_is_under_way(call: Call, key: dict[str, Any]) -> None:
     await call.fault("delay", 800)
-    first = asyncio.create_task(call.execute(**key))
+    first = call.execute(**key)
     await eventually(call.asked)
     assert (await failure_of(call.execute(input="something else", **key))).reason == "IDEMPOTENCY_CONFLICT"
     await first
 
 
-async def test_duplicates_of_a_call_under_way_wait_for_it(call: Call, key: dict[str, str]) -> None:
+async def test_duplicates_of_a_call_under_way_wait_for_it(call: Call, key: dict[str, Any]) -> None:
     await call.fault("delay", 600)
     answers = await asyncio.gather(*(call.execute(**key) for _ in range(12)))
     assert len({answer.SerializeToString(deterministic=True) for answer in answers}) == 1
     assert len(await call.purchases()) == 1
 
 
-async def test_a_duplicate_whose_own_time_is_up_is_told_so_and_stops_nothing(call: Call, key: dict[str, str]) -> None:
+async def test_a_duplicate_whose_own_time_is_up_is_told_so_and_stops_nothing(call: Call, key: dict[str, Any]) -> None:
     await call.fault("delay", 1500)
-    first = asyncio.create_task(call.execute(**key))
+    first = call.execute(**key)
     await eventually(call.asked)
     error = await failure_of(call.execute(timeout=0.8, **key))
     assert error.reason == "UPSTREAM_TIMEOUT"
@@ -66,7 +67,7 @@ async def test_a_duplicate_whose_own_time_is_up_is_told_so_and_stops_nothing(cal
     assert (await call.execute(**key)) == answer
 
 
-async def test_a_call_that_failed_for_good_answers_the_same_error_again(call: Call, key: dict[str, str]) -> None:
+async def test_a_call_that_failed_for_good_answers_the_same_error_again(call: Call, key: dict[str, Any]) -> None:
     """The definition's schema refuses the context; a repetition would fare no better."""
     checked = {"agent_id": "own_helper_agent_1_20", "context": struct({"year": 1999}), **key}
     first, second = await failure_of(call.execute(**checked)), await failure_of(call.execute(**checked))
@@ -75,7 +76,7 @@ async def test_a_call_that_failed_for_good_answers_the_same_error_again(call: Ca
     assert (await call.settled())["status"] == "failed"
 
 
-async def test_a_call_that_may_fare_better_is_made_again_under_the_same_key(call: Call, key: dict[str, str]) -> None:
+async def test_a_call_that_may_fare_better_is_made_again_under_the_same_key(call: Call, key: dict[str, Any]) -> None:
     await call.fault("500", count=2)  # the agent itself asks once more
     assert (await failure_of(call.execute(**key))).reason == "LLM_API_ERROR"
     answer = await call.execute(**key)
@@ -83,17 +84,17 @@ async def test_a_call_that_may_fare_better_is_made_again_under_the_same_key(call
     assert (await call.execute(**key)) == answer
 
 
-async def test_a_duplicate_takes_over_when_the_first_caller_leaves(call: Call, key: dict[str, str]) -> None:
+async def test_a_duplicate_takes_over_when_the_first_caller_leaves(call: Call, key: dict[str, Any]) -> None:
     await call.fault("hang", count=1)
     first = call.execute(**key)
     await eventually(call.asked)
-    second = asyncio.create_task(call.execute(**key))
+    second = call.execute(**key)
     first.cancel()
     assert (await second).result
     assert [row["status"] for row in await call.rows()] == ["cancelled", "completed"]
 
 
-async def test_two_different_keys_in_one_request_are_refused(call: Call, key: dict[str, str]) -> None:
+async def test_two_different_keys_in_one_request_are_refused(call: Call, key: dict[str, Any]) -> None:
     error = await failure_of(call.execute(metadata=(("idempotency-key", "another"),), **key))
     assert (error.reason, error.violations[0].field) == ("VALIDATION_ERROR", "idempotency_key")
     assert await call.rows() == []

@@ -8,6 +8,7 @@ from agent_server.agent import Agent
 from definitions.prices import PriceBook
 from deploy.local.simulator.prompt import Prompt
 from mesh.errors import CallCancelled, MeshError, RemoteError, ServiceUnavailable, UpstreamTimeout, ValidationFailed
+from mesh.rpc.status import retryable
 from mesh.usage import TokenUsage
 from orchestrator.executions.books import Books, body_hash, new_id
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
@@ -15,7 +16,7 @@ from orchestrator.executions.model import AgentAnswer, State
 from orchestrator.registry.model import ListedAgent
 from tests.unit.orchestrator.making import AGENT_ID, MODEL, definition, intent, work
 
-BOOKS = Books(PriceBook.load())
+BOOKS = Books(PriceBook.load(), retryable)
 USED = TokenUsage(MODEL, 120, 30)
 ACTS = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=20),

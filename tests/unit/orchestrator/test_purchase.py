@@ -10,6 +10,7 @@ import pytest
 
 from definitions.prices import PriceBook
 from mesh.errors import CallCancelled, ServiceUnavailable
+from mesh.rpc.status import retryable
 from mesh.usage import TokenUsage
 from orchestrator.executions.books import Books, new_id
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
@@ -60,7 +61,7 @@ class Scripted:
 
 
 def purchases(script: Scripted) -> Purchases:
-    return Purchases(script, script, Books(PriceBook.load()))
+    return Purchases(script, script, Books(PriceBook.load(), retryable))
 
 
 async def until_stopped(stop: StopSignal) -> AgentAnswer:

@@ -1,0 +1,174 @@
+"""How the process starts and stops."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from deploy.local.ports import any_free_port
+from tests.adapters.simulator.conftest import eventually
+from tests.conftest import CreateDatabase
+from tests.rpc.orchestrator.running import Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
+
+Start = Callable[..., Awaitable[Mesh]]
+
+
+@pytest.fixture
+async def start(mesh: Mesh, tmp_path: Path, books_url: str, redis_url: str) -> AsyncIterator[Start]:
+    """Starts a second orchestrator before the same agents and books."""
+    async with AsyncExitStack() as stack:
+
+        async def begin(**settings: str) -> Mesh:
+            orchestrator = await start_orchestrator(tmp_path, **standard(mesh, books_url, redis_url), **settings)
+            stack.push_async_callback(orchestrator.channel.close)
+            stack.push_async_callback(orchestrator.stop)
+            return replace(mesh, orchestrator=orchestrator)
+
+        yield begin
+
+
+def standard(mesh: Mesh, database_url: str, redis_url: str) -> dict[str, str]:
+    definitions = str(mesh.host.log.parent / "definitions")
+    return {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DEFINITIONS_PATH": definitions, "PORT_OFFSET": str(mesh.host.offset)}
+
+
+def terminate(mesh: Mesh) -> None:
+    mesh.orchestrator.process.send_signal(signal.SIGTERM)
+
+
+async def ended_well(orchestrator: Orchestrator) -> bool:
+    """Whether it ended with 0 and met nothing that nobody foresaw."""
+    async with asyncio.timeout(20):
+        code = await orchestrator.process.wait()
+    return code == 0 and "Traceback" not in orchestrator.log.read_text()
+
+
+async def test_calls_under_way_are_answered_and_settled_when_the_process_is_asked_to_stop(start: Start) -> None:
+    mesh = await start()
+    calls = [mesh.call() for _ in range(3)]
+    for call in calls:
+        await call.fault("delay", 800)
+    unary = [call.execute() for call in calls[:2]]
+    streamed = asyncio.create_task(read(calls[2].stream()))
+    for call in calls:
+        await eventually(call.asked)
+    terminate(mesh)
+    assert all([(await answer).result for answer in unary])
+    assert (await streamed).kinds == ["started", "delta", "usage", "done"]
+    assert await ended_well(mesh.orchestrator)
+    assert [(await call.settled())["status"] for call in calls] == ["completed"] * 3
+
+
+async def test_a_call_that_outlasts_the_grace_is_cut_and_settled(start: Start) -> None:
+    mesh = await start(DRAIN_GRACE_SECONDS="0.5")
+    call = mesh.call()
+    await call.fault("hang")
+    execute = call.execute()
+    await eventually(call.asked)
+    terminate(mesh)
+    assert await execute.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+    assert await ended_well(mesh.orchestrator)
+    row, (purchase,) = await call.settled(), await call.purchases()
+    assert (row["status"], purchase["outcome"]) == ("cancelled", "client_gone")
+
+
+async def test_watchers_of_its_health_hear_that_it_stops_before_calls_are_refused(start: Start) -> None:
+    mesh = await start(DRAIN_NOTICE_SECONDS="0.6")
+    watch = HealthStub(mesh.orchestrator.channel).Watch(HealthCheckRequest())
+    assert (await watch.read()).status == HealthCheckResponse.SERVING
+    terminate(mesh)
+    assert (await watch.read()).status == HealthCheckResponse.NOT_SERVING
+    assert (await mesh.call().execute()).result
+    assert await ended_well(mesh.orchestrator)
+
+
+async def test_an_interrupt_stops_it_too(start: Start) -> None:
+    mesh = await start()
+    mesh.orchestrator.process.send_signal(signal.SIGINT)
+    assert await ended_well(mesh.orchestrator)
+
+
+async def test_two_that_start_at_once_on_a_fresh_database_both_serve(
+    mesh: Mesh, create_database: CreateDatabase, redis_url: str, tmp_path: Path
+) -> None:
+    settings = standard(mesh, await create_database(f"fresh_{secrets.token_hex(4)}"), redis_url)
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+
+    @asynccontextmanager
+    async def both() -> AsyncIterator[list[Orchestrator]]:
+        async with AsyncExitStack() as stack:
+            yield await asyncio.gather(*(stack.enter_async_context(running_orchestrator(folder, **settings)) for folder in folders))
+
+    async with both() as orchestrators:
+        for orchestrator in orchestrators:
+            assert (await replace(mesh, orchestrator=orchestrator).call().execute()).result
+
+
+async def test_reflection_lists_every_service(mesh: Mesh) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(mesh.orchestrator.channel)
+    answers = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+    names = [service.name async for answer in answers for service in answer.list_services_response.service]
+    assert sorted(names) == [
+        "agentmesh.execution.v1.ExecutionService",
+        "agentmesh.registry.v1.PlatformService",
+        "agentmesh.registry.v1.RegistryService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"DATABASE_URL": None}, "DATABASE_URL"),
+        ({"ORCHESTRATOR_PORT": "70000"}, "ORCHESTRATOR_PORT"),
+        ({"HOST_ADDRESS": "0.0.0.0"}, "loopback"),
+        ({"FAILPOINTS": "execution.nowhere"}, "execution.nowhere"),
+        ({"AGENT_SHARDS": "0"}, "AGENT_SHARDS"),
+    ],
+    ids=["no database", "port", "address", "failpoint", "shards"],
+)
+async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, str | None], told: str) -> None:
+    given: dict[str, Any] = {
+        **os.environ,
+        "DATABASE_URL": "postgresql+asyncpg://u:secret@localhost/x",
+        "REDIS_URL": "redis://localhost/0",
+        **wrong,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator"),
+        env={name: value for name, value in given.items() if value is not None},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    assert process.returncode not in (0, None)
+    assert told in errors.decode()
+    assert "Traceback" not in errors.decode()
+    assert "secret" not in errors.decode()
+
+
+async def test_without_a_database_it_does_not_start(mesh: Mesh, redis_url: str, tmp_path: Path) -> None:
+    nowhere = f"postgresql+asyncpg://u:p@127.0.0.1:{any_free_port()}/x"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator"),
+        env={**os.environ, **standard(mesh, nowhere, redis_url), "READY_FILE": str(tmp_path / "ready")},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(20):
+        await process.communicate()
+    assert process.returncode not in (0, None)
+    assert not (tmp_path / "ready").exists()

@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import pytest
+from agentmesh.registry.v1 import platform_service_pb2, registry_pb2
+from agentmesh.registry.v1 import registry_service_pb2 as pb
+from google.protobuf.json_format import MessageToDict
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from tests.adapters.agent_host.running import agent_id, write_agent
+from tests.adapters.simulator.conftest import eventually
+from tests.rpc.orchestrator.conftest import ALONE, CHECKED, FIRST, SECOND
+from tests.rpc.orchestrator.running import Mesh, failure_of
+
+
+def definitions(mesh: Mesh) -> Path:
+    return mesh.host.log.parent / "definitions"
+
+
+async def listed(mesh: Mesh, **wishes: object) -> tuple[list[int], int]:
+    answer = await mesh.orchestrator.registry.ListAgents(pb.ListAgentsRequest(**wishes))  # type: ignore[arg-type]
+    return [agent.number for agent in answer.agents], answer.total
+
+
+async def test_agents_are_listed_by_their_numbers_with_the_total(mesh: Mesh) -> None:
+    assert await listed(mesh) == ([ALONE, FIRST, CHECKED, SECOND], 4)
+    assert await listed(mesh, limit=2, offset=1) == ([FIRST, CHECKED], 4)
+
+
+async def test_agents_are_found_by_search_and_category(mesh: Mesh) -> None:
+    assert await listed(mesh, search="helper 807") == ([SECOND], 1)
+    assert await listed(mesh, category="own") == ([ALONE, FIRST, CHECKED, SECOND], 4)
+    assert await listed(mesh, category="nobody") == ([], 0)
+
+
+async def test_an_agent_is_shown_whole(mesh: Mesh) -> None:
+    agent = (await mesh.orchestrator.registry.GetAgent(pb.GetAgentRequest(agent_id=agent_id(CHECKED)))).agent
+    assert (agent.agent_id, agent.name, agent.port, agent.model) == (
+        *(agent_id(CHECKED), f"Helper {CHECKED}", mesh.host.port(CHECKED), "claude-sonnet-5-5"),
+    )
+    assert MessageToDict(agent.context_schema)["required"] == ["market"]
+    assert len(agent.revision) == 12
+
+
+async def test_categories_are_told_with_roles_and_sizes(mesh: Mesh) -> None:
+    (category,) = (await mesh.orchestrator.registry.ListCategories(pb.ListCategoriesRequest())).categories
+    assert (category.name, list(category.roles), category.agent_count) == ("own", ["helper"], 4)
+
+
+async def test_a_healthy_agent_is_serving(mesh: Mesh) -> None:
+    answer = await mesh.orchestrator.registry.CheckAgentHealth(pb.CheckAgentHealthRequest(agent_id=agent_id(SECOND)))
+    health = answer.health
+    assert (health.status, health.port) == (registry_pb2.AGENT_HEALTH_STATUS_SERVING, mesh.host.port(SECOND))
+    assert 0 < health.latency_seconds < 1
+    assert health.checked_at.seconds > 0
+
+
+@pytest.mark.parametrize("rpc", ["GetAgent", "CheckAgentHealth"])
+async def test_an_unknown_agent_is_not_found(mesh: Mesh, rpc: str) -> None:
+    request = getattr(pb, f"{rpc}Request")(agent_id="own_helper_agent_1_999")
+    error = await failure_of(getattr(mesh.orchestrator.registry, rpc)(request))
+    assert (error.reason, error.details) == ("AGENT_NOT_FOUND", {"agent_id": "own_helper_agent_1_999"})
+
+
+async def test_a_new_a_changed_and_a_removed_definition_show_in_registry_search_and_calls(mesh: Mesh) -> None:
+    path = write_agent(definitions(mesh), 801, focus="You know everything about beekeeping.")  # on the port of another agent
+    try:
+        path.write_text(path.read_text().replace("Helps people.", "Knows beekeeping."))
+
+        async def found() -> bool:
+            return await listed(mesh, search="beekeep") == ([801], 1)
+
+        await eventually(found)
+
+        async def served() -> bool:
+            return await mesh.host.serves(801)
+
+        await eventually(served)
+        assert (await mesh.call(801).execute()).agent_name == "Helper 801"
+        path.write_text(path.read_text().replace("name: Helper 801", "name: Apiarist"))
+
+        async def renamed() -> bool:
+            return (await mesh.orchestrator.registry.GetAgent(pb.GetAgentRequest(agent_id=agent_id(801)))).agent.name == "Apiarist"
+
+        await eventually(renamed)
+    finally:
+        path.unlink()
+
+    async def gone() -> bool:
+        return await listed(mesh) == ([ALONE, FIRST, CHECKED, SECOND], 4)
+
+    await eventually(gone)
+    assert (await failure_of(mesh.call(801).execute())).reason == "AGENT_NOT_FOUND"
+
+
+async def test_a_broken_definition_is_reported_and_the_others_go_on(mesh: Mesh) -> None:
+    broken = definitions(mesh) / "broken.yaml"
+    broken.write_text("category: own\nrole: [")
+    try:
+
+        async def reported() -> bool:
+            return any("broken.yaml" in line["source"] for line in mesh.orchestrator.logged("definition_refused"))
+
+        await eventually(reported)
+        assert await listed(mesh) == ([ALONE, FIRST, CHECKED, SECOND], 4)
+    finally:
+        broken.unlink()
+
+
+async def test_the_platform_says_that_it_is_healthy_and_ready(mesh: Mesh) -> None:
+    health = await mesh.orchestrator.platform.GetHealth(platform_service_pb2.GetHealthRequest())
+    ready = await mesh.orchestrator.platform.GetReadiness(platform_service_pb2.GetReadinessRequest())
+    assert (health.status, ready.status) == ("healthy", "ready")
+    assert [(part.name, part.available, part.detail) for part in ready.components] == [
+        ("agent_hosts", True, "1 of 1 hosts serving"),
+        ("postgresql", True, "answers"),
+        ("redis", True, "answers"),
+    ]
+
+
+@pytest.mark.parametrize("service", ["", "agentmesh.execution.v1.ExecutionService", "agentmesh.registry.v1.RegistryService"])
+async def test_grpc_health_knows_the_process_and_its_services(mesh: Mesh, service: str) -> None:
+    answer = await HealthStub(mesh.orchestrator.channel).Check(HealthCheckRequest(service=service))
+    assert answer.status == HealthCheckResponse.SERVING

@@ -1,0 +1,57 @@
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import grpc
+from agentmesh.execution.v1 import execution_service_pb2 as pb
+from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub, add_ExecutionServiceServicer_to_server
+
+from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.telemetry import Telemetry
+from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.server import build_server
+from orchestrator.executions.service import ExecutionService
+from orchestrator.executions.servicer import ExecutionServicer
+from tests.adapters.simulator.conftest import eventually
+
+
+class Endless:
+    """Streams large pieces as fast as they are taken, and knows when it has been ended."""
+
+    def __init__(self) -> None:
+        self.pieces = 0
+        self.ended = asyncio.Event()
+
+    async def stream(self, *_: Any) -> AsyncIterator[str]:
+        try:
+            while True:
+                self.pieces += 1
+                yield "x" * 100_000
+        finally:
+            self.ended.set()
+
+
+async def test_a_client_that_does_not_read_any_more_and_cancels_ends_the_stream_in_the_middle_of_a_write() -> None:
+    """The handler then stands in gRPC's write, not in our code: its generators must be closed all the same."""
+    service = Endless()
+    server = build_server((Telemetry(), ErrorBoundary(), RequestValidation()))
+    add_ExecutionServiceServicer_to_server(ExecutionServicer(cast(ExecutionService, service)), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stream = ExecutionServiceStub(channel).StreamAgent(pb.StreamAgentRequest(agent_id="a_agent_1_1", input="x"), timeout=60)
+        await stream.read()
+        before = 0
+
+        async def stuck() -> bool:
+            nonlocal before
+            await asyncio.wait([asyncio.ensure_future(service.ended.wait())], timeout=0.1)
+            before, same = service.pieces, service.pieces == before
+            return same
+
+        await eventually(stuck)
+        assert not service.ended.is_set()
+        stream.cancel()
+        async with asyncio.timeout(1):
+            await service.ended.wait()
+    await server.stop(0)
