@@ -26,7 +26,7 @@ from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.status import retryable
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
-from orchestrator.adapters.postgres import create_engine, migrate
+from orchestrator.adapters.postgres import create_engine, migrate, unavailable
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
 from orchestrator.adapters.postgres_sweeper import Sweeper
@@ -54,11 +54,15 @@ SERVICES = (
 
 
 async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set, then drains: no call under way is lost, and every purchase is settled."""
+    """Serves until `stop` is set, then drains: no call under way is lost, and every purchase is settled.
+
+    Raises DefinitionsUnreadable, and ServiceUnavailable when there is no database to begin with.
+    """
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
         stack.push_async_callback(engine.dispose)
-        await migrate(engine)
+        with unavailable():
+            await migrate(engine)
         catalogue = reader.read(settings.definitions_path)
         report(catalogue)
         registry, server = await assemble(settings, stack, engine, catalogue)

@@ -10,7 +10,6 @@ from deploy.local.errors import LaunchError
 from deploy.local.process import Process
 from deploy.local.stack import Stack
 from deploy.local.waiting import holds_within
-from tests.chaos.quiet import well
 
 PEACE_SECONDS = 1.5
 """How long a new orchestrator serves before it is killed; with its start this makes a kill about every three seconds."""
@@ -39,7 +38,6 @@ class Storm:
     async def _kill_orchestrators(self) -> None:
         orchestrator = self._stack.process("orchestrator")
         while True:
-            await well(self._stack, 60)
             await asyncio.sleep(PEACE_SECONDS)
             await self._kill(orchestrator)
             await revived(orchestrator)

@@ -149,26 +149,30 @@ async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, s
         "REDIS_URL": "redis://localhost/0",
         **wrong,
     }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orchestrator"),
-        env={name: value for name, value in given.items() if value is not None},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, errors = await process.communicate()
-    assert process.returncode not in (0, None)
-    assert told in errors.decode()
-    assert "Traceback" not in errors.decode()
-    assert "secret" not in errors.decode()
+    code, errors = await refusal({name: value for name, value in given.items() if value is not None})
+    assert code == 2
+    assert errors.startswith("orchestrator: ")
+    assert told in errors
+    assert errors.count("\n") == 1
+    assert "secret" not in errors
 
 
-async def test_without_a_database_it_does_not_start(mesh: Mesh, redis_url: str, tmp_path: Path) -> None:
+async def refusal(environment: dict[str, str]) -> tuple[int | None, str]:
+    """How a process ends that does not start, and what it says."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(30):
+        _, errors = await process.communicate()
+    return process.returncode, errors.decode()
+
+
+async def test_without_a_database_it_does_not_start_and_says_so(mesh: Mesh, redis_url: str, tmp_path: Path) -> None:
     nowhere = f"postgresql+asyncpg://u:p@127.0.0.1:{any_free_port()}/x"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orchestrator"),
-        env={**os.environ, **standard(mesh, nowhere, redis_url), "READY_FILE": str(tmp_path / "ready")},
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(20):
-        await process.communicate()
-    assert process.returncode not in (0, None)
+    environment = {**os.environ, **standard(mesh, nowhere, redis_url), "READY_FILE": str(tmp_path / "ready")}
+    assert await refusal(environment) == (2, "orchestrator: the database of DATABASE_URL cannot be reached; start it, or correct the URL\n")
     assert not (tmp_path / "ready").exists()
+
+
+async def test_without_definitions_it_does_not_start_and_says_so(mesh: Mesh, books_url: str, redis_url: str) -> None:
+    code, errors = await refusal({**os.environ, **standard(mesh, books_url, redis_url), "DEFINITIONS_PATH": "/nowhere"})
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "DEFINITIONS_PATH" in errors
