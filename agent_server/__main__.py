@@ -1,44 +1,21 @@
 """`python -m agent_server`: one agent host."""
 
-import sys
-from functools import partial
-from typing import NoReturn
-
-from pydantic import ValidationError
+import asyncio
+from collections.abc import Awaitable, Callable
 
 from agent_server.settings import AgentHostSettings
-from definitions.errors import DefinitionsUnreadable
-from mesh import failpoints
-from mesh.process import run_until_stopped
-from mesh.settings import explain
-from mesh.telemetry import configure_logging, serve_metrics
+from mesh.process import run_process
 
 
 def main() -> None:
-    """Reads the settings from the environment and serves until told to stop; exits with 2 when it cannot start with them."""
-    try:
-        settings = AgentHostSettings()
-        failpoints.arm(settings.failpoints)
-    except ValidationError as error:
-        _refuse(explain(error))
-    except ValueError as error:
-        _refuse(str(error))
-    configure_logging("agent_server", settings.log_format)
-    try:
-        serve_metrics(settings.host_address, settings.metrics_port)
-    except OSError as error:
-        _refuse(f"METRICS_PORT={settings.metrics_port} cannot be served: {error.strerror}; set it to a free port")
-    from agent_server.app import run  # the SDK takes seconds to import: not before the settings are known to be good
-
-    try:
-        run_until_stopped(partial(run, settings))
-    except DefinitionsUnreadable as error:
-        _refuse(error.message)
+    """Serves a shard of the agents until told to stop."""
+    run_process("agent_server", AgentHostSettings, _run)
 
 
-def _refuse(why: str) -> NoReturn:
-    sys.stderr.write(f"agent_server: {why}\n")
-    sys.exit(2)
+def _run() -> Callable[[AgentHostSettings, asyncio.Event], Awaitable[None]]:
+    from agent_server.app import run  # the SDK takes seconds to import
+
+    return run
 
 
 if __name__ == "__main__":

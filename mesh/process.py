@@ -1,10 +1,41 @@
-"""Runs a process's main coroutine on uvloop until SIGTERM or SIGINT."""
+"""Runs one of our processes: its settings from the environment, its main coroutine on uvloop until SIGTERM or SIGINT."""
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import uvloop
+from pydantic import ValidationError
+
+from mesh import failpoints
+from mesh.errors import MeshError
+from mesh.settings import MeshSettings, explain
+from mesh.telemetry import configure_logging, serve_metrics
+
+S = TypeVar("S", bound=MeshSettings)
+Run = Callable[[S, asyncio.Event], Awaitable[None]]
+
+
+class CannotStart(MeshError):
+    """The process cannot start; the message says what to mend."""
+
+
+def run_process(service: str, settings_type: type[S], load_run: Callable[[], Run[S]]) -> None:
+    """Reads the settings and runs what `load_run` returns until told to stop; exits with 2 and one line when it cannot start.
+
+    `load_run` is called once the settings are known to be good: what it imports may take seconds.
+    """
+    try:
+        settings = _settings(settings_type)
+        configure_logging(service, settings.log_format)
+        _serve_metrics(settings)
+        run_until_stopped(partial(load_run(), settings))
+    except MeshError as error:
+        sys.stderr.write(f"{service}: {error.message}\n")
+        sys.exit(2)
 
 
 def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -19,3 +50,22 @@ def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(guarded())
+
+
+def _settings(settings_type: type[S]) -> S:
+    try:
+        settings = settings_type()
+        failpoints.arm(settings.failpoints)
+    except ValidationError as error:
+        raise CannotStart(explain(error)) from None
+    except ValueError as error:
+        raise CannotStart(str(error)) from None
+    return settings
+
+
+def _serve_metrics(settings: MeshSettings) -> None:
+    try:
+        serve_metrics(settings.host_address, settings.metrics_port)
+    except OSError as error:
+        message = f"METRICS_PORT={settings.metrics_port} cannot be served: {error.strerror}; set it to a free port"
+        raise CannotStart(message) from error

@@ -18,6 +18,8 @@ from definitions.catalogue import Catalogue
 from definitions.model_names import ModelNames
 from definitions.prices import PriceBook
 from definitions.watch import watch
+from mesh.errors import ServiceUnavailable
+from mesh.process import CannotStart
 from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.interceptors.errors import ErrorBoundary
@@ -61,13 +63,12 @@ async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
         stack.push_async_callback(engine.dispose)
-        with unavailable():
-            await migrate(engine)
+        await prepare_database(engine)
         catalogue = reader.read(settings.definitions_path)
         report(catalogue)
         registry, server = await assemble(settings, stack, engine, catalogue)
         health = Health(server)
-        port = server.add_insecure_port(f"{settings.host_address}:{settings.orchestrator_port}")
+        port = listen(server, settings)
         await server.start()
         stack.push_async_callback(
             drain, [server], [health], notice_seconds=settings.drain_notice_seconds, grace_seconds=settings.drain_grace_seconds
@@ -77,6 +78,24 @@ async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
         announce(settings.ready_file, {"port": port})
         log.info("orchestrator_ready", port=port, agents=len(catalogue))
         await follow(registry, settings, catalogue, stop)
+
+
+async def prepare_database(engine: AsyncEngine) -> None:
+    """Brings the schema up to date. Raises CannotStart when there is no database to do it in."""
+    try:
+        with unavailable():
+            await migrate(engine)
+    except ServiceUnavailable as error:
+        raise CannotStart("the database of DATABASE_URL cannot be reached; start it, or correct the URL") from error
+
+
+def listen(server: grpc.aio.Server, settings: OrchestratorSettings) -> int:
+    """Opens the port and returns it. Raises CannotStart when another program has it."""
+    try:
+        return server.add_insecure_port(f"{settings.host_address}:{settings.orchestrator_port}")
+    except RuntimeError as error:
+        message = f"ORCHESTRATOR_PORT={settings.orchestrator_port} is taken by another program; end it, or set another port"
+        raise CannotStart(message) from error
 
 
 async def assemble(

@@ -15,7 +15,7 @@ CHANNEL_OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
     # A host that comes back is used again within a second; the default backs off up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 900),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     # UNAVAILABLE is the caller's to retry: no channel repeats a call that may have been bought.
     ("grpc.enable_retries", 0),

@@ -11,6 +11,7 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from definitions.model import FIRST_PORT
 from mesh import correlation
 from mesh.errors import CallCancelled, MeshError, UpstreamTimeout
 from mesh.rpc.channel import ChannelPool
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
 
 HEALTH_SECONDS = 1.0
-FIRST_PORT = 8200
 _NOBODY_THERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED)
 """No agent answers on the port: nobody listens, or a program that is no agent host."""
 

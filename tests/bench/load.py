@@ -85,7 +85,11 @@ async def run(host: str, port: int, request: bytes, in_flight: int, seconds: flo
     failures: list[bytes] = []
     began = time.perf_counter()
     loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(lambda: _Connection(request, began + seconds, latencies, failures), host, port) for _ in range(in_flight)]
+
+    def connection() -> _Connection:
+        return _Connection(request, began + seconds, latencies, failures)
+
+    made = [await loop.create_connection(connection, host, port) for _ in range(in_flight)]
     await asyncio.wait([connection.done for _, connection in made], timeout=seconds + 30)
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(latencies) + len(failures)} requests failed, e.g. {failures[0]!r}")

@@ -10,18 +10,20 @@ from typing import cast
 
 import uvloop
 
+_TEXT = "An answer of about two hundred characters, as short replies of agents go: long enough to be read. " * 2
 _MESSAGE = {
     "id": "msg_bench",
     "type": "message",
     "role": "assistant",
     "model": "claude-sonnet-5-5",
-    "content": [{"type": "text", "text": "An answer of a hundred and fifty characters, give or take a few, as short replies of agents go. " * 2}],
+    "content": [{"type": "text", "text": _TEXT}],
     "stop_reason": "end_turn",
     "stop_sequence": None,
     "usage": {"input_tokens": 900, "output_tokens": 48, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0},
 }
 _BODY = json.dumps(_MESSAGE).encode()
-_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nrequest-id: req_bench\r\ncontent-length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nrequest-id: req_bench\r\ncontent-length: %d\r\n\r\n"
+_ANSWER = _HEAD % len(_BODY) + _BODY
 
 
 class Provider(asyncio.Protocol):

@@ -15,7 +15,8 @@ from deploy.local.stack import Stack
 from tests.bench.load import post
 
 AGENT = "marketing_seo_strategist_agent_1_1"
-BODY = json.dumps({"input": "Our category pages lost a third of their clicks since March. Where do we look first, and in what order?"}).encode()
+QUESTION = "Our category pages lost a third of their clicks since March. Where do we look first, and in what order?"
+BODY = json.dumps({"input": QUESTION}).encode()
 MESH_PROCESSES = ("envoy", "orchestrator", "agents-0", "postgres")
 
 
@@ -72,7 +73,7 @@ async def _python(module: str, *arguments: str, port: int) -> AsyncIterator[int]
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
     try:
         async with asyncio.timeout(30):
-            while not await _listens(port):
+            while not await _listens(port):  # noqa: ASYNC110 - another process opens the port
                 await asyncio.sleep(0.05)
         yield process.pid
     finally:

@@ -16,6 +16,7 @@ import asyncpg
 from definitions.prices import PriceBook
 from tests.chaos.calls import NOTHING_BOUGHT, OK, Call
 
+Row = Mapping[str, Any]
 COMPLETED, RUNNING = "completed", "running"
 BOUND_BY_COST = frozenset({"outcome_unknown", "cancelled", "failed"})
 SHOWN = 20
@@ -36,7 +37,7 @@ class Purchase:
 class Books:
     """Everything that the platform and the provider have written down."""
 
-    executions: Mapping[str, asyncpg.Record]
+    executions: Mapping[str, Row]
     events: Mapping[str, Sequence[Mapping[str, Any]]]
     """The `agent.executed` events of each execution."""
     purchases: Mapping[str | None, Sequence[Purchase]]
@@ -47,7 +48,7 @@ class Books:
         """How many executions ended how."""
         return Counter(row["status"] for row in self.executions.values())
 
-    def of_request(self, request_id: str) -> list[asyncpg.Record]:
+    def of_request(self, request_id: str) -> list[Row]:
         """The executions that one request has made."""
         return [row for row in self.executions.values() if row["request_id"] == request_id]
 
@@ -75,7 +76,7 @@ async def read_books(database_url: str, simulator_log: Path) -> Books:
     for row in outbox:
         data = json.loads(row["data"])
         events[data["execution_id"]].append(data)
-    return Books({str(row["execution_id"]): row for row in executions}, events, read_purchases(simulator_log))
+    return Books({str(row["execution_id"]): dict(row) for row in executions}, events, read_purchases(simulator_log))
 
 
 def read_purchases(simulator_log: Path) -> Mapping[str | None, Sequence[Purchase]]:
@@ -110,7 +111,7 @@ def discrepancies(books: Books, ledger: Sequence[Call]) -> Iterator[str]:
     yield from _wrong_with_ledger(books, ledger)
 
 
-def _wrong_with_execution(row: asyncpg.Record, bought: Sequence[Purchase]) -> Iterator[str]:
+def _wrong_with_execution(row: Row, bought: Sequence[Purchase]) -> Iterator[str]:
     tokens = tuple(map(sum, zip(*(purchase.tokens for purchase in bought), strict=True))) if bought else (0, 0, 0, 0)
     recorded = (row["input_tokens"], row["output_tokens"], row["cache_read_tokens"], row["cache_write_tokens"])
     paid = sum(purchase.cost_micro_usd for purchase in bought)
@@ -127,7 +128,7 @@ def _wrong_with_execution(row: asyncpg.Record, bought: Sequence[Purchase]) -> It
         yield f"is recorded at {row['cost_micro_usd']} micro-USD and cost {paid}"
 
 
-def _wrong_with_events(execution_id: str, row: asyncpg.Record, events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _wrong_with_events(execution_id: str, row: Row, events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if len(events) != 1:
         yield f"execution {execution_id} ({row['status']}) has {len(events)} agent.executed events"
     for event in events:
@@ -148,7 +149,7 @@ def _wrong_with_ledger(books: Books, ledger: Sequence[Call]) -> Iterator[str]:
             yield from _wrong_with_key(rows, call)
 
 
-def _wrong_with_attempts(books: Books, rows: Mapping[str, Sequence[asyncpg.Record]], call: Call) -> Iterator[str]:
+def _wrong_with_attempts(books: Books, rows: Mapping[str, Sequence[Row]], call: Call) -> Iterator[str]:
     for attempt in call.attempts:
         made = rows.get(attempt.request_id, ())
         if len(made) > 1:
@@ -169,7 +170,7 @@ def _wrong_with_attempts(books: Books, rows: Mapping[str, Sequence[asyncpg.Recor
             yield f"request {attempt.request_id} was answered with another text or usage than execution {row['execution_id']} has"
 
 
-def _wrong_with_key(rows: Mapping[str, Sequence[asyncpg.Record]], call: Call) -> Iterator[str]:
+def _wrong_with_key(rows: Mapping[str, Sequence[Row]], call: Call) -> Iterator[str]:
     made = [row for attempt in call.attempts for row in rows.get(attempt.request_id, ())]
     answers = {attempt.answer.execution_id for attempt in call.attempts if attempt.outcome == OK and attempt.answer}
     recorded = {str(row["execution_id"]) for row in made if row["status"] == COMPLETED}

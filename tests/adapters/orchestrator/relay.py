@@ -12,6 +12,8 @@ class Relay:
         self._server_port = server_port
         self._lose_answer = b""
         self._lose_request = b""
+        self.silent = False
+        """Whether nothing is passed on any more, and nothing closed."""
         self.cut = 0
         """How many connections have been cut."""
 
@@ -44,7 +46,8 @@ class Relay:
                 if self._lose_answer and self._lose_answer in data:
                     self._lose_answer = b""
                     losing.set()
-                server_writer.write(data)
+                if not self.silent:
+                    server_writer.write(data)
         except ConnectionError:
             pass
         finally:

@@ -166,3 +166,15 @@ async def test_a_database_that_hangs_refuses_intents_in_bounded_time_and_is_used
     row, (event,) = await looking.execution(db, refused), await looking.events(db, refused)
     assert (row["status"], row["cost_micro_usd"], looking.data(event)["cost_micro_usd"]) == ("failed", 0, 0)
     assert await db.fetchval("SELECT count(*) FROM idempotency_keys WHERE NOT free") == 0
+
+
+async def test_a_recorder_ends_in_bounded_time_also_when_the_network_is_silent(
+    books_url: str, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "CONNECT_SECONDS", 0.3)
+    through_relay = make_url(books_url).set(port=relay.port).render_as_string(hide_password=False)
+    async with asyncio.timeout(3), PostgresRecorder(through_relay, LEASE_SECONDS) as recorder:
+        recorded = intent()
+        await recorder.record(recorded)
+        await recorder.settle(completed(recorded))
+        relay.silent = True

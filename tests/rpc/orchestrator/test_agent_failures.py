@@ -1,8 +1,7 @@
 """What the adapter makes of agents that are not there, not agents, or break off: a real gRPC server that does as the test says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -22,44 +21,10 @@ from orchestrator.executions.errors import AgentLost, AgentUnavailable
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
 from orchestrator.registry.model import HealthState
+from tests.rpc.orchestrator.misbehaving import Behaviour, Misbehaving, SilentRelay
 from tests.unit.orchestrator.making import AGENT_ID
 
-Behaviour = Callable[[Any], Awaitable[None]]
 GRACE_SECONDS = 0.2
-
-
-class Misbehaving(agent_service_pb2_grpc.AgentServiceServicer):
-    """An agent that does as it is told, in both rpcs; its Cancel finds nothing."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.behave: Behaviour | None = None
-        self.frames: list[pb.StreamExecuteResponse] = []
-        self.called = asyncio.Event()
-        self.gone = asyncio.Event()
-
-    async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
-        return pb.DescribeResponse()
-
-    async def Execute(self, request: pb.ExecuteRequest, context: Any) -> pb.ExecuteResponse:
-        await self._obey(context)
-        return pb.ExecuteResponse()
-
-    async def StreamExecute(self, request: pb.StreamExecuteRequest, context: Any) -> AsyncIterator[pb.StreamExecuteResponse]:
-        await self._obey(context)
-        for frame in self.frames:
-            yield frame
-
-    async def Cancel(self, request: pb.CancelRequest, context: Any) -> pb.CancelResponse:
-        return pb.CancelResponse(found=False)
-
-    async def _obey(self, context: Any) -> None:
-        self.called.set()
-        try:
-            if self.behave is not None:
-                await self.behave(context)
-        finally:
-            self.gone.set()
 
 
 @pytest.fixture
@@ -130,6 +95,14 @@ async def test_a_program_that_speaks_no_grpc_is_no_agent(agents: GrpcAgents, ask
         writer.close()
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server, asyncio.timeout(5):
+        with pytest.raises(AgentUnavailable):
+            await ask(agents, call_to(server.sockets[0].getsockname()[1]), StopSignal())
+
+
+@KINDS
+async def test_a_host_that_takes_the_connection_and_says_nothing_is_unavailable_soon(agents: GrpcAgents, ask: Ask) -> None:
+    """As one does that was stopped: its kernel still accepts."""
+    async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server, asyncio.timeout(2):
         with pytest.raises(AgentUnavailable):
             await ask(agents, call_to(server.sockets[0].getsockname()[1]), StopSignal())
 
@@ -250,40 +223,6 @@ async def test_an_agent_that_falls_silent_is_lost_when_the_connection_is_found_d
         with pytest.raises(AgentLost):
             await asking
         await channels.close()
-
-
-class SilentRelay:
-    """Passes bytes on until it falls silent; it closes nothing."""
-
-    def __init__(self, target: int) -> None:
-        self.silent = False
-        self.answered = asyncio.Event()
-        self.port = 0
-        self._target = target
-
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        async with await asyncio.start_server(self._relay, "127.0.0.1", 0) as server:
-            self.port = server.sockets[0].getsockname()[1]
-            yield
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        try:
-            answers = self._pass(back_reader, writer, b"x-mesh-accepted")
-            await asyncio.gather(self._pass(reader, back_writer, b""), answers)
-        except (ConnectionError, asyncio.CancelledError):
-            pass
-        finally:
-            back_writer.close()
-            writer.close()
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, mark: bytes) -> None:
-        while data := await reader.read(65_536):
-            if not self.silent:
-                writer.write(data)
-            if mark and mark in data:
-                self.answered.set()
 
 
 async def test_health_tells_serving_from_not_serving_unknown_and_unreachable(agents: GrpcAgents) -> None:

@@ -1,0 +1,108 @@
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+
+import grpc
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from definitions.model_names import ModelNames
+from definitions.prices import PriceBook
+from deploy.local.ports import any_free_port
+from mesh.rpc.channel import ChannelPool
+from mesh.rpc.server import Health
+from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.postgres import create_engine
+from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.sqlite_search import SqliteSearchIndex
+from orchestrator.platform.ports import Component
+from orchestrator.registry.service import RegistryService
+from tests.adapters.agent_host.running import free_offset
+from tests.unit.orchestrator.making import catalogue, definition
+
+NUMBERS = range(1, 9)
+
+
+@pytest.fixture
+def offset() -> int:
+    """Puts the agents on free ports."""
+    return free_offset(NUMBERS)
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+async def serve(stack: AsyncExitStack, *ports: int) -> None:
+    """Hosts that serve on these ports."""
+    for port in ports:
+        server = grpc.aio.server()
+        health = Health(server)
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        await health.set("", serving=True)
+        await server.start()
+        stack.push_async_callback(server.stop, 0)
+
+
+async def hosts(stack: AsyncExitStack, offset: int, shards: int, numbers: Sequence[int] = NUMBERS) -> Component:
+    channels = ChannelPool()
+    stack.push_async_callback(channels.close)
+    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", shards, offset), 1)
+    agents_of_test = catalogue(*(definition(number) for number in numbers))
+    registry = RegistryService(agents_of_test, ModelNames(PriceBook.load(), "claude-sonnet-5-5"), offset, SqliteSearchIndex, agents)
+    return await AgentHostsProbe(agents, registry, shards).check()
+
+
+async def test_a_host_that_serves_is_counted(stack: AsyncExitStack, offset: int) -> None:
+    await serve(stack, 8201 + offset)
+    assert await hosts(stack, offset, 1) == Component("agent_hosts", True, "1 of 1 hosts serving")
+
+
+@pytest.mark.parametrize("port", [8202, 8203])
+async def test_a_host_serves_though_another_program_has_its_lowest_ports(stack: AsyncExitStack, offset: int, port: int) -> None:
+    other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 8201 + offset)
+    await serve(stack, port + offset)
+    assert (await hosts(stack, offset, 1)).available
+    other.close()
+
+
+async def test_each_shard_is_a_host_and_one_that_serves_is_enough(stack: AsyncExitStack, offset: int) -> None:
+    await serve(stack, 8202 + offset, 8204 + offset)
+    assert await hosts(stack, offset, 2) == Component("agent_hosts", True, "1 of 2 hosts serving")
+    assert await hosts(stack, offset, 4) == Component("agent_hosts", True, "2 of 4 hosts serving")
+
+
+async def test_without_a_host_that_serves_there_is_nobody(stack: AsyncExitStack, offset: int) -> None:
+    assert await hosts(stack, offset, 2) == Component("agent_hosts", False, "0 of 2 hosts serving")
+    assert await hosts(stack, offset, 2, []) == Component("agent_hosts", False, "0 of 0 hosts serving")
+
+
+async def test_postgresql_answers_or_does_not(engine: AsyncEngine, books_url: str) -> None:
+    assert await PostgresProbe(engine).check() == Component("postgresql", True, "answers")
+    nowhere = create_engine(make_url(books_url).set(port=any_free_port()).render_as_string(hide_password=False), 1, 0)
+    assert await PostgresProbe(nowhere).check() == Component("postgresql", False, "does not answer")
+
+
+async def test_redis_answers_or_does_not(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis:
+        assert await RedisProbe(redis).check() == Component("redis", True, "answers")
+    async with Redis(port=any_free_port()) as redis:
+        assert await RedisProbe(redis).check() == Component("redis", False, "does not answer")
+
+
+@pytest.mark.parametrize("probe", ["postgresql", "redis"])
+async def test_a_component_that_is_silent_does_not_answer_within_its_bound(probe: str) -> None:
+    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with asyncio.timeout(2):
+        if probe == "redis":
+            async with Redis(port=port) as redis:
+                assert not (await RedisProbe(redis).check()).available
+        else:
+            engine = create_engine(f"postgresql+asyncpg://u:p@127.0.0.1:{port}/x", 1, 0)
+            assert not (await PostgresProbe(engine).check()).available
+    silent.close()
