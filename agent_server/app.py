@@ -4,16 +4,16 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import structlog
-from definitions.catalogue import Catalogue
-from definitions.prices import PriceBook
-from definitions.watch import watch
 
 from agent_server.agent import Directory
 from agent_server.anthropic_model import AnthropicModel
 from agent_server.host import Address, AgentHost
 from agent_server.settings import AgentHostSettings
 from definitions import reader
+from definitions.catalogue import Catalogue
 from definitions.model_names import ModelNames
+from definitions.prices import PriceBook
+from definitions.watch import watch
 from mesh.readiness import announce
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry

@@ -1,8 +1,8 @@
 """A definition as the contract shows it."""
 
 from agentmesh.agent.v1 import agent_pb2
-from definitions.model import AgentDefinition
 
+from definitions.model import AgentDefinition
 from mesh.rpc.convert import struct
 
 

@@ -1,6 +1,7 @@
 """Which model answers for a definition."""
 
 import structlog
+
 from definitions.model import AgentDefinition
 from definitions.prices import PriceBook
 
