@@ -80,7 +80,8 @@ def install(lock: Path) -> None:
     tell(f"installing {count} packages of {lock.name}; the first time takes a minute or two")
     into = [str(UV), "pip", "install", "--quiet", "--python", str(PYTHON)]
     environment = {**os.environ, **uv_settings()}
-    run([*into, "--require-hashes", "--requirement", str(lock)], "cannot install the packages", environment)
+    # Compiled now: an environment that writes no bytecode would compile at every start of a process, for seconds.
+    run([*into, "--compile-bytecode", "--require-hashes", "--requirement", str(lock)], "cannot install the packages", environment)
     run([*into, "--offline", "--no-deps", "--no-build-isolation", "--editable", str(REPOSITORY)], "cannot install the project", environment)
 
 

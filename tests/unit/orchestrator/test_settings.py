@@ -1,0 +1,38 @@
+"""What an orchestrator refuses to start with."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mesh.settings import explain
+from orchestrator.settings import OrchestratorSettings
+
+GOOD = {"database_url": "postgresql+asyncpg://u:secret@localhost/x", "redis_url": "redis://:secret@localhost/0"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"database_url": None}, "DATABASE_URL"),
+        ({"redis_url": None}, "REDIS_URL"),
+        ({"orchestrator_port": 70_000}, "ORCHESTRATOR_PORT"),
+        ({"host_address": "0.0.0.0"}, "loopback"),
+        ({"agent_shards": 0}, "AGENT_SHARDS"),
+        ({"agent_shards": 801}, "AGENT_SHARDS"),
+        ({"db_pool_size": 0}, "DB_POOL_SIZE"),
+        ({"execution_lease_seconds": 0}, "EXECUTION_LEASE_SECONDS"),
+        ({"sweep_seconds": -1}, "SWEEP_SECONDS"),
+    ],
+)
+def test_settings_that_make_no_sense_are_told_in_a_line_without_secrets(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        OrchestratorSettings(**{**GOOD, **wrong})
+    assert told in explain(refused.value)
+    assert "\n" not in explain(refused.value)
+    assert "secret" not in explain(refused.value) + str(refused.value)
+
+
+def test_addresses_are_settings_enough() -> None:
+    settings = OrchestratorSettings(**GOOD)  # type: ignore[arg-type]
+    assert (settings.orchestrator_port, settings.db_pool_size, settings.db_max_overflow) == (50051, 20, 10)
