@@ -13,6 +13,7 @@ from definitions import reader
 from definitions.catalogue import Catalogue
 from definitions.model_names import ModelNames
 from definitions.prices import PriceBook
+from definitions.report import log_problems
 from definitions.watch import watch
 from mesh.readiness import announce
 from mesh.rpc.interceptors.errors import ErrorBoundary
@@ -26,7 +27,7 @@ async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
     """Serves the shard until `stop` is set, then drains it."""
     async with AsyncExitStack() as stack:
         catalogue = reader.read(settings.definitions_path)
-        report(catalogue)
+        log_problems(catalogue)
         key = settings.anthropic_api_key.get_secret_value()
         model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
         directory = Directory(catalogue, settings.port_offset, ModelNames(PriceBook.load(), settings.model_default))
@@ -44,13 +45,7 @@ async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
 async def follow(host: AgentHost, settings: AgentHostSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
     """Serves each new catalogue as the definitions change, until `stop` is set."""
     async for changed in watch(settings.definitions_path, catalogue, stop):
-        report(changed)
+        log_problems(changed)
         await host.serve(changed)
         log.info("definitions_reloaded", agents=host.agent_count, ports=len(host.ports), disabled=host.disabled_agents())
     await stop.wait()
-
-
-def report(catalogue: Catalogue) -> None:
-    """Logs what is wrong with the definitions; what was served before still is."""
-    for problem in catalogue.problems:
-        log.error("definition_refused", source=str(problem.source), problem=problem.message)

@@ -86,6 +86,8 @@ class AgentHost:
         for port in self._open.keys() - wanted.keys():
             self._close(self._open.pop(port))
         await asyncio.gather(*(self._settle(port, residents) for port, residents in wanted.items()))
+        for opened in self._open.values():  # only now is the host as a whole there, whichever of its ports is asked
+            await opened.health.set("", serving=True)
         self.disabled = {port: why for port, why in self.disabled.items() if port in wanted}
 
     def disabled_agents(self) -> list[dict[str, object]]:
@@ -138,7 +140,7 @@ class AgentHost:
             self.disabled[port] = "another program listens on the port"
             log.warning("port_taken", port=port, agents=sorted(residents))
             return
-        for name in ("", SERVICE, *residents):
+        for name in (SERVICE, *residents):
             await health.set(name, serving=True)
         await server.start()
         self.disabled.pop(port, None)

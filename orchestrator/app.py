@@ -17,6 +17,7 @@ from definitions import reader
 from definitions.catalogue import Catalogue
 from definitions.model_names import ModelNames
 from definitions.prices import PriceBook
+from definitions.report import log_problems
 from definitions.watch import watch
 from mesh.errors import ServiceUnavailable
 from mesh.process import CannotStart
@@ -65,7 +66,7 @@ async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(engine.dispose)
         await prepare_database(engine)
         catalogue = reader.read(settings.definitions_path)
-        report(catalogue)
+        log_problems(catalogue)
         registry, server = await assemble(settings, stack, engine, catalogue)
         health = Health(server)
         port = listen(server, settings)
@@ -132,13 +133,7 @@ async def assemble(
 async def follow(registry: RegistryService, settings: OrchestratorSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
     """Shows each new catalogue as the definitions change, until `stop` is set."""
     async for changed in watch(settings.definitions_path, catalogue, stop):
-        report(changed)
+        log_problems(changed)
         registry.renew(changed)
         log.info("definitions_reloaded", agents=len(changed))
     await stop.wait()
-
-
-def report(catalogue: Catalogue) -> None:
-    """Logs what is wrong with the definitions; what was served before still is."""
-    for problem in catalogue.problems:
-        log.error("definition_refused", source=str(problem.source), problem=problem.message)

@@ -72,10 +72,10 @@ async def fragile_mesh(folder: Path) -> AsyncIterator[FragileMesh]:
             PostgresServer(folder / "postgres", any_free_port(), settings={"fsync": "off"}),
             RedisServer(folder / "redis", any_free_port()),
         )
+        stack.callback(postgres.erase)
         for server in (postgres, redis):
             await server.start()
             stack.push_async_callback(server.stop)
-        stack.callback(postgres.erase)
         url = await postgres.create_database("books")
         definitions = write_definitions(folder / "definitions")
         for name in ("provider", "host", "orchestrator"):

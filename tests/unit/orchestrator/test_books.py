@@ -1,3 +1,4 @@
+import hashlib
 from typing import Any
 
 import pytest
@@ -34,7 +35,8 @@ def bought(system: str, text: str, context: dict[str, Any] | None) -> int:
 
 
 def worst_case(system: str, text: str, context: dict[str, Any] | None) -> TokenUsage:
-    listed = ListedAgent(definition(family_prompt=system, focus="", parameters={}), MODEL, 8201)
+    revision = hashlib.sha256(system.encode()).hexdigest()[:12]
+    listed = ListedAgent(definition(family_prompt=system, focus="", parameters={}, revision=revision), MODEL, 8201)
     return BOOKS.intent(work(input=text, context=context), listed, streamed=False).worst_case.usage
 
 
