@@ -11,6 +11,7 @@ CHANNEL_OPTIONS = (
     # Pings every 30 s are fine with servers built by `mesh.rpc.server`; a default server answers them with GOAWAY at 120 s.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # without it grpcio 1.85 waits a minute for the answer to a ping, whatever stands above
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # A host that comes back is used again within a second; the default backs off up to two minutes.
