@@ -3,9 +3,9 @@
 from agentmesh.agent.v1 import agent_pb2
 from agentmesh.registry.v1 import registry_pb2
 
+from definitions.catalogue import Category
 from definitions.convert import agent_to_proto
 from orchestrator.registry.model import AgentHealth, HealthState, ListedAgent
-from orchestrator.registry.service import CategorySummary
 
 _HEALTH = {
     HealthState.SERVING: registry_pb2.AGENT_HEALTH_STATUS_SERVING,
@@ -19,7 +19,7 @@ def agent(listed: ListedAgent) -> agent_pb2.Agent:
     return agent_to_proto(listed.definition, listed.model, listed.port)
 
 
-def category(summary: CategorySummary) -> registry_pb2.Category:
+def category(summary: Category) -> registry_pb2.Category:
     """A category."""
     return registry_pb2.Category(name=summary.name, agent_count=summary.agent_count, roles=summary.roles)
 

@@ -1,26 +1,16 @@
 """Finds agents."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
-from definitions.catalogue import Catalogue
+from definitions.catalogue import Catalogue, Category
 from definitions.model import AgentDefinition
 from definitions.model_names import ModelNames
 from orchestrator.registry.model import AgentHealth, HealthState, ListedAgent
 from orchestrator.registry.ports import HealthProbe, SearchIndexFactory
 
 LARGEST_PAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class CategorySummary:
-    """A category, its roles in alphabetical order and how many agents it has."""
-
-    name: str
-    roles: Sequence[str]
-    agent_count: int
 
 
 class RegistryService:
@@ -48,12 +38,9 @@ class RegistryService:
         page = matching[offset : offset + min(limit, LARGEST_PAGE)]
         return [self._listed(definition) for definition in page], len(matching)
 
-    def categories(self) -> Sequence[CategorySummary]:
+    def categories(self) -> Sequence[Category]:
         """All categories, in alphabetical order."""
-        members: dict[str, list[AgentDefinition]] = {}
-        for agent in self._catalogue.agents:
-            members.setdefault(agent.category, []).append(agent)
-        return [CategorySummary(name, sorted({agent.role for agent in agents}), len(agents)) for name, agents in sorted(members.items())]
+        return self._catalogue.categories()
 
     async def check_health(self, agent_id: str) -> AgentHealth:
         """How an agent is now. Raises AgentNotFound."""

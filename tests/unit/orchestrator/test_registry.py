@@ -88,7 +88,7 @@ def test_categories_tell_their_roles_and_sizes_in_alphabetical_order() -> None:
 
 def test_an_empty_catalogue_has_no_categories_agents_and_ports() -> None:
     empty = registry(catalogue())
-    assert (empty.list("", "", 50, 0), empty.categories(), empty.ports()) == (([], 0), [], [])
+    assert (empty.list("", "", 50, 0), empty.categories(), empty.ports()) == (([], 0), (), [])
 
 
 def test_an_agent_is_shown_with_its_port_and_the_model_that_answers() -> None:
