@@ -16,8 +16,8 @@ from protos.codegen.rules import Json, in_words, one_of, refined, required
 
 _INT32 = {"type": "integer", "format": "int32"}
 _UINT32 = {"type": "integer", "format": "uint32", "minimum": 0}
-_INT64 = {"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,19}$"}
-_UINT64 = {"type": "string", "format": "uint64", "pattern": "^[0-9]{1,20}$"}
+_INT64 = {"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,18}$"}
+_UINT64 = {"type": "string", "format": "uint64", "pattern": "^[0-9]{1,19}$"}
 _SCALARS: dict[int, Json] = {
     FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
     FieldDescriptor.TYPE_FLOAT: {"type": "number", "format": "float"},

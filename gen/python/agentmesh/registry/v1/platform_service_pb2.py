@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from agentmesh.common.v1 import access_pb2 as agentmesh_dot_common_dot_v1_dot_access__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/registry/v1/platform_service.proto\x12\x15\x61gentmesh.registry.v1\x1a\x1cgoogle/api/annotations.proto\"\x12\n\x10GetHealthRequest\"E\n\x11GetHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"\x15\n\x13GetReadinessRequest\"p\n\x14GetReadinessResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12@\n\ncomponents\x18\x02 \x03(\x0b\x32 .agentmesh.registry.v1.ComponentR\ncomponents\"U\n\tComponent\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tavailable\x18\x02 \x01(\x08R\tavailable\x12\x16\n\x06\x64\x65tail\x18\x03 \x01(\tR\x06\x64\x65tail2\xfb\x01\n\x0fPlatformService\x12o\n\tGetHealth\x12\'.agentmesh.registry.v1.GetHealthRequest\x1a(.agentmesh.registry.v1.GetHealthResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12w\n\x0cGetReadiness\x12*.agentmesh.registry.v1.GetReadinessRequest\x1a+.agentmesh.registry.v1.GetReadinessResponse\"\x0e\x82\xd3\xe4\x93\x02\x08\x12\x06/readyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/registry/v1/platform_service.proto\x12\x15\x61gentmesh.registry.v1\x1a agentmesh/common/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\"\x12\n\x10GetHealthRequest\"E\n\x11GetHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"\x15\n\x13GetReadinessRequest\"p\n\x14GetReadinessResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12@\n\ncomponents\x18\x02 \x03(\x0b\x32 .agentmesh.registry.v1.ComponentR\ncomponents\"U\n\tComponent\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tavailable\x18\x02 \x01(\x08R\tavailable\x12\x16\n\x06\x64\x65tail\x18\x03 \x01(\tR\x06\x64\x65tail2\x8b\x02\n\x0fPlatformService\x12w\n\tGetHealth\x12\'.agentmesh.registry.v1.GetHealthRequest\x1a(.agentmesh.registry.v1.GetHealthResponse\"\x17\xea\xe0\x18\x04\x12\x00 \x04\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12\x7f\n\x0cGetReadiness\x12*.agentmesh.registry.v1.GetReadinessRequest\x1a+.agentmesh.registry.v1.GetReadinessResponse\"\x16\xea\xe0\x18\x04\x12\x00 \x04\x82\xd3\xe4\x93\x02\x08\x12\x06/readyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,19 +34,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agentmesh.registry.v1.platf
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PLATFORMSERVICE'].methods_by_name['GetHealth']._loaded_options = None
-  _globals['_PLATFORMSERVICE'].methods_by_name['GetHealth']._serialized_options = b'\202\323\344\223\002\t\022\007/health'
+  _globals['_PLATFORMSERVICE'].methods_by_name['GetHealth']._serialized_options = b'\352\340\030\004\022\000 \004\202\323\344\223\002\t\022\007/health'
   _globals['_PLATFORMSERVICE'].methods_by_name['GetReadiness']._loaded_options = None
-  _globals['_PLATFORMSERVICE'].methods_by_name['GetReadiness']._serialized_options = b'\202\323\344\223\002\010\022\006/ready'
-  _globals['_GETHEALTHREQUEST']._serialized_start=101
-  _globals['_GETHEALTHREQUEST']._serialized_end=119
-  _globals['_GETHEALTHRESPONSE']._serialized_start=121
-  _globals['_GETHEALTHRESPONSE']._serialized_end=190
-  _globals['_GETREADINESSREQUEST']._serialized_start=192
-  _globals['_GETREADINESSREQUEST']._serialized_end=213
-  _globals['_GETREADINESSRESPONSE']._serialized_start=215
-  _globals['_GETREADINESSRESPONSE']._serialized_end=327
-  _globals['_COMPONENT']._serialized_start=329
-  _globals['_COMPONENT']._serialized_end=414
-  _globals['_PLATFORMSERVICE']._serialized_start=417
-  _globals['_PLATFORMSERVICE']._serialized_end=668
+  _globals['_PLATFORMSERVICE'].methods_by_name['GetReadiness']._serialized_options = b'\352\340\030\004\022\000 \004\202\323\344\223\002\010\022\006/ready'
+  _globals['_GETHEALTHREQUEST']._serialized_start=135
+  _globals['_GETHEALTHREQUEST']._serialized_end=153
+  _globals['_GETHEALTHRESPONSE']._serialized_start=155
+  _globals['_GETHEALTHRESPONSE']._serialized_end=224
+  _globals['_GETREADINESSREQUEST']._serialized_start=226
+  _globals['_GETREADINESSREQUEST']._serialized_end=247
+  _globals['_GETREADINESSRESPONSE']._serialized_start=249
+  _globals['_GETREADINESSRESPONSE']._serialized_end=361
+  _globals['_COMPONENT']._serialized_start=363
+  _globals['_COMPONENT']._serialized_end=448
+  _globals['_PLATFORMSERVICE']._serialized_start=451
+  _globals['_PLATFORMSERVICE']._serialized_end=718
 # @@protoc_insertion_point(module_scope)

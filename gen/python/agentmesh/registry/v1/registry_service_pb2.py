@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from agentmesh.agent.v1 import agent_pb2 as agentmesh_dot_agent_dot_v1_dot_agent__pb2
+from agentmesh.common.v1 import access_pb2 as agentmesh_dot_common_dot_v1_dot_access__pb2
 from agentmesh.registry.v1 import registry_pb2 as agentmesh_dot_registry_dot_v1_dot_registry__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/registry/v1/registry_service.proto\x12\x15\x61gentmesh.registry.v1\x1a\x1e\x61gentmesh/agent/v1/agent.proto\x1a$agentmesh/registry/v1/registry.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\xa9\x01\n\x11ListAgentsRequest\x12#\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x08\x63\x61tegory\x12 \n\x06search\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06search\x12\"\n\x05limit\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x00R\x05limit\x88\x01\x01\x12\x1f\n\x06offset\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x06offsetB\x08\n\x06_limit\"]\n\x12ListAgentsResponse\x12\x31\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x06\x61gents\x12\x14\n\x05total\x18\x02 \x01(\x05R\x05total\"]\n\x0fGetAgentRequest\x12J\n\x08\x61gent_id\x18\x01 \x01(\tB/\xbaH,r*\x18\xc8\x01\x32%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$R\x07\x61gentId\"C\n\x10GetAgentResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\"\x17\n\x15ListCategoriesRequest\"Y\n\x16ListCategoriesResponse\x12?\n\ncategories\x18\x01 \x03(\x0b\x32\x1f.agentmesh.registry.v1.CategoryR\ncategories\"e\n\x17\x43heckAgentHealthRequest\x12J\n\x08\x61gent_id\x18\x01 \x01(\tB/\xbaH,r*\x18\xc8\x01\x32%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$R\x07\x61gentId\"V\n\x18\x43heckAgentHealthResponse\x12:\n\x06health\x18\x01 \x01(\x0b\x32\".agentmesh.registry.v1.AgentHealthR\x06health2\xb8\x04\n\x0fRegistryService\x12y\n\nListAgents\x12(.agentmesh.registry.v1.ListAgentsRequest\x1a).agentmesh.registry.v1.ListAgentsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12~\n\x08GetAgent\x12&.agentmesh.registry.v1.GetAgentRequest\x1a\'.agentmesh.registry.v1.GetAgentResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/agents/{agent_id}\x12\x89\x01\n\x0eListCategories\x12,.agentmesh.registry.v1.ListCategoriesRequest\x1a-.agentmesh.registry.v1.ListCategoriesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/categories\x12\x9d\x01\n\x10\x43heckAgentHealth\x12..agentmesh.registry.v1.CheckAgentHealthRequest\x1a/.agentmesh.registry.v1.CheckAgentHealthResponse\"(\x82\xd3\xe4\x93\x02\"\x12 /api/v1/agents/{agent_id}/healthb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/registry/v1/registry_service.proto\x12\x15\x61gentmesh.registry.v1\x1a\x1e\x61gentmesh/agent/v1/agent.proto\x1a agentmesh/common/v1/access.proto\x1a$agentmesh/registry/v1/registry.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\xa9\x01\n\x11ListAgentsRequest\x12#\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x08\x63\x61tegory\x12 \n\x06search\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x06search\x12\"\n\x05limit\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x00R\x05limit\x88\x01\x01\x12\x1f\n\x06offset\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x06offsetB\x08\n\x06_limit\"]\n\x12ListAgentsResponse\x12\x31\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x06\x61gents\x12\x14\n\x05total\x18\x02 \x01(\x05R\x05total\"]\n\x0fGetAgentRequest\x12J\n\x08\x61gent_id\x18\x01 \x01(\tB/\xbaH,r*\x18\xc8\x01\x32%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$R\x07\x61gentId\"C\n\x10GetAgentResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\"\x17\n\x15ListCategoriesRequest\"Y\n\x16ListCategoriesResponse\x12?\n\ncategories\x18\x01 \x03(\x0b\x32\x1f.agentmesh.registry.v1.CategoryR\ncategories\"e\n\x17\x43heckAgentHealthRequest\x12J\n\x08\x61gent_id\x18\x01 \x01(\tB/\xbaH,r*\x18\xc8\x01\x32%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$R\x07\x61gentId\"V\n\x18\x43heckAgentHealthResponse\x12:\n\x06health\x18\x01 \x01(\x0b\x32\".agentmesh.registry.v1.AgentHealthR\x06health2\xd1\x04\n\x0fRegistryService\x12\x7f\n\nListAgents\x12(.agentmesh.registry.v1.ListAgentsRequest\x1a).agentmesh.registry.v1.ListAgentsResponse\"\x1c\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12\x84\x01\n\x08GetAgent\x12&.agentmesh.registry.v1.GetAgentRequest\x1a\'.agentmesh.registry.v1.GetAgentResponse\"\'\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/agents/{agent_id}\x12\x8f\x01\n\x0eListCategories\x12,.agentmesh.registry.v1.ListCategoriesRequest\x1a-.agentmesh.registry.v1.ListCategoriesResponse\" \xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/categories\x12\xa3\x01\n\x10\x43heckAgentHealth\x12..agentmesh.registry.v1.CheckAgentHealthRequest\x1a/.agentmesh.registry.v1.CheckAgentHealthResponse\".\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\"\x12 /api/v1/agents/{agent_id}/healthb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,29 +49,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKAGENTHEALTHREQUEST'].fields_by_name['agent_id']._loaded_options = None
   _globals['_CHECKAGENTHEALTHREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H,r*\030\310\0012%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$'
   _globals['_REGISTRYSERVICE'].methods_by_name['ListAgents']._loaded_options = None
-  _globals['_REGISTRYSERVICE'].methods_by_name['ListAgents']._serialized_options = b'\202\323\344\223\002\020\022\016/api/v1/agents'
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListAgents']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\020\022\016/api/v1/agents'
   _globals['_REGISTRYSERVICE'].methods_by_name['GetAgent']._loaded_options = None
-  _globals['_REGISTRYSERVICE'].methods_by_name['GetAgent']._serialized_options = b'\202\323\344\223\002\033\022\031/api/v1/agents/{agent_id}'
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetAgent']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\033\022\031/api/v1/agents/{agent_id}'
   _globals['_REGISTRYSERVICE'].methods_by_name['ListCategories']._loaded_options = None
-  _globals['_REGISTRYSERVICE'].methods_by_name['ListCategories']._serialized_options = b'\202\323\344\223\002\024\022\022/api/v1/categories'
+  _globals['_REGISTRYSERVICE'].methods_by_name['ListCategories']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\024\022\022/api/v1/categories'
   _globals['_REGISTRYSERVICE'].methods_by_name['CheckAgentHealth']._loaded_options = None
-  _globals['_REGISTRYSERVICE'].methods_by_name['CheckAgentHealth']._serialized_options = b'\202\323\344\223\002\"\022 /api/v1/agents/{agent_id}/health'
-  _globals['_LISTAGENTSREQUEST']._serialized_start=201
-  _globals['_LISTAGENTSREQUEST']._serialized_end=370
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=372
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=465
-  _globals['_GETAGENTREQUEST']._serialized_start=467
-  _globals['_GETAGENTREQUEST']._serialized_end=560
-  _globals['_GETAGENTRESPONSE']._serialized_start=562
-  _globals['_GETAGENTRESPONSE']._serialized_end=629
-  _globals['_LISTCATEGORIESREQUEST']._serialized_start=631
-  _globals['_LISTCATEGORIESREQUEST']._serialized_end=654
-  _globals['_LISTCATEGORIESRESPONSE']._serialized_start=656
-  _globals['_LISTCATEGORIESRESPONSE']._serialized_end=745
-  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_start=747
-  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_end=848
-  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_start=850
-  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_end=936
-  _globals['_REGISTRYSERVICE']._serialized_start=939
-  _globals['_REGISTRYSERVICE']._serialized_end=1507
+  _globals['_REGISTRYSERVICE'].methods_by_name['CheckAgentHealth']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\"\022 /api/v1/agents/{agent_id}/health'
+  _globals['_LISTAGENTSREQUEST']._serialized_start=235
+  _globals['_LISTAGENTSREQUEST']._serialized_end=404
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=406
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=499
+  _globals['_GETAGENTREQUEST']._serialized_start=501
+  _globals['_GETAGENTREQUEST']._serialized_end=594
+  _globals['_GETAGENTRESPONSE']._serialized_start=596
+  _globals['_GETAGENTRESPONSE']._serialized_end=663
+  _globals['_LISTCATEGORIESREQUEST']._serialized_start=665
+  _globals['_LISTCATEGORIESREQUEST']._serialized_end=688
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_start=690
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_end=779
+  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_start=781
+  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_end=882
+  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_start=884
+  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_end=970
+  _globals['_REGISTRYSERVICE']._serialized_start=973
+  _globals['_REGISTRYSERVICE']._serialized_end=1566
 # @@protoc_insertion_point(module_scope)
