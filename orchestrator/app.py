@@ -23,6 +23,7 @@ from mesh.errors import ServiceUnavailable
 from mesh.process import CannotStart
 from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
+from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
@@ -122,7 +123,7 @@ async def assemble(
     executions = ExecutionService(registry, purchases, books, PostgresExecutionStore(engine))
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
 
-    server = build_server((Telemetry(), ErrorBoundary(), RequestValidation()), max_request_bytes=MAX_REQUEST_BYTES)
+    server = build_server((Telemetry(), ErrorBoundary(), Authentication(), RequestValidation()), max_request_bytes=MAX_REQUEST_BYTES)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
     add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
