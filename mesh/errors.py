@@ -60,7 +60,14 @@ class ValidationFailed(MeshError):
     @classmethod
     def of(cls, field: str, description: str) -> "ValidationFailed":
         """The error for one broken rule."""
-        return cls(f"{field}: {description}", violations=[Violation(field, description)])
+        return cls.all([Violation(field, description)])
+
+    @classmethod
+    def all(cls, violations: Sequence[Violation]) -> "ValidationFailed":
+        """The error for all of these, of which there is at least one."""
+        first = violations[0]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        return cls(f"{first.field}: {first.description}{more}", violations=violations)
 
 
 class ServiceUnavailable(MeshError):
