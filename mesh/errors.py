@@ -5,6 +5,7 @@
     ├── ServiceUnavailable         SERVICE_UNAVAILABLE
     ├── UpstreamTimeout            UPSTREAM_TIMEOUT
     ├── CallCancelled              CANCELLED
+    ├── IdempotencyConflict        IDEMPOTENCY_CONFLICT
     ├── NotImplementedHere         NOT_IMPLEMENTED
     └── RemoteError                whatever reason another service of the mesh gave
 
@@ -86,6 +87,18 @@ class CallCancelled(MeshError):
     """The caller cancelled the call."""
 
     reason = "CANCELLED"
+
+
+class IdempotencyConflict(MeshError):
+    """The idempotency key belongs to another request body."""
+
+    reason = "IDEMPOTENCY_CONFLICT"
+
+    @classmethod
+    def of(cls, key: str) -> "IdempotencyConflict":
+        """The error for this key."""
+        message = "this idempotency key was used for another request body within 24 h; use a new key for a new request"
+        return cls(message, idempotency_key=key)
 
 
 class NotImplementedHere(MeshError):

@@ -1,5 +1,7 @@
 """Between executions and agentmesh.execution.v1."""
 
+from datetime import datetime
+
 from agentmesh.common.v1 import error_pb2, usage_pb2
 from agentmesh.execution.v1 import execution_pb2
 from agentmesh.execution.v1 import execution_service_pb2 as pb
@@ -64,7 +66,7 @@ def execution(record: Execution) -> execution_pb2.Execution:
         input=record.input,
         context=None if record.context is None else struct(record.context),
         result=record.result,
-        failure=None if record.failure is None else failure(record.failure, record),
+        failure=None if record.failure is None else failure(record.failure, record.request_id, record.finished_at),
         usage=None if record.bill is None else bill(record.bill),
         metadata=struct(record.metadata),
         streamed=record.streamed,
@@ -76,14 +78,14 @@ def execution(record: Execution) -> execution_pb2.Execution:
     return message
 
 
-def failure(failure: Failure, record: Execution) -> error_pb2.Error:
-    """Why an execution did not complete."""
+def failure(failure: Failure, request_id: str, at: datetime | None) -> error_pb2.Error:
+    """A stored failure as the error that it was; `at` is when, None for not known."""
     return error_pb2.Error(
         code=failure.reason,
         message=failure.message,
         details=struct({**failure.details, "retryable": failure.retryable}),
-        request_id=record.request_id,
-        timestamp=timestamp(record.finished_at),
+        request_id=request_id,
+        timestamp="" if at is None else timestamp(at),
     )
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from mesh import free_form
-from mesh.errors import RemoteError, UpstreamTimeout, ValidationFailed
+from mesh.errors import IdempotencyConflict, RemoteError, UpstreamTimeout, ValidationFailed
 from orchestrator.executions.books import Books
-from orchestrator.executions.errors import ExecutionNotFound, IdempotencyConflict
+from orchestrator.executions.errors import ExecutionNotFound
 from orchestrator.executions.model import (
     Bill,
     Duplicate,
@@ -69,8 +69,7 @@ class ExecutionService:
             if isinstance(outcome, Settlement):
                 return _fresh(outcome)
             if outcome.body_hash != intent.body_hash:
-                message = "this idempotency key was used for another request body within 24 h; use a new key for a new request"
-                raise IdempotencyConflict(message, idempotency_key=work.idempotency_key)
+                raise IdempotencyConflict.of(work.idempotency_key)
             if (earlier := await self._replayed(work.user_id, outcome)) is not None:
                 return earlier
             if _now() + look + MARGIN_SECONDS > ends:
