@@ -1,9 +1,10 @@
 """What workflows need of the world."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from orchestrator.workflows.assignment import Assignment, Claimed, Hold, Report, Reported
 from orchestrator.workflows.model import (
     Change,
     Decision,
@@ -83,14 +84,42 @@ class RunStore(Protocol):
 class RunBell(Protocol):
     """Tells watchers, in whatever process they are, that runs have changed. What is lost they find within a second."""
 
-    async def changed(self, run_ids: Sequence[UUID]) -> None:
-        """Rings for these runs. Never raises."""
+    def changed(self, run_ids: Sequence[UUID]) -> None:
+        """Rings for these runs. Waits for nothing and never raises."""
         ...
 
 
 class Doorbell(Protocol):
     """Tells a worker that a step may be ready. What is lost it finds within a second."""
 
-    async def ring(self, run_id: UUID) -> None:
-        """Rings for this run. Never raises."""
+    def ring(self, run_id: UUID) -> None:
+        """Rings for this run. Waits for nothing and never raises."""
+        ...
+
+
+class StepStore(Protocol):
+    """Gives steps to this worker, and takes its word about them. Raises ConnectionError or its like when the database is gone."""
+
+    async def claim(self, limit: int) -> Claimed:
+        """Takes steps that are ready, at most so many."""
+        ...
+
+    async def report(self, report: Report) -> Reported:
+        """Takes the worker's word about a step."""
+        ...
+
+    async def renew(self, holds: Collection[Hold]) -> Collection[Hold]:
+        """Prolongs the leases; returns the holds that still count."""
+        ...
+
+    async def forgotten(self, holds: Collection[Hold]) -> Sequence[Assignment]:
+        """The steps that this worker has been given without learning of it, because the commit was not confirmed."""
+        ...
+
+    async def tend(self) -> int:
+        """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
+        ...
+
+    async def queue_age(self) -> float:
+        """For how many seconds the step that waits longest could have begun; 0 when none waits."""
         ...
