@@ -65,15 +65,15 @@ SERVICES = (
 async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then drains: no call under way is lost, and every purchase is settled.
 
-    Raises DefinitionsUnreadable, and ServiceUnavailable when there is no database to begin with.
+    Raises DefinitionsUnreadable, and CannotStart when there is no database or certificate to begin with.
     """
+    tls = TlsFolder(settings.mesh_tls_dir, ORCHESTRATOR) if settings.mesh_tls_dir else None
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
         stack.push_async_callback(engine.dispose)
         await prepare_database(engine)
         catalogue = reader.read(settings.definitions_path)
         log_problems(catalogue)
-        tls = TlsFolder(settings.mesh_tls_dir, ORCHESTRATOR) if settings.mesh_tls_dir else None
         registry, server = await assemble(settings, stack, engine, catalogue, tls)
         health = Health(server)
         port = listen(server, settings, tls)
