@@ -13,15 +13,7 @@ from deploy.local.certs import DevelopmentAuthority
 from deploy.local.secret_files import write_private
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from mesh.security.certificates import CERTIFICATE, KEY, ROOTS
-from mesh.security.identities import SERVICES, server_name
-
-
-def authority_for_all(folder: Path) -> DevelopmentAuthority:
-    """A new authority that has issued a certificate for every service."""
-    authority = DevelopmentAuthority(folder)
-    for identity in SERVICES:
-        authority.issue(identity)
-    return authority
+from mesh.security.identities import server_name
 
 
 def trust(folder: Path, *authorities: DevelopmentAuthority) -> None:

@@ -125,15 +125,21 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def issue_all(folder: Path, hosts: Sequence[str] = HERE) -> DevelopmentAuthority:
     """Makes or renews the certificates of every service."""
+    authority = DevelopmentAuthority(folder)
+    for identity in SERVICES:
+        authority.issue(identity, hosts)
+    return authority
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
     parser = argparse.ArgumentParser(prog="python -m deploy.local.certs", description="Certificates for a trial of the mesh with TLS.")
     parser.add_argument("folder", type=Path, metavar="DIR", help="where the authority is, or shall be")
     parser.add_argument("--host", action="append", default=[], metavar="NAME", help="one more name or address for the servers")
     options = parser.parse_args(arguments)
-    authority = DevelopmentAuthority(options.folder)
-    for identity in SERVICES:
-        authority.issue(identity, (*HERE, *options.host))
+    issue_all(options.folder, (*HERE, *options.host))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from deploy.local.certs import DevelopmentAuthority
+from deploy.local.certs import DevelopmentAuthority, issue_all
 from deploy.local.secret_files import write_private
 from mesh.rpc.status import error_of
 from mesh.security import keys
@@ -26,7 +26,7 @@ from tests.adapters.agent_host.running import Host, agent_id, running_host, writ
 from tests.adapters.agent_host.test_process import refusal
 from tests.adapters.simulator.conftest import Simulator, eventually
 from tests.call_tokens import PRIVATE_KEY, call_token
-from tests.tls import authority_for_all, certificate_at, client_channel
+from tests.tls import certificate_at, client_channel
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Secured:
 @pytest.fixture(scope="module")
 async def secured(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> AsyncIterator[Secured]:
     folder = tmp_path_factory.mktemp("secured")
-    authority, foreign = authority_for_all(folder / "certs"), authority_for_all(folder / "foreign")
+    authority, foreign = issue_all(folder / "certs"), issue_all(folder / "foreign")
     definitions = folder / "definitions"
     definitions.mkdir()
     for number in (1, 2):
@@ -173,7 +173,7 @@ async def test_files_that_do_not_fit_together_are_left_alone_and_told(secured: S
     ids=["of another service", "not there"],
 )
 async def test_without_a_certificate_of_its_own_a_host_does_not_start(tmp_path: Path, service: str, removed: str, told: str) -> None:
-    folder = authority_for_all(tmp_path).folder_of(service)
+    folder = issue_all(tmp_path).folder_of(service)
     if removed:
         (folder / removed).unlink()
     code, errors = await refusal({"ANTHROPIC_API_KEY": "any", "HOST_ADDRESS": "0.0.0.0", "MESH_TLS_DIR": str(folder)})

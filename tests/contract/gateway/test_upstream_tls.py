@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 
-from deploy.local.certs import DevelopmentAuthority
+from deploy.local.certs import DevelopmentAuthority, issue_all
 from deploy.local.waiting import holds_within
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR
 from mesh.security.tls import ServerTls, peer_identity
 from tests.contract.gateway.backend import Backend
 from tests.contract.gateway.running import lone_gateway, running_gateway
-from tests.tls import authority_for_all, trust
+from tests.tls import trust
 
 AGENTS = "/api/v1/agents"
 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> DevelopmentAuthority:
-    return authority_for_all(tmp_path / "certs")
+    return issue_all(tmp_path / "certs")
 
 
 class SecureBackend:
@@ -66,7 +66,7 @@ async def test_both_prove_who_they_are(authority: DevelopmentAuthority, tmp_path
 async def test_whoever_does_not_prove_to_be_the_orchestrator_is_not_called(
     authority: DevelopmentAuthority, tmp_path: Path, server: str
 ) -> None:
-    other = authority_for_all(tmp_path / "other")
+    other = issue_all(tmp_path / "other")
     async for backend in serving(server, authority, other):
         async with lone_gateway(tmp_path, backend.port, tls_dir=authority.folder_of(GATEWAY)) as gateway:
             response = await gateway.http.get(AGENTS)
@@ -89,7 +89,7 @@ async def serving(server: str, authority: DevelopmentAuthority, other: Developme
 
 
 async def test_the_gateway_takes_new_certificates_and_new_roots_without_a_restart(authority: DevelopmentAuthority, tmp_path: Path) -> None:
-    new = authority_for_all(tmp_path / "new")
+    new = issue_all(tmp_path / "new")
     server, client = authority.folder_of(ORCHESTRATOR), authority.folder_of(GATEWAY)
     async with SecureBackend(server) as backend, running_gateway(tmp_path, backend.port, tls_dir=client) as gateway:
         for folder, identity in ((server, ORCHESTRATOR), (client, GATEWAY)):

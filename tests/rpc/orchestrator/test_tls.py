@@ -15,7 +15,7 @@ from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from deploy.local.certs import DevelopmentAuthority
+from deploy.local.certs import DevelopmentAuthority, issue_all
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR
 from tests.adapters.agent_host.running import Host, agent_id, running_host
 from tests.adapters.simulator.conftest import Simulator, eventually
@@ -23,7 +23,7 @@ from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.conftest import ALONE, CHECKED, FIRST, write_definitions
 from tests.rpc.orchestrator.running import Mesh, Orchestrator, running_orchestrator
 from tests.rpc.orchestrator.test_process import refusal
-from tests.tls import authority_for_all, certificate_at, client_channel, trust
+from tests.tls import certificate_at, client_channel, trust
 
 
 @dataclass
@@ -66,7 +66,7 @@ async def secured(
     tmp_path_factory: pytest.TempPathFactory, provider: Simulator, create_database: CreateDatabase, redis_url: str
 ) -> AsyncIterator[SecuredMesh]:
     folder = tmp_path_factory.mktemp("secured")
-    authority = authority_for_all(folder / "certs")
+    authority = issue_all(folder / "certs")
     definitions = write_definitions(folder / "definitions")
     for name in ("host", "orchestrator"):
         (folder / name).mkdir()
@@ -132,7 +132,7 @@ async def test_a_call_that_is_cancelled_ends_at_the_agent_though_certificates_ha
 
 async def test_the_whole_mesh_changes_its_authority_without_a_restart_and_no_call_fails(secured: SecuredMesh, tmp_path: Path) -> None:
     """Trust both, then change the certificates, then trust the new alone: nobody who holds on to the old is let in any more."""
-    old, new = secured.authority, authority_for_all(tmp_path)
+    old, new = secured.authority, issue_all(tmp_path)
     slow = secured.call()
     await slow.fault("delay", 4_000)
     under_way = asyncio.ensure_future(slow.execute())
