@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack
 
 import grpc
 import structlog
+from agentmesh.event.v1 import event_service_pb2
+from agentmesh.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from agentmesh.execution.v1 import execution_service_pb2
 from agentmesh.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2
@@ -30,12 +32,20 @@ from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.status import retryable
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.kafka_publisher import KafkaPublisher
+from orchestrator.adapters.outbox_relay import OutboxRelay
+from orchestrator.adapters.outbox_upkeep import OutboxUpkeep
 from orchestrator.adapters.postgres import create_engine, migrate, unavailable
+from orchestrator.adapters.postgres_events import PostgresEventStore
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
 from orchestrator.adapters.postgres_sweeper import Sweeper
 from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.redis_bell import RedisBell, TopicBell
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
+from orchestrator.events.service import EventService
+from orchestrator.events.servicer import EventServicer
+from orchestrator.events.tail import EventTail
 from orchestrator.executions.books import Books
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService
@@ -51,6 +61,7 @@ log = structlog.get_logger()
 MAX_REQUEST_BYTES = 4 * 1024 * 1024 + 64 * 1024
 """4 MiB of JSON make a smaller protobuf message; the rest is room for native callers' metadata fields."""
 SERVICES = (
+    event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     platform_service_pb2.DESCRIPTOR.services_by_name["PlatformService"].full_name,
@@ -109,14 +120,17 @@ async def assemble(
     stack.push_async_callback(channels.close)
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
     agents = GrpcAgents(channels, addresses, settings.cancel_grace_seconds)
-    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds))
+    redis = Redis.from_url(settings.redis_url)
+    stack.push_async_callback(redis.aclose)
+    bell = await stack.enter_async_context(RedisBell(redis))
+    outbox = TopicBell(bell, "outbox")
+    events = await build_events(settings, stack, engine, outbox, TopicBell(bell, "events"))
+    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.ring))
     sweeping = asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run())
     stack.callback(sweeping.cancel)
     books = Books(prices, retryable)
     purchases = Purchases(recorder, agents, books)
     stack.push_async_callback(purchases.drain)
-    redis = Redis.from_url(settings.redis_url)
-    stack.push_async_callback(redis.aclose)
 
     models = ModelNames(prices, settings.model_default)
     registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
@@ -126,9 +140,24 @@ async def assemble(
     server = build_server((Telemetry(), ErrorBoundary(), Authentication(), RequestValidation()), max_request_bytes=MAX_REQUEST_BYTES)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
+    add_EventServiceServicer_to_server(EventServicer(events), server)
     add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
     add_reflection(server, SERVICES)
     return registry, server
+
+
+async def build_events(
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, outbox: TopicBell, log_bell: TopicBell
+) -> EventService:
+    """The log of events, with this process's candidate for the relay."""
+    publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
+    await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_bell, publisher))
+    upkeep = OutboxUpkeep(engine, settings.event_retention_days, publishing=publisher is not None)
+    store = PostgresEventStore(engine)
+    tail = EventTail(store, log_bell)
+    for work in (upkeep.run(), tail.run()):
+        stack.callback(asyncio.create_task(work).cancel)
+    return EventService(store, tail)
 
 
 async def follow(registry: RegistryService, settings: OrchestratorSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:

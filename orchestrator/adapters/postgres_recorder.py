@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
@@ -34,12 +34,20 @@ class _Entry:
     """False: nobody knows whether the intent was committed."""
 
 
-class PostgresRecorder:
-    """Writes intents and settlements. An async context manager; one per process, whose leases it holds."""
+def _tell_nobody() -> None:
+    pass
 
-    def __init__(self, database_url: str, lease_seconds: float) -> None:
+
+class PostgresRecorder:
+    """Writes intents and settlements. An async context manager; one per process, whose leases it holds.
+
+    `told` is called whenever events have been committed.
+    """
+
+    def __init__(self, database_url: str, lease_seconds: float, told: Callable[[], None] = _tell_nobody) -> None:
         self._owner = uuid7()
         self._lease = lease_seconds
+        self._told = told
         self._intents: GroupCommit[Intent, Duplicate | None] = GroupCommit(database_url, self._write_intents)
         self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, self._write_settlements)
         self._renewals = LazyConnection(database_url)
@@ -127,6 +135,7 @@ class PostgresRecorder:
         columns = _columns([_settlement_row(entry) for entry in entries], 17)
         settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, *columns, freed)}
         AFTER_SETTLEMENT.hit()
+        self._told()
         if others := [entry.event_id for entry in entries if entry.event_id not in settled]:
             # An earlier attempt, whose commit was not confirmed, may have gone through after all.
             settled |= {row["event_id"] for row in await connection.fetch(sql.SETTLED_BEFORE, others)}
