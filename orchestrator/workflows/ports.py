@@ -1,6 +1,7 @@
 """What workflows need of the world."""
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
@@ -86,6 +87,26 @@ class RunBell(Protocol):
 
     def changed(self, run_ids: Sequence[UUID]) -> None:
         """Rings for these runs. Waits for nothing and never raises."""
+        ...
+
+
+class Ring(Protocol):
+    """One listener's ear."""
+
+    def ring(self) -> None:
+        """Ends the wait, or the next one."""
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether the bell has rung since the last wait, or does so within `seconds`."""
+        ...
+
+
+class RunEars(Protocol):
+    """Hears that a run has changed, in whatever process. A ring may be missed: whoever waits looks by himself once in a while."""
+
+    def listen(self, run_id: UUID) -> AbstractContextManager[Ring]:
+        """An ear for a run, for as long as the context lasts."""
         ...
 
 

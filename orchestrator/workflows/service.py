@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from orchestrator.registry.service import RegistryService
 from orchestrator.workflows import graph
 from orchestrator.workflows.errors import RunNotFound, WorkflowNotFound
 from orchestrator.workflows.model import (
+    Change,
     Decision,
     Earlier,
     KeyClaim,
@@ -28,6 +29,7 @@ from orchestrator.workflows.model import (
     WorkflowQuery,
 )
 from orchestrator.workflows.ports import RunStore, WorkflowStore
+from orchestrator.workflows.watch import Ended, RunWatch, Silence
 
 LARGEST_PAGE = 200
 CREATE = "workflow.v1.CreateWorkflow"
@@ -46,10 +48,11 @@ class Draft:
 class WorkflowService:
     """Workflows and runs, those of the caller alone; an admin sees everybody's."""
 
-    def __init__(self, registry: RegistryService, workflows: WorkflowStore, runs: RunStore) -> None:
+    def __init__(self, registry: RegistryService, workflows: WorkflowStore, runs: RunStore, watch: RunWatch) -> None:
         self._registry = registry
         self._workflows = workflows
         self._runs = runs
+        self._watch = watch
 
     async def create(self, caller: Caller, draft: Draft) -> Workflow:
         """Makes a workflow, or answers the one that the same request made before.
@@ -118,6 +121,16 @@ class WorkflowService:
             message = f"Run '{run_id}' not found; GET /api/v1/workflows/{{workflow_id}}/runs lists a workflow's"
             raise RunNotFound(message, run_id=str(run_id))
         return run
+
+    async def watch(self, caller: Caller, run_id: UUID, after: int) -> tuple[Run, AsyncIterator[Change | Silence | Ended]]:
+        """A run, and its changes after one of them: each once and in order, until it is final; Silence whenever none comes for 15 s.
+
+        Raises RunNotFound and ValidationFailed for a change that has not been; the changes ServiceUnavailable when this process stops.
+        """
+        run = await self.run(caller, run_id)
+        if after > run.sequence:
+            raise ValidationFailed.of("after_sequence", f"the latest change of this run is {run.sequence}; go on after one that was seen")
+        return run, self._watch.changes(run, after)
 
     async def decide(self, caller: Caller, run_id: UUID, task_id: str, decision: Decision, reason: str) -> Run:
         """Answers the question that a step waits with. Raises RunNotFound and ApprovalNotPending."""
