@@ -119,14 +119,17 @@ class Doorbell(Protocol):
 
 
 class StepStore(Protocol):
-    """Gives steps to this worker, and takes its word about them. Raises ConnectionError or its like when the database is gone."""
+    """Gives steps to this worker, and takes its word about them.
+
+    Raises ServiceUnavailable when the database is gone; whether it did what it was asked to is then not known.
+    """
 
     async def claim(self, limit: int) -> Claimed:
         """Takes steps that are ready, at most so many."""
         ...
 
     async def report(self, report: Report) -> Reported:
-        """Takes the worker's word about a step."""
+        """Takes the worker's word about a step. Raises ReportRefused."""
         ...
 
     async def renew(self, holds: Collection[Hold]) -> Collection[Hold]:
