@@ -28,6 +28,10 @@ class WorkflowStore(Protocol):
         """Makes a workflow, or says what an earlier request with the key made."""
         ...
 
+    async def earlier(self, claim: KeyClaim) -> Earlier | None:
+        """What an earlier request with the key made, whatever rpc it was for; None while the key is free."""
+        ...
+
     async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
         """A workflow with its tasks and the results of its latest run."""
         ...

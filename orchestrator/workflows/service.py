@@ -59,10 +59,12 @@ class WorkflowService:
 
         Raises ValidationFailed with everything that is wrong with it, and IdempotencyConflict.
         """
-        if found := [*_bad_values(draft), *graph.violations(draft.tasks, self._exists)]:
-            raise ValidationFailed.all(found)
         claim = _claim(caller, CREATE, draft.idempotency_key, [draft.name, [asdict(task) for task in draft.tasks]])
-        made = await self._workflows.create(NewWorkflow(new_id(), caller.user_id, draft.name, draft.tasks), claim)
+        made: Workflow | Earlier
+        if found := [*_bad_values(draft), *graph.violations(draft.tasks, self._exists)]:
+            made = await self._made_before(claim, found)
+        else:
+            made = await self._workflows.create(NewWorkflow(new_id(), caller.user_id, draft.name, draft.tasks), claim)
         if isinstance(made, Workflow):
             return made
         earlier = await self._workflows.get(caller.user_id, _repeated(made, claim))
@@ -96,13 +98,15 @@ class WorkflowService:
         workflow = await self._workflows.get(caller.user_id, workflow_id)
         if workflow is None:
             raise _no_workflow(workflow_id)
-        if gone := graph.violations(workflow.tasks, self._exists):
-            raise ValidationFailed.all(gone)
         claim = _claim(caller, EXECUTE, idempotency_key, str(workflow_id))
-        before = graph.predecessors(workflow.tasks)
-        tasks = [replace(task, depends_on=before[task.id]) for task in workflow.tasks]
-        run = NewRun(new_id(), workflow_id, caller.user_id, caller.username, caller.role.value, request_id, tasks)
-        started = await self._runs.start(run, claim)
+        started: Run | Earlier
+        if gone := graph.violations(workflow.tasks, self._exists):
+            started = await self._made_before(claim, gone)
+        else:
+            before = graph.predecessors(workflow.tasks)
+            tasks = [replace(task, depends_on=before[task.id]) for task in workflow.tasks]
+            run = NewRun(new_id(), workflow_id, caller.user_id, caller.username, caller.role.value, request_id, tasks)
+            started = await self._runs.start(run, claim)
         return started if isinstance(started, Run) else await self.run(caller, _repeated(started, claim))
 
     async def cancel(self, caller: Caller, workflow_id: UUID) -> Run:
@@ -137,6 +141,13 @@ class WorkflowService:
         if found := list(free_form.violations("reason", reason)):
             raise ValidationFailed.all(found)
         return await self._runs.decide(caller.sees, run_id, task_id, decision, caller.user_id, reason)
+
+    async def _made_before(self, claim: KeyClaim | None, found: Sequence[Violation]) -> Earlier:
+        """What the request made when nothing was wrong with it yet: agents leave the catalogue. Raises ValidationFailed."""
+        earlier = await self._workflows.earlier(claim) if claim else None
+        if earlier is None:
+            raise ValidationFailed.all(found)
+        return earlier
 
     def _exists(self, agent_id: str) -> bool:
         try:
