@@ -176,7 +176,7 @@ async def build_workflows(
     settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, registry: RegistryService, bell: RedisBell
 ) -> tuple[WorkflowService, RunWatch]:
     """Workflows and runs as their users see them; the steps are the worker's."""
-    run_bell, doorbell = RedisRunBell(bell), ArqDoorbell(settings.redis_url)
+    run_bell, doorbell = RedisRunBell(bell), ArqDoorbell(settings.redis_url, TopicBell(bell, "steps").ring)
     runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, run_bell, doorbell))
     run_watch = RunWatch(runs, run_bell)
     for work in (doorbell.run(), run_watch.look_forever()):

@@ -1,6 +1,7 @@
 """`python -m orchestrator.worker`: one worker. It takes steps that are ready, calls their agents and records what they answer."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -38,6 +39,8 @@ from orchestrator.worker_settings import WorkerSettings
 from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace
 from orchestrator.workflows.engine.performer import StepPerformer
 
+UNHEARD_SECONDS = 60.0
+
 log = structlog.get_logger()
 
 
@@ -70,7 +73,8 @@ async def assemble(
     registry, executions = await build_executions(settings, stack, engine, catalogue, bell)
     leases = Leases(settings.step_lease_seconds, settings.step_crash_limit)
     store = await stack.enter_async_context(PostgresStepStore(settings.database_url, uuid7(), leases, RedisRunBell(bell)))
-    doorbell = ArqDoorbell(settings.redis_url)
+    steps_bell = TopicBell(bell, "steps")
+    doorbell = ArqDoorbell(settings.redis_url, steps_bell.ring)
     pace = Pace(
         slots=settings.worker_slots,
         lease=settings.step_lease_seconds,
@@ -81,7 +85,7 @@ async def assemble(
     dispatcher = Dispatcher(store, StepPerformer(executions, retryable), doorbell, pace)
     porter = ArqPorter(settings.redis_url, settings.doorbell_poll_seconds, dispatcher.wake)
     ear = PostgresEar(settings.database_url, STOP_CHANNEL, dispatcher.look)
-    for work in (doorbell.run(), porter.run(), ear.run()):
+    for work in (doorbell.run(), porter.run(), ear.run(), _pass_on(steps_bell, dispatcher.wake)):
         stack.push_async_callback(_ended, asyncio.create_task(work))
     return registry, dispatcher
 
@@ -105,6 +109,13 @@ async def build_executions(
     models = ModelNames(prices, settings.model_default)
     registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
     return registry, ExecutionService(registry, purchases, books, PostgresExecutionStore(engine))
+
+
+async def _pass_on(bell: TopicBell, wake: Callable[[], None]) -> None:
+    with bell.listen() as ear:
+        while True:
+            if await ear.wait(UNHEARD_SECONDS):
+                wake()
 
 
 async def _ended(task: "asyncio.Task[None]") -> None:

@@ -25,7 +25,8 @@ JOB_EXPIRES_SECONDS = 60
 """After that, whoever missed the bell has looked by himself."""
 RING_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
-MOST_UNSENT = 1000
+GATHER_SECONDS = 0.05
+"""Rings that fall together are one job."""
 _BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -39,12 +40,16 @@ def _connect(redis_url: str) -> ArqRedis:
 
 
 class ArqDoorbell:
-    """Rings. What rings together is sent together, a job for each run; while Redis is away the bell is dumb."""
+    """Rings. However many runs ring, at most one job waits: whoever hears it looks for every step that is ready.
 
-    def __init__(self, redis_url: str) -> None:
+    `at_once` rings by a shorter way too, which a worker that has just lost its connection does not hear.
+    """
+
+    def __init__(self, redis_url: str, at_once: Callable[[], None]) -> None:
         self._redis = _connect(redis_url)
-        self._unsent: dict[UUID, None] = {}
+        self._at_once = at_once
         self._to_send = asyncio.Event()
+        self._latest: UUID | None = None
 
     async def run(self) -> None:
         """Sends until cancelled."""
@@ -52,24 +57,21 @@ class ArqDoorbell:
             while True:
                 await self._to_send.wait()
                 self._to_send.clear()
-                sending, self._unsent = list(self._unsent), {}
                 try:
                     async with asyncio.timeout(RING_SECONDS):
-                        await asyncio.gather(*(self._send(run_id) for run_id in sending))
+                        await self._redis.enqueue_job(JOB, str(self._latest), _job_id=JOB, _expires=JOB_EXPIRES_SECONDS)
                 except (RedisError, OSError, TimeoutError) as error:
-                    log.warning("doorbell_dumb", runs=len(sending), error=type(error).__name__)
+                    log.warning("doorbell_dumb", error=type(error).__name__)
+                    await asyncio.sleep(RING_SECONDS)
+                await asyncio.sleep(GATHER_SECONDS)
         finally:
             await self._redis.aclose()
 
     def ring(self, run_id: UUID) -> None:
         """Rings for a run; see the port."""
-        if len(self._unsent) < MOST_UNSENT:
-            self._unsent[run_id] = None
+        self._at_once()
+        self._latest = run_id
         self._to_send.set()
-
-    async def _send(self, run_id: UUID) -> None:
-        # A ring for a run that has not been heard yet is enough: arq refuses a second job of the same id.
-        await self._redis.enqueue_job(JOB, str(run_id), _job_id=f"run:{run_id}", _expires=JOB_EXPIRES_SECONDS)
 
 
 class ArqPorter:

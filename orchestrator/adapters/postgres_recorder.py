@@ -137,7 +137,9 @@ class PostgresRecorder:
             await connection.execute(sql.INSERT_INTENTS + "ON CONFLICT (execution_id) DO NOTHING", *self._intent_columns(lost))
         freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.idempotency_key]
         columns = _columns([_settlement_row(entry) for entry in entries], 17)
-        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, *columns, freed)}
+        # Nobody learns of a step's answer before the step's own commit, which flushes this one.
+        flush = "off" if all(entry.settlement.intent.step for entry in entries) else "on"
+        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, *columns, freed, flush)}
         AFTER_SETTLEMENT.hit()
         self._told()
         if others := [entry.event_id for entry in entries if entry.event_id not in settled]:

@@ -57,7 +57,7 @@ WITH t AS (
   UPDATE idempotency_keys k SET free = true FROM held
   WHERE k.user_id = held.user_id AND k.rpc = held.rpc AND k.key = held.key
 )
-SELECT event_id FROM settled
+SELECT event_id, set_config('synchronous_commit', $19, true) FROM settled
 """
 
 SETTLED_BEFORE = "SELECT event_id FROM outbox WHERE event_id = ANY($1::uuid[])"
