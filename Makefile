@@ -26,6 +26,7 @@ up: python  ## Set up and run the whole platform on this machine (PORT_OFFSET=N,
 
 test: python  ## Set up, run every check and every test (PYTEST_ARGS='-k redis').
 	@"$(PYTHON)" -m deploy.local.go_tools >/dev/null 2>&1 &
+	@"$(PYTHON)" -m deploy.local.java_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -30,6 +30,10 @@ class OrchestratorSettings(CallTokenMinting):
     """How often orphaned executions are looked for."""
     cancel_grace_seconds: float = Field(default=1, ge=0)
     """How long an agent may take to say what a cancelled call used."""
+    kafka_bootstrap_servers: str = ""
+    """Brokers to which events go, as `host:port,host:port`; empty for none."""
+    event_retention_days: float = Field(default=30, gt=0)
+    """How long the log keeps an event."""
     drain_notice_seconds: float = Field(default=1, ge=0)
     """How long NOT_SERVING stands before the server stops taking calls; above the gateway's health check interval."""
     drain_grace_seconds: float = Field(default=30, ge=0)
