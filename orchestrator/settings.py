@@ -1,7 +1,10 @@
 """The settings of the orchestrator."""
 
-from pydantic import Field
+from ipaddress import ip_network
 
+from pydantic import Field, SecretStr, field_validator
+
+from mesh.security.secret_strength import weakness
 from mesh.settings import MeshSettings
 
 
@@ -34,3 +37,40 @@ class OrchestratorSettings(MeshSettings):
     """How long NOT_SERVING stands before the server stops taking calls; above the gateway's health check interval."""
     drain_grace_seconds: float = Field(default=30, ge=0)
     """How long calls under way may take to finish when the process stops."""
+    jwt_secret: SecretStr
+    """Signs access tokens, at least 32 random bytes long."""
+    jwt_secret_previous: SecretStr | None = None
+    """The secret before: tokens that it signed are taken until they expire."""
+    jwt_expiry_minutes: int = Field(default=60, ge=1, le=24 * 60)
+    """For how long access tokens are good."""
+    refresh_expiry_days: float = Field(default=30, gt=0, le=366)
+    """For how long a refresh token can be used; each use makes a new one."""
+    bcrypt_rounds: int = Field(default=12, ge=4, le=16)
+    """What a password hash costs: twice as much with each more. Less than 12 is for tests."""
+    trusted_proxies: str = "127.0.0.0/8,::1/128"
+    """Networks, separated by commas, whose `x-forwarded-for` is believed: where the gateway is."""
+
+    @field_validator("jwt_secret", "jwt_secret_previous")
+    @classmethod
+    def _strong(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and (why := weakness(secret.get_secret_value())) is not None:
+            raise ValueError(f"{why}; make one with: openssl rand -base64 48")
+        return secret
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: str) -> str:
+        for network in networks.split(","):
+            ip_network(network.strip())
+        return networks
+
+    @property
+    def jwt_secrets(self) -> list[str]:
+        """The live secrets, the one that signs first."""
+        live = [self.jwt_secret, *([self.jwt_secret_previous] if self.jwt_secret_previous else [])]
+        return [secret.get_secret_value() for secret in live]
+
+    @property
+    def proxies(self) -> list[str]:
+        """The trusted networks, one by one."""
+        return [network.strip() for network in self.trusted_proxies.split(",")]
