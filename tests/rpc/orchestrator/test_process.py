@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from deploy.local.ports import any_free_port
 from tests.adapters.simulator.conftest import eventually
 from tests.conftest import CreateDatabase
-from tests.rpc.orchestrator.running import Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
+from tests.rpc.orchestrator.running import JWT_SECRET, Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
 
 Start = Callable[..., Awaitable[Mesh]]
 
@@ -40,7 +40,8 @@ async def start(mesh: Mesh, tmp_path: Path, books_url: str, redis_url: str) -> A
 
 def standard(mesh: Mesh, database_url: str, redis_url: str) -> dict[str, str]:
     definitions = str(mesh.host.log.parent / "definitions")
-    return {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DEFINITIONS_PATH": definitions, "PORT_OFFSET": str(mesh.host.offset)}
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "JWT_SECRET": JWT_SECRET}
+    return {**servers, "DEFINITIONS_PATH": definitions, "PORT_OFFSET": str(mesh.host.offset)}
 
 
 def terminate(mesh: Mesh) -> None:
@@ -123,6 +124,7 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     names = [service.name async for answer in answers for service in answer.list_services_response.service]
     assert sorted(names) == [
         "agentmesh.execution.v1.ExecutionService",
+        "agentmesh.identity.v1.AuthService",
         "agentmesh.registry.v1.PlatformService",
         "agentmesh.registry.v1.RegistryService",
         "grpc.health.v1.Health",
@@ -135,13 +137,15 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     [
         ({"ORCHESTRATOR_PORT": "70000"}, "ORCHESTRATOR_PORT"),
         ({"FAILPOINTS": "execution.nowhere"}, "execution.nowhere"),
+        ({"JWT_SECRET": "changeme-changeme-changeme-changeme-now"}, "JWT_SECRET"),
+        ({"JWT_SECRET": "short"}, "JWT_SECRET"),
+        ({"JWT_SECRET_PREVIOUS": "short"}, "JWT_SECRET_PREVIOUS"),
     ],
-    ids=["port", "failpoint"],
+    ids=["port", "failpoint", "guessable secret", "short secret", "short previous secret"],
 )
 async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, str], told: str) -> None:
-    code, errors = await refusal(
-        {**os.environ, "DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0", **wrong}
-    )
+    good = {"DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0", "JWT_SECRET": JWT_SECRET}
+    code, errors = await refusal({**os.environ, **good, **wrong})
     assert code == 2
     assert errors.startswith("orchestrator: ")
     assert told in errors
