@@ -5,10 +5,10 @@ from ipaddress import ip_network
 from pydantic import Field, SecretStr, field_validator
 
 from mesh.security.secret_strength import weakness
-from mesh.settings import MeshSettings
+from mesh.security.settings import CallTokenMinting
 
 
-class OrchestratorSettings(MeshSettings):
+class OrchestratorSettings(CallTokenMinting):
     """Read from the environment, once."""
 
     database_url: str

@@ -29,6 +29,7 @@ from mesh.rpc.status import error_of
 from tests.adapters.agent_host.running import Host, agent_id
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator, eventually
+from tests.call_tokens import PRIVATE_KEY
 from tests.credentials import authorized
 
 if TYPE_CHECKING:
@@ -84,14 +85,8 @@ class Orchestrator:
 async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
     """An orchestrator with `folder` for its files, once it is ready."""
     ready, log_file = folder / "ready.json", folder / "log.jsonl"
-    own = {
-        "ORCHESTRATOR_PORT": "0",
-        "READY_FILE": str(ready),
-        "DRAIN_NOTICE_SECONDS": "0.1",
-        "JWT_SECRET": JWT_SECRET,
-        "BCRYPT_ROUNDS": "4",
-    }
-    environment = {**os.environ, **own, **settings}
+    own = {"ORCHESTRATOR_PORT": "0", "READY_FILE": str(ready), "DRAIN_NOTICE_SECONDS": "0.1"}
+    environment = {**os.environ, **own, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, "JWT_SECRET": JWT_SECRET, "BCRYPT_ROUNDS": "4", **settings}
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=log)
 

@@ -7,11 +7,13 @@ from pydantic import ValidationError
 
 from mesh.settings import explain
 from orchestrator.settings import OrchestratorSettings
+from tests.call_tokens import PRIVATE_KEY
 
 GOOD = {
     "database_url": "postgresql+asyncpg://u:hidden@localhost/x",
     "redis_url": "redis://:hidden@localhost/0",
     "jwt_secret": "Xk8vQ2m-Zr5tYw1p_Lb9cNd7gHs3jUf6aEo0iTq4",
+    "call_token_private_key": PRIVATE_KEY,
 }
 
 
@@ -36,6 +38,9 @@ GOOD = {
         ({"jwt_expiry_minutes": 0}, "JWT_EXPIRY_MINUTES"),
         ({"bcrypt_rounds": 3}, "BCRYPT_ROUNDS"),
         ({"trusted_proxies": "gateway"}, "TRUSTED_PROXIES"),
+        ({"call_token_private_key": ""}, "CALL_TOKEN_PRIVATE_KEY is not set"),
+        ({"call_token_private_key": "secret"}, "CALL_TOKEN_PRIVATE_KEY is not an unencrypted Ed25519 private key"),
+        ({"call_token_private_key_file": "/secret"}, "CALL_TOKEN_PRIVATE_KEY and CALL_TOKEN_PRIVATE_KEY_FILE are both set"),
     ],
 )
 def test_settings_that_make_no_sense_are_told_in_a_line_without_secrets(wrong: dict[str, Any], told: str) -> None:
