@@ -11,6 +11,8 @@ from agentmesh.event.v1 import event_service_pb2
 from agentmesh.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from agentmesh.execution.v1 import execution_service_pb2
 from agentmesh.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from agentmesh.identity.v1 import identity_service_pb2
+from agentmesh.identity.v1.identity_service_pb2_grpc import add_AuthServiceServicer_to_server
 from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2
 from agentmesh.registry.v1.platform_service_pb2_grpc import add_PlatformServiceServicer_to_server
 from agentmesh.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
@@ -31,26 +33,33 @@ from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.scopes import ScopeCheck
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.peer import Peers
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.status import retryable
 from mesh.security.call_tokens import CallTokenSigner
 from mesh.security.identities import ORCHESTRATOR
+from mesh.security.tokens import AccessTokens
 from orchestrator.adapters.arq_doorbell import ArqDoorbell
+from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.kafka_publisher import KafkaPublisher
 from orchestrator.adapters.outbox_relay import OutboxRelay
 from orchestrator.adapters.outbox_upkeep import OutboxUpkeep
 from orchestrator.adapters.postgres import create_engine, migrate, unavailable
+from orchestrator.adapters.postgres_denials import PostgresDenialLog
 from orchestrator.adapters.postgres_events import PostgresEventStore
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
+from orchestrator.adapters.postgres_identity import PostgresIdentityStore
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
 from orchestrator.adapters.postgres_runs import PostgresRunStore
 from orchestrator.adapters.postgres_sweeper import Sweeper
 from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
 from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.redis_bell import RedisBell, TopicBell
+from orchestrator.adapters.redis_revocations import RedisRevocations
 from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
 from orchestrator.events.service import EventService
@@ -60,11 +69,16 @@ from orchestrator.executions.books import Books
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
+from orchestrator.identity.api_keys import ApiKeyService
+from orchestrator.identity.authentication import Authenticator
+from orchestrator.identity.service import IdentityService
+from orchestrator.identity.servicer import AuthServicer
+from orchestrator.identity.sessions import SessionTokens
 from orchestrator.platform.service import PlatformService
 from orchestrator.platform.servicer import PlatformServicer
 from orchestrator.registry.service import RegistryService
 from orchestrator.registry.servicer import RegistryServicer
-from orchestrator.settings import OrchestratorSettings
+from orchestrator.settings import OrchestratorSettings, SharedSettings
 from orchestrator.workflows.service import WorkflowService
 from orchestrator.workflows.servicer import WorkflowServicer
 from orchestrator.workflows.watch import RunWatch
@@ -76,6 +90,7 @@ MAX_REQUEST_BYTES = 4 * 1024 * 1024 + 64 * 1024
 SERVICES = (
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
+    identity_service_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     platform_service_pb2.DESCRIPTOR.services_by_name["PlatformService"].full_name,
     workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
@@ -165,7 +180,12 @@ async def assemble(settings: OrchestratorSettings, stack: AsyncExitStack, engine
     workflows, run_watch = await build_workflows(settings, stack, engine, registry, bell)
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
 
-    server = build_server((Telemetry(), ErrorBoundary(), Authentication(), RequestValidation()), max_request_bytes=MAX_REQUEST_BYTES)
+    authenticator, auth = identity(settings, stack, engine, redis)
+    denials = await stack.enter_async_context(PostgresDenialLog(engine))
+
+    chain = (Telemetry(), ErrorBoundary(), Authentication(authenticator), ScopeCheck(denials), RequestValidation())
+    server = build_server(chain, max_request_bytes=MAX_REQUEST_BYTES)
+    add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
@@ -201,7 +221,23 @@ async def build_events(
     return EventService(store, tail)
 
 
-async def follow(registry: RegistryService, settings: OrchestratorSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
+def identity(
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, redis: Redis
+) -> tuple[Authenticator, AuthServicer]:
+    """Builds what knows callers, and the service that shows it."""
+    access = AccessTokens(settings.jwt_secrets, settings.jwt_expiry_minutes * 60)
+    store = PostgresIdentityStore(engine, settings.refresh_expiry_days)
+    passwords = stack.enter_context(BcryptPasswords(settings.bcrypt_rounds))
+    revocations = RedisRevocations(redis, store)
+    following = asyncio.create_task(revocations.follow())
+    stack.callback(following.cancel)
+    authenticator = Authenticator(access, store, revocations)
+    service = IdentityService(store, passwords, SessionTokens(access, settings.jwt_secrets), revocations)
+    keys = ApiKeyService(store, authenticator.forget_key)
+    return authenticator, AuthServicer(service, keys, Peers(settings.proxies))
+
+
+async def follow(registry: RegistryService, settings: SharedSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
     """Shows each new catalogue as the definitions change, until `stop` is set."""
     async for changed in watch(settings.definitions_path, catalogue, stop):
         log_problems(changed)

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from orchestrator.settings import OrchestratorSettings
+from orchestrator.settings import SharedSettings
 
 
-class WorkerSettings(OrchestratorSettings):
+class WorkerSettings(SharedSettings):
     """Read from the environment, once. What it shares with the orchestrator has the same name there.
 
     The leases are shorter than the orchestrator's: what a dead worker had goes on within 10 s.

@@ -15,7 +15,7 @@ POOL_SIZE, POOL_OVERFLOW = 20, 10
 WORKER_POOL_SIZE = 5
 """The worker's writes have connections of their own."""
 DRAIN_SECONDS = 10
-DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "REDIS_URL")
+DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "REDIS_URL", "JWT_SECRET")
 STOP_SECONDS = 15
 LOOPBACK = "127.0.0.1"
 
@@ -70,7 +70,7 @@ class Programs:
         return self._process(agent_host_name(shard), "agent_server", settings)
 
     def orchestrator(self, prepare: Prepare) -> Process:
-        """The orchestrator. It comes after its servers; `prepare` says where they are (DATABASE_URL, REDIS_URL)."""
+        """The orchestrator. It comes after its servers; `prepare` says where they are, and the secrets (DATABASE_URL, …)."""
         settings = {
             "ORCHESTRATOR_PORT": str(self.ports.orchestrator),
             "METRICS_PORT": str(self.ports.orchestrator_metrics),
@@ -91,6 +91,10 @@ class Programs:
             "DB_MAX_OVERFLOW": "0",
         }
         return self._process("worker", "orchestrator.worker", settings, prepare=prepare, after=("postgres", "redis"))
+
+    def accounts_environment(self) -> dict[str, str]:
+        """The environment of the command that makes accounts, but for DATABASE_URL."""
+        return {**inherited(os.environ), **self.environment}
 
     @property
     def simulator_log(self) -> Path:

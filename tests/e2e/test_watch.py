@@ -89,7 +89,7 @@ async def test_a_watch_that_was_cut_off_by_a_restart_goes_on_without_loss(platfo
     await platform.provider.asked(text)
 
     async def runs() -> bool:
-        return (await workflows.run(run_id))["steps"][0]["status"] == "STEP_STATUS_RUNNING"
+        return bool((await workflows.run(run_id))["steps"][0]["status"] == "STEP_STATUS_RUNNING")
 
     await eventually(runs)
     await platform.stack.process("orchestrator").stop()
