@@ -7,7 +7,6 @@
     ├── CallCancelled              CANCELLED
     ├── IdempotencyConflict        IDEMPOTENCY_CONFLICT
     ├── NotImplementedHere         NOT_IMPLEMENTED
-    ├── IdempotencyConflict        IDEMPOTENCY_CONFLICT
     └── RemoteError                whatever reason another service of the mesh gave
 
 Each feature defines its own below MeshError. What a reason means on gRPC and over REST stands in one table, the
