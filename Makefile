@@ -9,8 +9,8 @@ PORT_OFFSET ?= 0
 SHARDS ?= 1
 # 1: mTLS between the services, with certificates of a development authority.
 TLS ?=
-# Where `make certs` makes certificates; those of the plain stack.
-CERTS ?= .agentmesh/certs
+# Where `make certs` makes certificates: the stack's own.
+CERTS ?= .agentmesh$(if $(filter-out 0,$(PORT_OFFSET)),/offset-$(PORT_OFFSET))/certs
 # More arguments for pytest, such as PYTEST_ARGS='-k redis'.
 PYTEST_ARGS ?=
 
@@ -34,6 +34,7 @@ certs: python  ## Make or renew the certificates of every service by a developme
 
 test: python  ## Set up, run every check and every test (PYTEST_ARGS='-k redis').
 	@"$(PYTHON)" -m deploy.local.go_tools >/dev/null 2>&1 &
+	@"$(PYTHON)" -m deploy.local.java_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -10,11 +10,13 @@ from deploy.local.call_keys import CallKeys
 from deploy.local.ports import LocalPorts
 from deploy.local.process import Prepare, Process, ProcessSpec, nothing_to_prepare, ready_file_written
 from deploy.local.state import REPOSITORY, StateFolder
-from mesh.security.identities import AGENT_HOST, ORCHESTRATOR, service_of
+from mesh.security.identities import AGENT_HOST, ORCHESTRATOR, WORKER, service_of
 
 POOL_SIZE, POOL_OVERFLOW = 20, 10
+WORKER_POOL_SIZE = 5
+"""The worker's writes have connections of their own."""
 DRAIN_SECONDS = 10
-DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "MESH_TLS_DIR", "REDIS_URL")
+DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "MESH_TLS_DIR", "REDIS_URL", "JWT_SECRET")
 STOP_SECONDS = 15
 LOOPBACK = "127.0.0.1"
 
@@ -74,7 +76,7 @@ class Programs:
         return self._process(agent_host_name(shard), "agent_server", settings)
 
     def orchestrator(self, prepare: Prepare) -> Process:
-        """The orchestrator. It comes after its servers; `prepare` says where they are (DATABASE_URL, REDIS_URL)."""
+        """The orchestrator. It comes after its servers; `prepare` says where they are, and the secrets (DATABASE_URL, …)."""
         settings = {
             "ORCHESTRATOR_PORT": str(self.ports.orchestrator),
             "METRICS_PORT": str(self.ports.orchestrator_metrics),
@@ -85,6 +87,22 @@ class Programs:
             **self._tls(ORCHESTRATOR),
         }
         return self._process("orchestrator", "orchestrator", settings, prepare=prepare, after=("postgres", "redis"))
+
+    def worker(self, prepare: Prepare) -> Process:
+        """The worker. It comes after its servers, as the orchestrator does."""
+        settings = {
+            "METRICS_PORT": str(self.ports.worker_metrics),
+            "AGENT_HOST_TEMPLATE": LOOPBACK,
+            "CALL_TOKEN_PRIVATE_KEY_FILE": str(self.call_keys.private),
+            "DB_POOL_SIZE": str(WORKER_POOL_SIZE),
+            "DB_MAX_OVERFLOW": "0",
+            **self._tls(WORKER),
+        }
+        return self._process("worker", "orchestrator.worker", settings, prepare=prepare, after=("postgres", "redis"))
+
+    def accounts_environment(self) -> dict[str, str]:
+        """The environment of the command that makes accounts, but for DATABASE_URL."""
+        return {**inherited(os.environ), **self.environment}
 
     @property
     def simulator_log(self) -> Path:

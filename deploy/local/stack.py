@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from deploy.local import certs
+from deploy.local.credentials import Credentials, FirstLogin
 from deploy.local.envoy import EnvoyServer
 from deploy.local.errors import LaunchError
 from deploy.local.leftovers import end_leftovers
@@ -97,12 +98,16 @@ class Stack:
         simulator = Provider.simulator(self.ports.simulator)
         self.certificates = self.state.folder("certs") if tls else None
         programs = Programs(self.state, self.ports, provider or simulator, {**own, **environment}, self.certificates)
+        self.credentials = Credentials(self.state.path)
+        self.first_login: FirstLogin | None = None
+        """The first administrator, if this start has made it."""
+        self._accounts_environment = programs.accounts_environment()
         self._agent_hosts = [programs.agent_host(shard) for shard in range(shards)]
         self._simulator_log = programs.simulator_log
         self.call_keys = programs.call_keys
         servers = [self._postgres.process, self._redis.process, *([programs.simulator()] if self.simulated else [])]
-        orchestrator = programs.orchestrator(self._make_database)
-        self._supervisor = Supervisor([servers, self._agent_hosts, [orchestrator], [self._envoy.process]], report)
+        orchestrator, worker = programs.orchestrator(self._make_database_and_secret), programs.worker(self._make_database)
+        self._supervisor = Supervisor([servers, self._agent_hosts, [orchestrator, worker], [self._envoy.process]], report)
 
     async def start(self) -> None:
         """Starts everything and returns when the gateway answers that the platform is ready; stops everything again if it cannot."""
@@ -133,7 +138,7 @@ class Stack:
         await self.stop()
 
     def process(self, name: str) -> Process:
-        """One of its processes: postgres, redis, simulator, agents-<shard>, orchestrator or envoy. KeyError for another name."""
+        """One of its processes: postgres, redis, simulator, agents-<shard>, orchestrator, worker or envoy. KeyError for another name."""
         return self._supervisor.process(name)
 
     @property
@@ -183,6 +188,7 @@ class Stack:
         self._lifetime.push_async_callback(self._supervisor.stop)
         await self._supervisor.start()
         await self._gateway_answers()
+        self.first_login = await self.credentials.prepare({**self._accounts_environment, "DATABASE_URL": self.database_url})
 
     async def _gateway_answers(self) -> None:
         async def ready() -> bool:
@@ -194,8 +200,12 @@ class Stack:
             )
 
     async def _make_database(self) -> Mapping[str, str]:
-        """What the orchestrator learns about its servers, which have passwords from their first start on."""
+        """What our programs learn about their servers, which have passwords from their first start on."""
         return {"DATABASE_URL": await self._postgres.create_database(DATABASE), "REDIS_URL": self._redis.url()}
+
+    async def _make_database_and_secret(self) -> Mapping[str, str]:
+        """The same, and what the orchestrator signs tokens with."""
+        return {**await self._make_database(), "JWT_SECRET": self.credentials.jwt_secret()}
 
     def _bootstrap(self, overrides: Mapping[str, Any]) -> str:
         settings = GatewaySettings(
