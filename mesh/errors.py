@@ -2,6 +2,7 @@
 
     MeshError                      INTERNAL
     ├── ValidationFailed           VALIDATION_ERROR
+    ├── RateLimitExceeded          RATE_LIMIT_EXCEEDED
     ├── ServiceUnavailable         SERVICE_UNAVAILABLE
     ├── UpstreamTimeout            UPSTREAM_TIMEOUT
     ├── CallCancelled              CANCELLED
@@ -61,6 +62,12 @@ class ValidationFailed(MeshError):
     def of(cls, field: str, description: str) -> "ValidationFailed":
         """The error for one broken rule."""
         return cls(f"{field}: {description}", violations=[Violation(field, description)])
+
+
+class RateLimitExceeded(MeshError):
+    """The caller has used up what it may do for now; `retry_after_seconds` says when there is more."""
+
+    reason = "RATE_LIMIT_EXCEEDED"
 
 
 class ServiceUnavailable(MeshError):

@@ -25,16 +25,22 @@ from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.limits import Allowances, Limits
+from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.peer import TrustedProxies
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.status import retryable
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.opa_policy import OpaPolicy
 from orchestrator.adapters.postgres import create_engine, migrate, unavailable
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
 from orchestrator.adapters.postgres_sweeper import Sweeper
 from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.redis_limits import RedisLimits
+from orchestrator.adapters.regopy_policy import PolicyUnreadable, RegopyPolicy
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
 from orchestrator.executions.books import Books
 from orchestrator.executions.purchase import Purchases
@@ -42,6 +48,7 @@ from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
 from orchestrator.platform.service import PlatformService
 from orchestrator.platform.servicer import PlatformServicer
+from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
 from orchestrator.registry.servicer import RegistryServicer
 from orchestrator.settings import OrchestratorSettings
@@ -120,15 +127,43 @@ async def assemble(
 
     models = ModelNames(prices, settings.model_default)
     registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
-    executions = ExecutionService(registry, purchases, books, PostgresExecutionStore(engine))
+    policy = await build_policy(settings, stack)
+    executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
 
-    server = build_server((Telemetry(), ErrorBoundary(), Authentication(), RequestValidation()), max_request_bytes=MAX_REQUEST_BYTES)
+    server = build_server(
+        (Telemetry(), ErrorBoundary(), Authentication(), Permission(policy), RequestValidation()), max_request_bytes=MAX_REQUEST_BYTES
+    )
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
     add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
     add_reflection(server, SERVICES)
     return registry, server
+
+
+async def build_policy(settings: OrchestratorSettings, stack: AsyncExitStack) -> PolicyService:
+    """The policy of OPA_URL, or else that of POLICY_PATH. Raises CannotStart for a folder without one."""
+    if settings.opa_url is not None:
+        return PolicyService(await stack.enter_async_context(OpaPolicy(settings.opa_url)))
+    try:
+        return PolicyService(RegopyPolicy(settings.policy_path))
+    except PolicyUnreadable as error:
+        raise CannotStart(f"POLICY_PATH: {error}") from error
+
+
+async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack) -> Limits:
+    """The limits as they are set, counted in Redis."""
+    allowances = Allowances(
+        agent_calls=settings.limit_agent_calls,
+        agent_calls_of_key=settings.limit_agent_calls_of_key,
+        agent_calls_in_flight=settings.limit_agent_calls_in_flight,
+        other_calls=settings.limit_calls,
+        open_calls_of_address=settings.limit_open_calls_of_address,
+        logins=settings.limit_logins,
+        logins_of_address=settings.limit_logins_of_address,
+    )
+    limiter = await stack.enter_async_context(RedisLimits(settings.redis_url))
+    return Limits(limiter, allowances, TrustedProxies(settings.trusted_proxies.split(",")))
 
 
 async def follow(registry: RegistryService, settings: OrchestratorSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
