@@ -131,9 +131,9 @@ async def assemble(
     executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
 
-    server = build_server(
-        (Telemetry(), ErrorBoundary(), Authentication(), Permission(policy), RequestValidation()), max_request_bytes=MAX_REQUEST_BYTES
-    )
+    limits = await build_limits(settings, stack)
+    interceptors = (Telemetry(), ErrorBoundary(), Authentication(), limits, Permission(policy), RequestValidation())
+    server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
     add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
