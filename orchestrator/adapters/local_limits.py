@@ -1,4 +1,4 @@
-"""Token buckets in this process, for when Redis is gone."""
+"""Token buckets in this process: what has gone through it alone."""
 
 from collections.abc import Sequence
 from time import monotonic
@@ -28,6 +28,12 @@ class LocalLimits:
         if len(self._full_at) > MOST_BUCKETS:
             self._forget(now)
         return Verdict()
+
+    def give_back(self, charges: Sequence[Charge]) -> None:
+        """Returns the tokens of a call that was refused after all."""
+        for charge in charges:
+            if charge.key in self._full_at:
+                self._full_at[charge.key] -= charge.interval_seconds
 
     def _forget(self, now: float) -> None:
         """Full buckets first; then the oldest, for memory must have a bound."""

@@ -1,4 +1,4 @@
-"""Token buckets in Redis, shared by all processes; in this process while Redis is gone."""
+"""Token buckets in Redis, shared by all processes, with those of this process before them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,8 +21,10 @@ log = structlog.get_logger()
 SCRIPT = (Path(__file__).parent / "take_tokens.lua").read_text()
 ANSWER_SECONDS = 0.025
 CONNECT_SECONDS = 1.0
+FAILURES = 3
+"""In a row, after which Redis is left alone. One answer that comes late is this machine's doing more often than Redis's."""
 REST_SECONDS = 1.0
-"""How long Redis is left alone after it has not answered."""
+"""For how long."""
 LARGEST_GROUP = 128
 LOCAL = Counter("rate_limit_local_total", "Calls whose limits were counted in the process, because Redis did not answer")
 _MICROSECONDS = 1_000_000
@@ -40,8 +42,9 @@ class _Request:
 class RedisLimits:
     """One connection and one round trip at a time: calls that come meanwhile share the next one. An async context manager.
 
-    An answer takes 25 ms at most. Redis that does not answer is asked again after a second, by one group of calls; all others are
-    counted by the buckets of this process until then.
+    A bucket of this process never holds less than the shared one, as long as Redis forgets nothing: what it refuses, Redis need not be
+    asked. And when Redis does not answer within 25 ms it is all there is, and it has counted all the time: nobody gains by that.
+    A Redis that is silent three times in a row is asked again after a second, by one group of calls.
     """
 
     def __init__(self, url: str, seconds: float = ANSWER_SECONDS) -> None:
@@ -52,7 +55,7 @@ class RedisLimits:
         self._waiting: list[_Request] = []
         self._wake = asyncio.Event()
         self._rests_until = 0.0
-        self._answers = True
+        self._failures = 0
 
     async def __aenter__(self) -> Self:
         with suppress(RedisError, OSError, TimeoutError):  # the first call will say so
@@ -69,15 +72,22 @@ class RedisLimits:
 
     async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
         """Takes a token for every charge, or none; `present` is None when Redis did not answer."""
-        if not self._answers:
+        verdict = self._local.take(charges)
+        if verdict.refused_by is not None:
+            return verdict
+        if self._failures >= FAILURES:
             now = monotonic()
             if now < self._rests_until:
-                return self._locally(charges)
+                LOCAL.inc()
+                return verdict
             self._rests_until = now + REST_SECONDS  # this call is the one that asks
         request = _Request(charges, watch, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._wake.set()
-        return await request.answer
+        verdict = await request.answer
+        if verdict.refused_by is not None:
+            self._local.give_back(charges)
+        return verdict
 
     async def _run(self) -> None:
         while True:
@@ -94,9 +104,9 @@ class RedisLimits:
             except Exception as error:  # noqa: BLE001 - whatever it was, somebody waits for an answer
                 await self._fall_back(group, error)
             else:
-                if not self._answers:
-                    self._answers = True
+                if self._failures >= FAILURES:
                     log.info("limits_back_in_redis")
+                self._failures = 0
 
     async def _ask(self, group: Sequence[_Request]) -> list[int]:
         keys: list[str] = []
@@ -111,14 +121,15 @@ class RedisLimits:
         return answers
 
     async def _fall_back(self, group: Sequence[_Request], error: Exception) -> None:
-        self._rests_until = monotonic() + REST_SECONDS
-        if self._answers:
-            self._answers = False
+        self._failures += 1
+        if self._failures == FAILURES:
             log.warning("limits_without_redis", problem=f"{type(error).__name__} {error}".rstrip())
         self._give_up(group)
-        self._give_up(self._waiting)
-        self._waiting = []
-        self._wake.clear()
+        if self._failures >= FAILURES:
+            self._rests_until = monotonic() + REST_SECONDS
+            self._give_up(self._waiting)
+            self._waiting = []
+            self._wake.clear()
         with suppress(RedisError, OSError):
             if self._redis.connection is not None:  # its state is not known
                 await self._redis.connection.disconnect(nowait=True)
@@ -126,11 +137,8 @@ class RedisLimits:
     def _give_up(self, group: Sequence[_Request]) -> None:
         for request in group:
             if not request.answer.done():
-                request.answer.set_result(self._locally(request.charges))
-
-    def _locally(self, charges: Sequence[Charge]) -> Verdict:
-        LOCAL.inc()
-        return self._local.take(charges)
+                LOCAL.inc()
+                request.answer.set_result(Verdict())
 
 
 def _tell(group: Sequence[_Request], answers: Sequence[Any]) -> None:
