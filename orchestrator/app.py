@@ -19,10 +19,12 @@ from definitions.model_names import ModelNames
 from definitions.prices import PriceBook
 from definitions.report import log_problems
 from definitions.watch import watch
+from mesh.admission import Admission
 from mesh.errors import ServiceUnavailable
 from mesh.process import CannotStart
 from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
+from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.limits import Allowances, Limits
@@ -132,7 +134,15 @@ async def assemble(
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
 
     limits = await build_limits(settings, stack)
-    interceptors = (Telemetry(), ErrorBoundary(), Authentication(), limits, Permission(policy), RequestValidation())
+    interceptors = (
+        AdmissionControl(Admission(), "orchestrator"),
+        Telemetry(),
+        ErrorBoundary(),
+        Authentication(),
+        limits,
+        Permission(policy),
+        RequestValidation(),
+    )
     server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)

@@ -33,10 +33,10 @@ class Side:
 
 
 @asynccontextmanager
-async def provider() -> AsyncIterator[tuple[str, int]]:
-    """The provider's URL and process id."""
+async def provider(seconds: float = 0) -> AsyncIterator[tuple[str, int]]:
+    """The URL and process id of a provider that takes so long to answer."""
     port = free_port()
-    async with _python("tests.bench.provider", str(port), port=port) as pid:
+    async with _python("tests.bench.provider", str(port), str(seconds), port=port) as pid:
         yield f"http://127.0.0.1:{port}", pid
 
 
