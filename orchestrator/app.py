@@ -7,6 +7,8 @@ import grpc
 import structlog
 from agentmesh.execution.v1 import execution_service_pb2
 from agentmesh.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from agentmesh.identity.v1 import identity_service_pb2
+from agentmesh.identity.v1.identity_service_pb2_grpc import add_AuthServiceServicer_to_server
 from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2
 from agentmesh.registry.v1.platform_service_pb2_grpc import add_PlatformServiceServicer_to_server
 from agentmesh.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
@@ -31,25 +33,36 @@ from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
-from mesh.rpc.peer import TrustedProxies
+from mesh.rpc.peer import Peers
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.status import retryable
+from mesh.security.tokens import AccessTokens
+from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.opa_policy import OpaPolicy
 from orchestrator.adapters.postgres import create_engine, migrate, unavailable
+from orchestrator.adapters.postgres_denials import PostgresDenialLog
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
+from orchestrator.adapters.postgres_identity import PostgresIdentityStore
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
 from orchestrator.adapters.postgres_sweeper import Sweeper
 from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.redis_limits import RedisLimits
+from orchestrator.adapters.redis_revocations import RedisRevocations
 from orchestrator.adapters.regopy_policy import PolicyUnreadable, RegopyPolicy
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
 from orchestrator.executions.books import Books
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
+from orchestrator.identity.api_keys import ApiKeyService
+from orchestrator.identity.authentication import Authenticator
+from orchestrator.identity.service import IdentityService
+from orchestrator.identity.servicer import AuthServicer
+from orchestrator.identity.sessions import SessionTokens
 from orchestrator.platform.service import PlatformService
 from orchestrator.platform.servicer import PlatformServicer
+from orchestrator.policy.ports import Policy
 from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
 from orchestrator.registry.servicer import RegistryServicer
@@ -61,6 +74,7 @@ MAX_REQUEST_BYTES = 4 * 1024 * 1024 + 64 * 1024
 """4 MiB of JSON make a smaller protobuf message; the rest is room for native callers' metadata fields."""
 SERVICES = (
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
+    identity_service_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     platform_service_pb2.DESCRIPTOR.services_by_name["PlatformService"].full_name,
 )
@@ -129,21 +143,24 @@ async def assemble(
 
     models = ModelNames(prices, settings.model_default)
     registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
-    policy = await build_policy(settings, stack)
+    denials = await stack.enter_async_context(PostgresDenialLog(engine))
+    policy = PolicyService(await build_policy(settings, stack), denials)
     executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
 
+    authenticator, auth = identity(settings, stack, engine, redis)
     limits = await build_limits(settings, stack)
-    interceptors = (
+    chain = (
         AdmissionControl(Admission(), "orchestrator"),
         Telemetry(),
         ErrorBoundary(),
-        Authentication(),
+        Authentication(authenticator),
         limits,
         Permission(policy),
         RequestValidation(),
     )
-    server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES)
+    server = build_server(chain, max_request_bytes=MAX_REQUEST_BYTES)
+    add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
     add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
@@ -151,12 +168,12 @@ async def assemble(
     return registry, server
 
 
-async def build_policy(settings: OrchestratorSettings, stack: AsyncExitStack) -> PolicyService:
+async def build_policy(settings: OrchestratorSettings, stack: AsyncExitStack) -> Policy:
     """The policy of OPA_URL, or else that of POLICY_PATH. Raises CannotStart for a folder without one."""
     if settings.opa_url is not None:
-        return PolicyService(await stack.enter_async_context(OpaPolicy(settings.opa_url)))
+        return await stack.enter_async_context(OpaPolicy(settings.opa_url))
     try:
-        return PolicyService(RegopyPolicy(settings.policy_path))
+        return RegopyPolicy(settings.policy_path)
     except PolicyUnreadable as error:
         raise CannotStart(f"POLICY_PATH: {error}") from error
 
@@ -173,7 +190,23 @@ async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack) ->
         logins_of_address=settings.limit_logins_of_address,
     )
     limiter = await stack.enter_async_context(RedisLimits(settings.redis_url))
-    return Limits(limiter, allowances, TrustedProxies(settings.trusted_proxies.split(",")))
+    return Limits(limiter, allowances, Peers(settings.proxies))
+
+
+def identity(
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, redis: Redis
+) -> tuple[Authenticator, AuthServicer]:
+    """Builds what knows callers, and the service that shows it."""
+    access = AccessTokens(settings.jwt_secrets, settings.jwt_expiry_minutes * 60)
+    store = PostgresIdentityStore(engine, settings.refresh_expiry_days)
+    passwords = stack.enter_context(BcryptPasswords(settings.bcrypt_rounds))
+    revocations = RedisRevocations(redis, store)
+    following = asyncio.create_task(revocations.follow())
+    stack.callback(following.cancel)
+    authenticator = Authenticator(access, store, revocations)
+    service = IdentityService(store, passwords, SessionTokens(access, settings.jwt_secrets), revocations)
+    keys = ApiKeyService(store, authenticator.forget_key)
+    return authenticator, AuthServicer(service, keys, Peers(settings.proxies))
 
 
 async def follow(registry: RegistryService, settings: OrchestratorSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:

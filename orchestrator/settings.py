@@ -1,10 +1,11 @@
 """The settings of the orchestrator."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
-from mesh.rpc.peer import LOOPBACK, TrustedProxies
+from mesh.security.secret_strength import weakness
 from mesh.settings import MeshSettings
 
 POLICY = Path(__file__).resolve().parent.parent / "deploy" / "policy"
@@ -57,11 +58,40 @@ class OrchestratorSettings(MeshSettings):
     """Logins, registrations and refreshed tokens a minute from one address."""
     limit_open_calls_of_address: int = Field(default=600, ge=1)
     """Other calls a minute from one address that nobody has to sign."""
-    trusted_proxies: str = ",".join(LOOPBACK)
-    """Networks, comma-separated, of the gateways that say where calls come from (`x-forwarded-for`)."""
+    jwt_secret: SecretStr
+    """Signs access tokens, at least 32 random bytes long."""
+    jwt_secret_previous: SecretStr | None = None
+    """The secret before: tokens that it signed are taken until they expire."""
+    jwt_expiry_minutes: int = Field(default=60, ge=1, le=24 * 60)
+    """For how long access tokens are good."""
+    refresh_expiry_days: float = Field(default=30, gt=0, le=366)
+    """For how long a refresh token can be used; each use makes a new one."""
+    bcrypt_rounds: int = Field(default=12, ge=4, le=16)
+    """What a password hash costs: twice as much with each more. Less than 12 is for tests."""
+    trusted_proxies: str = "127.0.0.0/8,::1/128"
+    """Networks, separated by commas, whose `x-forwarded-for` is believed: where the gateway is."""
+
+    @field_validator("jwt_secret", "jwt_secret_previous")
+    @classmethod
+    def _strong(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and (why := weakness(secret.get_secret_value())) is not None:
+            raise ValueError(f"{why}; make one with: openssl rand -base64 48")
+        return secret
 
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, networks: str) -> str:
-        TrustedProxies(networks.split(","))
+        for network in networks.split(","):
+            ip_network(network.strip())
         return networks
+
+    @property
+    def jwt_secrets(self) -> list[str]:
+        """The live secrets, the one that signs first."""
+        live = [self.jwt_secret, *([self.jwt_secret_previous] if self.jwt_secret_previous else [])]
+        return [secret.get_secret_value() for secret in live]
+
+    @property
+    def proxies(self) -> list[str]:
+        """The trusted networks, one by one."""
+        return [network.strip() for network in self.trusted_proxies.split(",")]

@@ -12,7 +12,7 @@ from deploy.local.state import REPOSITORY, StateFolder
 
 POOL_SIZE, POOL_OVERFLOW = 20, 10
 DRAIN_SECONDS = 10
-DECIDED_HERE = ("ANTHROPIC_", "DATABASE_URL", "REDIS_URL")
+DECIDED_HERE = ("ANTHROPIC_", "DATABASE_URL", "REDIS_URL", "JWT_SECRET")
 STOP_SECONDS = 15
 LOOPBACK = "127.0.0.1"
 
@@ -66,7 +66,7 @@ class Programs:
         return self._process(agent_host_name(shard), "agent_server", settings)
 
     def orchestrator(self, prepare: Prepare) -> Process:
-        """The orchestrator. It comes after its servers; `prepare` says where they are (DATABASE_URL, REDIS_URL)."""
+        """The orchestrator. It comes after its servers; `prepare` says where they are, and the secrets (DATABASE_URL, …)."""
         settings = {
             "ORCHESTRATOR_PORT": str(self.ports.orchestrator),
             "METRICS_PORT": str(self.ports.orchestrator_metrics),
@@ -75,6 +75,10 @@ class Programs:
             "DB_MAX_OVERFLOW": str(POOL_OVERFLOW),
         }
         return self._process("orchestrator", "orchestrator", settings, prepare=prepare, after=("postgres", "redis"))
+
+    def accounts_environment(self) -> dict[str, str]:
+        """The environment of the command that makes accounts, but for DATABASE_URL."""
+        return {**inherited(os.environ), **self.environment}
 
     @property
     def simulator_log(self) -> Path:

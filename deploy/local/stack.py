@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from deploy.local.credentials import Credentials, FirstLogin
 from deploy.local.envoy import EnvoyServer
 from deploy.local.errors import LaunchError
 from deploy.local.leftovers import end_leftovers
@@ -92,6 +93,10 @@ class Stack:
         own = {"DEFINITIONS_PATH": str(definitions)} if definitions else {}
         simulator = Provider.simulator(self.ports.simulator)
         programs = Programs(self.state, self.ports, provider or simulator, {**own, **environment})
+        self.credentials = Credentials(self.state.path)
+        self.first_login: FirstLogin | None = None
+        """The first administrator, if this start has made it."""
+        self._accounts_environment = programs.accounts_environment()
         self._agent_hosts = [programs.agent_host(shard) for shard in range(shards)]
         self._simulator_log = programs.simulator_log
         servers = [self._postgres.process, self._redis.process, *([programs.simulator()] if self.simulated else [])]
@@ -174,6 +179,7 @@ class Stack:
         self._lifetime.push_async_callback(self._supervisor.stop)
         await self._supervisor.start()
         await self._gateway_answers()
+        self.first_login = await self.credentials.prepare({**self._accounts_environment, "DATABASE_URL": self.database_url})
 
     async def _gateway_answers(self) -> None:
         async def ready() -> bool:
@@ -185,8 +191,12 @@ class Stack:
             )
 
     async def _make_database(self) -> Mapping[str, str]:
-        """What the orchestrator learns about its servers, which have passwords from their first start on."""
-        return {"DATABASE_URL": await self._postgres.create_database(DATABASE), "REDIS_URL": self._redis.url()}
+        """What the orchestrator learns about its servers, which have passwords from their first start on, and its secret."""
+        return {
+            "DATABASE_URL": await self._postgres.create_database(DATABASE),
+            "REDIS_URL": self._redis.url(),
+            "JWT_SECRET": self.credentials.jwt_secret(),
+        }
 
     def _bootstrap(self, overrides: Mapping[str, Any]) -> str:
         settings = GatewaySettings(

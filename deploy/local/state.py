@@ -7,6 +7,7 @@ The plain stack's is `.agentmesh/` at the root of the repository, that of `PORT_
     run/<process>.pid        what runs now, and run/<process>.ready.json what it said when it was ready
     postgres/ redis/         data and passwords (as root PostgreSQL's data may lie in /var/tmp: postgres/placed-outside.txt)
     simulator/ envoy/        the simulator's log of requests; Envoy's bootstrap
+    jwt_secret token         the secret that signs access tokens; an API key of the first administrator's
 """
 
 import fcntl

@@ -1,49 +1,47 @@
-"""Where a call comes from."""
+"""From which address a call comes."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
 from urllib.parse import unquote
 
-from mesh.rpc.interceptors.behaviour import Context, metadata_value
+import grpc
 
-LOOPBACK = ("127.0.0.0/8", "::1/128")
-FORWARDED_KEY = "x-forwarded-for"
-"""To which the gateway adds the address of whoever is connected to it, as the last one."""
+from mesh.rpc.interceptors.behaviour import metadata_value
+
+FORWARDED_FOR = "x-forwarded-for"
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class TrustedProxies:
-    """The networks whose word on where a call comes from is taken: the gateway's."""
+class Peers:
+    """Tells callers' addresses. From `proxies` (networks in CIDR notation) the gateway's word is taken, from nobody else.
 
-    def __init__(self, networks: Sequence[str] = LOOPBACK) -> None:
-        self._networks: list[IPv4Network | IPv6Network] = [ip_network(network) for network in networks]
+    The gateway adds the address that it has seen itself at the end of `x-forwarded-for`; what stands before that anybody can write.
+    """
+
+    def __init__(self, proxies: Sequence[str]) -> None:
+        self._proxies = [ip_network(proxy) for proxy in proxies]
 
     def address_of(self, context: Context) -> str:
-        """The caller's IP address; of IPv6 the /64, for whoever has one address of it has them all."""
-        peer = _peer(str(context.peer()))
-        forwarded = metadata_value(context, FORWARDED_KEY)
-        if forwarded is not None and self._trusts(peer):
-            peer = forwarded.rpartition(",")[2].strip()
-        return _counted(peer)
-
-    def _trusts(self, peer: str) -> bool:
-        try:
-            address = ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in network for network in self._networks)
+        """The caller's address; empty where there is none, as on a Unix socket."""
+        peer = _address(_host(context.peer()))
+        if peer is None:
+            return ""
+        if any(peer in network for network in self._proxies):
+            forwarded = _address((metadata_value(context, FORWARDED_FOR) or "").rpartition(",")[2].strip())
+            return str(forwarded or peer)
+        return str(peer)
 
 
-def _peer(said: str) -> str:
-    """The host in gRPC's `ipv4:127.0.0.1:5000`, `ipv6:%5B::1%5D:5000`; anything else as it is."""
-    kind, _, rest = unquote(said).partition(":")
-    return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else said
+def _host(peer: str) -> str:
+    """The host of gRPC's `ipv4:127.0.0.1:1234` or `ipv6:%5B::1%5D:1234`."""
+    _, _, address = unquote(peer).partition(":")
+    return address.rpartition(":")[0].strip("[]")
 
 
-def _counted(address: str) -> str:
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        known = ip_address(address)
+        address = ip_address(text)
     except ValueError:
-        return "unknown"
-    if not isinstance(known, IPv6Address):
-        return str(known)
-    return str(known.ipv4_mapped) if known.ipv4_mapped else str(ip_network((known, 64), strict=False).network_address)
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 from uuid import UUID
 
 from agentmesh.common.v1 import error_pb2, usage_pb2
@@ -16,7 +15,6 @@ from orchestrator.executions.model import Bill, Execution, ExecutionPage, Execut
 from orchestrator.executions.service import Answered
 
 DEFAULT_PAGE = 50
-_KEY = re.compile("[!-~]{1,200}")
 _STATUS = {
     State.RUNNING: execution_pb2.EXECUTION_STATUS_RUNNING,
     State.COMPLETED: execution_pb2.EXECUTION_STATUS_COMPLETED,
@@ -31,15 +29,6 @@ def work(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest, user_id: int, 
     """What the caller asks."""
     context = values(request.context, "context") if request.HasField("context") else None
     return Work(user_id, request.agent_id, request.input, context, request_id, idempotency_key)
-
-
-def idempotency_key(field: str, header: str | None) -> str:
-    """The one key that a request gives; empty for none. Raises ValidationFailed when the two places differ or the header is no key."""
-    if header and not _KEY.fullmatch(header):
-        raise ValidationFailed.of("idempotency-key", "must be 1 to 200 visible ASCII characters")
-    if field and header and field != header:
-        raise ValidationFailed.of("idempotency_key", "must equal the metadata idempotency-key when both are given")
-    return field or header or ""
 
 
 def execute_response(answered: Answered) -> pb.ExecuteAgentResponse:
@@ -103,10 +92,10 @@ def failure(failure: Failure, record: Execution) -> error_pb2.Error:
     )
 
 
-def query(request: pb.ListExecutionsRequest, user_id: int) -> ExecutionQuery:
+def query(request: pb.ListExecutionsRequest, sees: int | None) -> ExecutionQuery:
     """Which executions to list. Raises ValidationFailed for a page token that this service did not make."""
     return ExecutionQuery(
-        user_id,
+        sees,
         request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
         before=_read_token(request.page_token),
         agent_id=request.agent_id,

@@ -9,9 +9,6 @@ from uuid import UUID
 
 from mesh.usage import TokenUsage
 
-ANONYMOUS = 0
-"""The user of a call as long as callers are not known; user ids begin at 1."""
-
 
 class State(StrEnum):
     """Where an execution stands. All but RUNNING are final."""
@@ -126,9 +123,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionQuery:
-    """Which executions to list, newest first: those of a user before `before`, perhaps of one agent or in one state."""
+    """Which executions to list, newest first: those before `before`, perhaps of one agent or in one state."""
 
-    user_id: int
+    sees: int | None
+    """The user whose they are; None for everybody's."""
     page_size: int
     before: UUID | None = None
     agent_id: str = ""

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from mesh.errors import RemoteError, UpstreamTimeout, ValidationFailed
+from mesh.errors import IdempotencyConflict, RemoteError, UpstreamTimeout, ValidationFailed
 from mesh.security import caller
 from orchestrator.executions.books import Books
-from orchestrator.executions.errors import ExecutionNotFound, IdempotencyConflict
+from orchestrator.executions.errors import ExecutionNotFound
 from orchestrator.executions.model import (
     Bill,
     Duplicate,
@@ -89,16 +89,16 @@ class ExecutionService:
         async for item in self._purchases.pieces(intent, call):
             yield _fresh(item) if isinstance(item, Settlement) else item
 
-    async def get(self, user_id: int, execution_id: UUID) -> Execution:
-        """An execution of the user's. Raises ExecutionNotFound."""
-        execution = await self._store.get(user_id, execution_id)
+    async def get(self, sees: int | None, execution_id: UUID) -> Execution:
+        """An execution of the user that `sees` names, or of anybody's for None. Raises ExecutionNotFound."""
+        execution = await self._store.get(sees, execution_id)
         if execution is None:
             message = f"Execution '{execution_id}' not found; GET /api/v1/executions lists yours"
             raise ExecutionNotFound(message, execution_id=str(execution_id))
         return execution
 
     async def list(self, query: ExecutionQuery) -> ExecutionPage:
-        """A page of the user's executions, newest first, at most 200."""
+        """A page of executions, newest first, at most 200."""
         return await self._store.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
 
     async def _prepared(self, work: Work, ends: float, *, streamed: bool) -> tuple[Intent, AgentCall]:

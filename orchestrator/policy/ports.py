@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from mesh.security.caller import Caller
 from orchestrator.policy.model import Denial, Question
 
 
@@ -14,4 +15,12 @@ class Policy(Protocol):
 
     async def denial(self, question: Question) -> Denial | None:
         """The rule that denies it; None when the policy names none. Raises PolicyUnavailable."""
+        ...
+
+
+class DenialLog(Protocol):
+    """Remembers who was denied what."""
+
+    def denied(self, who: Caller, what: str, rule: str) -> None:
+        """Takes note; neither waits nor raises."""
         ...

@@ -5,7 +5,7 @@ import structlog
 from mesh.security.caller import Caller, Scope
 from orchestrator.policy.errors import PolicyDenied, PolicyUnavailable
 from orchestrator.policy.model import Action, Denial, PolicyAgent, Question
-from orchestrator.policy.ports import Policy
+from orchestrator.policy.ports import DenialLog, Policy
 
 log = structlog.get_logger()
 
@@ -17,28 +17,30 @@ _NOBODY_SAID_WHY = "unnamed"
 class PolicyService:
     """Decides, each time anew."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, denials: DenialLog) -> None:
         self._policy = policy
+        self._denials = denials
 
-    async def check(self, caller: Caller, action: Action, agent: PolicyAgent | None = None) -> None:
+    async def check(self, who: Caller, action: Action, agent: PolicyAgent | None = None) -> None:
         """Returns when the caller may do it. Raises PolicyDenied when not, and when the policy cannot be asked."""
-        question = Question(caller, action, agent)
+        await self._decide(Question(who, action, agent), f"{action.value} {agent.agent_id}" if agent else action.value)
+
+    async def permit(self, who: Caller, scope: Scope, method: str) -> None:
+        """The same for an rpc that wants `scope`, whatever it touches."""
+        await self._decide(Question(who, Action(scope.value)), method)
+
+    async def _decide(self, question: Question, what: str) -> None:
         try:
             if await self._policy.allows(question):
                 return
         except PolicyUnavailable as problem:
             log.error("policy_unavailable", problem=str(problem))
+            self._denials.denied(question.caller, what, UNAVAILABLE)
             message = "the policy cannot be evaluated, and without it nothing is allowed; try again later, or tell the operator"
             raise PolicyDenied(message, cause=UNAVAILABLE) from problem
         denial = await self._why(question)
-        log.warning(
-            "policy_denied", user_id=caller.user_id, action=action.value, agent_id=agent.agent_id if agent else "", rule=denial.rule
-        )
+        self._denials.denied(question.caller, what, denial.rule)
         raise _denied(question, denial)
-
-    async def permit(self, caller: Caller, scope: Scope) -> None:
-        """The same for an rpc that wants `scope`, whatever it touches."""
-        await self.check(caller, Action(scope.value))
 
     async def _why(self, question: Question) -> Denial:
         try:

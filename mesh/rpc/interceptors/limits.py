@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any
 
 from google.protobuf.message import Message
@@ -13,7 +14,7 @@ from mesh.errors import RateLimitExceeded
 from mesh.limits import Charge, Limiter
 from mesh.rpc.access import LimitClass, access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
-from mesh.rpc.peer import TrustedProxies
+from mesh.rpc.peer import Peers
 from mesh.security import caller
 from mesh.security.caller import Caller
 
@@ -60,11 +61,11 @@ class InFlight:
 class Limits(BehaviourInterceptor):
     """Refuses with RATE_LIMIT_EXCEEDED what is too much. Probes, and rpcs inside the mesh, are not counted."""
 
-    def __init__(self, limiter: Limiter, allowances: Allowances, proxies: TrustedProxies) -> None:
+    def __init__(self, limiter: Limiter, allowances: Allowances, peers: Peers) -> None:
         super().__init__()
         self._limiter = limiter
         self._allowances = allowances
-        self._proxies = proxies
+        self._peers = peers
         self._in_flight = InFlight(allowances.agent_calls_in_flight)
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
@@ -110,7 +111,7 @@ class Limits(BehaviourInterceptor):
         return charges_of(caller.current(), limit, self._allowances)
 
     def _of_address(self, limit: LimitClass, request: Any, context: Context) -> list[Charge]:
-        address, allowances = self._proxies.address_of(context), self._allowances
+        address, allowances = _network(self._peers.address_of(context)), self._allowances
         if limit is not LimitClass.LOGIN:
             return [Charge("calls_of_address", f"limit:open:{address}", allowances.open_calls_of_address)]
         charges = [Charge("logins_of_address", f"limit:logins:{address}", allowances.logins_of_address)]
@@ -128,6 +129,11 @@ def charges_of(who: Caller, limit: LimitClass, allowances: Allowances) -> list[C
     if who.api_key_id is not None:
         charges.append(Charge("agent_calls_of_key", f"limit:agent_calls:key:{who.api_key_id}", allowances.agent_calls_of_key))
     return charges
+
+
+def _network(address: str) -> str:
+    """What is counted as one address: of IPv6 the /64, for whoever has one address of it has them all."""
+    return str(ip_network(f"{address}/64", strict=False).network_address) if ":" in address else address
 
 
 def refusal(limit: str, wait_seconds: float, message: str) -> RateLimitExceeded:

@@ -14,8 +14,8 @@ from mesh.security.caller import Caller, Scope
 class Permissions(Protocol):
     """Decides by scope; what a call touches is for its service to ask about."""
 
-    async def permit(self, caller: Caller, scope: Scope) -> None:
-        """Returns when the caller may make calls that want `scope`. Raises POLICY_DENIED when not."""
+    async def permit(self, who: Caller, scope: Scope, method: str) -> None:
+        """Returns when the caller may call the method, which wants `scope`. Raises POLICY_DENIED when not."""
         ...
 
 
@@ -33,7 +33,7 @@ class Permission(BehaviourInterceptor):
             return behaviour
 
         async def permitted(request: Any, context: Context) -> Message:
-            await self._permissions.permit(caller.current(), scope)
+            await self._permissions.permit(caller.current(), scope, method)
             return await behaviour(request, context)
 
         return permitted
@@ -45,7 +45,7 @@ class Permission(BehaviourInterceptor):
             return behaviour
 
         async def permitted(request: Any, context: Context) -> AsyncIterator[Message]:
-            await self._permissions.permit(caller.current(), scope)
+            await self._permissions.permit(caller.current(), scope, method)
             async for message in behaviour(request, context):
                 yield message
 
