@@ -74,9 +74,10 @@ def length_of(head: bytearray) -> int:
     raise ValueError("the answer has no content-length; this generator reads no chunked answers")
 
 
-def post(path: str, body: bytes, host: str) -> bytes:
+def post(path: str, body: bytes, host: str, token: str = "") -> bytes:
     """A request as it goes over the wire."""
-    head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    authorization = f"authorization: Bearer {token}\r\n" if token else ""
+    head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{authorization}content-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

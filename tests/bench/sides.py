@@ -17,7 +17,7 @@ from tests.bench.load import post
 AGENT = "marketing_seo_strategist_agent_1_1"
 QUESTION = "Our category pages lost a third of their clicks since March. Where do we look first, and in what order?"
 BODY = json.dumps({"input": QUESTION}).encode()
-UNLIMITED = {"LIMIT_AGENT_CALLS": "1000000000", "LIMIT_AGENT_CALLS_IN_FLIGHT": "1000000000"}
+UNLIMITED = dict.fromkeys(("LIMIT_AGENT_CALLS", "LIMIT_AGENT_CALLS_OF_KEY", "LIMIT_AGENT_CALLS_IN_FLIGHT"), "1000000000")
 """All load comes from one user; what one user may do is not what is measured."""
 MESH_PROCESSES = ("envoy", "orchestrator", "agents-0", "postgres")
 
@@ -48,7 +48,9 @@ async def mesh(folder: Path, provider_url: str) -> AsyncIterator[Side]:
         async with Stack(folder, offset, provider=real, environment=UNLIMITED) as stack:
             pids = {name: stack.process(name).pid for name in MESH_PROCESSES}
             port = stack.ports.gateway
-            yield Side("mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}"), pids)
+            yield Side(
+                "mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}", token=stack.credentials.token), pids
+            )
 
 
 @asynccontextmanager
