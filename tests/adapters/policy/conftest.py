@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from deploy.local.ports import any_free_port
@@ -33,15 +34,24 @@ class OpaServer:
     url: str
     process: asyncio.subprocess.Process
 
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+    async def stop(self) -> None:
+        """It hangs from now on: a signal takes a moment to reach all threads."""
+        self.process.send_signal(signal.SIGSTOP)
+
+        async def stopped() -> bool:
+            return psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+
+        await eventually(stopped)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
 
 
 @contextlib.asynccontextmanager
 async def running_opa(program: Path, folder: Path) -> AsyncIterator[OpaServer]:
     """OPA with the policy of a folder, once it is healthy."""
     port = any_free_port()
-    command = ["run", "--server", "--addr", f"127.0.0.1:{port}", "--log-level", "error", "--disable-telemetry", str(folder)]
+    command = ["run", "--server", "--addr", f"127.0.0.1:{port}", "--log-level", "error", "--skip-version-check", str(folder)]
     process = await asyncio.create_subprocess_exec(str(program), *command)
     url = f"http://127.0.0.1:{port}"
     try:

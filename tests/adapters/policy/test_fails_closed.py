@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -93,17 +92,17 @@ async def test_an_opa_that_hangs_is_not_waited_for(opa: Path, policy_folder: Pat
     async with running_opa(opa, policy_folder) as server, OpaPolicy(server.url) as policy:
         service = PolicyService(policy, Noted())
         await service.check(ROOT, Action.READ)
-        server.signal(signal.SIGSTOP)
+        await server.stop()
         async with asyncio.timeout(5):
             assert (await refusal(policy)).details == {"cause": "policy_unavailable"}
-        server.signal(signal.SIGCONT)
+        server.go_on()
         await service.check(ROOT, Action.READ)
 
 
 async def test_an_opa_that_was_killed_allows_nothing(opa: Path, policy_folder: Path) -> None:
     async with running_opa(opa, policy_folder) as server, OpaPolicy(server.url) as policy:
         await PolicyService(policy, Noted()).check(ROOT, Action.READ)
-        server.signal(signal.SIGKILL)
+        server.process.kill()
         await server.process.wait()
         assert (await refusal(policy)).details == {"cause": "policy_unavailable"}
 
