@@ -8,6 +8,7 @@ The rule is that of CoDel (RFC 8289): if for a whole interval not one call began
 nobody. Then as many may wait as begin within the target (Little's law), and no more.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from time import monotonic
 
@@ -21,12 +22,13 @@ MOST = 1_000
 class Admission:
     """One process's. Not for threads."""
 
-    def __init__(self, target_seconds: float = TARGET_SECONDS) -> None:
+    def __init__(self, target_seconds: float = TARGET_SECONDS, clock: Callable[[], float] = monotonic) -> None:
         self._target = target_seconds
+        self._clock = clock
         self._most_waiting = MOST
         self._waiting = 0
         self._refused = 0
-        self._interval_began = monotonic()
+        self._interval_began = clock()
         self._begun = 0
         self._shortest = float("inf")
 
@@ -39,12 +41,14 @@ class Admission:
 
     def enter(self) -> "Slot":
         """A call waits from now on."""
+        if self._waiting == 0:  # whatever queue there was is gone
+            self._most_waiting = MOST
         self._waiting += 1
-        return Slot(self, monotonic())
+        return Slot(self, self._clock())
 
     def leave(self, since: float) -> None:
         """A call that has waited since then has begun."""
-        now = monotonic()
+        now = self._clock()
         self._waiting -= 1
         self._begun += 1
         self._shortest = min(self._shortest, now - since)
