@@ -6,8 +6,8 @@
     ├── ServiceUnavailable         SERVICE_UNAVAILABLE
     ├── UpstreamTimeout            UPSTREAM_TIMEOUT
     ├── CallCancelled              CANCELLED
-    ├── NotImplementedHere         NOT_IMPLEMENTED
     ├── IdempotencyConflict        IDEMPOTENCY_CONFLICT
+    ├── NotImplementedHere         NOT_IMPLEMENTED
     └── RemoteError                whatever reason another service of the mesh gave
 
 Each feature defines its own below MeshError. What a reason means on gRPC and over REST stands in one table, the
@@ -62,7 +62,14 @@ class ValidationFailed(MeshError):
     @classmethod
     def of(cls, field: str, description: str) -> "ValidationFailed":
         """The error for one broken rule."""
-        return cls(f"{field}: {description}", violations=[Violation(field, description)])
+        return cls.all([Violation(field, description)])
+
+    @classmethod
+    def all(cls, violations: Sequence[Violation]) -> "ValidationFailed":
+        """The error for all of these, of which there is at least one."""
+        first = violations[0]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        return cls(f"{first.field}: {first.description}{more}", violations=violations)
 
 
 class RateLimitExceeded(MeshError):
@@ -89,16 +96,22 @@ class CallCancelled(MeshError):
     reason = "CANCELLED"
 
 
-class NotImplementedHere(MeshError):
-    """The rpc is part of the contract and this server does not serve it."""
-
-    reason = "NOT_IMPLEMENTED"
-
-
 class IdempotencyConflict(MeshError):
     """The idempotency key belongs to another request body."""
 
     reason = "IDEMPOTENCY_CONFLICT"
+
+    @classmethod
+    def of(cls, key: str) -> "IdempotencyConflict":
+        """The error for this key."""
+        message = "this idempotency key was used for another request body within 24 h; use a new key for a new request"
+        return cls(message, idempotency_key=key)
+
+
+class NotImplementedHere(MeshError):
+    """The rpc is part of the contract and this server does not serve it."""
+
+    reason = "NOT_IMPLEMENTED"
 
 
 class RemoteError(MeshError):

@@ -36,6 +36,8 @@ from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.peer import Peers
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.status import retryable
+from mesh.security.call_tokens import CallTokenSigner
+from mesh.security.identities import ORCHESTRATOR
 from mesh.security.tokens import AccessTokens
 from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
@@ -131,7 +133,8 @@ async def assemble(
     channels = ChannelPool()
     stack.push_async_callback(channels.close)
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
-    agents = GrpcAgents(channels, addresses, settings.cancel_grace_seconds)
+    signer = CallTokenSigner(settings.call_token_signing_key, ORCHESTRATOR)
+    agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
     recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds))
     sweeping = asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run())
     stack.callback(sweeping.cancel)

@@ -6,12 +6,12 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 
 from mesh.security.secret_strength import weakness
-from mesh.settings import MeshSettings
+from mesh.security.settings import CallTokenMinting
 
 POLICY = Path(__file__).resolve().parent.parent / "deploy" / "policy"
 
 
-class OrchestratorSettings(MeshSettings):
+class OrchestratorSettings(CallTokenMinting):
     """Read from the environment, once."""
 
     database_url: str

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from mesh import free_form
 from mesh.errors import IdempotencyConflict, RemoteError, UpstreamTimeout, ValidationFailed
 from mesh.security import caller
 from orchestrator.executions.books import Books
@@ -32,8 +33,6 @@ LONGEST_SECONDS = 600.0
 MARGIN_SECONDS = 0.25
 """Kept back from the caller's deadline for settling the call and answering."""
 LARGEST_PAGE = 200
-DEEPEST_CONTEXT = 30
-"""Levels of objects and lists. A level is three nested messages, of which protobuf reads 100, and an answer puts two more around them."""
 _FIRST_LOOK_SECONDS = 0.02
 _SLOWEST_LOOK_SECONDS = 0.5
 
@@ -74,8 +73,7 @@ class ExecutionService:
             if isinstance(outcome, Settlement):
                 return _fresh(outcome)
             if outcome.body_hash != intent.body_hash:
-                message = "this idempotency key was used for another request body within 24 h; use a new key for a new request"
-                raise IdempotencyConflict(message, idempotency_key=work.idempotency_key)
+                raise IdempotencyConflict.of(work.idempotency_key)
             if (earlier := await self._replayed(work.user_id, outcome)) is not None:
                 return earlier
             if _now() + look + MARGIN_SECONDS > ends:
@@ -111,7 +109,7 @@ class ExecutionService:
             message = f"the deadline leaves no time for a call; allow at least {MARGIN_SECONDS * 2:g} s"
             raise UpstreamTimeout(message, deadline_seconds=f"{max(0.0, left + MARGIN_SECONDS):.3f}")
         intent = self._books.intent(work, agent, streamed=streamed)
-        return intent, AgentCall(work.agent_id, agent.port, intent.execution_id, work.input, work.context, left)
+        return intent, AgentCall(work.agent_id, agent.port, work.user_id, intent.execution_id, work.input, work.context, left)
 
     async def _replayed(self, user_id: int, duplicate: Duplicate) -> Answered | None:
         """What the earlier call with the key came to; None while it runs, or when it has freed the key."""
@@ -139,24 +137,6 @@ def _now() -> float:
 
 
 def _check(work: Work) -> None:
-    # PostgreSQL stores no U+0000, and no question needs one.
-    fields = [("input", work.input), ("context", work.context)]
-    for field, value in fields:
-        if _has_nul(value):
-            raise ValidationFailed.of(field, "must not contain the character U+0000")
-    if _depth(work.context) > DEEPEST_CONTEXT:
-        raise ValidationFailed.of("context", f"must not be nested deeper than {DEEPEST_CONTEXT} levels")
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, Mapping):
-        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_has_nul, value))
-
-
-def _depth(value: Any) -> int:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+    found = [*free_form.violations("input", work.input), *free_form.violations("context", work.context)]
+    if found:
+        raise ValidationFailed.all(found)

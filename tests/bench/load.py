@@ -76,8 +76,8 @@ def length_of(head: bytearray) -> int:
 
 def post(path: str, body: bytes, host: str, token: str = "") -> bytes:
     """A request as it goes over the wire."""
-    authorization = f"authorization: Bearer {token}\r\n" if token else ""
-    head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{authorization}content-length: {len(body)}\r\n\r\n"
+    credential = f"authorization: Bearer {token}\r\n" if token else ""
+    head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\n{credential}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

@@ -48,9 +48,7 @@ async def mesh(folder: Path, provider_url: str) -> AsyncIterator[Side]:
         async with Stack(folder, offset, provider=real, environment=UNLIMITED) as stack:
             pids = {name: stack.process(name).pid for name in MESH_PROCESSES}
             port = stack.ports.gateway
-            yield Side(
-                "mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}", token=stack.credentials.token), pids
-            )
+            yield Side("mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}", stack.credentials.token), pids)
 
 
 @asynccontextmanager

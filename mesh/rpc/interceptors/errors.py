@@ -5,10 +5,11 @@ from typing import Any, NoReturn
 
 import grpc
 import structlog
+from agentmesh.common.v1 import stream_pb2
 from google.protobuf.message import DecodeError, Message
 
 from mesh import correlation
-from mesh.errors import MeshError, NotImplementedHere, ValidationFailed
+from mesh.errors import MeshError, NotImplementedHere
 from mesh.rpc.envelope import envelope_trailers, error_event
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
 from mesh.rpc.status import TABLE, status_of, summary, trailing_details
@@ -19,7 +20,10 @@ TRANSCODED_KEY = "x-envoy-original-path"
 
 
 class Undecodable:
-    """Stands in for a request whose bytes are no such message; a deserialiser that raises would leak its text as UNKNOWN."""
+    """Stands in for a request whose bytes are no such message; a deserialiser that raises would leak its text as UNKNOWN.
+
+    The validation refuses it: before that nobody looks at a request, and who may not call learns nothing about it.
+    """
 
 
 class ErrorBoundary(BehaviourInterceptor):
@@ -46,7 +50,7 @@ class ErrorBoundary(BehaviourInterceptor):
 
         async def bounded(request: Any, context: Context) -> Message:
             try:
-                return await behaviour(_decoded(request), context)
+                return await behaviour(request, context)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - this is the boundary: anything unknown becomes INTERNAL
@@ -60,7 +64,7 @@ class ErrorBoundary(BehaviourInterceptor):
         async def bounded(request: Any, context: Context) -> AsyncIterator[Message]:
             last: Any = None
             try:
-                async for message in behaviour(_decoded(request), context):
+                async for message in behaviour(request, context):
                     last = message
                     yield message
             except grpc.aio.AbortError:
@@ -69,16 +73,16 @@ class ErrorBoundary(BehaviourInterceptor):
                 known = _known(error, method)
                 if last is not None:
                     event = error_event(status_of(known, correlation.current()))
-                    yield type(last)(sequence=last.sequence + 1, error=event)
+                    yield type(last)(sequence=_next_sequence(last), error=event)
                 await _abort(context, known)
 
         return bounded
 
 
-def _decoded(request: Any) -> Any:
-    if isinstance(request, Undecodable):
-        raise ValidationFailed("the request bytes are not a message of this rpc; encode it from the published contract")
-    return request
+def _next_sequence(last: Any) -> int:
+    """The sequence of an event that is no change: a cursor stays where it is, a count goes on."""
+    is_cursor = last.DESCRIPTOR.fields_by_name["sequence"].GetOptions().Extensions[stream_pb2.cursor]
+    return int(last.sequence) if is_cursor else int(last.sequence) + 1
 
 
 def _known(error: Exception, method: str) -> MeshError:

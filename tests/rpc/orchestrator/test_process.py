@@ -18,8 +18,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deploy.local.ports import any_free_port
 from tests.adapters.simulator.conftest import eventually
+from tests.call_tokens import PRIVATE_KEY
 from tests.conftest import CreateDatabase
-from tests.rpc.orchestrator.running import Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
+from tests.rpc.orchestrator.running import JWT_SECRET, Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
 
 Start = Callable[..., Awaitable[Mesh]]
 
@@ -40,7 +41,8 @@ async def start(mesh: Mesh, tmp_path: Path, books_url: str, redis_url: str) -> A
 
 def standard(mesh: Mesh, database_url: str, redis_url: str) -> dict[str, str]:
     definitions = str(mesh.host.log.parent / "definitions")
-    return {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DEFINITIONS_PATH": definitions, "PORT_OFFSET": str(mesh.host.offset)}
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "JWT_SECRET": JWT_SECRET}
+    return {**servers, "DEFINITIONS_PATH": definitions, "PORT_OFFSET": str(mesh.host.offset)}
 
 
 def terminate(mesh: Mesh) -> None:
@@ -123,6 +125,7 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     names = [service.name async for answer in answers for service in answer.list_services_response.service]
     assert sorted(names) == [
         "agentmesh.execution.v1.ExecutionService",
+        "agentmesh.identity.v1.AuthService",
         "agentmesh.registry.v1.PlatformService",
         "agentmesh.registry.v1.RegistryService",
         "grpc.health.v1.Health",
@@ -135,21 +138,25 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     [
         ({"ORCHESTRATOR_PORT": "70000"}, "ORCHESTRATOR_PORT"),
         ({"FAILPOINTS": "execution.nowhere"}, "execution.nowhere"),
+        ({"CALL_TOKEN_PRIVATE_KEY": ""}, "CALL_TOKEN_PRIVATE_KEY is not set"),
+        ({"JWT_SECRET": "changeme-changeme-changeme-changeme-now"}, "JWT_SECRET"),
+        ({"JWT_SECRET": "short"}, "JWT_SECRET"),
+        ({"JWT_SECRET_PREVIOUS": "short"}, "JWT_SECRET_PREVIOUS"),
     ],
-    ids=["port", "failpoint"],
+    ids=["port", "failpoint", "no key for call tokens", "guessable secret", "short secret", "short previous secret"],
 )
 async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, str], told: str) -> None:
-    code, errors = await refusal(
-        {**os.environ, "DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0", **wrong}
-    )
+    urls = {"DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0"}
+    code, errors = await refusal({**urls, **wrong})
     assert code == 2
     assert errors.startswith("orchestrator: ")
     assert told in errors
     assert errors.count("\n") == 1
 
 
-async def refusal(environment: dict[str, str]) -> tuple[int | None, str]:
+async def refusal(settings: dict[str, str]) -> tuple[int | None, str]:
     """How a process ends that does not start, and what it says."""
+    environment = {**os.environ, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, "JWT_SECRET": JWT_SECRET, **settings}
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=asyncio.subprocess.PIPE)
     async with asyncio.timeout(30):
         _, errors = await process.communicate()
@@ -158,12 +165,12 @@ async def refusal(environment: dict[str, str]) -> tuple[int | None, str]:
 
 async def test_without_a_database_it_does_not_start_and_says_so(mesh: Mesh, redis_url: str, tmp_path: Path) -> None:
     nowhere = f"postgresql+asyncpg://u:p@127.0.0.1:{any_free_port()}/x"
-    environment = {**os.environ, **standard(mesh, nowhere, redis_url), "READY_FILE": str(tmp_path / "ready")}
+    environment = {**standard(mesh, nowhere, redis_url), "READY_FILE": str(tmp_path / "ready")}
     assert await refusal(environment) == (2, "orchestrator: the database of DATABASE_URL cannot be reached; start it, or correct the URL\n")
     assert not (tmp_path / "ready").exists()
 
 
 async def test_without_definitions_it_does_not_start_and_says_so(mesh: Mesh, books_url: str, redis_url: str) -> None:
-    code, errors = await refusal({**os.environ, **standard(mesh, books_url, redis_url), "DEFINITIONS_PATH": "/nowhere"})
+    code, errors = await refusal({**standard(mesh, books_url, redis_url), "DEFINITIONS_PATH": "/nowhere"})
     assert (code, errors.count("\n")) == (2, 1)
     assert "DEFINITIONS_PATH" in errors
