@@ -23,6 +23,7 @@ from mesh.security.identities import WORKER
 from orchestrator.adapters.arq_doorbell import ArqDoorbell, ArqPorter
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.postgres import create_engine
+from orchestrator.adapters.postgres_denials import PostgresDenialLog
 from orchestrator.adapters.postgres_ear import PostgresEar
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
@@ -32,7 +33,7 @@ from orchestrator.adapters.redis_bell import RedisBell, TopicBell
 from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.run_ledger import STOP_CHANNEL
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
-from orchestrator.app import follow, prepare_database
+from orchestrator.app import build_policy, follow, prepare_database
 from orchestrator.executions.books import Books
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService
@@ -111,7 +112,8 @@ async def build_executions(
     stack.push_async_callback(purchases.drain)
     models = ModelNames(prices, settings.model_default)
     registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
-    return registry, ExecutionService(registry, purchases, books, PostgresExecutionStore(engine))
+    policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine)))
+    return registry, ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
 
 
 async def _pass_on(bell: TopicBell, wake: Callable[[], None]) -> None:
