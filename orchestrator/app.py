@@ -41,9 +41,12 @@ from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.peer import Peers
 from mesh.rpc.server import Health, add_reflection, build_server, drain
+from mesh.rpc.server import listen as open_port
 from mesh.rpc.status import retryable
 from mesh.security.call_tokens import CallTokenSigner
-from mesh.security.identities import ORCHESTRATOR
+from mesh.security.certificates import TlsFolder
+from mesh.security.identities import AGENT_HOST, ORCHESTRATOR
+from mesh.security.tls import ClientTls, ServerTls
 from mesh.security.tokens import AccessTokens
 from orchestrator.adapters.arq_doorbell import ArqDoorbell
 from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
@@ -117,17 +120,18 @@ class Assembled:
 async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then drains: no call under way is lost, and every purchase is settled.
 
-    Raises DefinitionsUnreadable, and ServiceUnavailable when there is no database to begin with.
+    Raises DefinitionsUnreadable, and CannotStart when there is no database or certificate to begin with.
     """
+    tls = TlsFolder(settings.mesh_tls_dir, ORCHESTRATOR) if settings.mesh_tls_dir else None
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
         stack.push_async_callback(engine.dispose)
         await prepare_database(engine)
         catalogue = reader.read(settings.definitions_path)
         log_problems(catalogue)
-        assembled = await assemble(settings, stack, engine, catalogue)
+        assembled = await assemble(settings, stack, engine, catalogue, tls)
         server, health = assembled.server, Health(assembled.server)
-        port = listen(server, settings)
+        port = listen(server, settings, tls)
         await server.start()
         stack.push_async_callback(
             drain,
@@ -153,19 +157,25 @@ async def prepare_database(engine: AsyncEngine) -> None:
         raise CannotStart("the database of DATABASE_URL cannot be reached; start it, or correct the URL") from error
 
 
-def listen(server: grpc.aio.Server, settings: OrchestratorSettings) -> int:
-    """Opens the port and returns it. Raises CannotStart when another program has it."""
+def listen(server: grpc.aio.Server, settings: OrchestratorSettings, tls: TlsFolder | None) -> int:
+    """Opens the port and returns it. Raises CannotStart when another program has it.
+
+    Users come here too, with tokens and without certificates, so none is asked for.
+    """
+    server_tls = ServerTls(tls, clients_must_show_certificates=False) if tls else None
     try:
-        return server.add_insecure_port(f"{settings.host_address}:{settings.orchestrator_port}")
+        return open_port(server, settings.host_address, settings.orchestrator_port, server_tls)
     except RuntimeError as error:
         message = f"ORCHESTRATOR_PORT={settings.orchestrator_port} is taken by another program; end it, or set another port"
         raise CannotStart(message) from error
 
 
-async def assemble(settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue) -> Assembled:
+async def assemble(
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue, tls: TlsFolder | None
+) -> Assembled:
     """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
     prices = PriceBook.load()
-    channels = ChannelPool()
+    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
     stack.push_async_callback(channels.close)
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
     signer = CallTokenSigner(settings.call_token_signing_key, ORCHESTRATOR)

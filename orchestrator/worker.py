@@ -19,7 +19,9 @@ from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.status import retryable
 from mesh.security.call_tokens import CallTokenSigner
-from mesh.security.identities import WORKER
+from mesh.security.certificates import TlsFolder
+from mesh.security.identities import AGENT_HOST, WORKER
+from mesh.security.tls import ClientTls
 from orchestrator.adapters.arq_doorbell import ArqDoorbell, ArqPorter
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.postgres import create_engine
@@ -98,7 +100,8 @@ async def build_executions(
 ) -> tuple[RegistryService, ExecutionService]:
     """What calls agents, with the books of this process."""
     prices = PriceBook.load()
-    channels = ChannelPool()
+    tls = TlsFolder(settings.mesh_tls_dir, WORKER) if settings.mesh_tls_dir else None
+    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
     stack.push_async_callback(channels.close)
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
     signer = CallTokenSigner(settings.call_token_signing_key, WORKER)

@@ -11,6 +11,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from mesh.rpc.channel import MAX_MESSAGE_BYTES
+from mesh.security.tls import ServerTls
 
 SERVER_OPTIONS = (
     # On by default, and then a second server on the same port silently steals half of the calls.
@@ -30,6 +31,12 @@ SERVER_OPTIONS = (
 def build_server(interceptors: Sequence[grpc.aio.ServerInterceptor], *, max_request_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Server:
     """A server without services or ports. A larger request is refused by gRPC itself with RESOURCE_EXHAUSTED."""
     return grpc.aio.server(interceptors=interceptors, options=(*SERVER_OPTIONS, ("grpc.max_receive_message_length", max_request_bytes)))
+
+
+def listen(server: grpc.aio.Server, host: str, port: int, tls: ServerTls | None) -> int:
+    """Opens a port and returns it. Raises RuntimeError when another program has it."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls.of_port())
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:

@@ -127,6 +127,13 @@ async def test_an_agent_that_lives_elsewhere_is_not_found_and_its_port_is_told(r
     assert (info["reason"], info["metadata"]["port"]) == ("AGENT_NOT_FOUND", str(other["port"]))
 
 
+async def test_an_agent_does_not_work_for_whoever_calls_it_on_its_port(run: Grpcurl, agents_port: str) -> None:
+    call = ("-d", json.dumps({"agent_id": AGENT, "input": "Help"}), agents_port, "agentmesh.agent.v1.AgentService/Execute")
+    output = await run(*call, failing=True)
+    assert "Unauthenticated" in output
+    assert "AUTH_INVALID_CREDENTIALS" in output
+
+
 async def test_a_health_watch_begins_with_how_the_agent_is_now(run: Grpcurl, agents_port: str) -> None:
     # The stream has no end of its own: grpcurl's is.
     call = ("-d", json.dumps({"service": AGENT}), agents_port, "grpc.health.v1.Health/Watch")
