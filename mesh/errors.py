@@ -7,7 +7,6 @@
     ├── CallCancelled              CANCELLED
     ├── IdempotencyConflict        IDEMPOTENCY_CONFLICT
     ├── NotImplementedHere         NOT_IMPLEMENTED
-    ├── IdempotencyConflict        IDEMPOTENCY_CONFLICT
     └── RemoteError                whatever reason another service of the mesh gave
 
 Each feature defines its own below MeshError. What a reason means on gRPC and over REST stands in one table, the
@@ -106,12 +105,6 @@ class NotImplementedHere(MeshError):
     """The rpc is part of the contract and this server does not serve it."""
 
     reason = "NOT_IMPLEMENTED"
-
-
-class IdempotencyConflict(MeshError):
-    """The idempotency key belongs to another request body."""
-
-    reason = "IDEMPOTENCY_CONFLICT"
 
 
 class RemoteError(MeshError):

@@ -150,8 +150,7 @@ class PostgresIdentityWork:
         row = await self._one(held)
         assert row is not None  # only what has expired is removed
         if row["body_hash"] != new.body_hash:
-            message = "this idempotency key was used for another request body within 24 h; use a new key for a new request"
-            raise IdempotencyConflict(message, idempotency_key=new.idempotency_key)
+            raise IdempotencyConflict.of(new.idempotency_key)
         resource_id: UUID = row["resource_id"]
         return resource_id
 
