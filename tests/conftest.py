@@ -56,7 +56,7 @@ def redis_url(redis_server: RedisServer) -> str:
 
 @pytest.fixture(scope="session")
 def kafka_jars() -> Path:
-    """The real Kafka, which `make test` began to fetch before anything else. Skips where there is no Java to run it or no Maven to fetch it."""
+    """The real Kafka, which `make test` began to fetch before anything else. Skips where there is no Java or no Maven."""
     try:
         return java_tools.kafka()
     except java_tools.NoJava as problem:

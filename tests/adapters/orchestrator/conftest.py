@@ -29,7 +29,8 @@ async def migrated_url(create_database: CreateDatabase) -> str:
 async def db(migrated_url: str) -> AsyncIterator[Connection]:
     """Looks at the books from outside; they are empty at first."""
     connection = await asyncpg.connect(migrated_url.replace("+asyncpg", ""))
-    await connection.execute("TRUNCATE executions, idempotency_keys, outbox RESTART IDENTITY")
+    await connection.execute("TRUNCATE executions, idempotency_keys, outbox, consumed_events, dead_events, event_counts RESTART IDENTITY")
+    await connection.execute("UPDATE event_relay SET last_position = 0, published_position = 0")
     yield connection
     await connection.close()
 

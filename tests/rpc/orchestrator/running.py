@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import asyncpg
 import grpc
+from agentmesh.event.v1.event_service_pb2_grpc import EventServiceStub
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1.execution_pb2 import Execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
@@ -28,6 +29,7 @@ from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator, eventually
 
 if TYPE_CHECKING:
+    from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
     from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceAsyncStub
     from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
@@ -43,6 +45,7 @@ class Orchestrator:
     port: int
     log: Path
     channel: grpc.aio.Channel = field(init=False)
+    events: "EventServiceAsyncStub" = field(init=False)
     executions: "ExecutionServiceAsyncStub" = field(init=False)
     registry: "RegistryServiceAsyncStub" = field(init=False)
     platform: "PlatformServiceAsyncStub" = field(init=False)
@@ -50,6 +53,7 @@ class Orchestrator:
     def __post_init__(self) -> None:
         own = ("grpc.use_local_subchannel_pool", 1)  # a connection that no other client shares
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=(*CHANNEL_OPTIONS, own))
+        self.events = EventServiceStub(self.channel)
         self.executions = ExecutionServiceStub(self.channel)
         self.registry = RegistryServiceStub(self.channel)
         self.platform = PlatformServiceStub(self.channel)
