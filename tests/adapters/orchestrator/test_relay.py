@@ -27,6 +27,12 @@ async def relay(books_url: str, redis_url: str) -> AsyncIterator[Bells]:
         yield bells
 
 
+async def stamp(session: Connection, epoch: int, most: int) -> tuple[bool, int]:
+    """The relay's statement: whether the epoch still leads, and how many events it stamped."""
+    [(leads, count)] = await session.fetch(sql.STAMP, epoch, most)
+    return leads, count
+
+
 async def all_stamped(db: Connection, ids: list[str]) -> None:
     """Every one of these events, and nothing else, stands in the log, without gaps."""
     await eventually(partial(none_waits, db))
@@ -140,9 +146,9 @@ async def test_a_relay_that_wakes_after_its_term_changes_nothing(db: Connection,
     await emit(db, "a", "b")
     [(old, _)] = await other.fetch(sql.BEGIN_TERM)
     [(new, _)] = await db.fetch(sql.BEGIN_TERM)
-    assert await other.fetch(sql.STAMP, old, 10) == [(False, 0)]
+    assert await stamp(other, old, 10) == (False, 0)
     assert await stamped(db) == []
-    assert await db.fetch(sql.STAMP, new, 10) == [(True, 2)]
+    assert await stamp(db, new, 10) == (True, 2)
     assert await other.fetchval(sql.MARK_PUBLISHED, old, 2) is None
     assert await db.fetchval(sql.MARK_PUBLISHED, new, 2) is True
 
@@ -152,13 +158,13 @@ async def test_a_stamp_that_races_with_the_next_term_gives_no_position_twice(db:
     [(old, _)] = await other.fetch(sql.BEGIN_TERM)
     held = other.transaction()
     await held.start()
-    assert await other.fetch(sql.STAMP, old, 2) == [(True, 2)]
+    assert await stamp(other, old, 2) == (True, 2)
     successor = asyncio.create_task(db.fetch(sql.BEGIN_TERM))
     _, pending = await asyncio.wait([successor], timeout=0.1)
     assert pending  # until the old one's statement is decided
     await held.commit()
     [(new, _)] = await successor
-    assert await db.fetch(sql.STAMP, new, 10) == [(True, 1)]
+    assert await stamp(db, new, 10) == (True, 1)
     assert await stamped(db) == list(enumerate(ids, start=1))
 
 
