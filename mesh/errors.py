@@ -5,6 +5,7 @@
     ├── ServiceUnavailable         SERVICE_UNAVAILABLE
     ├── UpstreamTimeout            UPSTREAM_TIMEOUT
     ├── CallCancelled              CANCELLED
+    ├── IdempotencyConflict        IDEMPOTENCY_CONFLICT
     ├── NotImplementedHere         NOT_IMPLEMENTED
     └── RemoteError                whatever reason another service of the mesh gave
 
@@ -60,7 +61,14 @@ class ValidationFailed(MeshError):
     @classmethod
     def of(cls, field: str, description: str) -> "ValidationFailed":
         """The error for one broken rule."""
-        return cls(f"{field}: {description}", violations=[Violation(field, description)])
+        return cls.all([Violation(field, description)])
+
+    @classmethod
+    def all(cls, violations: Sequence[Violation]) -> "ValidationFailed":
+        """The error for all of these, of which there is at least one."""
+        first = violations[0]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        return cls(f"{first.field}: {first.description}{more}", violations=violations)
 
 
 class ServiceUnavailable(MeshError):
@@ -79,6 +87,18 @@ class CallCancelled(MeshError):
     """The caller cancelled the call."""
 
     reason = "CANCELLED"
+
+
+class IdempotencyConflict(MeshError):
+    """The idempotency key belongs to another request body."""
+
+    reason = "IDEMPOTENCY_CONFLICT"
+
+    @classmethod
+    def of(cls, key: str) -> "IdempotencyConflict":
+        """The error for this key."""
+        message = "this idempotency key was used for another request body within 24 h; use a new key for a new request"
+        return cls(message, idempotency_key=key)
 
 
 class NotImplementedHere(MeshError):

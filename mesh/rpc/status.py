@@ -80,7 +80,7 @@ def status_of(error: MeshError, request_id: str) -> status_pb2.Status:
     wait = error.retry_after_seconds if error.retry_after_seconds is not None else (1 if row.wants_retry_after else None)
     if wait is not None:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromSeconds(max(1, ceil(min(wait, _LONGEST_WAIT_SECONDS))))
+        retry.retry_delay.FromSeconds(ceil(max(1, min(wait, _LONGEST_WAIT_SECONDS))))
         _pack(status, retry)
     _pack(status, error_details_pb2.RequestInfo(request_id=request_id))
     if error.violations:

@@ -23,6 +23,10 @@ from orchestrator.executions.model import Bill, Duplicate, Failure, Intent, Sett
 log = structlog.get_logger()
 
 RPC = "execution.v1.ExecuteAgent"
+STEP_RPC = "workflow.step"
+"""Apart from what users choose: nobody can take a step's key."""
+_KEY_HOURS = {RPC: 24, STEP_RPC: 24 * 90}
+"""A step may wait for its next attempt for longer than a day."""
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -147,12 +151,12 @@ class PostgresRecorder:
                 *(i.execution_id, i.user_id, i.agent_id, i.agent_name, i.agent_revision, i.input),
                 *(None if i.context is None else json.dumps(i.context), i.streamed, i.request_id, i.worst_case.usage.model),
                 *(i.worst_case.usage.input_tokens, i.worst_case.usage.output_tokens, i.worst_case.cost_micro_usd),
-                i.worst_case.price_table,
+                *(i.worst_case.price_table, i.step and i.step.run_id, i.step and i.step.task_id),
             )
             for i in intents
         ]
-        *columns, price_tables = _columns(rows, 14)
-        return [*columns, self._owner, self._lease, price_tables]
+        *columns, task_ids = _columns(rows, 16)
+        return [*columns, self._owner, self._lease, task_ids]
 
     async def _renew_forever(self) -> None:
         while True:
@@ -178,20 +182,24 @@ async def _claim_keys(connection: Connection, keyed: Sequence[Intent]) -> dict[U
     Keys are taken in one order by all processes, or two that take the same keys could wait for each other. Of two intents of one
     group with the same key the first wins.
     """
-    first: dict[tuple[int, str], Intent] = {}
+    first: dict[tuple[int, str, str], Intent] = {}
     for intent in keyed:
-        first.setdefault((intent.user_id, intent.idempotency_key), intent)
-    rows = [(user, key, intent.body_hash, intent.execution_id) for (user, key), intent in sorted(first.items(), key=lambda kv: kv[0])]
-    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM_KEYS, *_columns(rows, 4), RPC)}
+        first.setdefault(_name(intent), intent)
+    rows = [(*name, i.body_hash, i.execution_id, _KEY_HOURS[name[1]]) for name, i in sorted(first.items(), key=lambda kv: kv[0])]
+    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM_KEYS, *_columns(rows, 6))}
     lost = [intent for intent in keyed if intent.execution_id not in won]
     if not lost:
         return {}
-    names = _columns([(intent.user_id, intent.idempotency_key) for intent in lost], 2)
     holders = {
-        (row["user_id"], row["key"]): Duplicate(row["resource_id"], row["body_hash"])
-        for row in await connection.fetch(sql.HOLDERS, *names, RPC)
+        (row["user_id"], row["rpc"], row["key"]): Duplicate(row["resource_id"], row["body_hash"])
+        for row in await connection.fetch(sql.HOLDERS, *_columns(list(map(_name, lost)), 3))
     }
-    return {intent.execution_id: holders[intent.user_id, intent.idempotency_key] for intent in lost}
+    return {intent.execution_id: holders[_name(intent)] for intent in lost}
+
+
+def _name(intent: Intent) -> tuple[int, str, str]:
+    """What an idempotency key is known by."""
+    return intent.user_id, RPC if intent.step is None else STEP_RPC, intent.idempotency_key
 
 
 def _settlement_row(entry: _Entry) -> tuple[Any, ...]:

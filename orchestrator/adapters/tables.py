@@ -54,10 +54,14 @@ executions = Table(
     Column("lease_until", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     Column("finished_at", DateTime(timezone=True)),
+    # The step of a workflow's run for which the call was made; no foreign key: what was bought outlives the run.
+    Column("run_id", Uuid),
+    Column("task_id", String(64)),
     # Ids are UUIDv7: their order is the order of creation.
     Index("ix_executions_user_id", "user_id", text("execution_id DESC")),
     Index("ix_executions_user_agent", "user_id", "agent_id", text("execution_id DESC")),
     Index("ix_executions_running", "lease_until", postgresql_where=text("status = 'running'")),
+    Index("ix_executions_step", "run_id", "task_id", postgresql_where=text("run_id IS NOT NULL")),
 )
 
 idempotency_keys = Table(

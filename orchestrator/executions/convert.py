@@ -1,22 +1,17 @@
 """Between executions and agentmesh.execution.v1."""
 
-import base64
-import binascii
-import re
-from uuid import UUID
+from datetime import datetime
 
 from agentmesh.common.v1 import error_pb2, usage_pb2
 from agentmesh.execution.v1 import execution_pb2
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 
-from mesh.errors import ValidationFailed
 from mesh.rpc.convert import struct, usage_to_proto, values
 from mesh.rpc.envelope import timestamp
+from mesh.rpc.paging import DEFAULT_PAGE, page_token, read_page_token
 from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State, Work
 from orchestrator.executions.service import Answered
 
-DEFAULT_PAGE = 50
-_KEY = re.compile("[!-~]{1,200}")
 _STATUS = {
     State.RUNNING: execution_pb2.EXECUTION_STATUS_RUNNING,
     State.COMPLETED: execution_pb2.EXECUTION_STATUS_COMPLETED,
@@ -31,15 +26,6 @@ def work(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest, user_id: int, 
     """What the caller asks."""
     context = values(request.context, "context") if request.HasField("context") else None
     return Work(user_id, request.agent_id, request.input, context, request_id, idempotency_key)
-
-
-def idempotency_key(field: str, header: str | None) -> str:
-    """The one key that a request gives; empty for none. Raises ValidationFailed when the two places differ or the header is no key."""
-    if header and not _KEY.fullmatch(header):
-        raise ValidationFailed.of("idempotency-key", "must be 1 to 200 visible ASCII characters")
-    if field and header and field != header:
-        raise ValidationFailed.of("idempotency_key", "must equal the metadata idempotency-key when both are given")
-    return field or header or ""
 
 
 def execute_response(answered: Answered) -> pb.ExecuteAgentResponse:
@@ -80,7 +66,7 @@ def execution(record: Execution) -> execution_pb2.Execution:
         input=record.input,
         context=None if record.context is None else struct(record.context),
         result=record.result,
-        failure=None if record.failure is None else failure(record.failure, record),
+        failure=None if record.failure is None else failure(record.failure, record.request_id, record.finished_at),
         usage=None if record.bill is None else bill(record.bill),
         metadata=struct(record.metadata),
         streamed=record.streamed,
@@ -92,14 +78,14 @@ def execution(record: Execution) -> execution_pb2.Execution:
     return message
 
 
-def failure(failure: Failure, record: Execution) -> error_pb2.Error:
-    """Why an execution did not complete."""
+def failure(failure: Failure, request_id: str, at: datetime | None) -> error_pb2.Error:
+    """A stored failure as the error that it was; `at` is when, None for not known."""
     return error_pb2.Error(
         code=failure.reason,
         message=failure.message,
         details=struct({**failure.details, "retryable": failure.retryable}),
-        request_id=record.request_id,
-        timestamp=timestamp(record.finished_at),
+        request_id=request_id,
+        timestamp="" if at is None else timestamp(at),
     )
 
 
@@ -108,7 +94,7 @@ def query(request: pb.ListExecutionsRequest, user_id: int) -> ExecutionQuery:
     return ExecutionQuery(
         user_id,
         request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
-        before=_read_token(request.page_token),
+        before=read_page_token(request.page_token),
         agent_id=request.agent_id,
         state=_STATE.get(request.status),
     )
@@ -116,14 +102,5 @@ def query(request: pb.ListExecutionsRequest, user_id: int) -> ExecutionQuery:
 
 def list_response(page: ExecutionPage) -> pb.ListExecutionsResponse:
     """A page of executions."""
-    token = base64.urlsafe_b64encode(page.executions[-1].execution_id.bytes).decode() if page.more else ""
+    token = page_token(page.executions[-1].execution_id) if page.more else ""
     return pb.ListExecutionsResponse(executions=map(execution, page.executions), next_page_token=token)
-
-
-def _read_token(token: str) -> UUID | None:
-    if not token:
-        return None
-    try:
-        return UUID(bytes=base64.b64decode(token, altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error):
-        raise ValidationFailed.of("page_token", "must be the next_page_token of an earlier answer") from None

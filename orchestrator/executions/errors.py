@@ -3,8 +3,7 @@
 MeshError
 ├── AgentUnavailable       AGENT_UNAVAILABLE       nothing was bought
 ├── AgentLost              AGENT_EXECUTION_FAILED  something may have been bought
-├── ExecutionNotFound      EXECUTION_NOT_FOUND
-└── IdempotencyConflict    IDEMPOTENCY_CONFLICT
+└── ExecutionNotFound      EXECUTION_NOT_FOUND
 """
 
 from mesh.errors import MeshError
@@ -26,9 +25,3 @@ class ExecutionNotFound(MeshError):
     """The caller has no such execution."""
 
     reason = "EXECUTION_NOT_FOUND"
-
-
-class IdempotencyConflict(MeshError):
-    """The key belongs to another request body."""
-
-    reason = "IDEMPOTENCY_CONFLICT"

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from mesh.errors import RemoteError, UpstreamTimeout, ValidationFailed
+from mesh import free_form
+from mesh.errors import CallCancelled, IdempotencyConflict, RemoteError, UpstreamTimeout, ValidationFailed
 from orchestrator.executions.books import Books
-from orchestrator.executions.errors import ExecutionNotFound, IdempotencyConflict
+from orchestrator.executions.errors import ExecutionNotFound
 from orchestrator.executions.model import (
     Bill,
     Duplicate,
@@ -22,6 +23,7 @@ from orchestrator.executions.model import (
 )
 from orchestrator.executions.ports import AgentCall, ExecutionStore
 from orchestrator.executions.purchase import Purchases
+from orchestrator.executions.stop import StopSignal
 from orchestrator.registry.service import RegistryService
 
 DEFAULT_SECONDS = 120.0
@@ -29,8 +31,6 @@ LONGEST_SECONDS = 600.0
 MARGIN_SECONDS = 0.25
 """Kept back from the caller's deadline for settling the call and answering."""
 LARGEST_PAGE = 200
-DEEPEST_CONTEXT = 30
-"""Levels of objects and lists. A level is three nested messages, of which protobuf reads 100, and an answer puts two more around them."""
 _FIRST_LOOK_SECONDS = 0.02
 _SLOWEST_LOOK_SECONDS = 0.5
 
@@ -56,8 +56,8 @@ class ExecutionService:
         self._books = books
         self._store = store
 
-    async def execute(self, work: Work, seconds: float | None) -> Answered:
-        """The whole answer.
+    async def execute(self, work: Work, seconds: float | None, stop: StopSignal | None = None) -> Answered:
+        """The whole answer. When `stop` is set the call is ended, and CallCancelled raised once that is in the books.
 
         Raises AgentNotFound, ValidationFailed, IdempotencyConflict, ServiceUnavailable, AgentUnavailable, AgentLost,
         UpstreamTimeout, or what the agent answered.
@@ -66,17 +66,18 @@ class ExecutionService:
         look = _FIRST_LOOK_SECONDS
         while True:
             intent, call = self._prepared(work, ends, streamed=False)
-            outcome = await self._purchases.whole(intent, call)
+            outcome = await self._purchases.whole(intent, call, stop)
             if isinstance(outcome, Settlement):
                 return _fresh(outcome)
             if outcome.body_hash != intent.body_hash:
-                message = "this idempotency key was used for another request body within 24 h; use a new key for a new request"
-                raise IdempotencyConflict(message, idempotency_key=work.idempotency_key)
+                raise IdempotencyConflict.of(work.idempotency_key)
             if (earlier := await self._replayed(work.user_id, outcome)) is not None:
                 return earlier
             if _now() + look + MARGIN_SECONDS > ends:
                 raise UpstreamTimeout("the earlier call with this idempotency key is still under way; ask again with the same key")
             await asyncio.sleep(look)
+            if stop is not None and stop.is_set:
+                raise CallCancelled("the call was stopped while it waited for an earlier one", agent_id=work.agent_id)
             look = min(look * 2, _SLOWEST_LOOK_SECONDS)
 
     async def stream(self, work: Work, seconds: float | None) -> AsyncIterator[Intent | str | Answered | None]:
@@ -133,24 +134,6 @@ def _now() -> float:
 
 
 def _check(work: Work) -> None:
-    # PostgreSQL stores no U+0000, and no question needs one.
-    fields = [("input", work.input), ("context", work.context)]
-    for field, value in fields:
-        if _has_nul(value):
-            raise ValidationFailed.of(field, "must not contain the character U+0000")
-    if _depth(work.context) > DEEPEST_CONTEXT:
-        raise ValidationFailed.of("context", f"must not be nested deeper than {DEEPEST_CONTEXT} levels")
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, Mapping):
-        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_has_nul, value))
-
-
-def _depth(value: Any) -> int:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+    found = [*free_form.violations("input", work.input), *free_form.violations("context", work.context)]
+    if found:
+        raise ValidationFailed.all(found)

@@ -9,14 +9,13 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1 import execution_service_pb2_grpc
 
 from mesh import correlation
+from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.rpc.interceptors.behaviour import metadata_value
 from orchestrator.executions import convert
 from orchestrator.executions.model import ANONYMOUS, Intent
 from orchestrator.executions.service import Answered, ExecutionService
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-IDEMPOTENCY_KEY = "idempotency-key"
 
 
 class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
@@ -27,7 +26,7 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
 
     async def ExecuteAgent(self, request: pb.ExecuteAgentRequest, context: Context) -> pb.ExecuteAgentResponse:
         """The whole answer."""
-        key = convert.idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
+        key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
         work = convert.work(request, ANONYMOUS, correlation.current(), key)
         return convert.execute_response(await self._service.execute(work, context.time_remaining()))
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-import orchestrator.adapters.event_tables  # noqa: F401 (its tables are part of the metadata)
+from orchestrator.adapters import event_tables, workflow_tables  # noqa: F401 - their tables join the metadata
 from orchestrator.adapters.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)

@@ -1,4 +1,4 @@
-"""`make bench`: an agent call through the gateway, beside the plain FastAPI build of lld.md, in one run.
+"""`make bench`: an agent call through the gateway, beside the plain FastAPI build of lld.md, in one run; or `workflows`.
 
 Slices of load are taken in turn (mesh, peer, mesh, peer, …), several rounds at 1, 16 and 64 requests in flight; figures are medians
 of rounds, ratios are medians of each round's ratio. The machine may be shared: compare columns, not runs.
@@ -7,6 +7,7 @@ of rounds, ratios are medians of each round's ratio. The machine may be shared: 
 import argparse
 import asyncio
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench import load
+from tests.bench import load, workflows
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import Side, mesh, peer, provider
 
@@ -77,10 +78,23 @@ def _quantile(values: Sequence[float], q: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * q))]
 
 
-if __name__ == "__main__":
+def arguments() -> argparse.Namespace:
+    """What to measure, and for how long."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="length of a slice")
-    arguments = parser.parse_args()
+    modes = parser.add_subparsers(dest="mode")
+    calls = modes.add_parser("calls", help="agent calls beside the FastAPI build (the default)")
+    calls.add_argument("--rounds", type=int, default=5)
+    calls.add_argument("--seconds", type=float, default=3.0, help="length of a slice")
+    runs = modes.add_parser("workflows", help="durable three-step runs")
+    runs.add_argument("--seconds", type=float, default=15.0, help="length of a measurement")
+    runs.add_argument("--runs", type=int, default=10_000, help="how many runs to queue and drain; 0 for none")
+    given = sys.argv[1:]
+    return parser.parse_args(given if given and not given[0].startswith("--") else ["calls", *given])
+
+
+if __name__ == "__main__":
+    chosen = arguments()
+    measuring = workflows.main(chosen.seconds, chosen.runs) if chosen.mode == "workflows" else main(chosen.rounds, chosen.seconds)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(arguments.rounds, arguments.seconds))
+        print(f"$ python -m tests.bench {' '.join(sys.argv[1:])}")
+        runner.run(measuring)

@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 import grpc
 import structlog
+from agentmesh.common.v1 import stream_pb2
 from google.protobuf.message import DecodeError, Message
 
 from mesh import correlation
@@ -69,10 +70,16 @@ class ErrorBoundary(BehaviourInterceptor):
                 known = _known(error, method)
                 if last is not None:
                     event = error_event(status_of(known, correlation.current()))
-                    yield type(last)(sequence=last.sequence + 1, error=event)
+                    yield type(last)(sequence=_next_sequence(last), error=event)
                 await _abort(context, known)
 
         return bounded
+
+
+def _next_sequence(last: Any) -> int:
+    """The sequence of an event that is no change: a cursor stays where it is, a count goes on."""
+    is_cursor = last.DESCRIPTOR.fields_by_name["sequence"].GetOptions().Extensions[stream_pb2.cursor]
+    return int(last.sequence) if is_cursor else int(last.sequence) + 1
 
 
 def _decoded(request: Any) -> Any:

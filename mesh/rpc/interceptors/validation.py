@@ -37,9 +37,7 @@ def check(request: Message) -> None:
     """Raises ValidationFailed with every violation of the rules in the request's proto."""
     violations = [Violation(_path(v), v.proto.message) for v in protovalidate.collect_violations(request)]
     if violations:
-        first = violations[0]
-        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        raise ValidationFailed(f"{first.field}: {first.description}{more}", violations=violations)
+        raise ValidationFailed.all(violations)
 
 
 def _path(violation: protovalidate.Violation) -> str:

@@ -115,28 +115,6 @@ def test_no_text_whatsoever_breaks_the_reading_of_tokens(token: str) -> None:
     assert before.bytes == base64.urlsafe_b64decode(token)
 
 
-@pytest.mark.parametrize(
-    ("field", "header", "key"), [("", None, ""), ("", "", ""), ("k", None, "k"), ("", "k", "k"), ("k", "k", "k"), ("k", "", "k")]
-)
-def test_a_key_may_stand_in_the_field_in_the_header_or_in_both(field: str, header: str | None, key: str) -> None:
-    assert convert.idempotency_key(field, header) == key
-
-
-def test_two_different_keys_are_refused() -> None:
-    with pytest.raises(ValidationFailed, match="must equal"):
-        convert.idempotency_key("a", "b")
-
-
-@pytest.mark.parametrize("header", ["k" * 201, "two words", "tab\there", "ümlaut", "nul\x00", "line\n", " "])
-def test_a_header_obeys_the_rules_of_the_field(header: str) -> None:
-    with pytest.raises(ValidationFailed, match="visible ASCII"):
-        convert.idempotency_key("", header)
-
-
-def test_the_longest_key_is_taken() -> None:
-    assert convert.idempotency_key("", "~" * 200) == "~" * 200
-
-
 def test_a_context_of_nothing_is_not_the_absence_of_a_context() -> None:
     absent = convert.work(pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x"), 7, "req_1")
     empty = convert.work(pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x", context=struct({})), 7, "req_1")

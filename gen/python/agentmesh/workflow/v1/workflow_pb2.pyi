@@ -258,7 +258,9 @@ class Task(_message.Message):
     agent_id: _builtins.str
     """The agent that does it."""
     input: _builtins.str
-    """What is asked: 1 to 200,000 characters. `{{tasks.<id>.result}}` stands for the answer of a task that comes before this one."""
+    """What is asked: 1 to 200,000 characters, also with the results put in. `{{tasks.<id>.result}}` stands for the result of a task
+    that comes before this one (spaces inside the braces do not matter); everything else in double braces stays as it is.
+    """
     timeout_seconds: _builtins.int
     """Seconds that one attempt may take, 1 to 600; default 120. An attempt that takes longer has failed, and may be tried again."""
     @_builtins.property
@@ -575,12 +577,15 @@ class StepApproval(_message.Message):
     DECIDED_BY_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     message: _builtins.str
     """The question."""
     decision: Global___ApprovalDecision.ValueType
     """The decision; unspecified while it is open."""
     decided_by: _builtins.int
     """The user who decided; 0 while it is open, or when nobody did in time."""
+    reason: _builtins.str
+    """Why it was decided so; empty when nobody said."""
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp:
         """When it was decided; absent while it is open."""
@@ -597,10 +602,11 @@ class StepApproval(_message.Message):
         decided_by: _builtins.int = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "decided_by", b"decided_by", "decision", b"decision", "expires_at", b"expires_at", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at", "decided_by", b"decided_by", "decision", b"decision", "expires_at", b"expires_at", "message", b"message", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

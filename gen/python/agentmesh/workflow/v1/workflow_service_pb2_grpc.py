@@ -126,7 +126,8 @@ class WorkflowServiceServicer:
 
     def ExecuteWorkflow(self, request, context):
         """Starts a run and answers at once. WORKFLOW_NOT_FOUND; WORKFLOW_ALREADY_RUNNING while a run is active; VALIDATION_ERROR when
-        an agent of a task is not in the catalogue any more.
+        an agent of a task is not in the catalogue any more. Steps are bought in the caller's name: nobody but its owner runs a
+        workflow, and an admin, who sees every workflow, gets WORKFLOW_NOT_FOUND for another user's.
         Idempotent by `idempotency_key`: the same key answers the same run for 24 h.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -50,7 +50,8 @@ class WorkflowServiceStub:
     """
     ExecuteWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.ExecuteWorkflowRequest, _workflow_service_pb2.ExecuteWorkflowResponse]
     """Starts a run and answers at once. WORKFLOW_NOT_FOUND; WORKFLOW_ALREADY_RUNNING while a run is active; VALIDATION_ERROR when
-    an agent of a task is not in the catalogue any more.
+    an agent of a task is not in the catalogue any more. Steps are bought in the caller's name: nobody but its owner runs a
+    workflow, and an admin, who sees every workflow, gets WORKFLOW_NOT_FOUND for another user's.
     Idempotent by `idempotency_key`: the same key answers the same run for 24 h.
     """
     CancelWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelWorkflowRequest, _workflow_service_pb2.CancelWorkflowResponse]
@@ -92,7 +93,8 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     """
     ExecuteWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.ExecuteWorkflowRequest, _workflow_service_pb2.ExecuteWorkflowResponse]  # type: ignore[assignment]
     """Starts a run and answers at once. WORKFLOW_NOT_FOUND; WORKFLOW_ALREADY_RUNNING while a run is active; VALIDATION_ERROR when
-    an agent of a task is not in the catalogue any more.
+    an agent of a task is not in the catalogue any more. Steps are bought in the caller's name: nobody but its owner runs a
+    workflow, and an admin, who sees every workflow, gets WORKFLOW_NOT_FOUND for another user's.
     Idempotent by `idempotency_key`: the same key answers the same run for 24 h.
     """
     CancelWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelWorkflowRequest, _workflow_service_pb2.CancelWorkflowResponse]  # type: ignore[assignment]
@@ -161,7 +163,8 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.ExecuteWorkflowResponse, _abc.Awaitable[_workflow_service_pb2.ExecuteWorkflowResponse]]:
         """Starts a run and answers at once. WORKFLOW_NOT_FOUND; WORKFLOW_ALREADY_RUNNING while a run is active; VALIDATION_ERROR when
-        an agent of a task is not in the catalogue any more.
+        an agent of a task is not in the catalogue any more. Steps are bought in the caller's name: nobody but its owner runs a
+        workflow, and an admin, who sees every workflow, gets WORKFLOW_NOT_FOUND for another user's.
         Idempotent by `idempotency_key`: the same key answers the same run for 24 h.
         """
 

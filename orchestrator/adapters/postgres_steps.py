@@ -1,0 +1,164 @@
+"""The engine's side of the runs on PostgreSQL: gives steps to a worker, and takes its word about them."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+from orchestrator.adapters import run_ledger as ledger
+from orchestrator.adapters import run_rows as rows
+from orchestrator.adapters import run_sql as sql
+from orchestrator.adapters.group_commit import Connection, GroupCommit, LazyConnection
+from orchestrator.adapters.postgres import CONNECTION_LOST
+from orchestrator.workflows import failpoints
+from orchestrator.workflows.assignment import Assignment, Claimed, Completed, Hold, Report, Reported, Spent
+from orchestrator.workflows.model import StepState
+from orchestrator.workflows.ports import RunBell
+from orchestrator.workflows.progress import Progress
+
+LARGEST_CLAIM = 256
+TENDED_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """How long a worker has a step without a sign of life, and how often a step may kill its worker."""
+
+    seconds: float
+    crash_limit: int
+
+
+class PostgresStepStore:
+    """One per worker. An async context manager. Every method raises one of CONNECTION_LOST when the database is gone."""
+
+    def __init__(self, database_url: str, owner: UUID, leases: Leases, bell: RunBell) -> None:
+        self._owner = owner
+        self._leases = leases
+        self._bell = bell
+        self._reports: GroupCommit[Report, Reported] = GroupCommit(database_url, self._write_reports)
+        self._claims = LazyConnection(database_url)
+        self._keeping = LazyConnection(database_url)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._reports)
+            stack.push_async_callback(self._claims.close)
+            stack.push_async_callback(self._keeping.close)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def claim(self, limit: int) -> Claimed:
+        """Takes steps that are ready."""
+        limit = min(limit, LARGEST_CLAIM)
+        try:
+            connection = await self._claims.get()
+            async with connection.transaction():
+                locked = await connection.fetch(sql.LOCK_READY, limit)
+                runs = await ledger.load(connection, locked)
+                taken = [
+                    (row["run_id"], row["task_id"])
+                    for row in locked
+                    if runs[row["run_id"]].begin(row["task_id"], self._owner, self._leases.seconds)
+                ]
+                changed = await ledger.write(connection, runs.values())
+                failpoints.BEFORE_CLAIM.hit()
+            failpoints.AFTER_CLAIM.hit()
+            self._bell.changed(changed)
+            work = await ledger.assignments(connection, taken)
+        except CONNECTION_LOST:
+            self._claims.drop()
+            raise
+        return Claimed(list(work.values()), more=len(locked) == limit)
+
+    async def report(self, report: Report) -> Reported:
+        """Takes a worker's word about a step."""
+        return await self._reports.submit(report)
+
+    async def renew(self, holds: Collection[Hold]) -> Collection[Hold]:
+        """Prolongs the leases; returns the holds that still count."""
+        found = await (await self._keeping.get()).fetch(
+            sql.RENEW, *rows.columns(list(holds), 3), self._owner, self._leases.seconds, self._leases.seconds * 2 / 3
+        )
+        return {rows.hold(row) for row in found}
+
+    async def forgotten(self, holds: Collection[Hold]) -> Sequence[Assignment]:
+        """The steps that were given to this worker without its learning of it: the commit was not confirmed."""
+        connection = await self._keeping.get()
+        mine = {rows.hold(row) for row in await connection.fetch(sql.MINE, self._owner)} - set(holds)
+        work = await ledger.assignments(connection, [(hold.run_id, hold.task_id) for hold in mine])
+        return [assignment for assignment in work.values() if assignment.hold in mine]
+
+    async def tend(self) -> int:
+        """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
+        return await self._tend(sql.LOCK_LOST, self._lose) + await self._tend(sql.LOCK_SILENT, _silence)
+
+    async def queue_age(self) -> float:
+        """For how many seconds the step that waits longest could have begun; 0 when none waits."""
+        return float(await (await self._keeping.get()).fetchval(sql.QUEUE))
+
+    def drop(self) -> None:
+        """Forgets the connection on which leases are kept: its state is not known."""
+        self._keeping.drop()
+
+    async def _tend(self, statement: str, apply: Callable[[Progress, str, Spent], None]) -> int:
+        connection = await self._keeping.get()
+        async with connection.transaction():
+            locked = await connection.fetch(statement, TENDED_AT_ONCE)
+            if not locked:
+                return 0
+            runs = await ledger.load(connection, locked)
+            steps = [(row["run_id"], row["task_id"]) for row in locked]
+            bought = await ledger.spent(connection, steps)
+            for run_id, task_id in steps:
+                apply(runs[run_id], task_id, bought.get((run_id, task_id), Spent()))
+            changed = await ledger.write(connection, runs.values())
+            failpoints.BEFORE_TENDING.hit()
+        failpoints.AFTER_TENDING.hit()
+        self._bell.changed(changed)
+        return len(steps)
+
+    def _lose(self, progress: Progress, task_id: str, spent: Spent) -> None:
+        progress.lost(task_id, spent, self._leases.crash_limit)
+
+    async def _write_reports(self, connection: Connection, reports: Sequence[Report]) -> Sequence[Reported]:
+        async with connection.transaction():
+            runs = await ledger.lock(connection, {report.hold.run_id for report in reports})
+            bought = await ledger.spent(connection, [(report.hold.run_id, report.hold.task_id) for report in reports])
+            applied = [self._apply(runs.get(report.hold.run_id), report, bought) for report in reports]
+            changed = await ledger.write(connection, runs.values())
+            failpoints.BEFORE_REPORT.hit()
+        failpoints.AFTER_REPORT.hit()
+        self._bell.changed(changed)
+        following = [(report.hold.run_id, after) for report, (_, after) in zip(reports, applied, strict=True) if after]
+        work = await ledger.assignments(connection, following)
+        return [
+            _reported(runs[report.hold.run_id], report, work.get((report.hold.run_id, after or ""))) if counted else Reported(counted=False)
+            for report, (counted, after) in zip(reports, applied, strict=True)
+        ]
+
+    def _apply(self, progress: Progress | None, report: Report, bought: Mapping[ledger.StepId, Spent]) -> tuple[bool, str | None]:
+        """Whether the report counts, and the successor that goes to the same worker."""
+        hold = report.hold
+        spent = bought.get((hold.run_id, hold.task_id), Spent())
+        if progress is None or not progress.report(hold.task_id, report.owner, hold.epoch, report.outcome, spent):
+            return False, None
+        if not report.go_on or not isinstance(report.outcome, Completed):
+            return True, None
+        return True, progress.give_successor(hold.task_id, report.owner, self._leases.seconds)
+
+
+def _silence(progress: Progress, task_id: str, _: Spent) -> None:
+    progress.silence(task_id)
+
+
+def _reported(progress: Progress, report: Report, following: Assignment | None) -> Reported:
+    record = progress.records[report.hold.task_id]
+    retry_in = None
+    if record.step.state is StepState.READY and record.due_at is not None:
+        retry_in = (record.due_at - progress.now).total_seconds()
+    ready = any(r.step.state is StepState.READY for task_id, r in progress.touched.items() if task_id != report.hold.task_id)
+    return Reported(True, record.step.state, following, ready, retry_in)

@@ -1,0 +1,217 @@
+"""Rows of runs and steps, and what they are in the domain."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from uuid_utils.compat import uuid7
+
+from mesh.usage import TokenUsage
+from orchestrator.executions.model import Bill, Failure
+from orchestrator.workflows.assignment import Assignment, Hold, Spent
+from orchestrator.workflows.events import WorkflowEvent
+from orchestrator.workflows.model import Change, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
+from orchestrator.workflows.progress import Record
+
+
+class Row(Protocol):
+    """A row of either driver."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """The value of a column."""
+        ...
+
+
+_BILL = TypeAdapter(Bill)
+_FAILURE = TypeAdapter(Failure)
+_APPROVAL = TypeAdapter(StepApproval)
+_STOPPED = TypeAdapter(tuple[StoppedStep, ...])
+_RUN = TypeAdapter(Run)
+_STEP = TypeAdapter(Step)
+_OF_RUN, _OF_STEP = "run", "step"
+
+
+def run(row: Row, steps: Sequence[Step] = ()) -> Run:
+    """A run."""
+    return Run(
+        run_id=_uuid(row["run_id"]),
+        workflow_id=_uuid(row["workflow_id"]),
+        user_id=row["user_id"],
+        state=RunState(row["status"]),
+        sequence=row["sequence"],
+        request_id=row["request_id"],
+        created_at=row["created_at"],
+        failure=_read(_FAILURE, row["failure"]),
+        failed_task=row["failed_task"],
+        cancel_requested_at=row["cancel_requested_at"],
+        stopped_steps=_read(_STOPPED, row["stopped_steps"]) or (),
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        steps=steps,
+    )
+
+
+def step(row: Row, result: str = "") -> Step:
+    """A step."""
+    return Step(
+        task_id=row["task_id"],
+        agent_id=row["agent_id"],
+        state=StepState(row["status"]),
+        attempts=row["attempts"],
+        agent_revision=row["agent_revision"],
+        execution_id=_uuid(row["execution_id"]),
+        result=result,
+        failure=_read(_FAILURE, row["failure"]),
+        bill=_read(_BILL, row["bill"]),
+        approval=_read(_APPROVAL, row["approval"]),
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        next_attempt_at=row["next_attempt_at"] if row["attempts"] else None,
+    )
+
+
+def record(row: Row) -> Record:
+    """A step as the engine sees it. Its result stays where it is: a completed step does not change any more."""
+    return Record(
+        step=step(row),
+        depends_on=row["depends_on"],
+        retry=Retry(row["max_attempts"], row["delay_seconds"], row["backoff"]),
+        waiting=row["waiting"],
+        epoch=row["epoch"],
+        owner=_uuid(row["owner"]),
+        lease_until=row["lease_until"],
+        crashes=row["crashes"],
+        due_at=row["next_attempt_at"],
+    )
+
+
+def assignment(row: Row) -> Assignment:
+    """What a worker is to do."""
+    return Assignment(
+        hold=hold(row),
+        attempt=row["attempts"],
+        agent_id=row["agent_id"],
+        input=row["input"],
+        results=_json(row["results"]) or {},
+        context=_json(row["context"]),
+        timeout_seconds=row["timeout_seconds"],
+        user_id=row["user_id"],
+        username=row["username"],
+        role=row["role"],
+        request_id=row["request_id"],
+    )
+
+
+def hold(row: Row) -> Hold:
+    """Who has the step: the epoch tells."""
+    return Hold(_uuid(row["run_id"]), row["task_id"], row["epoch"])
+
+
+def spent(rows: Sequence[Row]) -> Spent:
+    """What the executions of one step, in their order, have come to."""
+    if not rows:
+        return Spent()
+    last = rows[-1]
+    bills = [bill for row in rows if (bill := _bill(row)) is not None]
+    return Spent(_uuid(last["execution_id"]), last["agent_revision"], _sum(bills), _bill(last))
+
+
+def change(row: Row, result: str = "") -> Change:
+    """A change. What a step answered is not kept with its change but with the step."""
+    payload = _json(row["payload"])
+    if row["kind"] == _OF_STEP and payload["state"] == StepState.COMPLETED:
+        payload["result"] = result
+    subject = _RUN.validate_python(payload) if row["kind"] == _OF_RUN else _STEP.validate_python(payload)
+    return Change(_uuid(row["run_id"]), row["sequence"], subject)
+
+
+def change_columns(change: Change) -> tuple[Any, ...]:
+    """The row of a change."""
+    subject = change.subject
+    if isinstance(subject, Run):
+        return change.run_id, change.sequence, _OF_RUN, _RUN.dump_json(subject, exclude={"steps"}, exclude_defaults=True).decode()
+    return change.run_id, change.sequence, _OF_STEP, _STEP.dump_json(subject, exclude={"result"}, exclude_defaults=True).decode()
+
+
+def event_columns(event: WorkflowEvent) -> tuple[Any, ...]:
+    """The row of an event in the outbox."""
+    metadata = json.dumps({"request_id": event.run.request_id})
+    return uuid7(), event.event_type, str(event.run.workflow_id), json.dumps(event.data), metadata
+
+
+def step_columns(run_id: UUID, record: Record) -> tuple[Any, ...]:
+    """What changes of a step's row."""
+    s = record.step
+    approval = s.approval
+    waits = approval is not None and s.state is StepState.WAITING_APPROVAL
+    return (
+        *(run_id, s.task_id, s.state.value, record.waiting, record.epoch, record.owner, record.lease_until, s.attempts, record.crashes),
+        *(record.due_at, approval.expires_at if approval and waits else None, s.agent_revision, s.execution_id),
+        *(without_nul(s.result), _written(_FAILURE, s.failure), _written(_BILL, s.bill), _written(_APPROVAL, approval)),
+        *(s.started_at, s.finished_at),
+    )
+
+
+def run_columns(run: Run) -> tuple[Any, ...]:
+    """What changes of a run's row."""
+    return (
+        *(run.run_id, run.state.value, run.sequence, _written(_FAILURE, run.failure), run.failed_task, run.cancel_requested_at),
+        *(_written(_STOPPED, tuple(run.stopped_steps)), run.started_at, run.finished_at),
+    )
+
+
+def approval_column(approval: StepApproval | None) -> str | None:
+    """The question before a step."""
+    return _written(_APPROVAL, approval)
+
+
+def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    """The columns of rows, for `unnest`."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def without_nul(text: str) -> str:
+    """The text without U+0000, which PostgreSQL stores nowhere."""
+    return text.replace("\x00", "")
+
+
+def _sum(bills: Sequence[Bill]) -> Bill | None:
+    if not bills:
+        return None
+    usages = [bill.usage for bill in bills]
+    usage = TokenUsage(
+        usages[-1].model,
+        sum(u.input_tokens for u in usages),
+        sum(u.output_tokens for u in usages),
+        sum(u.cache_read_tokens for u in usages),
+        sum(u.cache_write_tokens for u in usages),
+        any(u.estimated for u in usages),
+    )
+    return Bill(usage, sum(bill.cost_micro_usd for bill in bills), bills[-1].price_table)
+
+
+def _bill(row: Row) -> Bill | None:
+    if row["model"] is None:
+        return None
+    tokens = (row["input_tokens"], row["output_tokens"], row["cache_read_tokens"], row["cache_write_tokens"])
+    return Bill(TokenUsage(row["model"], *tokens, row["usage_estimated"]), row["cost_micro_usd"], row["price_table"])
+
+
+def _read(kind: TypeAdapter[Any], value: Any) -> Any:
+    return None if value is None else kind.validate_python(_json(value))
+
+
+def _written(kind: TypeAdapter[Any], value: Any) -> str | None:
+    return None if value is None else kind.dump_json(value).decode().replace("\\u0000", "")
+
+
+def _json(value: Any) -> Any:
+    # asyncpg gives JSON as text, SQLAlchemy reads it; none of ours is a bare string.
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _uuid(value: Any) -> Any:
+    # asyncpg's is a subclass, which not every serialiser knows.
+    return None if value is None else UUID(int=value.int)

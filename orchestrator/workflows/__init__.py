@@ -1,0 +1,1 @@
+"""Workflows: named graphs of tasks, their runs, and the steps of a run."""

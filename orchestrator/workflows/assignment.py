@@ -1,0 +1,104 @@
+"""What the engine gives to a worker, and what a worker says of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from orchestrator.executions.model import Bill, Failure
+from orchestrator.workflows.model import StepState
+
+
+class Hold(NamedTuple):
+    """A step that a worker has. Its word about the step counts only while the step's epoch is this one."""
+
+    run_id: UUID
+    task_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A step to do, and as whom."""
+
+    hold: Hold
+    attempt: int
+    agent_id: str
+    input: str
+    """With its references to earlier results as the user wrote them."""
+    results: Mapping[str, str]
+    """What the tasks to which the input refers have answered."""
+    context: Mapping[str, Any] | None
+    timeout_seconds: float
+    user_id: int
+    username: str
+    role: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The agent has answered."""
+
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """The attempt failed. A retry waits at least `retry_after_seconds`."""
+
+    failure: Failure
+    retry_after_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The attempt did not take place, or was ended by us: it does not count, and the step may be taken again after a while."""
+
+    delay_seconds: float = 0.0
+
+
+Outcome = Completed | AttemptFailed | HandedBack
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of an assignment. `go_on` asks for a successor that has become ready, to be done at once."""
+
+    hold: Hold
+    owner: UUID
+    outcome: Outcome
+    go_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What came of a report. `counted` is False when the step is not the worker's any more."""
+
+    counted: bool
+    state: StepState | None = None
+    """Where the step stands now."""
+    following: Assignment | None = None
+    others_ready: bool = False
+    """Steps have become ready that nobody has taken."""
+    retry_in_seconds: float | None = None
+    """When the step itself will be ready again; None when it will not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Steps that a worker has now. `more` says that others may be ready."""
+
+    assignments: Sequence[Assignment]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the books say of a step: the execution of its last attempt, and what all its attempts bought."""
+
+    execution_id: UUID | None = None
+    agent_revision: str = ""
+    bill: Bill | None = None
+    last_bill: Bill | None = None
+    """Of the last attempt alone."""

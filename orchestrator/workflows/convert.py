@@ -1,0 +1,206 @@
+"""Between workflows and agentmesh.workflow.v1."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from agentmesh.workflow.v1 import workflow_pb2 as wf
+from agentmesh.workflow.v1 import workflow_service_pb2 as pb
+from google.protobuf import timestamp_pb2
+from google.protobuf.message import Message
+
+from mesh.rpc.convert import struct, values
+from mesh.rpc.paging import DEFAULT_PAGE, page_token, read_page_token
+from orchestrator.executions.convert import bill, failure
+from orchestrator.workflows.model import (
+    Approval,
+    Decision,
+    Retry,
+    Run,
+    RunPage,
+    RunState,
+    Step,
+    StepApproval,
+    StepState,
+    StoppedStep,
+    Task,
+    Workflow,
+    WorkflowPage,
+    WorkflowQuery,
+)
+from orchestrator.workflows.service import Draft
+
+_WORKFLOW_STATUS = {state: wf.WorkflowStatus.Value(f"WORKFLOW_STATUS_{state.name}") for state in RunState}
+_RUN_STATUS = {state: wf.RunStatus.Value(f"RUN_STATUS_{state.name}") for state in RunState}
+_STEP_STATUS = {state: wf.StepStatus.Value(f"STEP_STATUS_{state.name}") for state in StepState}
+_DECISION = {one: wf.ApprovalDecision.Value(f"APPROVAL_DECISION_{one.name}") for one in Decision}
+_STATE = {status: state for state, status in _WORKFLOW_STATUS.items()}
+_DECIDED = {status: one for one, status in _DECISION.items()}
+
+
+def draft(request: pb.CreateWorkflowRequest, idempotency_key: str) -> Draft:
+    """The workflow that a user describes."""
+    return Draft(request.name, [_task(place, task) for place, task in enumerate(request.tasks)], idempotency_key)
+
+
+def query(request: pb.ListWorkflowsRequest, sees: int | None) -> WorkflowQuery:
+    """Which workflows to list. Raises ValidationFailed for a page token that this service did not make."""
+    return WorkflowQuery(sees, page_size(request), read_page_token(request.page_token), _STATE.get(request.status))
+
+
+def page_size(request: pb.ListWorkflowsRequest | pb.ListRunsRequest) -> int:
+    """How many of them to list."""
+    return request.page_size if request.HasField("page_size") else DEFAULT_PAGE
+
+
+def decision(request: pb.DecideApprovalRequest) -> Decision:
+    """What was decided."""
+    return _DECIDED[request.decision]
+
+
+def workflow_page(page: WorkflowPage) -> pb.ListWorkflowsResponse:
+    """A page of workflows."""
+    token = page_token(page.workflows[-1].workflow_id) if page.more else ""
+    return pb.ListWorkflowsResponse(workflows=map(workflow, page.workflows), next_page_token=token)
+
+
+def run_page(page: RunPage) -> pb.ListRunsResponse:
+    """A page of runs."""
+    token = page_token(page.runs[-1].run_id) if page.more else ""
+    return pb.ListRunsResponse(runs=map(run, page.runs), next_page_token=token)
+
+
+def workflow(workflow: Workflow) -> wf.Workflow:
+    """A workflow."""
+    return wf.Workflow(
+        workflow_id=str(workflow.workflow_id),
+        name=workflow.name,
+        status=_WORKFLOW_STATUS[workflow.state],
+        tasks=map(task, workflow.tasks),
+        results=[wf.TaskResult(task_id=one.task_id, result=one.result) for one in workflow.results],
+        latest_run_id=_id(workflow.latest_run_id),
+        user_id=workflow.user_id,
+        task_count=workflow.task_count,
+        created_at=_time(workflow.created_at),
+    )
+
+
+def task(task: Task) -> wf.Task:
+    """A task, with what holds where the user said nothing."""
+    return wf.Task(
+        id=task.id,
+        agent_id=task.agent_id,
+        input=task.input,
+        context=None if task.context is None else struct(task.context),
+        depends_on=task.depends_on,
+        retry=wf.RetryPolicy(max_attempts=task.retry.max_attempts, delay_seconds=task.retry.delay_seconds, backoff=task.retry.backoff),
+        timeout_seconds=task.timeout_seconds,
+        approval=None if task.approval is None else _approval_to_proto(task.approval),
+    )
+
+
+def run(run: Run) -> wf.Run:
+    """A run."""
+    return wf.Run(
+        run_id=str(run.run_id),
+        workflow_id=str(run.workflow_id),
+        status=_RUN_STATUS[run.state],
+        steps=[step(one, run.request_id) for one in run.steps],
+        failure=None if run.failure is None else failure(run.failure, run.request_id, run.finished_at),
+        failed_step_id=run.failed_task,
+        cancellation=_cancellation(run),
+        sequence=run.sequence,
+        user_id=run.user_id,
+        request_id=run.request_id,
+        created_at=_time(run.created_at),
+        started_at=_time(run.started_at),
+        finished_at=_time(run.finished_at),
+    )
+
+
+def step(step: Step, request_id: str) -> wf.Step:
+    """A step of a run that this request began."""
+    return wf.Step(
+        task_id=step.task_id,
+        agent_id=step.agent_id,
+        agent_revision=step.agent_revision,
+        status=_STEP_STATUS[step.state],
+        attempts=step.attempts,
+        result=step.result,
+        failure=None if step.failure is None else failure(step.failure, request_id, step.finished_at),
+        usage=None if step.bill is None else bill(step.bill),
+        execution_id=_id(step.execution_id),
+        approval=None if step.approval is None else _step_approval(step.approval),
+        started_at=_time(step.started_at),
+        finished_at=_time(step.finished_at),
+        next_attempt_at=_time(step.next_attempt_at),
+    )
+
+
+def _task(place: int, task: wf.Task) -> Task:
+    return Task(
+        task.id,
+        task.agent_id,
+        task.input,
+        context=values(task.context, f"tasks[{place}].context") if task.HasField("context") else None,
+        depends_on=tuple(task.depends_on),
+        retry=Retry(**_given(task.retry, "max_attempts", "delay_seconds", "backoff")),
+        approval=_approval(task.approval) if task.HasField("approval") else None,
+        **_given(task, "timeout_seconds"),
+    )
+
+
+def _approval(approval: wf.Approval) -> Approval:
+    default = _DECIDED.get(approval.default_decision, Decision.REJECTED)
+    return Approval(approval.message, default=default, **_given(approval, "timeout_seconds"))
+
+
+def _given(message: Message, *names: str) -> dict[str, Any]:
+    """The optional fields that are set: what is not has the default of our own type."""
+    return {name: getattr(message, name) for name in names if message.HasField(name)}
+
+
+def _approval_to_proto(approval: Approval) -> wf.Approval:
+    return wf.Approval(message=approval.message, timeout_seconds=approval.timeout_seconds, default_decision=_DECISION[approval.default])
+
+
+def _step_approval(approval: StepApproval) -> wf.StepApproval:
+    return wf.StepApproval(
+        message=approval.message,
+        decision=wf.APPROVAL_DECISION_UNSPECIFIED if approval.decision is None else _DECISION[approval.decision],
+        decided_by=approval.decided_by,
+        decided_at=_time(approval.decided_at),
+        expires_at=_time(approval.expires_at),
+        reason=approval.reason,
+    )
+
+
+def _cancellation(run: Run) -> wf.Cancellation | None:
+    if run.cancel_requested_at is None:
+        return None
+    return wf.Cancellation(
+        requested_at=_time(run.cancel_requested_at),
+        stopped_steps=map(_stopped, run.stopped_steps),
+        finished_at=_time(run.finished_at),
+    )
+
+
+def _stopped(step: StoppedStep) -> wf.StoppedStep:
+    return wf.StoppedStep(
+        task_id=step.task_id,
+        execution_id=_id(step.execution_id),
+        usage=None if step.bill is None else bill(step.bill),
+        output_tokens_after_request=step.output_tokens_after_request,
+    )
+
+
+def _id(value: UUID | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _time(moment: datetime | None) -> timestamp_pb2.Timestamp | None:
+    if moment is None:
+        return None
+    message = timestamp_pb2.Timestamp()
+    message.FromDatetime(moment)
+    return message

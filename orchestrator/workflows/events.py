@@ -1,0 +1,73 @@
+"""What the world is told of workflows (lld.md 6.2)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.workflows.model import Run, Step
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowEvent:
+    """An event of a run's workflow, and the free-form part of its envelope. Its aggregate is the workflow."""
+
+    run: Run
+    event_type: str
+    data: Mapping[str, Any]
+
+
+def started(run: Run, task_count: int) -> WorkflowEvent:
+    """`workflow.started`."""
+    return _event(run, "workflow.started", task_count=task_count)
+
+
+def completed(run: Run, steps: Sequence[Step]) -> WorkflowEvent:
+    """`workflow.completed`. The summary says what each task took, not what it answered: that is the owner's."""
+    summary = [
+        {"task_id": step.task_id, "attempts": step.attempts, "cost_micro_usd": step.bill.cost_micro_usd if step.bill else 0}
+        for step in steps
+    ]
+    return _event(run, "workflow.completed", duration=_seconds(run), results_summary=summary)
+
+
+def failed(run: Run) -> WorkflowEvent:
+    """`workflow.failed`."""
+    failure = run.failure
+    assert failure is not None
+    return _event(
+        run,
+        "workflow.failed",
+        failed_step=run.failed_task,
+        error_message=failure.message,
+        reason=failure.reason,
+        duration=_seconds(run),
+    )
+
+
+def cancelled(run: Run) -> WorkflowEvent:
+    """`workflow.cancelled`."""
+    return _event(run, "workflow.cancelled", duration=_seconds(run), stopped_steps=[step.task_id for step in run.stopped_steps])
+
+
+def approval_requested(run: Run, step: Step) -> WorkflowEvent:
+    """`workflow.approval_requested`."""
+    approval = step.approval
+    assert approval is not None
+    assert approval.expires_at is not None
+    return _event(
+        run,
+        "workflow.approval_requested",
+        step_id=step.task_id,
+        message=approval.message,
+        expires_at=approval.expires_at.isoformat(),
+        default_decision=approval.default.value,
+    )
+
+
+def _event(run: Run, event_type: str, **data: Any) -> WorkflowEvent:
+    return WorkflowEvent(run, event_type, {"workflow_id": str(run.workflow_id), "run_id": str(run.run_id), "user_id": run.user_id, **data})
+
+
+def _seconds(run: Run) -> float:
+    assert run.finished_at is not None
+    return round((run.finished_at - run.created_at).total_seconds(), 6)

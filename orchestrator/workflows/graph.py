@@ -1,0 +1,103 @@
+"""Which task comes before which, and whether tasks make a workflow that can run."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from mesh.errors import Violation
+from orchestrator.workflows import templates
+from orchestrator.workflows.model import Task
+
+Predecessors = Mapping[str, Sequence[str]]
+
+
+def is_sequence(tasks: Sequence[Task]) -> bool:
+    """Whether the tasks run in the order in which they are listed: no task names another that it depends on."""
+    return not any(task.depends_on for task in tasks)
+
+
+def predecessors(tasks: Sequence[Task]) -> Predecessors:
+    """The tasks that must be completed before each one can begin, by task id."""
+    if is_sequence(tasks):
+        before = [(), *((task.id,) for task in tasks)]
+        return {task.id: one for task, one in zip(tasks, before, strict=False)}
+    return {task.id: task.depends_on for task in tasks}
+
+
+def violations(tasks: Sequence[Task], agent_exists: Callable[[str], bool]) -> list[Violation]:
+    """Every reason why the tasks are no workflow, in the order of the tasks; none for a workflow that can run."""
+    places: dict[str, int] = {}
+    for place, task in enumerate(tasks):
+        places.setdefault(task.id, place)
+    named = [tasks[place] for place in places.values()]
+    comes_before = _closure(named)
+    found: list[Violation] = []
+    for place, task in enumerate(tasks):
+        path = f"tasks[{place}]"
+        if places[task.id] != place:
+            found.append(Violation(f"{path}.id", f"must be unique: tasks[{places[task.id]}] is '{task.id}' too"))
+        if not agent_exists(task.agent_id):
+            found.append(Violation(f"{path}.agent_id", f"no agent is called '{task.agent_id}'; GET /api/v1/agents lists them"))
+        found += _bad_dependencies(path, task, places)
+        found += _bad_references(path, task, places, comes_before, is_sequence(tasks))
+    return found + list(_cycles(named, places))
+
+
+def _bad_dependencies(path: str, task: Task, places: Mapping[str, int]) -> Iterator[Violation]:
+    for place, other in enumerate(task.depends_on):
+        if other == task.id:
+            yield Violation(f"{path}.depends_on[{place}]", "a task cannot depend on itself")
+        elif other not in places:
+            yield Violation(f"{path}.depends_on[{place}]", f"no task of this workflow is called '{other}'")
+
+
+def _bad_references(
+    path: str, task: Task, places: Mapping[str, int], comes_before: Mapping[str, set[str]], sequence: bool
+) -> Iterator[Violation]:
+    for text in templates.malformed(task.input):
+        yield Violation(f"{path}.input", f"'{text}' is no reference; write {{{{tasks.<id>.result}}}}")
+    for other in templates.references(task.input):
+        named = f"{{{{tasks.{other}.result}}}}"
+        if other not in places:
+            yield Violation(f"{path}.input", f"{named}: no task of this workflow is called '{other}'")
+        elif other == task.id:
+            yield Violation(f"{path}.input", f"{named}: a task cannot use its own result")
+        elif other not in comes_before[task.id]:
+            way = "list it earlier" if sequence else f"add '{other}' to depends_on"
+            yield Violation(f"{path}.input", f"{named}: '{other}' does not come before '{task.id}'; {way}")
+
+
+def _closure(tasks: Sequence[Task]) -> Mapping[str, set[str]]:
+    """All tasks that come before each one, whether directly or not."""
+    direct = predecessors(tasks)
+    closure: dict[str, set[str]] = {}
+    for task_id, needed in direct.items():
+        before: set[str] = set()
+        ahead = list(needed)
+        while ahead:
+            other = ahead.pop()
+            if other in direct and other not in before:
+                before.add(other)
+                ahead += direct[other]
+        closure[task_id] = before
+    return closure
+
+
+def _cycles(tasks: Sequence[Task], places: Mapping[str, int]) -> Iterator[Violation]:
+    """A violation for each dependency that closes a cycle; without those that are named there is no cycle left."""
+    done: set[str] = set()
+    by_id = {task.id: task for task in tasks}
+
+    def visit(task: Task, way: tuple[str, ...]) -> Iterator[Violation]:
+        for place, other in enumerate(task.depends_on):
+            if other == task.id or other in done or other not in by_id:
+                continue
+            if other in way:
+                cycle = " → ".join((*way[way.index(other) :], other))
+                description = f"closes a cycle, so that none of its tasks could ever begin: {cycle} (each depends on the next)"
+                yield Violation(f"tasks[{places[task.id]}].depends_on[{place}]", description)
+            else:
+                yield from visit(by_id[other], (*way, other))
+        done.add(task.id)
+
+    for task in tasks:
+        if task.id not in done:
+            yield from visit(task, (task.id,))

@@ -1,0 +1,249 @@
+"""Workflows, runs and steps as the platform keeps them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from orchestrator.executions.model import Bill, Failure
+
+
+class RunState(StrEnum):
+    """Where a run, and the workflow whose latest it is, stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING_APPROVAL = "waiting_approval"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether it never changes again."""
+        return self in (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+
+
+class StepState(StrEnum):
+    """Where a step stands."""
+
+    PENDING = "pending"
+    WAITING_APPROVAL = "waiting_approval"
+    READY = "ready"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Whether it never changes again."""
+        return self in (StepState.COMPLETED, StepState.FAILED, StepState.CANCELLED)
+
+
+class Decision(StrEnum):
+    """What a person decided about a step."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When and how often a failed attempt is tried again, if its failure is retryable."""
+
+    max_attempts: int = 4
+    delay_seconds: float = 30.0
+    backoff: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A question to a person before a task begins, and what silence means."""
+
+    message: str
+    timeout_seconds: int = 86_400
+    default: Decision = Decision.REJECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One piece of work in a workflow."""
+
+    id: str
+    agent_id: str
+    input: str
+    context: Mapping[str, Any] | None = None
+    depends_on: Sequence[str] = ()
+    """As the user gave it; `graph.predecessors` says what it means."""
+    retry: Retry = Retry()
+    timeout_seconds: int = 120
+    approval: Approval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What the agent of a task answered."""
+
+    task_id: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A named graph of tasks. In lists `tasks` and `results` are empty."""
+
+    workflow_id: UUID
+    user_id: int
+    name: str
+    state: RunState
+    task_count: int
+    created_at: datetime
+    latest_run_id: UUID | None = None
+    tasks: Sequence[Task] = ()
+    results: Sequence[TaskResult] = ()
+    """Of the latest run, in the order of the tasks."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepApproval:
+    """What is asked before a step, and what became of it. `decided_by` is 0 when nobody decided in time."""
+
+    message: str
+    timeout_seconds: int
+    default: Decision
+    decision: Decision | None = None
+    decided_by: int = 0
+    decided_at: datetime | None = None
+    expires_at: datetime | None = None
+    """None before the step's turn has come."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A task inside a run. `bill` is what all its attempts bought together, None for nothing."""
+
+    task_id: str
+    agent_id: str
+    state: StepState
+    attempts: int = 0
+    agent_revision: str = ""
+    execution_id: UUID | None = None
+    result: str = ""
+    failure: Failure | None = None
+    bill: Bill | None = None
+    approval: StepApproval | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    """Only of a READY step that has been tried before."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedStep:
+    """A step that a cancellation stopped while it ran."""
+
+    task_id: str
+    execution_id: UUID | None
+    bill: Bill | None
+    output_tokens_after_request: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a workflow. In lists and in its changes `steps` is empty."""
+
+    run_id: UUID
+    workflow_id: UUID
+    user_id: int
+    state: RunState
+    sequence: int
+    request_id: str
+    created_at: datetime
+    failure: Failure | None = None
+    failed_task: str = ""
+    cancel_requested_at: datetime | None = None
+    stopped_steps: Sequence[StoppedStep] = ()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    steps: Sequence[Step] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a run, in the order of `sequence` (1, 2, 3, …): what `subject`, a run or a step of it, had become."""
+
+    run_id: UUID
+    sequence: int
+    subject: Run | Step
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorkflow:
+    """A workflow to be made."""
+
+    workflow_id: UUID
+    user_id: int
+    name: str
+    tasks: Sequence[Task]
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be started. `tasks` are the workflow's, with `depends_on` as it is meant: `graph.predecessors`."""
+
+    run_id: UUID
+    workflow_id: UUID
+    user_id: int
+    username: str
+    role: str
+    request_id: str
+    tasks: Sequence[Task]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyClaim:
+    """An idempotency key that a caller gave with a request, and a hash of the request's body."""
+
+    user_id: int
+    rpc: str
+    key: str
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What was made by an earlier request with the same idempotency key, and the hash of that request's body."""
+
+    resource_id: UUID
+    body_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowQuery:
+    """Which workflows to list, newest first: those of a user (None: everybody's) before `before`, perhaps in one state."""
+
+    user_id: int | None
+    page_size: int
+    before: UUID | None = None
+    state: RunState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPage:
+    """Workflows without tasks and results, and whether there are more."""
+
+    workflows: Sequence[Workflow]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Runs without their steps, and whether there are more."""
+
+    runs: Sequence[Run] = field(default_factory=tuple)
+    more: bool = False

@@ -1,0 +1,125 @@
+"""What workflows need of the world."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from orchestrator.workflows.assignment import Assignment, Claimed, Hold, Report, Reported
+from orchestrator.workflows.model import (
+    Change,
+    Decision,
+    Earlier,
+    KeyClaim,
+    NewRun,
+    NewWorkflow,
+    Run,
+    RunPage,
+    Workflow,
+    WorkflowPage,
+    WorkflowQuery,
+)
+
+
+class WorkflowStore(Protocol):
+    """Keeps workflows. `user_id` says whose objects are seen, None for everybody's. Raises ServiceUnavailable."""
+
+    async def create(self, workflow: NewWorkflow, claim: KeyClaim | None) -> Workflow | Earlier:
+        """Makes a workflow, or says what an earlier request with the key made."""
+        ...
+
+    async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
+        """A workflow with its tasks and the results of its latest run."""
+        ...
+
+    async def list(self, query: WorkflowQuery) -> WorkflowPage:
+        """A page, newest first."""
+        ...
+
+    async def delete(self, user_id: int | None, workflow_id: UUID) -> bool:
+        """Deletes a workflow with its runs; False when there is none. Raises WorkflowAlreadyRunning."""
+        ...
+
+
+class RunStore(Protocol):
+    """Starts, changes and reads runs. `user_id` says whose objects are seen, None for everybody's. Raises ServiceUnavailable.
+
+    A change and its events are one commit; then whoever watches the run, and who works for it, is told.
+    """
+
+    async def start(self, run: NewRun, claim: KeyClaim | None) -> Run | Earlier:
+        """Starts a run, or says which run an earlier request with the key started.
+
+        Raises WorkflowNotFound when the workflow is gone, and WorkflowAlreadyRunning.
+        """
+        ...
+
+    async def cancel(self, user_id: int | None, workflow_id: UUID) -> Run:
+        """Asks to cancel the active run: its steps are fenced off, and what runs will be stopped.
+
+        Raises WorkflowNotFound and WorkflowNotRunning.
+        """
+        ...
+
+    async def decide(self, user_id: int | None, run_id: UUID, task_id: str, decision: Decision, decided_by: int, reason: str) -> Run:
+        """Answers the question of a step. Raises RunNotFound and ApprovalNotPending."""
+        ...
+
+    async def get(self, user_id: int | None, run_id: UUID) -> Run | None:
+        """A run with its steps."""
+        ...
+
+    async def list(self, workflow_id: UUID, page_size: int, before: UUID | None) -> RunPage:
+        """A page of a workflow's runs, newest first."""
+        ...
+
+    async def changes(self, run_id: UUID, after_sequence: int, limit: int) -> Sequence[Change]:
+        """The changes of a run that come after one, in order."""
+        ...
+
+    async def sequences(self, run_ids: Sequence[UUID]) -> Sequence[tuple[UUID, int]]:
+        """The sequence of the latest change of each of these runs that there are."""
+        ...
+
+
+class RunBell(Protocol):
+    """Tells watchers, in whatever process they are, that runs have changed. What is lost they find within a second."""
+
+    def changed(self, run_ids: Sequence[UUID]) -> None:
+        """Rings for these runs. Waits for nothing and never raises."""
+        ...
+
+
+class Doorbell(Protocol):
+    """Tells a worker that a step may be ready. What is lost it finds within a second."""
+
+    def ring(self, run_id: UUID) -> None:
+        """Rings for this run. Waits for nothing and never raises."""
+        ...
+
+
+class StepStore(Protocol):
+    """Gives steps to this worker, and takes its word about them. Raises ConnectionError or its like when the database is gone."""
+
+    async def claim(self, limit: int) -> Claimed:
+        """Takes steps that are ready, at most so many."""
+        ...
+
+    async def report(self, report: Report) -> Reported:
+        """Takes the worker's word about a step."""
+        ...
+
+    async def renew(self, holds: Collection[Hold]) -> Collection[Hold]:
+        """Prolongs the leases; returns the holds that still count."""
+        ...
+
+    async def forgotten(self, holds: Collection[Hold]) -> Sequence[Assignment]:
+        """The steps that this worker has been given without learning of it, because the commit was not confirmed."""
+        ...
+
+    async def tend(self) -> int:
+        """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
+        ...
+
+    async def queue_age(self) -> float:
+        """For how many seconds the step that waits longest could have begun; 0 when none waits."""
+        ...

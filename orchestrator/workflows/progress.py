@@ -1,0 +1,271 @@
+"""The rules by which a run goes on. They are applied while the run's row is locked, and know no storage."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from orchestrator.executions.model import Failure
+from orchestrator.workflows import events
+from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Outcome, Spent
+from orchestrator.workflows.events import WorkflowEvent
+from orchestrator.workflows.model import Change, Decision, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
+
+
+@dataclass(slots=True)
+class Record:
+    """A step with what only the engine knows of it."""
+
+    step: Step
+    depends_on: Sequence[str]
+    retry: Retry
+    waiting: int
+    """How many of `depends_on` are not completed."""
+    epoch: int = 0
+    owner: UUID | None = None
+    lease_until: datetime | None = None
+    crashes: int = 0
+    due_at: datetime | None = None
+    """From when on a READY step may be taken."""
+
+
+class Progress:
+    """A run and its steps. Applies what happens, and gathers what has changed by it: `run`, `touched`, `changes`, `events`."""
+
+    def __init__(self, run: Run, records: Iterable[Record], now: datetime) -> None:
+        self.run = run
+        self.now = now
+        self.records = {record.step.task_id: record for record in records}
+        self.touched: dict[str, Record] = {}
+        self.changes: list[Change] = []
+        self.events: list[WorkflowEvent] = []
+        self.stops_steps = False
+        """Whether steps that workers have were fenced off: their workers must learn of it."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run will end as soon as nothing of it runs any more."""
+        return not self.run.state.final and (self.run.cancel_requested_at is not None or self.run.failed_task != "")
+
+    def start(self) -> None:
+        """The run's first changes: every step that waits for nobody can begin."""
+        self._note(self.run)
+        self.events.append(events.started(self.run, len(self.records)))
+        for record in self._in(StepState.PENDING):
+            if record.waiting == 0:
+                self._its_turn(record)
+        self._settle()
+
+    def begin(self, task_id: str, owner: UUID, lease_seconds: float) -> bool:
+        """Gives a step that is ready and due to a worker; False when it is not, or not any more."""
+        record = self.records.get(task_id)
+        if record is None or record.step.state is not StepState.READY or record.due_at is None or record.due_at > self.now or self.stopping:
+            return False
+        self._hand_out(record, owner, lease_seconds)
+        self._settle()
+        return True
+
+    def report(self, task_id: str, owner: UUID, epoch: int, outcome: Outcome, spent: Spent) -> bool:
+        """Takes a worker's word about a step; False when the step is not that worker's any more.
+
+        When the run is being stopped, whatever the worker says comes too late: the step has stopped.
+        """
+        record = self.records.get(task_id)
+        if record is None or record.step.state is not StepState.RUNNING or record.owner != owner:
+            return False
+        if self.stopping and record.epoch == epoch + 1:
+            self._stopped(record, spent)
+        elif record.epoch != epoch:
+            return False
+        elif isinstance(outcome, Completed):
+            self._completed(record, outcome, spent)
+        elif isinstance(outcome, AttemptFailed):
+            self._failed(record, outcome, spent)
+        else:
+            self._handed_back(record, outcome)
+        self._settle()
+        return True
+
+    def give_successor(self, task_id: str, owner: UUID, lease_seconds: float) -> str | None:
+        """Gives one of the steps that the completion of this one has made ready to the same worker."""
+        for record in self._in(StepState.READY):
+            if task_id in record.depends_on and record.step.task_id in self.touched:
+                return record.step.task_id if self.begin(record.step.task_id, owner, lease_seconds) else None
+        return None
+
+    def lost(self, task_id: str, spent: Spent, crash_limit: int) -> None:
+        """The lease of a running step has passed: its worker died, or was cut off."""
+        record = self.records[task_id]
+        if record.step.state is not StepState.RUNNING or record.lease_until is None or record.lease_until > self.now:
+            return
+        if self.stopping:
+            self._stopped(record, spent)
+        else:
+            record.crashes += 1
+            self._took(record, spent)
+            if record.crashes >= crash_limit:
+                self._fail_for_good(record, _keeps_crashing(record))
+            else:
+                self._ready(record, self.now)
+        self._settle()
+
+    def cancel(self) -> None:
+        """Asks the run to end; a run that is ending already goes on to do so."""
+        if self.run.state.final or self.stopping:
+            return
+        self.run = replace(self.run, cancel_requested_at=self.now)
+        self._stop_all()
+        self._settle()
+
+    def decide(self, task_id: str, decision: Decision, decided_by: int, reason: str) -> bool:
+        """Answers the question before a step; False when it does not wait for an answer."""
+        record = self.records.get(task_id)
+        if record is None or record.step.state is not StepState.WAITING_APPROVAL or record.step.approval is None:
+            return False
+        approval = replace(record.step.approval, decision=decision, decided_by=decided_by, decided_at=self.now, reason=reason)
+        record.step = replace(record.step, approval=approval)
+        if decision is Decision.APPROVED:
+            self._ready(record, self.now)
+        else:
+            self._fail_for_good(record, _rejected(approval))
+        self._settle()
+        return True
+
+    def silence(self, task_id: str) -> None:
+        """The time for an answer has passed: the default counts."""
+        record = self.records[task_id]
+        approval = record.step.approval
+        if approval is not None and approval.expires_at is not None and approval.expires_at <= self.now:
+            self.decide(task_id, approval.default, 0, "")
+
+    def _its_turn(self, record: Record) -> None:
+        approval = record.step.approval
+        if approval is None:
+            self._ready(record, self.now)
+            return
+        expires_at = self.now + timedelta(seconds=approval.timeout_seconds)
+        waiting = replace(record.step, state=StepState.WAITING_APPROVAL, approval=replace(approval, expires_at=expires_at))
+        self._set(record, waiting)
+        self.events.append(events.approval_requested(self.run, waiting))
+
+    def _ready(self, record: Record, due_at: datetime) -> None:
+        record.owner, record.lease_until, record.due_at = None, None, due_at
+        self._set(record, replace(record.step, state=StepState.READY, next_attempt_at=due_at if record.step.attempts else None))
+
+    def _hand_out(self, record: Record, owner: UUID, lease_seconds: float) -> None:
+        record.epoch += 1
+        record.owner, record.lease_until, record.due_at = owner, self.now + timedelta(seconds=lease_seconds), None
+        step = record.step
+        started_at = step.started_at or self.now
+        self.run = replace(self.run, started_at=self.run.started_at or self.now)
+        self._set(record, replace(step, state=StepState.RUNNING, attempts=step.attempts + 1, started_at=started_at, next_attempt_at=None))
+
+    def _completed(self, record: Record, outcome: Completed, spent: Spent) -> None:
+        self._took(record, spent)
+        self._finish(record, replace(record.step, state=StepState.COMPLETED, result=outcome.result, failure=None))
+        for other in self.records.values():
+            if record.step.task_id in other.depends_on:
+                other.waiting -= 1
+                self.touched[other.step.task_id] = other
+                if other.waiting == 0 and other.step.state is StepState.PENDING:
+                    self._its_turn(other)
+
+    def _failed(self, record: Record, outcome: AttemptFailed, spent: Spent) -> None:
+        self._took(record, spent)
+        tries = record.step.attempts - record.crashes
+        if not outcome.failure.retryable or tries >= record.retry.max_attempts:
+            self._fail_for_good(record, outcome.failure)
+            return
+        delay = max(record.retry.delay_seconds * record.retry.backoff ** (tries - 1), outcome.retry_after_seconds)
+        record.step = replace(record.step, failure=outcome.failure)
+        self._ready(record, self.now + timedelta(seconds=delay))
+
+    def _handed_back(self, record: Record, outcome: HandedBack) -> None:
+        record.step = replace(record.step, attempts=record.step.attempts - 1)
+        self._ready(record, self.now + timedelta(seconds=outcome.delay_seconds))
+
+    def _fail_for_good(self, record: Record, failure: Failure) -> None:
+        self._finish(record, replace(record.step, state=StepState.FAILED, failure=failure, next_attempt_at=None))
+        self.run = replace(self.run, failure=failure, failed_task=record.step.task_id)
+        self._stop_all()
+
+    def _stop_all(self) -> None:
+        """Fences off every unfinished step: what runs is stopped by its worker, the rest will never begin."""
+        for record in self.records.values():
+            if record.step.state.final:
+                continue
+            record.epoch += 1
+            if record.step.state is StepState.RUNNING:
+                self.touched[record.step.task_id] = record
+                self.stops_steps = True
+            else:
+                self._finish(record, replace(record.step, state=StepState.CANCELLED, next_attempt_at=None))
+
+    def _stopped(self, record: Record, spent: Spent) -> None:
+        self._took(record, spent)
+        self._finish(record, replace(record.step, state=StepState.CANCELLED))
+        if self.run.cancel_requested_at is not None:
+            last = spent.last_bill
+            stopped = StoppedStep(record.step.task_id, spent.execution_id, last, last.usage.output_tokens if last else 0)
+            self.run = replace(self.run, stopped_steps=(*self.run.stopped_steps, stopped))
+
+    def _took(self, record: Record, spent: Spent) -> None:
+        if spent.execution_id is not None:
+            record.step = replace(record.step, execution_id=spent.execution_id, agent_revision=spent.agent_revision, bill=spent.bill)
+
+    def _finish(self, record: Record, step: Step) -> None:
+        record.lease_until, record.due_at = None, None
+        self._set(record, replace(step, finished_at=self.now))
+
+    def _settle(self) -> None:
+        """Brings the run to where its steps stand."""
+        state = self._state()
+        if state is self.run.state:
+            return
+        self.run = replace(self.run, state=state, finished_at=self.now if state.final else None)
+        self._note(self.run)
+        if state is RunState.COMPLETED:
+            self.events.append(events.completed(self.run, [record.step for record in self.records.values()]))
+        elif state is RunState.FAILED:
+            self.events.append(events.failed(self.run))
+        elif state is RunState.CANCELLED:
+            self.events.append(events.cancelled(self.run))
+
+    def _state(self) -> RunState:
+        states = {record.step.state for record in self.records.values()}
+        if self.run.state.final:
+            return self.run.state
+        if self.stopping:
+            if StepState.RUNNING in states:
+                return RunState.CANCELLING if self.run.cancel_requested_at is not None else RunState.RUNNING
+            return RunState.CANCELLED if self.run.cancel_requested_at is not None else RunState.FAILED
+        if states <= {StepState.COMPLETED}:
+            return RunState.COMPLETED
+        if states.isdisjoint({StepState.RUNNING, StepState.READY}):
+            return RunState.WAITING_APPROVAL
+        begun = self.run.state is not RunState.PENDING or StepState.RUNNING in states
+        return RunState.RUNNING if begun else RunState.PENDING
+
+    def _set(self, record: Record, step: Step) -> None:
+        record.step = step
+        self.touched[step.task_id] = record
+        self._note(step)
+
+    def _note(self, subject: Run | Step) -> None:
+        sequence = self.run.sequence + 1
+        self.run = replace(self.run, sequence=sequence)
+        self.changes.append(Change(self.run.run_id, sequence, self.run if isinstance(subject, Run) else subject))
+
+    def _in(self, state: StepState) -> list[Record]:
+        return [record for record in self.records.values() if record.step.state is state]
+
+
+def _keeps_crashing(record: Record) -> Failure:
+    message = f"the step's worker died {record.crashes} times in the middle of it; look at what the task asks of its agent"
+    return Failure("AGENT_EXECUTION_FAILED", message, {"crashes": str(record.crashes)}, retryable=False)
+
+
+def _rejected(approval: StepApproval) -> Failure:
+    if approval.decided_by:
+        return Failure("POLICY_DENIED", "the task was not approved", {"cause": "approval_rejected"}, retryable=False)
+    return Failure("POLICY_DENIED", "nobody approved the task in time", {"cause": "approval_timeout"}, retryable=False)

@@ -1,0 +1,163 @@
+"""Makes workflows, runs them, and shows what became of them."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from uuid import UUID
+
+from definitions.errors import AgentNotFound
+from mesh import free_form
+from mesh.errors import IdempotencyConflict, ValidationFailed, Violation
+from mesh.security.caller import Caller
+from orchestrator.executions.books import new_id
+from orchestrator.registry.service import RegistryService
+from orchestrator.workflows import graph
+from orchestrator.workflows.errors import RunNotFound, WorkflowNotFound
+from orchestrator.workflows.model import (
+    Decision,
+    Earlier,
+    KeyClaim,
+    NewRun,
+    NewWorkflow,
+    Run,
+    RunPage,
+    Task,
+    Workflow,
+    WorkflowPage,
+    WorkflowQuery,
+)
+from orchestrator.workflows.ports import RunStore, WorkflowStore
+
+LARGEST_PAGE = 200
+CREATE = "workflow.v1.CreateWorkflow"
+EXECUTE = "workflow.v1.ExecuteWorkflow"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A workflow as a user describes it; `idempotency_key` is empty for none."""
+
+    name: str
+    tasks: Sequence[Task]
+    idempotency_key: str = ""
+
+
+class WorkflowService:
+    """Workflows and runs, those of the caller alone; an admin sees everybody's."""
+
+    def __init__(self, registry: RegistryService, workflows: WorkflowStore, runs: RunStore) -> None:
+        self._registry = registry
+        self._workflows = workflows
+        self._runs = runs
+
+    async def create(self, caller: Caller, draft: Draft) -> Workflow:
+        """Makes a workflow, or answers the one that the same request made before.
+
+        Raises ValidationFailed with everything that is wrong with it, and IdempotencyConflict.
+        """
+        if found := [*_bad_values(draft), *graph.violations(draft.tasks, self._exists)]:
+            raise ValidationFailed.all(found)
+        claim = _claim(caller, CREATE, draft.idempotency_key, [draft.name, [asdict(task) for task in draft.tasks]])
+        made = await self._workflows.create(NewWorkflow(new_id(), caller.user_id, draft.name, draft.tasks), claim)
+        if isinstance(made, Workflow):
+            return made
+        earlier = await self._workflows.get(caller.user_id, _repeated(made, claim))
+        if earlier is None:
+            message = "the workflow that was made with this idempotency key has been deleted; use a new key to make another"
+            raise WorkflowNotFound(message, workflow_id=str(made.resource_id))
+        return earlier
+
+    async def list(self, query: WorkflowQuery) -> WorkflowPage:
+        """A page of workflows, newest first, at most 200."""
+        return await self._workflows.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
+
+    async def get(self, caller: Caller, workflow_id: UUID) -> Workflow:
+        """One workflow. Raises WorkflowNotFound."""
+        workflow = await self._workflows.get(caller.sees, workflow_id)
+        if workflow is None:
+            raise _no_workflow(workflow_id)
+        return workflow
+
+    async def delete(self, caller: Caller, workflow_id: UUID) -> None:
+        """Deletes a workflow with its runs. Raises WorkflowNotFound, and WorkflowAlreadyRunning while one is active."""
+        if not await self._workflows.delete(caller.sees, workflow_id):
+            raise _no_workflow(workflow_id)
+
+    async def execute(self, caller: Caller, workflow_id: UUID, request_id: str, idempotency_key: str) -> Run:
+        """Starts a run, or answers the one that the same request started before.
+
+        Steps are bought in the caller's name, so that nobody but its owner runs a workflow. Raises WorkflowNotFound,
+        WorkflowAlreadyRunning, IdempotencyConflict, and ValidationFailed when an agent has left the catalogue.
+        """
+        workflow = await self._workflows.get(caller.user_id, workflow_id)
+        if workflow is None:
+            raise _no_workflow(workflow_id)
+        if gone := graph.violations(workflow.tasks, self._exists):
+            raise ValidationFailed.all(gone)
+        claim = _claim(caller, EXECUTE, idempotency_key, str(workflow_id))
+        before = graph.predecessors(workflow.tasks)
+        tasks = [replace(task, depends_on=before[task.id]) for task in workflow.tasks]
+        run = NewRun(new_id(), workflow_id, caller.user_id, caller.username, caller.role.value, request_id, tasks)
+        started = await self._runs.start(run, claim)
+        return started if isinstance(started, Run) else await self.run(caller, _repeated(started, claim))
+
+    async def cancel(self, caller: Caller, workflow_id: UUID) -> Run:
+        """Asks to cancel the active run. Raises WorkflowNotFound and WorkflowNotRunning."""
+        return await self._runs.cancel(caller.sees, workflow_id)
+
+    async def runs(self, caller: Caller, workflow_id: UUID, page_size: int, before: UUID | None) -> RunPage:
+        """A page of a workflow's runs, newest first, at most 200. Raises WorkflowNotFound."""
+        await self.get(caller, workflow_id)
+        return await self._runs.list(workflow_id, min(page_size, LARGEST_PAGE), before)
+
+    async def run(self, caller: Caller, run_id: UUID) -> Run:
+        """One run with its steps. Raises RunNotFound."""
+        run = await self._runs.get(caller.sees, run_id)
+        if run is None:
+            message = f"Run '{run_id}' not found; GET /api/v1/workflows/{{workflow_id}}/runs lists a workflow's"
+            raise RunNotFound(message, run_id=str(run_id))
+        return run
+
+    async def decide(self, caller: Caller, run_id: UUID, task_id: str, decision: Decision, reason: str) -> Run:
+        """Answers the question that a step waits with. Raises RunNotFound and ApprovalNotPending."""
+        if found := list(free_form.violations("reason", reason)):
+            raise ValidationFailed.all(found)
+        return await self._runs.decide(caller.sees, run_id, task_id, decision, caller.user_id, reason)
+
+    def _exists(self, agent_id: str) -> bool:
+        try:
+            self._registry.get(agent_id)
+        except AgentNotFound:
+            return False
+        return True
+
+
+def _bad_values(draft: Draft) -> Iterator[Violation]:
+    yield from free_form.violations("name", draft.name)
+    for place, task in enumerate(draft.tasks):
+        yield from free_form.violations(f"tasks[{place}].input", task.input)
+        yield from free_form.violations(f"tasks[{place}].context", task.context)
+        if task.approval is not None:
+            yield from free_form.violations(f"tasks[{place}].approval.message", task.approval.message)
+
+
+def _claim(caller: Caller, rpc: str, key: str, body: object) -> KeyClaim | None:
+    """The claim to a key; bodies are told apart whatever the order of their keys."""
+    if not key:
+        return None
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False)
+    return KeyClaim(caller.user_id, rpc, key, hashlib.sha256(text.encode()).digest())
+
+
+def _repeated(earlier: Earlier, claim: KeyClaim | None) -> UUID:
+    """What the same request made before. Raises IdempotencyConflict when it was another request."""
+    assert claim is not None  # without a key there is no earlier request
+    if earlier.body_hash != claim.body_hash:
+        raise IdempotencyConflict.of(claim.key)
+    return earlier.resource_id
+
+
+def _no_workflow(workflow_id: UUID) -> WorkflowNotFound:
+    message = f"Workflow '{workflow_id}' not found; GET /api/v1/workflows lists yours"
+    return WorkflowNotFound(message, workflow_id=str(workflow_id))

@@ -1,0 +1,73 @@
+"""agentmesh.workflow.v1.WorkflowService."""
+
+from typing import Any
+from uuid import UUID
+
+import grpc
+from agentmesh.workflow.v1 import workflow_service_pb2 as pb
+from agentmesh.workflow.v1 import workflow_service_pb2_grpc
+
+from mesh import correlation
+from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
+from mesh.rpc.interceptors.behaviour import metadata_value
+from mesh.rpc.paging import read_page_token
+from mesh.security import caller
+from orchestrator.workflows import convert
+from orchestrator.workflows.service import WorkflowService
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
+    """Workflows and their runs."""
+
+    def __init__(self, service: WorkflowService) -> None:
+        self._service = service
+
+    async def CreateWorkflow(self, request: pb.CreateWorkflowRequest, context: Context) -> pb.CreateWorkflowResponse:
+        """Makes a workflow."""
+        draft = convert.draft(request, _key(request, context))
+        return pb.CreateWorkflowResponse(workflow=convert.workflow(await self._service.create(caller.current(), draft)))
+
+    async def ListWorkflows(self, request: pb.ListWorkflowsRequest, context: Context) -> pb.ListWorkflowsResponse:
+        """A page of workflows."""
+        return convert.workflow_page(await self._service.list(convert.query(request, caller.current().sees)))
+
+    async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
+        """One workflow."""
+        workflow = await self._service.get(caller.current(), UUID(request.workflow_id))
+        return pb.GetWorkflowResponse(workflow=convert.workflow(workflow))
+
+    async def DeleteWorkflow(self, request: pb.DeleteWorkflowRequest, context: Context) -> pb.DeleteWorkflowResponse:
+        """Deletes a workflow."""
+        await self._service.delete(caller.current(), UUID(request.workflow_id))
+        return pb.DeleteWorkflowResponse()
+
+    async def ExecuteWorkflow(self, request: pb.ExecuteWorkflowRequest, context: Context) -> pb.ExecuteWorkflowResponse:
+        """Starts a run."""
+        run = await self._service.execute(caller.current(), UUID(request.workflow_id), correlation.current(), _key(request, context))
+        return pb.ExecuteWorkflowResponse(run=convert.run(run))
+
+    async def CancelWorkflow(self, request: pb.CancelWorkflowRequest, context: Context) -> pb.CancelWorkflowResponse:
+        """Asks to cancel the active run."""
+        run = await self._service.cancel(caller.current(), UUID(request.workflow_id))
+        return pb.CancelWorkflowResponse(run=convert.run(run))
+
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
+        """A page of a workflow's runs."""
+        before = read_page_token(request.page_token)
+        page = await self._service.runs(caller.current(), UUID(request.workflow_id), convert.page_size(request), before)
+        return convert.run_page(page)
+
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
+        """One run."""
+        return pb.GetRunResponse(run=convert.run(await self._service.run(caller.current(), UUID(request.run_id))))
+
+    async def DecideApproval(self, request: pb.DecideApprovalRequest, context: Context) -> pb.DecideApprovalResponse:
+        """Answers the question that a step waits with."""
+        run = await self._service.decide(caller.current(), UUID(request.run_id), request.step_id, convert.decision(request), request.reason)
+        return pb.DecideApprovalResponse(run=convert.run(run))
+
+
+def _key(request: pb.CreateWorkflowRequest | pb.ExecuteWorkflowRequest, context: Context) -> str:
+    return idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))

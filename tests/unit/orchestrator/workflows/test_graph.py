@@ -1,0 +1,168 @@
+from collections.abc import Iterable
+from graphlib import TopologicalSorter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.errors import Violation
+from orchestrator.workflows.graph import predecessors, violations
+from orchestrator.workflows.model import Task
+from tests.unit.orchestrator.making import AGENT_ID
+
+A = "marketing_copywriter_agent_1_201"
+
+
+def task(task_id: str, *depends_on: str, input: str = "Do it.", agent_id: str = A) -> Task:
+    return Task(task_id, agent_id, input, depends_on=depends_on)
+
+
+def wrong(*tasks: Task) -> list[tuple[str, str]]:
+    return [(one.field, one.description) for one in violations(tasks, {A, AGENT_ID}.__contains__)]
+
+
+def fields(*tasks: Task) -> list[str]:
+    return [field for field, _ in wrong(*tasks)]
+
+
+def ref(task_id: str) -> str:
+    return f"{{{{tasks.{task_id}.result}}}}"
+
+
+def test_without_dependencies_each_task_follows_the_one_before_it() -> None:
+    assert predecessors([task("c"), task("a"), task("b")]) == {"c": (), "a": ("c",), "b": ("a",)}
+    assert predecessors([task("a")]) == {"a": ()}
+
+
+def test_with_any_dependency_the_graph_decides() -> None:
+    assert predecessors([task("c"), task("a"), task("b", "c")]) == {"c": (), "a": (), "b": ("c",)}
+
+
+def test_a_diamond_with_references_along_its_edges_can_run() -> None:
+    join = task("d", "b", "c", input=f"{ref('a')} {ref('b')} {ref('c')}")
+    assert wrong(task("a"), task("b", "a", input=ref("a")), task("c", "a"), join) == []
+
+
+def test_a_sequence_may_refer_to_everything_listed_before() -> None:
+    assert wrong(task("a"), task("b"), task("c", input=ref("a") + ref("b"))) == []
+
+
+def test_two_tasks_cannot_have_one_id() -> None:
+    assert wrong(task("a"), task("b"), task("a")) == [("tasks[2].id", "must be unique: tasks[0] is 'a' too")]
+
+
+def test_an_unknown_dependency_is_named_by_its_place() -> None:
+    assert wrong(task("a"), task("b", "a", "x")) == [("tasks[1].depends_on[1]", "no task of this workflow is called 'x'")]
+
+
+def test_a_task_cannot_depend_on_itself() -> None:
+    assert wrong(task("a", "a")) == [("tasks[0].depends_on[0]", "a task cannot depend on itself")]
+
+
+def test_an_unknown_agent_is_named() -> None:
+    ((field, description),) = wrong(task("a"), task("b", agent_id="nobody_agent_1_999"))
+    assert field == "tasks[1].agent_id"
+    assert "'nobody_agent_1_999'" in description
+    assert "GET /api/v1/agents" in description
+
+
+def test_a_cycle_is_shown_whole_at_the_dependency_that_closes_it() -> None:
+    ((field, description),) = wrong(task("start"), task("a", "start", "c"), task("b", "a"), task("c", "b"))
+    assert field == "tasks[2].depends_on[0]"
+    assert "a → c → b → a" in description
+
+
+def test_every_cycle_is_shown() -> None:
+    assert fields(task("a", "b"), task("b", "a"), task("c", "d"), task("d", "c")) == ["tasks[1].depends_on[0]", "tasks[3].depends_on[0]"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "description"),
+    [
+        ([task("a"), task("b", input=ref("x"))], "{{tasks.x.result}}: no task of this workflow is called 'x'"),
+        ([task("a", input=ref("b")), task("b")], "{{tasks.b.result}}: 'b' does not come before 'a'; list it earlier"),
+        ([task("a"), task("b", input=ref("b"))], "{{tasks.b.result}}: a task cannot use its own result"),
+        (
+            [task("a"), task("b", "c", input=ref("a")), task("c")],
+            "{{tasks.a.result}}: 'a' does not come before 'b'; add 'a' to depends_on",
+        ),
+        ([task("a", input="{{tasks.b.answer}}")], "'{{tasks.b.answer}}' is no reference; write {{tasks.<id>.result}}"),
+    ],
+)
+def test_a_reference_that_cannot_be_resolved_is_refused(tasks: list[Task], description: str) -> None:
+    ((field, said),) = wrong(*tasks)
+    assert said == description
+    assert tasks[int(field.removeprefix("tasks[").removesuffix("].input"))].input.find("{{") >= 0
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    broken = [
+        task("a", "a", "x", agent_id="nobody_agent_1_999"),
+        task("a"),
+        task("b", "c", input=ref("y") + ref("a")),
+        task("c", "b"),
+    ]
+    assert fields(*broken) == [
+        "tasks[0].agent_id",
+        "tasks[0].depends_on[0]",
+        "tasks[0].depends_on[1]",
+        "tasks[1].id",
+        "tasks[2].input",
+        "tasks[2].input",
+        "tasks[3].depends_on[0]",
+    ]
+
+
+IDS = ["a", "b", "c", "d", "e", "f"]
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[Task]:
+    ids = draw(st.lists(st.sampled_from(IDS), min_size=1, unique=True))
+    names = st.lists(st.sampled_from(ids), max_size=4, unique=True)
+    return [task(one, *draw(names), input=" ".join(map(ref, draw(names))) or "x") for one in ids]
+
+
+def order_of(tasks: list[Task]) -> Iterable[str]:
+    return TopologicalSorter(predecessors(tasks)).static_order()
+
+
+@given(graphs())
+def test_what_has_nothing_wrong_has_an_order_in_which_every_reference_is_there(tasks: list[Task]) -> None:
+    if violations(tasks, lambda _: True):
+        return
+    inputs = {one.id: one.input for one in tasks}
+    done: set[str] = set()
+    for task_id in order_of(tasks):
+        assert all(f"tasks.{other}." not in inputs[task_id] or other in done for other in IDS)
+        done.add(task_id)
+    assert done == set(inputs)
+
+
+@given(graphs())
+def test_what_has_an_order_and_no_references_has_nothing_wrong(tasks: list[Task]) -> None:
+    plain = [task(one.id, *one.depends_on) for one in tasks]
+    try:
+        list(order_of(plain))
+    except ValueError:  # graphlib.CycleError
+        assert violations(plain, lambda _: True)
+    else:
+        assert violations(plain, lambda _: True) == []
+
+
+@given(graphs())
+def test_without_the_dependencies_that_are_named_no_cycle_is_left(tasks: list[Task]) -> None:
+    plain = [task(one.id, *one.depends_on) for one in tasks]
+    named = {one.field for one in violations(plain, lambda _: True)}
+    mended = [
+        task(one.id, *(other for place, other in enumerate(one.depends_on) if f"tasks[{at}].depends_on[{place}]" not in named))
+        for at, one in enumerate(plain)
+    ]
+    assert violations(mended, lambda _: True) == []
+
+
+def test_the_largest_and_densest_graph_is_judged_in_no_time() -> None:
+    ids = [f"t{number}" for number in range(100)]
+    found = violations([task(one, *(other for other in ids if other != one)) for one in ids], lambda _: True)
+    assert len(found) == 100 * 99 / 2
+    assert isinstance(found[0], Violation)

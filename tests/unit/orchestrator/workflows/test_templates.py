@@ -1,0 +1,82 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.errors import ValidationFailed
+from orchestrator.workflows.templates import LONGEST_INPUT, malformed, references, render
+
+task_ids = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,63}", fullmatch=True)
+plain_texts = st.text(max_size=40).filter(lambda text: "{{" not in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Summarise {{tasks.research.result}}.", ["research"]),
+        ("{{tasks.a.result}}{{tasks.b-2.result}}{{tasks.a.result}}", ["a", "b-2"]),
+        ("{{ tasks.a_1.result }}", ["a_1"]),
+        ("{{{tasks.a.result}}}", ["a"]),
+        ("{tasks.a.result}", []),
+        ("{{name}} and {{#each tasks}} and {{tasks}}", []),
+        ("", []),
+    ],
+)
+def test_references_are_found_in_order_and_once(text: str, expected: list[str]) -> None:
+    assert references(text) == expected
+    assert malformed(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see {{tasks.a.results}}", "{{tasks.a.results}}"),
+        ("see {{tasks.a}}", "{{tasks.a}}"),
+        ("see {{tasks.1a.result}}", "{{tasks.1a.result}}"),
+        ("see {{ tasks.a.result } and more", "{{ tasks.a.result }"),
+        ("see {{tasks.a.result", "{{tasks.a.result"),
+        ("see {{tasks.", "{{tasks."),
+        ("see {{tasks.{{tasks.a.result}}.result}}", "{{tasks.{{tasks.a.result}}"),
+    ],
+)
+def test_what_only_looks_like_a_reference_is_told_apart(text: str, shown: str) -> None:
+    assert malformed(text) == [shown]
+
+
+def test_double_braces_of_another_kind_stay_as_they_are() -> None:
+    text = "Use {{name}}, {{ tasks }}, {%if%} and {{x.result}}."
+    assert render(text, {}) == text
+
+
+def test_an_answer_is_text_and_its_own_references_are_not_followed() -> None:
+    answers = {"a": r"see {{tasks.b.result}} and \1 \g<0>", "b": "secret"}
+    assert render("<{{tasks.a.result}}>", answers) == r"<see {{tasks.b.result}} and \1 \g<0>>"
+
+
+@given(st.lists(st.tuples(plain_texts, task_ids), max_size=6), plain_texts, st.dictionaries(task_ids, st.text(max_size=40)))
+def test_rendering_puts_each_answer_where_its_reference_stood(parts: list[tuple[str, str]], end: str, answers: dict[str, str]) -> None:
+    parts = [(text.removesuffix("{"), task_id) for text, task_id in parts]
+    answers = {**{task_id: f"answer of {task_id}" for _, task_id in parts}, **answers}
+    text = "".join(f"{text}{{{{tasks.{task_id}.result}}}}" for text, task_id in parts) + end
+    assert render(text, answers) == "".join(text + answers[task_id] for text, task_id in parts) + end
+    assert set(references(text)) == {task_id for _, task_id in parts}
+
+
+@given(st.text(alphabet="{}tasks.result ab-1\n", max_size=60))
+def test_no_text_breaks_the_reading(text: str) -> None:
+    found = references(text)
+    assert malformed(text) or render(text, dict.fromkeys(found, "x")) is not None
+
+
+def test_a_result_that_is_not_there_is_a_typed_error() -> None:
+    with pytest.raises(ValidationFailed, match="'b'") as refused:
+        render("{{tasks.a.result}} {{tasks.b.result}}", {"a": "x"})
+    assert refused.value.violations[0].field == "input"
+
+
+def test_the_longest_input_is_rendered() -> None:
+    assert len(render("{{tasks.a.result}}y", {"a": "x" * (LONGEST_INPUT - 1)})) == LONGEST_INPUT
+
+
+def test_an_input_that_becomes_too_long_is_a_typed_error_and_is_never_made() -> None:
+    with pytest.raises(ValidationFailed, match="2,000,000,000 characters"):
+        render("{{tasks.a.result}}" * 10_000, {"a": "x" * LONGEST_INPUT})
