@@ -78,7 +78,7 @@ async def test_an_event_arrives_as_it_is_documented(books_url: str, redis_url: s
         (over,) = await emit(db, "7", event_type="budget.exceeded")
         assert await complete(db, kafka, since) == 0
     async with AIOKafkaConsumer(*TOPICS, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest") as consumer:
-        seen = {}
+        seen: dict[str, Any] = {}
         for place in consumer.assignment():
             consumer.seek(place, since.get(place, 0))
         while len(seen) < 3:
