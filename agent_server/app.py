@@ -1,13 +1,16 @@
 """Wires an agent host together and runs it until it is told to stop."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import grpc
 import structlog
 
 from agent_server.agent import Directory
 from agent_server.anthropic_model import AnthropicModel
-from agent_server.host import Address, AgentHost
+from agent_server.audience import Audience
+from agent_server.host import Address, AgentHost, Interceptors
 from agent_server.settings import AgentHostSettings
 from definitions import reader
 from definitions.catalogue import Catalogue
@@ -16,9 +19,11 @@ from definitions.prices import PriceBook
 from definitions.report import log_problems
 from definitions.watch import watch
 from mesh.readiness import announce
+from mesh.rpc.interceptors.call_token import CallTokens
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.security.call_tokens import CallTokenVerifier
 
 log = structlog.get_logger()
 
@@ -32,14 +37,24 @@ async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
         model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
         directory = Directory(catalogue, settings.port_offset, ModelNames(PriceBook.load(), settings.model_default))
         address = Address(settings.host_address, settings.port_offset, settings.agent_shard, settings.agent_shards)
-        interceptors = (Telemetry(), ErrorBoundary(), RequestValidation())
-        host = AgentHost(address, directory, model, settings.model_provider, interceptors)
+        verifier = CallTokenVerifier(settings.call_token_keys)
+        host = AgentHost(address, directory, model, settings.model_provider, interceptors(verifier))
         stack.push_async_callback(host.stop, settings.drain_notice_seconds, settings.drain_grace_seconds)
         await host.serve(catalogue)
         facts = {"agents": host.agent_count, "ports": len(host.ports), "disabled": host.disabled_agents()}
         announce(settings.ready_file, facts)
         log.info("agent_host_ready", **facts)
         await follow(host, settings, catalogue, stop)
+
+
+def interceptors(verifier: CallTokenVerifier) -> Interceptors:
+    """What a call meets on every port before it reaches its agent."""
+    telemetry, errors, validation = Telemetry(), ErrorBoundary(), RequestValidation()
+
+    def of_port(audience: Audience) -> Sequence[grpc.aio.ServerInterceptor]:
+        return telemetry, errors, CallTokens(verifier, audience), validation
+
+    return of_port
 
 
 async def follow(host: AgentHost, settings: AgentHostSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:

@@ -23,17 +23,21 @@ class CallsUnderWay:
 
     def __init__(self, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._heartbeat = heartbeat_seconds
-        self._tasks: dict[str, asyncio.Task[Any]] = {}
+        self._tasks: dict[str, tuple[asyncio.Task[Any], str]] = {}
 
     def cancel(self, execution_id: str) -> bool:
         """Ends the call of this execution, which then fails with CANCELLED; False when it is not under way here."""
-        task = self._tasks.get(execution_id)
+        task, _ = self._tasks.get(execution_id, (None, ""))
         return task is not None and task.cancel()
+
+    def agent_of(self, execution_id: str) -> str:
+        """The id of the agent that works on this execution; empty when none does here."""
+        return self._tasks.get(execution_id, (None, ""))[1]
 
     async def whole(self, execution_id: str, turn: Turn, timeout: float) -> Result:
         """The turn's result within `timeout` seconds."""
         task = asyncio.create_task(turn.whole(timeout))
-        self._remember(execution_id, task)
+        self._remember(execution_id, task, turn)
         with _accounted(turn):
             return await task
 
@@ -42,7 +46,7 @@ class CallsUnderWay:
         queue: PieceQueue[Result] = PieceQueue()
         task = asyncio.create_task(_pump(turn, timeout, queue))
         task.add_done_callback(lambda _: queue.end())  # not in the task: one that is cancelled before its first step runs no line
-        self._remember(execution_id, task)
+        self._remember(execution_id, task, turn)
         try:
             with _accounted(turn):
                 async for frame in queue.frames(self._heartbeat):
@@ -51,13 +55,13 @@ class CallsUnderWay:
         finally:
             task.cancel()
 
-    def _remember(self, execution_id: str, task: asyncio.Task[Any]) -> None:
+    def _remember(self, execution_id: str, task: asyncio.Task[Any], turn: Turn) -> None:
         if execution_id:
-            self._tasks[execution_id] = task
+            self._tasks[execution_id] = task, turn.agent_id
             task.add_done_callback(lambda _: self._forget(execution_id, task))
 
     def _forget(self, execution_id: str, task: asyncio.Task[Any]) -> None:
-        if self._tasks.get(execution_id) is task:  # and not a later call's that was given the same id
+        if self._tasks.get(execution_id, (None, ""))[0] is task:  # and not a later call's that was given the same id
             del self._tasks[execution_id]
 
 

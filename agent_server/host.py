@@ -5,7 +5,7 @@ opened when a definition is added.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -14,6 +14,7 @@ from agentmesh.agent.v1 import agent_service_pb2
 from agentmesh.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 
 from agent_server.agent import Directory
+from agent_server.audience import Audience
 from agent_server.calls import CallsUnderWay
 from agent_server.model import Model
 from agent_server.servicer import LONGEST_CALL_SECONDS, AgentServicer
@@ -22,6 +23,9 @@ from definitions.model import FIRST_PORT
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 
 log = structlog.get_logger()
+
+Interceptors = Callable[[Audience], Sequence[grpc.aio.ServerInterceptor]]
+"""Makes the interceptors of one port, which tells which agent a request is for."""
 
 SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 
@@ -56,7 +60,7 @@ class AgentHost:
         directory: Directory,
         model: Model,
         provider: str,
-        interceptors: Sequence[grpc.aio.ServerInterceptor],
+        interceptors: Interceptors,
     ) -> None:
         self._address = address
         self._directory = directory
@@ -129,7 +133,7 @@ class AgentHost:
         open_port.residents = residents
 
     async def _try_to_open(self, port: int, residents: frozenset[str]) -> None:
-        server = build_server(self._interceptors)
+        server = build_server(self._interceptors(Audience(port, self._directory, self._calls)))
         servicer = AgentServicer(port, self._directory, self._calls, self._model, self._provider)
         add_AgentServiceServicer_to_server(servicer, server)
         add_reflection(server, [SERVICE])

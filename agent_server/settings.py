@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from mesh.settings import MeshSettings
+from mesh.security.settings import CallTokenChecking
 
 
-class AgentHostSettings(MeshSettings):
+class AgentHostSettings(CallTokenChecking):
     """Read from the environment, once."""
 
     agent_shards: int = Field(default=1, ge=1, le=800)

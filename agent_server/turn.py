@@ -66,6 +66,11 @@ class Turn:
         SECONDS.labels(name).observe(self.seconds)
 
     @property
+    def agent_id(self) -> str:
+        """The agent whose turn it is."""
+        return self._agent.definition.agent_id
+
+    @property
     def seconds(self) -> float:
         """Since the call arrived."""
         return perf_counter() - self._began

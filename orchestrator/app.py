@@ -31,6 +31,8 @@ from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.status import retryable
+from mesh.security.call_tokens import CallTokenSigner
+from mesh.security.identities import ORCHESTRATOR
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.kafka_publisher import KafkaPublisher
 from orchestrator.adapters.outbox_relay import OutboxRelay
@@ -119,7 +121,8 @@ async def assemble(
     channels = ChannelPool()
     stack.push_async_callback(channels.close)
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
-    agents = GrpcAgents(channels, addresses, settings.cancel_grace_seconds)
+    signer = CallTokenSigner(settings.call_token_signing_key, ORCHESTRATOR)
+    agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     bell = await stack.enter_async_context(RedisBell(redis))

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from mesh.settings import MeshSettings
+from mesh.security.settings import CallTokenMinting
 
 
-class OrchestratorSettings(MeshSettings):
+class OrchestratorSettings(CallTokenMinting):
     """Read from the environment, once."""
 
     database_url: str

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.local.call_keys import CallKeys
 from deploy.local.ports import LocalPorts
 from deploy.local.process import Prepare, Process, ProcessSpec, nothing_to_prepare, ready_file_written
 from deploy.local.state import REPOSITORY, StateFolder
 
 POOL_SIZE, POOL_OVERFLOW = 20, 10
 DRAIN_SECONDS = 10
-DECIDED_HERE = ("ANTHROPIC_", "DATABASE_URL", "REDIS_URL")
+DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "REDIS_URL")
 STOP_SECONDS = 15
 LOOPBACK = "127.0.0.1"
 
@@ -61,6 +62,7 @@ class Programs:
         settings = {
             "AGENT_SHARD": str(shard),
             "METRICS_PORT": str(self.ports.agent_metrics[shard]),
+            "CALL_TOKEN_PUBLIC_KEY_FILE": str(self.call_keys.public),
             **self.provider.settings(),
         }
         return self._process(agent_host_name(shard), "agent_server", settings)
@@ -71,6 +73,7 @@ class Programs:
             "ORCHESTRATOR_PORT": str(self.ports.orchestrator),
             "METRICS_PORT": str(self.ports.orchestrator_metrics),
             "AGENT_HOST_TEMPLATE": LOOPBACK,
+            "CALL_TOKEN_PRIVATE_KEY_FILE": str(self.call_keys.private),
             "DB_POOL_SIZE": str(POOL_SIZE),
             "DB_MAX_OVERFLOW": str(POOL_OVERFLOW),
         }
@@ -80,6 +83,11 @@ class Programs:
     def simulator_log(self) -> Path:
         """Every request that the simulator answered, a JSON object a line."""
         return self.state.folder("simulator") / "requests.jsonl"
+
+    @property
+    def call_keys(self) -> CallKeys:
+        """What our programs prove their calls to agents with."""
+        return CallKeys(self.state.folder("keys"))
 
     def _process(
         self, name: str, module: str, settings: Mapping[str, str], *, prepare: Prepare = nothing_to_prepare, after: Sequence[str] = ()

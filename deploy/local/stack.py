@@ -94,6 +94,7 @@ class Stack:
         programs = Programs(self.state, self.ports, provider or simulator, {**own, **environment})
         self._agent_hosts = [programs.agent_host(shard) for shard in range(shards)]
         self._simulator_log = programs.simulator_log
+        self.call_keys = programs.call_keys
         servers = [self._postgres.process, self._redis.process, *([programs.simulator()] if self.simulated else [])]
         orchestrator = programs.orchestrator(self._make_database)
         self._supervisor = Supervisor([servers, self._agent_hosts, [orchestrator], [self._envoy.process]], report)
@@ -171,6 +172,7 @@ class Stack:
         self.ports.refuse_taken()
         raise_descriptor_limit()
         self.state.rotate_logs()
+        self.call_keys.make()
         self._lifetime.push_async_callback(self._supervisor.stop)
         await self._supervisor.start()
         await self._gateway_answers()

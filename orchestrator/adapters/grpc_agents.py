@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import structlog
 from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -17,6 +18,8 @@ from mesh.errors import CallCancelled, MeshError, UpstreamTimeout
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.convert import struct, usage_from_proto, values
 from mesh.rpc.status import error_of
+from mesh.security.call_tokens import CALL_TOKEN_KEY, CallTokenSigner
+from mesh.security.errors import InvalidCredentials, TokenExpired
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
 from orchestrator.executions.model import AgentAnswer
 from orchestrator.executions.ports import AgentCall
@@ -26,9 +29,13 @@ from orchestrator.registry.model import HealthState
 if TYPE_CHECKING:
     from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
 
+log = structlog.get_logger()
+
 HEALTH_SECONDS = 1.0
 _NOBODY_THERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED)
 """No agent answers on the port: nobody listens, or a program that is no agent host."""
+_NOT_LET_IN = (InvalidCredentials.reason, TokenExpired.reason)
+"""An agent's own word that it takes no calls from us: its user has nothing to do with that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +55,10 @@ class AgentAddresses:
 class GrpcAgents:
     """The agents, each on its own port."""
 
-    def __init__(self, channels: ChannelPool, addresses: AgentAddresses, cancel_grace_seconds: float) -> None:
+    def __init__(self, channels: ChannelPool, addresses: AgentAddresses, signer: CallTokenSigner, cancel_grace_seconds: float) -> None:
         self._channels = channels
         self._addresses = addresses
+        self._signer = signer
         self._grace = cancel_grace_seconds
         self._stubs: dict[int, AgentServiceAsyncStub] = {}
         self._cancelling: set[asyncio.Task[None]] = set()
@@ -58,7 +66,7 @@ class GrpcAgents:
     async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
         """The whole answer; see the port."""
         stub = self._stub(call.port)
-        rpc = stub.Execute(_request(pb.ExecuteRequest, call), timeout=call.seconds, metadata=_metadata())
+        rpc = stub.Execute(_request(pb.ExecuteRequest, call), timeout=call.seconds, metadata=self._metadata(call))
         with stop.calling(self._canceller(rpc, stub, call)):
             try:
                 answer = await rpc
@@ -69,7 +77,7 @@ class GrpcAgents:
     async def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
         """The answer's pieces, then the whole; see the port."""
         stub = self._stub(call.port)
-        rpc = stub.StreamExecute(_request(pb.StreamExecuteRequest, call), timeout=call.seconds, metadata=_metadata())
+        rpc = stub.StreamExecute(_request(pb.StreamExecuteRequest, call), timeout=call.seconds, metadata=self._metadata(call))
         reading = _Reading()
         with stop.calling(self._canceller(rpc, stub, call)):
             try:
@@ -95,6 +103,10 @@ class GrpcAgents:
             stub = self._stubs[port] = AgentServiceStub(self._channels.get(self._addresses.target(port)))
         return stub
 
+    def _metadata(self, call: AgentCall) -> tuple[tuple[str, str], ...]:
+        token = self._signer.mint(agent_id=call.agent_id, user_id=call.user_id, execution_id=str(call.execution_id))
+        return (correlation.REQUEST_ID_KEY, correlation.current()), (CALL_TOKEN_KEY, token)
+
     def _canceller(self, rpc: Any, stub: "AgentServiceAsyncStub", call: AgentCall) -> Callable[[], None]:
         def cancel() -> None:
             task = asyncio.create_task(self._cancel(rpc, stub, call))
@@ -109,7 +121,7 @@ class GrpcAgents:
         rpc.add_done_callback(lambda _: ended.set())
         try:
             async with asyncio.timeout(self._grace):
-                await stub.Cancel(pb.CancelRequest(execution_id=str(call.execution_id)), metadata=_metadata())
+                await stub.Cancel(pb.CancelRequest(execution_id=str(call.execution_id)), metadata=self._metadata(call))
                 await ended.wait()
         except (grpc.aio.AioRpcError, TimeoutError):
             rpc.cancel()  # a host that does not answer in time has no usage to tell
@@ -146,10 +158,6 @@ def _request(kind: Any, call: AgentCall) -> Any:
     return kind(agent_id=call.agent_id, input=call.input, context=context, execution_id=str(call.execution_id))
 
 
-def _metadata() -> tuple[tuple[str, str], ...]:
-    return ((correlation.REQUEST_ID_KEY, correlation.current()),)
-
-
 async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: StopSignal) -> MeshError:
     """What became of a call that did not succeed. A status without our details comes from gRPC itself: the connection was lost."""
     if isinstance(failure, asyncio.CancelledError):
@@ -158,7 +166,7 @@ async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: S
         return CallCancelled("the caller went away", agent_id=call.agent_id)
     assert isinstance(failure, grpc.aio.AioRpcError)
     if (answered := error_of(failure)) is not None:
-        return answered
+        return _not_let_in(answered, call) if answered.reason in _NOT_LET_IN else answered
     if stop.is_set:
         return CallCancelled("the caller went away", agent_id=call.agent_id)
     if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -168,6 +176,11 @@ async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: S
         return AgentUnavailable("the agent cannot be reached; nothing was bought, try again", agent_id=call.agent_id)
     message = "the agent was lost in the middle of the call; what it bought stands at its worst case in the books"
     return AgentLost(message, agent_id=call.agent_id, execution_id=str(call.execution_id))
+
+
+def _not_let_in(refusal: MeshError, call: AgentCall) -> AgentUnavailable:
+    log.error("agent_refused_call_token", agent_id=call.agent_id, port=call.port, why=refusal.message)
+    return AgentUnavailable("the agent did not let the platform's call in; nothing was bought, try again", agent_id=call.agent_id)
 
 
 async def _had_begun(rpc: Any) -> bool:

@@ -45,6 +45,7 @@ class AgentCall:
 
     agent_id: str
     port: int
+    user_id: int
     execution_id: UUID
     input: str
     context: Mapping[str, Any] | None

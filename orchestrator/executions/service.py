@@ -106,7 +106,7 @@ class ExecutionService:
             message = f"the deadline leaves no time for a call; allow at least {MARGIN_SECONDS * 2:g} s"
             raise UpstreamTimeout(message, deadline_seconds=f"{max(0.0, left + MARGIN_SECONDS):.3f}")
         intent = self._books.intent(work, agent, streamed=streamed)
-        return intent, AgentCall(work.agent_id, agent.port, intent.execution_id, work.input, work.context, left)
+        return intent, AgentCall(work.agent_id, agent.port, work.user_id, intent.execution_id, work.input, work.context, left)
 
     async def _replayed(self, user_id: int, duplicate: Duplicate) -> Answered | None:
         """What the earlier call with the key came to; None while it runs, or when it has freed the key."""

@@ -16,8 +16,8 @@ from protos.codegen.rules import Json, in_words, one_of, refined, required
 
 _INT32 = {"type": "integer", "format": "int32"}
 _UINT32 = {"type": "integer", "format": "uint32", "minimum": 0}
-_INT64 = {"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,18}$"}
-_UINT64 = {"type": "string", "format": "uint64", "pattern": "^[0-9]{1,19}$"}
+_INT64 = {"type": "string", "format": "int64", "pattern": "^-?[0-9]{1,19}$"}
+_UINT64 = {"type": "string", "format": "uint64", "pattern": "^[0-9]{1,20}$"}
 _SCALARS: dict[int, Json] = {
     FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
     FieldDescriptor.TYPE_FLOAT: {"type": "number", "format": "float"},
@@ -29,7 +29,13 @@ _SCALARS: dict[int, Json] = {
     **dict.fromkeys((FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_SINT64, FieldDescriptor.TYPE_SFIXED64), _INT64),
     **dict.fromkeys((FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_FIXED64), _UINT64),
 }
-_BOUNDS = {"int32": {"minimum": -(2**31), "maximum": 2**31 - 1}, "uint32": {"minimum": 0, "maximum": 2**32 - 1}}
+_BOUNDS: dict[str, Json] = {
+    "int32": {"minimum": -(2**31), "maximum": 2**31 - 1},
+    "uint32": {"minimum": 0, "maximum": 2**32 - 1},
+    # All numbers of so many digits fit; of those with one more, some do not.
+    "int64": {"pattern": "^-?[0-9]{1,18}$"},
+    "uint64": {"pattern": "^[0-9]{1,19}$"},
+}
 """A request beyond these is refused by the gateway; an answer cannot be beyond them."""
 _WELL_KNOWN: dict[str, Json] = {
     "google.protobuf.Struct": {"type": "object", "additionalProperties": True},

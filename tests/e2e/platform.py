@@ -14,6 +14,10 @@ import httpx
 
 from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
+from mesh.security import keys
+from mesh.security.call_tokens import CallTokenSigner
+from mesh.security.identities import ORCHESTRATOR
+from tests.call_tokens import call_token
 from tests.e2e.definitions import AGENT, write_definitions
 from tests.e2e.provider import Provider
 from tests.e2e.waiting import eventually
@@ -58,6 +62,11 @@ class Platform:
         execution = await eventually(ended)
         assert execution is not None
         return execution
+
+    def call_token(self, agent_id: str, execution_id: str = "") -> tuple[tuple[str, str], ...]:
+        """Metadata by which a test calls an agent on its own port, as the orchestrator does."""
+        key = keys.read_private(self.stack.call_keys.private.read_text())
+        return call_token(agent_id, execution_id, CallTokenSigner(key, ORCHESTRATOR))
 
     def log_lines(self, process: str, request_id: str) -> list[dict[str, Any]]:
         """What a process has logged about a request."""

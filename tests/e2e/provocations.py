@@ -244,7 +244,8 @@ async def a_call_that_is_ended_at_the_agent(platform: Platform) -> Said:
     async with grpc.aio.insecure_channel(f"localhost:{platform.stack.ports.agents.start + 1}") as channel:
         for text in texts:
             execution_id = (await platform.provider.asked(text))["execution_id"]
-            answer = await AgentServiceStub(channel).Cancel(agent.CancelRequest(execution_id=execution_id), timeout=SECONDS)
+            request, token = agent.CancelRequest(execution_id=execution_id), platform.call_token(AGENT, execution_id)
+            answer = await AgentServiceStub(channel).Cancel(request, timeout=SECONDS, metadata=token)
             assert answer.found
     return Said(await rest, await native)
 

@@ -129,6 +129,7 @@ async def test_an_agent_called_on_anothers_port_is_not_found_and_its_own_port_is
     ports = platform.stack.ports.agents
     async with grpc.aio.insecure_channel(f"localhost:{ports.start + 2}") as channel:
         request = agent.ExecuteRequest(agent_id=AGENT, input=question())
-        problem = error_of_status(await failure(AgentServiceStub(channel).Execute(request, timeout=SECONDS)))
+        token = platform.call_token(AGENT)
+        problem = error_of_status(await failure(AgentServiceStub(channel).Execute(request, timeout=SECONDS, metadata=token)))
     assert problem is not None
     assert (problem.reason, problem.details["port"]) == ("AGENT_NOT_FOUND", str(ports.start + 1))

@@ -23,6 +23,7 @@ from definitions.model import calculate_port
 from deploy.local.ports import is_free
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from tests.adapters.simulator.conftest import eventually
+from tests.call_tokens import PUBLIC_KEY, minting
 
 if TYPE_CHECKING:
     from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
@@ -67,9 +68,12 @@ class Host:
         return calculate_port(number, self.offset)
 
     def channel(self, number: int) -> grpc.aio.Channel:
+        """A channel that calls as the orchestrator does, with a call token for each call."""
         port = self.port(number)
         if port not in self._channels:
-            self._channels[port] = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
+            self._channels[port] = grpc.aio.insecure_channel(
+                f"127.0.0.1:{port}", options=CHANNEL_OPTIONS, interceptors=minting(agent_id(number))
+            )
         return self._channels[port]
 
     def stub(self, number: int) -> "AgentServiceAsyncStub":
@@ -121,6 +125,7 @@ async def start_host(folder: Path, definitions: Path, provider_url: str, offset:
         "PORT_OFFSET": str(offset),
         "READY_FILE": str(ready),
         "DRAIN_NOTICE_SECONDS": "0.1",
+        "CALL_TOKEN_PUBLIC_KEY": PUBLIC_KEY,
         **settings,
     }
     began = monotonic()

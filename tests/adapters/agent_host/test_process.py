@@ -22,6 +22,7 @@ from mesh.rpc.status import error_of
 from tests.adapters.agent_host.conftest import read
 from tests.adapters.agent_host.running import Host, agent_id, free_offset, running_host, start_host, write_agent
 from tests.adapters.simulator.conftest import Simulator, eventually
+from tests.call_tokens import PUBLIC_KEY
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 DEAD = "http://127.0.0.1:1"
@@ -187,7 +188,11 @@ async def test_a_taken_metrics_port_is_told_in_one_line() -> None:
 
 async def _refusal(settings: dict[str, str]) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent_server", env={**os.environ, **settings}, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "agent_server",
+        env={**os.environ, "CALL_TOKEN_PUBLIC_KEY": PUBLIC_KEY, **settings},
+        stderr=asyncio.subprocess.PIPE,
     )
     _, errors = await process.communicate()
     return process.returncode, errors.decode()

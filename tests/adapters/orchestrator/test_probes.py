@@ -20,6 +20,7 @@ from orchestrator.adapters.sqlite_search import SqliteSearchIndex
 from orchestrator.platform.ports import Component
 from orchestrator.registry.service import RegistryService
 from tests.adapters.agent_host.running import free_offset
+from tests.call_tokens import SIGNER
 from tests.unit.orchestrator.making import catalogue, definition
 
 NUMBERS = range(1, 9)
@@ -51,7 +52,7 @@ async def serve(stack: AsyncExitStack, *ports: int) -> None:
 async def hosts(stack: AsyncExitStack, offset: int, shards: int, numbers: Sequence[int] = NUMBERS) -> Component:
     channels = ChannelPool()
     stack.push_async_callback(channels.close)
-    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", shards, offset), 1)
+    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", shards, offset), SIGNER, 1)
     agents_of_test = catalogue(*(definition(number) for number in numbers))
     registry = RegistryService(agents_of_test, ModelNames(PriceBook.load(), "claude-sonnet-5-5"), offset, SqliteSearchIndex, agents)
     return await AgentHostsProbe(agents, registry, shards).check()

@@ -27,6 +27,7 @@ from mesh.rpc.status import error_of
 from tests.adapters.agent_host.running import Host, agent_id
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator, eventually
+from tests.call_tokens import PRIVATE_KEY
 
 if TYPE_CHECKING:
     from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub
@@ -73,7 +74,14 @@ class Orchestrator:
 async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
     """An orchestrator with `folder` for its files, once it is ready."""
     ready, log_file = folder / "ready.json", folder / "log.jsonl"
-    environment = {**os.environ, "ORCHESTRATOR_PORT": "0", "READY_FILE": str(ready), "DRAIN_NOTICE_SECONDS": "0.1", **settings}
+    environment = {
+        **os.environ,
+        "ORCHESTRATOR_PORT": "0",
+        "READY_FILE": str(ready),
+        "DRAIN_NOTICE_SECONDS": "0.1",
+        "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY,
+        **settings,
+    }
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=log)
 

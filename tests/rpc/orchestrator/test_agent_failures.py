@@ -21,6 +21,7 @@ from orchestrator.executions.errors import AgentLost, AgentUnavailable
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
 from orchestrator.registry.model import HealthState
+from tests.call_tokens import SIGNER
 from tests.rpc.orchestrator.misbehaving import Behaviour, Misbehaving, SilentRelay
 from tests.unit.orchestrator.making import AGENT_ID
 
@@ -30,7 +31,7 @@ GRACE_SECONDS = 0.2
 @pytest.fixture
 async def agents() -> AsyncIterator[GrpcAgents]:
     channels = ChannelPool()
-    yield GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), GRACE_SECONDS)
+    yield GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), SIGNER, GRACE_SECONDS)
     await channels.close()
 
 
@@ -46,7 +47,7 @@ async def agent() -> AsyncIterator[Misbehaving]:
 
 
 def call_to(port: int, seconds: float = 10) -> AgentCall:
-    return AgentCall(AGENT_ID, port, new_id(), "How do we rank?", None, seconds)
+    return AgentCall(AGENT_ID, port, 7, new_id(), "How do we rank?", None, seconds)
 
 
 async def unary(agents: GrpcAgents, call: AgentCall, stop: StopSignal) -> None:
@@ -215,7 +216,7 @@ async def test_an_agent_that_falls_silent_is_lost_when_the_connection_is_found_d
     monkeypatch.setattr(channel, "CHANNEL_OPTIONS", tuple((dict(channel.CHANNEL_OPTIONS) | soon).items()))
     relay = SilentRelay(agent.port)
     channels = ChannelPool()
-    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), GRACE_SECONDS)
+    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), SIGNER, GRACE_SECONDS)
     async with relay.listening():
         asking = asyncio.create_task(ask(agents, call_to(relay.port), StopSignal()))
         await relay.answered.wait()

@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deploy.local.ports import any_free_port
 from tests.adapters.simulator.conftest import eventually
+from tests.call_tokens import PRIVATE_KEY
 from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.running import Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
 
@@ -135,21 +136,21 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     [
         ({"ORCHESTRATOR_PORT": "70000"}, "ORCHESTRATOR_PORT"),
         ({"FAILPOINTS": "execution.nowhere"}, "execution.nowhere"),
+        ({"CALL_TOKEN_PRIVATE_KEY": ""}, "CALL_TOKEN_PRIVATE_KEY is not set"),
     ],
-    ids=["port", "failpoint"],
+    ids=["port", "failpoint", "no key for call tokens"],
 )
 async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, str], told: str) -> None:
-    code, errors = await refusal(
-        {**os.environ, "DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0", **wrong}
-    )
+    code, errors = await refusal({"DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0", **wrong})
     assert code == 2
     assert errors.startswith("orchestrator: ")
     assert told in errors
     assert errors.count("\n") == 1
 
 
-async def refusal(environment: dict[str, str]) -> tuple[int | None, str]:
+async def refusal(settings: dict[str, str]) -> tuple[int | None, str]:
     """How a process ends that does not start, and what it says."""
+    environment = {**os.environ, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, **settings}
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=asyncio.subprocess.PIPE)
     async with asyncio.timeout(30):
         _, errors = await process.communicate()
@@ -158,12 +159,12 @@ async def refusal(environment: dict[str, str]) -> tuple[int | None, str]:
 
 async def test_without_a_database_it_does_not_start_and_says_so(mesh: Mesh, redis_url: str, tmp_path: Path) -> None:
     nowhere = f"postgresql+asyncpg://u:p@127.0.0.1:{any_free_port()}/x"
-    environment = {**os.environ, **standard(mesh, nowhere, redis_url), "READY_FILE": str(tmp_path / "ready")}
+    environment = {**standard(mesh, nowhere, redis_url), "READY_FILE": str(tmp_path / "ready")}
     assert await refusal(environment) == (2, "orchestrator: the database of DATABASE_URL cannot be reached; start it, or correct the URL\n")
     assert not (tmp_path / "ready").exists()
 
 
 async def test_without_definitions_it_does_not_start_and_says_so(mesh: Mesh, books_url: str, redis_url: str) -> None:
-    code, errors = await refusal({**os.environ, **standard(mesh, books_url, redis_url), "DEFINITIONS_PATH": "/nowhere"})
+    code, errors = await refusal({**standard(mesh, books_url, redis_url), "DEFINITIONS_PATH": "/nowhere"})
     assert (code, errors.count("\n")) == (2, 1)
     assert "DEFINITIONS_PATH" in errors

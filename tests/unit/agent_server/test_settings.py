@@ -8,13 +8,14 @@ from pydantic import SecretStr, ValidationError
 from agent_server.host import Address
 from agent_server.settings import AgentHostSettings
 from mesh.settings import explain
+from tests.call_tokens import PRIVATE_KEY, PUBLIC_KEY
 
 KEY = SecretStr("key-" + "0" * 20)
 
 
 def test_without_a_key_it_does_not_start_and_says_what_to_do() -> None:
     with pytest.raises(ValidationError) as refused:
-        AgentHostSettings(anthropic_api_key=SecretStr(""))
+        AgentHostSettings(anthropic_api_key=SecretStr(""), call_token_public_key=PUBLIC_KEY)
     assert explain(refused.value) == "ANTHROPIC_API_KEY is not set; `make up` starts a local simulator when you have none"
 
 
@@ -27,16 +28,20 @@ def test_without_a_key_it_does_not_start_and_says_what_to_do() -> None:
         {"agent_shard": -1},
         {"model_provider": "elsewhere"},
         {"drain_grace_seconds": -1},
+        {"call_token_public_key": ""},
+        {"call_token_public_key": "no key"},
+        {"call_token_public_key": PRIVATE_KEY},
+        {"call_token_public_key": "", "call_token_public_key_file": "/nowhere"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused_without_telling_the_key(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as refused:
-        AgentHostSettings(anthropic_api_key=KEY, **wrong)
+        AgentHostSettings(**{"anthropic_api_key": KEY, "call_token_public_key": PUBLIC_KEY, **wrong})
     assert KEY.get_secret_value() not in str(refused.value) + explain(refused.value)
 
 
 def test_the_key_is_not_shown_by_accident() -> None:
-    assert KEY.get_secret_value() not in repr(AgentHostSettings(anthropic_api_key=KEY))
+    assert KEY.get_secret_value() not in repr(AgentHostSettings(anthropic_api_key=KEY, call_token_public_key=PUBLIC_KEY))
 
 
 @pytest.mark.parametrize(("offset", "shards"), [(0, 1), (0, 3), (777, 2), (56_000, 800)])

@@ -21,7 +21,7 @@ from orchestrator.executions.stop import StopSignal
 from tests.unit.orchestrator.making import AGENT_ID, MODEL, intent
 
 ANSWER = AgentAnswer("Write better.", 1.0, {}, TokenUsage(MODEL, 10, 5))
-CALL = AgentCall(AGENT_ID, 8201, new_id(), "How do we rank?", None, 10.0)
+CALL = AgentCall(AGENT_ID, 8201, 7, new_id(), "How do we rank?", None, 10.0)
 
 
 @dataclass

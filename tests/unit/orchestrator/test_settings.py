@@ -7,8 +7,13 @@ from pydantic import ValidationError
 
 from mesh.settings import explain
 from orchestrator.settings import OrchestratorSettings
+from tests.call_tokens import PRIVATE_KEY
 
-GOOD = {"database_url": "postgresql+asyncpg://u:secret@localhost/x", "redis_url": "redis://:secret@localhost/0"}
+GOOD = {
+    "database_url": "postgresql+asyncpg://u:secret@localhost/x",
+    "redis_url": "redis://:secret@localhost/0",
+    "call_token_private_key": PRIVATE_KEY,
+}
 
 
 @pytest.mark.parametrize(
@@ -23,6 +28,9 @@ GOOD = {"database_url": "postgresql+asyncpg://u:secret@localhost/x", "redis_url"
         ({"db_pool_size": 0}, "DB_POOL_SIZE"),
         ({"execution_lease_seconds": 0}, "EXECUTION_LEASE_SECONDS"),
         ({"sweep_seconds": -1}, "SWEEP_SECONDS"),
+        ({"call_token_private_key": ""}, "CALL_TOKEN_PRIVATE_KEY is not set"),
+        ({"call_token_private_key": "secret"}, "CALL_TOKEN_PRIVATE_KEY is not an unencrypted Ed25519 private key"),
+        ({"call_token_private_key_file": "/secret"}, "CALL_TOKEN_PRIVATE_KEY and CALL_TOKEN_PRIVATE_KEY_FILE are both set"),
     ],
 )
 def test_settings_that_make_no_sense_are_told_in_a_line_without_secrets(wrong: dict[str, Any], told: str) -> None:
