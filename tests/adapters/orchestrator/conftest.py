@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deploy.local.kafka import KafkaServer
 from deploy.local.postgres import PostgresServer
 from orchestrator.adapters.postgres import create_engine, migrate
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
@@ -69,3 +70,11 @@ async def engine(books_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(books_url, 5, 5)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def kafka(kafka_server: KafkaServer) -> AsyncIterator[KafkaServer]:
+    """The broker, whatever the test before has done to it."""
+    await kafka_server.start()
+    yield kafka_server
+    await kafka_server.start()

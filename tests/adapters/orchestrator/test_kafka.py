@@ -2,55 +2,20 @@
 
 import asyncio
 import json
-import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import pytest
 from agentmesh.event.v1.event_pb2 import Event
 from aiokafka import AIOKafkaConsumer
-from google.protobuf.json_format import Parse
 
 from deploy.local.kafka import KafkaServer
 from orchestrator.adapters.kafka_publisher import KafkaPublisher
 from orchestrator.events.model import TOPICS
 from tests.adapters.orchestrator.event_log import emit, leaders, none_unpublished, none_waits, relaying, stamped
 from tests.adapters.orchestrator.looking import Connection, eventually
-
-AGGREGATES = [f"agent_{n}" for n in range(20)]
-
-
-@pytest.fixture
-async def kafka(kafka_server: KafkaServer) -> AsyncIterator[KafkaServer]:
-    """The broker, whatever the test before has done to it."""
-    await kafka_server.start()
-    yield kafka_server
-    await kafka_server.start()
-
-
-async def delivered(kafka: KafkaServer, since: dict[Any, int]) -> dict[str, list[Event]]:
-    """What the topics hold beyond these offsets: for each key, in the order of delivery."""
-    found: defaultdict[str, list[Event]] = defaultdict(list)
-    async with AIOKafkaConsumer(*TOPICS, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest") as consumer:
-        ends = await consumer.end_offsets(consumer.assignment())
-        for place, end in ends.items():
-            consumer.seek(place, since.get(place, 0))
-            while await consumer.position(place) < end:
-                for record in (await consumer.getmany(place, timeout_ms=1000)).get(place, ()):
-                    event = Parse(record.value, Event())
-                    assert record.key.decode() == event.aggregate_id
-                    found[event.aggregate_id].append(event)
-    return found
-
-
-async def offsets(kafka: KafkaServer) -> dict[Any, int]:
-    """Where the topics end now."""
-    publisher = KafkaPublisher(kafka.bootstrap_servers)
-    await publisher._make_topics()
-    async with AIOKafkaConsumer(*TOPICS, bootstrap_servers=kafka.bootstrap_servers) as consumer:
-        return dict(await consumer.end_offsets(consumer.assignment()))
+from tests.adapters.orchestrator.topics import AGGREGATES, delivered, load, offsets
 
 
 def first_of_each(events: Sequence[Event]) -> list[str]:
@@ -100,16 +65,6 @@ async def test_an_event_arrives_as_it_is_documented(books_url: str, redis_url: s
         "aggregate_id": "agent_1",
         "position": "1",
     }
-
-
-async def load(db: Connection, stop: asyncio.Event) -> int:
-    """Some hundred events a second until told to stop; returns how many."""
-    count = 0
-    while not stop.is_set():
-        await emit(db, *random.choices(AGGREGATES, k=10))
-        count += 10
-        await asyncio.wait([asyncio.create_task(stop.wait())], timeout=0.03)
-    return count
 
 
 async def test_a_broker_that_is_killed_under_load_gets_everything_in_order_later(
