@@ -1,7 +1,9 @@
 """Wires the orchestrator together and runs it until it is told to stop."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import grpc
 import structlog
@@ -12,6 +14,8 @@ from agentmesh.execution.v1.execution_service_pb2_grpc import add_ExecutionServi
 from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2
 from agentmesh.registry.v1.platform_service_pb2_grpc import add_PlatformServiceServicer_to_server
 from agentmesh.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+from agentmesh.workflow.v1 import workflow_service_pb2
+from agentmesh.workflow.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -33,6 +37,7 @@ from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.status import retryable
 from mesh.security.call_tokens import CallTokenSigner
 from mesh.security.identities import ORCHESTRATOR
+from orchestrator.adapters.arq_doorbell import ArqDoorbell
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.kafka_publisher import KafkaPublisher
 from orchestrator.adapters.outbox_relay import OutboxRelay
@@ -41,9 +46,12 @@ from orchestrator.adapters.postgres import create_engine, migrate, unavailable
 from orchestrator.adapters.postgres_events import PostgresEventStore
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.postgres_runs import PostgresRunStore
 from orchestrator.adapters.postgres_sweeper import Sweeper
+from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
 from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.redis_bell import RedisBell, TopicBell
+from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
 from orchestrator.events.service import EventService
 from orchestrator.events.servicer import EventServicer
@@ -57,6 +65,9 @@ from orchestrator.platform.servicer import PlatformServicer
 from orchestrator.registry.service import RegistryService
 from orchestrator.registry.servicer import RegistryServicer
 from orchestrator.settings import OrchestratorSettings
+from orchestrator.workflows.service import WorkflowService
+from orchestrator.workflows.servicer import WorkflowServicer
+from orchestrator.workflows.watch import RunWatch
 
 log = structlog.get_logger()
 
@@ -67,7 +78,17 @@ SERVICES = (
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     platform_service_pb2.DESCRIPTOR.services_by_name["PlatformService"].full_name,
+    workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What runs: the server, the catalogue that changes under it, and what ends the calls that have no end of their own."""
+
+    registry: RegistryService
+    server: grpc.aio.Server
+    end_watches: Sequence[Callable[[], None]]
 
 
 async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
@@ -81,18 +102,23 @@ async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
         await prepare_database(engine)
         catalogue = reader.read(settings.definitions_path)
         log_problems(catalogue)
-        registry, server = await assemble(settings, stack, engine, catalogue)
-        health = Health(server)
+        assembled = await assemble(settings, stack, engine, catalogue)
+        server, health = assembled.server, Health(assembled.server)
         port = listen(server, settings)
         await server.start()
         stack.push_async_callback(
-            drain, [server], [health], notice_seconds=settings.drain_notice_seconds, grace_seconds=settings.drain_grace_seconds
+            drain,
+            [server],
+            [health],
+            notice_seconds=settings.drain_notice_seconds,
+            grace_seconds=settings.drain_grace_seconds,
+            end_watches=assembled.end_watches,
         )
         for service in ("", *SERVICES):
             await health.set(service, serving=True)
         announce(settings.ready_file, {"port": port})
         log.info("orchestrator_ready", port=port, agents=len(catalogue))
-        await follow(registry, settings, catalogue, stop)
+        await follow(assembled.registry, settings, catalogue, stop)
 
 
 async def prepare_database(engine: AsyncEngine) -> None:
@@ -113,9 +139,7 @@ def listen(server: grpc.aio.Server, settings: OrchestratorSettings) -> int:
         raise CannotStart(message) from error
 
 
-async def assemble(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue
-) -> tuple[RegistryService, grpc.aio.Server]:
+async def assemble(settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue) -> Assembled:
     """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
     prices = PriceBook.load()
     channels = ChannelPool()
@@ -138,15 +162,29 @@ async def assemble(
     models = ModelNames(prices, settings.model_default)
     registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
     executions = ExecutionService(registry, purchases, books, PostgresExecutionStore(engine))
+    workflows, run_watch = await build_workflows(settings, stack, engine, registry, bell)
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
 
     server = build_server((Telemetry(), ErrorBoundary(), Authentication(), RequestValidation()), max_request_bytes=MAX_REQUEST_BYTES)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
+    add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
     add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
     add_reflection(server, SERVICES)
-    return registry, server
+    return Assembled(registry, server, (events.stop, run_watch.stop))
+
+
+async def build_workflows(
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, registry: RegistryService, bell: RedisBell
+) -> tuple[WorkflowService, RunWatch]:
+    """Workflows and runs as their users see them; the steps are the worker's."""
+    run_bell, doorbell = RedisRunBell(bell), ArqDoorbell(settings.redis_url)
+    runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, run_bell, doorbell))
+    run_watch = RunWatch(runs, run_bell)
+    for work in (doorbell.run(), run_watch.look_forever()):
+        stack.callback(asyncio.create_task(work).cancel)
+    return WorkflowService(registry, PostgresWorkflowStore(engine), runs, run_watch), run_watch
 
 
 async def build_events(

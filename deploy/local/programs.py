@@ -12,6 +12,8 @@ from deploy.local.process import Prepare, Process, ProcessSpec, nothing_to_prepa
 from deploy.local.state import REPOSITORY, StateFolder
 
 POOL_SIZE, POOL_OVERFLOW = 20, 10
+WORKER_POOL_SIZE = 5
+"""The worker's writes have connections of their own."""
 DRAIN_SECONDS = 10
 DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "REDIS_URL")
 STOP_SECONDS = 15
@@ -78,6 +80,16 @@ class Programs:
             "DB_MAX_OVERFLOW": str(POOL_OVERFLOW),
         }
         return self._process("orchestrator", "orchestrator", settings, prepare=prepare, after=("postgres", "redis"))
+
+    def worker(self, prepare: Prepare) -> Process:
+        """The worker. It comes after its servers, as the orchestrator does."""
+        settings = {
+            "METRICS_PORT": str(self.ports.worker_metrics),
+            "AGENT_HOST_TEMPLATE": LOOPBACK,
+            "DB_POOL_SIZE": str(WORKER_POOL_SIZE),
+            "DB_MAX_OVERFLOW": "0",
+        }
+        return self._process("worker", "orchestrator.worker", settings, prepare=prepare, after=("postgres", "redis"))
 
     @property
     def simulator_log(self) -> Path:

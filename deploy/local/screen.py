@@ -51,7 +51,12 @@ def doors(stack: Stack) -> str:
         ("orchestrator, gRPC", stack.orchestrator_target),
         ("agents, gRPC", f"localhost:{ports.agents[0]} to {ports.agents[-1]}"),
         ("Envoy admin", f"http://localhost:{ports.envoy_admin}"),
-        ("Prometheus", ", ".join(f"http://localhost:{port}/metrics" for port in (ports.orchestrator_metrics, *ports.agent_metrics))),
+        (
+            "Prometheus",
+            ", ".join(
+                f"http://localhost:{port}/metrics" for port in (ports.orchestrator_metrics, ports.worker_metrics, *ports.agent_metrics)
+            ),
+        ),
     ]
     return "\n".join(f"  {what:<21} {where}" for what, where in rows)
 

@@ -96,8 +96,8 @@ class Stack:
         self._simulator_log = programs.simulator_log
         self.call_keys = programs.call_keys
         servers = [self._postgres.process, self._redis.process, *([programs.simulator()] if self.simulated else [])]
-        orchestrator = programs.orchestrator(self._make_database)
-        self._supervisor = Supervisor([servers, self._agent_hosts, [orchestrator], [self._envoy.process]], report)
+        orchestrator, worker = programs.orchestrator(self._make_database), programs.worker(self._make_database)
+        self._supervisor = Supervisor([servers, self._agent_hosts, [orchestrator, worker], [self._envoy.process]], report)
 
     async def start(self) -> None:
         """Starts everything and returns when the gateway answers that the platform is ready; stops everything again if it cannot."""
@@ -128,7 +128,7 @@ class Stack:
         await self.stop()
 
     def process(self, name: str) -> Process:
-        """One of its processes: postgres, redis, simulator, agents-<shard>, orchestrator or envoy. KeyError for another name."""
+        """One of its processes: postgres, redis, simulator, agents-<shard>, orchestrator, worker or envoy. KeyError for another name."""
         return self._supervisor.process(name)
 
     @property

@@ -1,7 +1,7 @@
 """Builds gRPC servers, and stops them so that no call is lost."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -87,13 +87,20 @@ class Health:
         self._servicer.end_watches()
 
 
-async def drain(servers: Sequence[grpc.aio.Server], health: Sequence[Health], *, notice_seconds: float, grace_seconds: float) -> None:
+async def drain(
+    servers: Sequence[grpc.aio.Server],
+    health: Sequence[Health],
+    *,
+    notice_seconds: float,
+    grace_seconds: float,
+    end_watches: Sequence[Callable[[], None]] = (),
+) -> None:
     """Stops servers so that no call is lost: says NOT_SERVING, waits until callers have noticed, then lets the calls finish.
 
-    Calls that are not done after `grace_seconds` are cut.
+    Calls that have no end of their own are ended by `end_watches`. Calls that are not done after `grace_seconds` are cut.
     """
     await asyncio.gather(*(one.not_serving() for one in health))
     await asyncio.sleep(notice_seconds)
-    for one in health:
-        one.end_watches()
+    for end in (*(one.end_watches for one in health), *end_watches):
+        end()
     await asyncio.gather(*(server.stop(grace_seconds) for server in servers))

@@ -4,11 +4,12 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, Select, delete, insert, select
+from sqlalchemy import Row, Select, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.adapters.postgres import unavailable
 from orchestrator.adapters.run_starts import claim_keys
+from orchestrator.adapters.tables import idempotency_keys as keys
 from orchestrator.adapters.workflow_tables import runs, steps, workflows
 from orchestrator.workflows.errors import WorkflowAlreadyRunning
 from orchestrator.workflows.model import (
@@ -50,6 +51,20 @@ class PostgresWorkflowStore:
                 row = (await connection.execute(insert(workflows).values(**values).returning(workflows))).one()
         return _workflow(row)
 
+    async def earlier(self, claim: KeyClaim) -> Earlier | None:
+        """What an earlier request with the key made; None while the key is free."""
+        held = select(keys.c.resource_id, keys.c.body_hash).where(
+            keys.c.user_id == claim.user_id,
+            keys.c.rpc == claim.rpc,
+            keys.c.key == claim.key,
+            keys.c.free.is_(False),
+            keys.c.expires_at > func.clock_timestamp(),
+        )
+        with unavailable():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(held)).one_or_none()
+        return None if row is None else Earlier(row.resource_id, row.body_hash)
+
     async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
         """A workflow with its tasks and the results of its latest run."""
         answered = (
@@ -90,9 +105,9 @@ class PostgresWorkflowStore:
                 locked = _visible(select(workflows.c.workflow_id), user_id, workflow_id).with_for_update()
                 if (await connection.execute(locked)).one_or_none() is None:
                     return False
-                if (await connection.execute(active)).first() is not None:
+                if (run_id := await connection.scalar(active)) is not None:
                     message = f"Workflow '{workflow_id}' has an active run; cancel it before you delete the workflow"
-                    raise WorkflowAlreadyRunning(message, workflow_id=str(workflow_id))
+                    raise WorkflowAlreadyRunning(message, workflow_id=str(workflow_id), run_id=str(run_id))
                 await connection.execute(delete(workflows).where(workflows.c.workflow_id == workflow_id))
         return True
 

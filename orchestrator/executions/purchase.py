@@ -42,8 +42,9 @@ class Purchases:
         task = self._detach(self._buy(intent, call, stop))
         try:
             return await asyncio.shield(task)
-        finally:
+        except asyncio.CancelledError:
             stop.set()
+            raise
 
     async def pieces(self, intent: Intent, call: AgentCall) -> AsyncIterator[Intent | str | Settlement | None]:
         """The recorded intent, the answer's text in pieces, then the settlement; None for a heartbeat.

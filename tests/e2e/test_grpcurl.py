@@ -11,12 +11,14 @@ import pytest
 from tests.contract.gateway.wire import REQUEST_ID
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question
+from tests.e2e.waiting import eventually
 
 Grpcurl = Callable[..., Awaitable[str]]
 PUBLIC = {
     "agentmesh.execution.v1.ExecutionService",
     "agentmesh.registry.v1.PlatformService",
     "agentmesh.registry.v1.RegistryService",
+    "agentmesh.workflow.v1.WorkflowService",
     "grpc.health.v1.Health",
 }
 
@@ -80,6 +82,19 @@ async def test_a_door_streams(run: Grpcurl, door: str) -> None:
     events = _documents(await run("-d", work, door, "agentmesh.execution.v1.ExecutionService/StreamAgent"))
     assert "started" in events[0]
     assert "done" in events[-1]
+
+
+async def test_a_door_runs_workflows(run: Grpcurl, door: str) -> None:
+    service = "agentmesh.workflow.v1.WorkflowService"
+    asked = {"name": "Launch", "tasks": [{"id": "plan", "agent_id": AGENT, "input": question()}]}
+    made = json.loads(await run("-d", json.dumps(asked), door, f"{service}/CreateWorkflow"))["workflow"]
+    started = json.loads(await run("-d", json.dumps({"workflow_id": made["workflowId"]}), door, f"{service}/ExecuteWorkflow"))["run"]
+
+    async def completed() -> bool:
+        shown = json.loads(await run("-d", json.dumps({"run_id": started["runId"]}), door, f"{service}/GetRun"))["run"]
+        return bool(shown["status"] == "RUN_STATUS_COMPLETED" and shown["steps"][0]["result"])
+
+    await eventually(completed)
 
 
 async def test_an_error_is_shown_with_its_typed_details(run: Grpcurl, door: str) -> None:
