@@ -27,13 +27,16 @@ from definitions.model_names import ModelNames
 from definitions.prices import PriceBook
 from definitions.report import log_problems
 from definitions.watch import watch
+from mesh.admission import Admission
 from mesh.errors import ServiceUnavailable
 from mesh.process import CannotStart
 from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
+from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.errors import ErrorBoundary
-from mesh.rpc.interceptors.scopes import ScopeCheck
+from mesh.rpc.interceptors.limits import Allowances, Limits
+from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.peer import Peers
@@ -49,6 +52,7 @@ from orchestrator.adapters.arq_doorbell import ArqDoorbell
 from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.kafka_publisher import KafkaPublisher
+from orchestrator.adapters.opa_policy import OpaPolicy
 from orchestrator.adapters.outbox_relay import OutboxRelay
 from orchestrator.adapters.outbox_upkeep import OutboxUpkeep
 from orchestrator.adapters.postgres import create_engine, migrate, unavailable
@@ -62,7 +66,9 @@ from orchestrator.adapters.postgres_sweeper import Sweeper
 from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
 from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.redis_bell import RedisBell, TopicBell
+from orchestrator.adapters.redis_limits import RedisLimits
 from orchestrator.adapters.redis_revocations import RedisRevocations
+from orchestrator.adapters.regopy_policy import PolicyUnreadable, RegopyPolicy
 from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
 from orchestrator.events.service import EventService
@@ -79,6 +85,8 @@ from orchestrator.identity.servicer import AuthServicer
 from orchestrator.identity.sessions import SessionTokens
 from orchestrator.platform.service import PlatformService
 from orchestrator.platform.servicer import PlatformServicer
+from orchestrator.policy.ports import DenialLog
+from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
 from orchestrator.registry.servicer import RegistryServicer
 from orchestrator.settings import OrchestratorSettings, SharedSettings
@@ -186,14 +194,23 @@ async def assemble(
 
     models = ModelNames(prices, settings.model_default)
     registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
-    executions = ExecutionService(registry, purchases, books, PostgresExecutionStore(engine))
+    denials = await stack.enter_async_context(PostgresDenialLog(engine))
+    policy = await build_policy(settings, stack, denials)
+    executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
     workflows, run_watch = await build_workflows(settings, stack, engine, registry, bell)
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
 
     authenticator, auth = identity(settings, stack, engine, redis)
-    denials = await stack.enter_async_context(PostgresDenialLog(engine))
-
-    chain = (Telemetry(), ErrorBoundary(), Authentication(authenticator), ScopeCheck(denials), RequestValidation())
+    limits = await build_limits(settings, stack)
+    chain = (
+        AdmissionControl(Admission(), "orchestrator"),
+        Telemetry(),
+        ErrorBoundary(),
+        Authentication(authenticator),
+        limits,
+        Permission(policy),
+        RequestValidation(),
+    )
     server = build_server(chain, max_request_bytes=MAX_REQUEST_BYTES)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
@@ -229,6 +246,31 @@ async def build_events(
     for work in (upkeep.run(), tail.run()):
         stack.callback(asyncio.create_task(work).cancel)
     return EventService(store, tail)
+
+
+async def build_policy(settings: SharedSettings, stack: AsyncExitStack, denials: DenialLog) -> PolicyService:
+    """The policy of OPA_URL, or else that of POLICY_PATH. Raises CannotStart for a folder without one."""
+    if settings.opa_url is not None:
+        return PolicyService(await stack.enter_async_context(OpaPolicy(settings.opa_url)), denials)
+    try:
+        return PolicyService(RegopyPolicy(settings.policy_path), denials)
+    except PolicyUnreadable as error:
+        raise CannotStart(f"POLICY_PATH: {error}") from error
+
+
+async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack) -> Limits:
+    """The limits as they are set, counted in Redis."""
+    allowances = Allowances(
+        agent_calls=settings.limit_agent_calls,
+        agent_calls_of_key=settings.limit_agent_calls_of_key,
+        agent_calls_in_flight=settings.limit_agent_calls_in_flight,
+        other_calls=settings.limit_calls,
+        open_calls_of_address=settings.limit_open_calls_of_address,
+        logins=settings.limit_logins,
+        logins_of_address=settings.limit_logins_of_address,
+    )
+    limiter = await stack.enter_async_context(RedisLimits(settings.redis_url))
+    return Limits(limiter, allowances, Peers(settings.proxies))
 
 
 def identity(

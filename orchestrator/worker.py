@@ -25,6 +25,7 @@ from mesh.security.tls import ClientTls
 from orchestrator.adapters.arq_doorbell import ArqDoorbell, ArqPorter
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.postgres import create_engine
+from orchestrator.adapters.postgres_denials import PostgresDenialLog
 from orchestrator.adapters.postgres_ear import PostgresEar
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
@@ -34,7 +35,7 @@ from orchestrator.adapters.redis_bell import RedisBell, TopicBell
 from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.run_ledger import STOP_CHANNEL
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
-from orchestrator.app import follow, prepare_database
+from orchestrator.app import build_policy, follow, prepare_database
 from orchestrator.executions.books import Books
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService
@@ -51,7 +52,7 @@ log = structlog.get_logger()
 async def run(settings: WorkerSettings, stop: asyncio.Event) -> None:
     """Works until `stop` is set; then its steps finish, or are handed back.
 
-    Raises DefinitionsUnreadable, and CannotStart when there is no database or certificate to begin with.
+    Raises DefinitionsUnreadable, and CannotStart when there is no database to begin with.
     """
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
@@ -99,8 +100,8 @@ async def build_executions(
 ) -> tuple[RegistryService, ExecutionService]:
     """What calls agents, with the books of this process."""
     prices = PriceBook.load()
-    tls = ClientTls(TlsFolder(settings.mesh_tls_dir, WORKER), AGENT_HOST) if settings.mesh_tls_dir else None
-    channels = ChannelPool(tls)
+    tls = TlsFolder(settings.mesh_tls_dir, WORKER) if settings.mesh_tls_dir else None
+    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
     stack.push_async_callback(channels.close)
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
     signer = CallTokenSigner(settings.call_token_signing_key, WORKER)
@@ -114,7 +115,8 @@ async def build_executions(
     stack.push_async_callback(purchases.drain)
     models = ModelNames(prices, settings.model_default)
     registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
-    return registry, ExecutionService(registry, purchases, books, PostgresExecutionStore(engine))
+    policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine)))
+    return registry, ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
 
 
 async def _pass_on(bell: TopicBell, wake: Callable[[], None]) -> None:

@@ -78,9 +78,20 @@ async def kafka_server(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def grpcurl() -> Path:
-    """The real grpcurl, which `make test` began to build before anything else. Skips where there is no Go to build it with."""
+    """The real grpcurl."""
+    return _built(go_tools.GRPCURL)
+
+
+@pytest.fixture(scope="session")
+def opa() -> Path:
+    """The real OPA."""
+    return _built(go_tools.OPA)
+
+
+def _built(tool: go_tools.GoTool) -> Path:
+    """The program, which `make test` began to build before anything else. Skips where there is no Go to build it with."""
     try:
-        return go_tools.grpcurl()
+        return tool.program()
     except go_tools.NoGo as problem:
         pytest.skip(str(problem))
     except LaunchError as problem:

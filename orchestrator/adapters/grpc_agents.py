@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from definitions.model import FIRST_PORT
-from mesh import correlation
+from mesh import admission, correlation
 from mesh.errors import CallCancelled, MeshError, UpstreamTimeout
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.convert import struct, usage_from_proto, values
@@ -69,6 +69,8 @@ class GrpcAgents:
         rpc = self._stub(call.port).Execute(_request(pb.ExecuteRequest, call), timeout=call.seconds, metadata=self._metadata(call))
         with stop.calling(self._canceller(rpc, call)):
             try:
+                await rpc.initial_metadata()  # with which the agent takes the call over
+                admission.begun()
                 answer = await rpc
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
                 raise await _translated(failure, rpc, call, stop) from failure
@@ -82,6 +84,8 @@ class GrpcAgents:
         reading = _Reading()
         with stop.calling(self._canceller(rpc, call)):
             try:
+                await rpc.initial_metadata()
+                admission.begun()
                 async for frame in rpc:
                     if reading.take(frame):
                         yield frame.delta.text if frame.WhichOneof("event") == "delta" else None

@@ -2,13 +2,15 @@
 
 import base64
 import binascii
+from datetime import UTC
+from uuid import UUID
 
 from agentmesh.event.v1 import event_pb2
 from agentmesh.event.v1 import event_service_pb2 as pb
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from mesh.errors import ValidationFailed
-from mesh.rpc.convert import struct
+from mesh.rpc.convert import struct, values
 from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Silence
 
 DEFAULT_PAGE = 50
@@ -34,6 +36,29 @@ def event(record: Event) -> event_pb2.Event:
 def event_json(record: Event) -> bytes:
     """An event as it goes to Kafka."""
     return MessageToJson(event(record), preserving_proto_field_name=True, indent=None).encode()
+
+
+def event_from_json(value: bytes) -> Event:
+    """An event as it came from Kafka. ValueError for what is none, whatever a newer version has added to it."""
+    try:
+        message = Parse(value, event_pb2.Event(), ignore_unknown_fields=True)
+        data, metadata = values(message.data, "data"), values(message.metadata, "metadata")
+    except (ParseError, UnicodeDecodeError, ValidationFailed) as error:
+        raise ValueError(str(error)) from error
+    if not message.event_type:
+        raise ValueError("an event has a type")
+    user_id = data.get("user_id")
+    return Event(
+        position=message.position,
+        event_id=UUID(message.event_id),
+        event_type=message.event_type,
+        aggregate_id=message.aggregate_id,
+        occurred_at=message.timestamp.ToDatetime(UTC),
+        source=message.source,
+        data=data,
+        metadata=metadata,
+        user_id=user_id if isinstance(user_id, int) else None,
+    )
 
 
 def query(request: pb.ListEventsRequest, sees: int | None) -> EventQuery:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any, Protocol
@@ -71,16 +72,17 @@ class Dispatcher:
         """Works until `stop` is set; then lets its steps finish, and hands back those that take too long."""
         keeping = asyncio.create_task(self._keep())
         loops = [asyncio.create_task(loop) for loop in (self._claim(), self._tend())]
+        expiring = asyncio.create_task(self._expire())
         stopping = asyncio.create_task(stop.wait())
         try:
-            done, _ = await asyncio.wait([stopping, keeping, *loops], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([stopping, keeping, expiring, *loops], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()  # only an error ends a loop
             self._draining = True
             await _cancelled([*loops])
             await self._drain()
         finally:
-            await _cancelled([stopping, keeping, *loops, *self._tasks])
+            await _cancelled([stopping, keeping, expiring, *loops, *self._tasks])
 
     async def _drain(self) -> None:
         if self._tasks:
@@ -177,14 +179,17 @@ class Dispatcher:
             self._looking.clear()
             began = _now()
             if asked := self._holdings.holds:
-                try:
+                with suppress(ServiceUnavailable):  # `_expire` sees to what cannot be prolonged
                     ours = await self._store.renew(asked)
-                except ServiceUnavailable:
-                    self._holdings.expire(_now())
-                else:
                     self._holdings.confirm(asked, ours, began + self._pace.lease * 2 / 3)
             if self._unconfirmed and not self._draining:
                 await self._adopt()
+
+    async def _expire(self) -> None:
+        """Whatever the database does, no step goes on past its lease."""
+        while True:
+            await asyncio.sleep(self._pace.heartbeat)
+            self._holdings.expire(_now())
 
     async def _adopt(self) -> None:
         try:

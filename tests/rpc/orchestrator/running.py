@@ -15,6 +15,7 @@ from uuid import uuid4
 import asyncpg
 import grpc
 import jwt
+from agentmesh.event.v1.event_service_pb2_grpc import EventServiceStub
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1.execution_pb2 import Execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
@@ -33,6 +34,7 @@ from tests.call_tokens import PRIVATE_KEY
 from tests.credentials import authorized
 
 if TYPE_CHECKING:
+    from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
     from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceAsyncStub
     from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceAsyncStub
@@ -53,6 +55,7 @@ class Orchestrator:
     token: str
     anonymous: grpc.aio.Channel = field(init=False)
     channel: grpc.aio.Channel = field(init=False)
+    events: "EventServiceAsyncStub" = field(init=False)
     executions: "ExecutionServiceAsyncStub" = field(init=False)
     registry: "RegistryServiceAsyncStub" = field(init=False)
     platform: "PlatformServiceAsyncStub" = field(init=False)
@@ -61,6 +64,7 @@ class Orchestrator:
         own = ("grpc.use_local_subchannel_pool", 1)  # a connection that no other client shares
         self.anonymous = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=(*CHANNEL_OPTIONS, own))
         self.channel = authorized(self.anonymous, self.token)
+        self.events = EventServiceStub(self.channel)
         self.executions = ExecutionServiceStub(self.channel)
         self.registry = RegistryServiceStub(self.channel)
         self.platform = PlatformServiceStub(self.channel)
