@@ -3,13 +3,14 @@
 import asyncio
 
 
-async def http_status(port: int, path: str, patience_seconds: float = 2) -> int | None:
-    """The status that 127.0.0.1 answers a GET with; None when nobody answers in time."""
+async def http_status(port: int, path: str, patience_seconds: float = 2, token: str = "") -> int | None:
+    """The status that 127.0.0.1 answers a GET with, made with `token` if there is one; None when nobody answers in time."""
+    credential = f"Authorization: Bearer {token}\r\n" if token else ""
     try:
         async with asyncio.timeout(patience_seconds):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n".encode())
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{credential}Connection: close\r\n\r\n".encode())
                 words = (await reader.readline()).split()
             finally:
                 writer.close()

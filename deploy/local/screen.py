@@ -1,9 +1,11 @@
 """What `make up` shows: progress while the stack starts, and what to do with it once it runs."""
 
+import shlex
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from deploy.local.credentials import ADMINISTRATOR
 from deploy.local.probe import http_status
 from deploy.local.stack import DisabledPort, Stack
 
@@ -39,7 +41,7 @@ async def start_screen(stack: Stack, seconds: float) -> str:
     hosts = len(stack.ports.agent_metrics)
     title = f"AgentMesh is up after {seconds:.1f} s: {served.agents} agents on {served.ports} ports, {hosts} agent host{'s' * (hosts > 1)}."
     disabled = "\n".join(map(disabled_port, served.disabled))
-    pages = [title, disabled, doors(stack), provider(stack), await first_commands(stack), whereabouts(stack)]
+    pages = [title, disabled, doors(stack), provider(stack), login(stack), await first_commands(stack), whereabouts(stack)]
     return "\n" + "\n\n".join(filter(None, pages)) + "\n"
 
 
@@ -51,7 +53,12 @@ def doors(stack: Stack) -> str:
         ("orchestrator, gRPC", stack.orchestrator_target),
         ("agents, gRPC", f"localhost:{ports.agents[0]} to {ports.agents[-1]}"),
         ("Envoy admin", f"http://localhost:{ports.envoy_admin}"),
-        ("Prometheus", ", ".join(f"http://localhost:{port}/metrics" for port in (ports.orchestrator_metrics, *ports.agent_metrics))),
+        (
+            "Prometheus",
+            ", ".join(
+                f"http://localhost:{port}/metrics" for port in (ports.orchestrator_metrics, ports.worker_metrics, *ports.agent_metrics)
+            ),
+        ),
     ]
     return "\n".join(f"  {what:<21} {where}" for what, where in rows)
 
@@ -66,6 +73,15 @@ def provider(stack: Stack) -> str:
     return "Answers come from Anthropic (ANTHROPIC_API_KEY is set). For the local simulator: unset ANTHROPIC_API_KEY"
 
 
+def login(stack: Stack) -> str:
+    """Who can come in: the first administrator, and whoever reads the ready key."""
+    ready = f"An API key of the administrator `{ADMINISTRATOR}`, for your first calls: {short(stack.credentials.token_file)}"
+    first = stack.first_login
+    if first is None:
+        return ready
+    return f"The first administrator is `{first.username}`, with the password {first.password} (shown this once).\n{ready}"
+
+
 def disabled_port(disabled: DisabledPort) -> str:
     """Which agents are not there, and why."""
     count = len(disabled.agents)
@@ -76,15 +92,25 @@ def disabled_port(disabled: DisabledPort) -> str:
 async def first_commands(stack: Stack) -> str:
     """Commands that work now; those for one agent only where the shipped definitions are served."""
     url, offset = stack.gateway_url, stack.ports.offset
-    commands = [f"curl '{url}/api/v1/agents?search=editorial%20calendar&limit=3'"]
     agent = f"/api/v1/agents/{EXAMPLE_AGENT}"
-    known = await http_status(stack.ports.gateway, agent) == 200
+    known = await http_status(stack.ports.gateway, agent, token=stack.credentials.token) == 200
+    as_admin = f'-H "authorization: Bearer $(cat {shlex.quote(short(stack.credentials.token_file))})"'
+    commands = [f"curl {as_admin} '{url}/api/v1/agents?search=editorial%20calendar&limit=3'"]
     if known:
-        commands += [f"curl {url}{agent}/execute -d '{EXAMPLE_INPUT}'", f"curl -N {url}{agent}/stream -d '{EXAMPLE_INPUT}'"]
+        commands += [f"curl {as_admin} {url}{agent}/execute -d '{EXAMPLE_INPUT}'"]
+        commands += [f"curl {as_admin} -N {url}{agent}/stream -d '{EXAMPLE_INPUT}'"]
     commands.append(f"grpcurl -plaintext localhost:{stack.ports.gateway} list")
     if known:
-        commands.append(f"grpcurl -plaintext localhost:{EXAMPLE_AGENT_PORT + offset} agentmesh.agent.v1.AgentService/Describe")
+        commands.append(f"grpcurl {agents_door(stack)} localhost:{EXAMPLE_AGENT_PORT + offset} agentmesh.agent.v1.AgentService/Describe")
     return "Try:\n" + "\n".join(f"  {command}" for command in commands)
+
+
+def agents_door(stack: Stack) -> str:
+    """What grpcurl must be told to reach an agent's own port."""
+    if stack.certificates is None:
+        return "-plaintext"
+    own = short(stack.certificates / "gateway")
+    return f"-cacert {own}/ca.crt -cert {own}/tls.crt -key {own}/tls.key"
 
 
 def whereabouts(stack: Stack) -> str:

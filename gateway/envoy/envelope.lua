@@ -45,7 +45,7 @@ local function validation_error(request_id, text)
   return envelope(request_id, "VALIDATION_ERROR", field .. ": " .. description, details)
 end
 
-local function put(handle, http_status, body, retry_after)
+local function put(handle, http_status, body, retry_after, challenge)
   local length = handle:body(true):setBytes(body)
   local headers = handle:headers()
   headers:replace(":status", http_status)
@@ -53,6 +53,7 @@ local function put(handle, http_status, body, retry_after)
   headers:replace("content-length", tostring(length))
   headers:replace("cache-control", "no-store")
   if retry_after then headers:replace("retry-after", retry_after) end
+  if challenge then headers:replace("www-authenticate", challenge) end
 end
 
 local function put_service_error(handle)
@@ -60,7 +61,7 @@ local function put_service_error(handle)
   local headers = handle:headers()
   local source = headers:get("x-mesh-envelope") and headers or handle:trailers() or headers
   local body = source:get("x-mesh-envelope")
-  if body then return put(handle, source:get("x-mesh-status"), body, source:get("retry-after")) end
+  if body then return put(handle, source:get("x-mesh-status"), body, source:get("retry-after"), source:get("www-authenticate")) end
   local status = headers:get("grpc-status")
   local reply = status == "14" and handle:metadata():get("lost") or WITHOUT_ENVELOPE[status] or INTERNAL
   local text = envelope(headers:get("x-request-id") or "", reply.code, reply.message, reply.details or "{}")

@@ -15,6 +15,8 @@ from mesh.rpc.status import TABLE, find
 ENVELOPE_TRAILER = "x-mesh-envelope"
 STATUS_TRAILER = "x-mesh-status"
 RETRY_AFTER_TRAILER = "retry-after"
+CHALLENGE_TRAILER = "www-authenticate"
+_CHALLENGE = 'Bearer realm="agentmesh"'
 
 
 def timestamp(now: datetime | None = None) -> str:
@@ -51,7 +53,7 @@ def error_event(status: status_pb2.Status) -> error_pb2.Error:
 
 
 def envelope_trailers(status: status_pb2.Status) -> list[tuple[str, str]]:
-    """The trailers by which the gateway answers a transcoded call: envelope, HTTP status and, where it applies, retry-after."""
+    """The trailers by which the gateway answers a transcoded call: envelope, HTTP status and the headers of that status."""
     fields = error_fields(status)
     trailers = [
         (ENVELOPE_TRAILER, json.dumps({"error": fields}, ensure_ascii=True, separators=(",", ":"))),
@@ -59,4 +61,7 @@ def envelope_trailers(status: status_pb2.Status) -> list[tuple[str, str]]:
     ]
     if seconds := fields["details"].get("retry_after_seconds"):
         trailers.append((RETRY_AFTER_TRAILER, str(seconds)))
+    if TABLE[fields["code"]].http_status == 401:  # RFC 9110 wants a challenge with each, RFC 6750 says how it looks
+        was_good = fields["code"] != "AUTH_INVALID_CREDENTIALS"
+        trailers.append((CHALLENGE_TRAILER, _CHALLENGE + (', error="invalid_token"' if was_good else "")))
     return trailers

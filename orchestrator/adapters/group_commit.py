@@ -68,14 +68,14 @@ class GroupCommit(Generic[I, R]):
     """One lane: its own connection, one commit at a time. An async context manager.
 
     `write` writes a group in one commit and returns a result for each item, in order. `spacing` says how many seconds must lie between
-    the beginnings of two commits.
+    the beginnings of two commits; by default none.
     """
 
     def __init__(
         self,
         database_url: str,
         write: Callable[[Connection, Sequence[I]], Awaitable[Sequence[R]]],
-        spacing: Callable[[], float],
+        spacing: Callable[[], float] = float,
     ) -> None:
         self._connection = LazyConnection(database_url)
         self._write = write

@@ -89,10 +89,10 @@ def failure(failure: Failure, request_id: str, at: datetime | None) -> error_pb2
     )
 
 
-def query(request: pb.ListExecutionsRequest, user_id: int) -> ExecutionQuery:
+def query(request: pb.ListExecutionsRequest, sees: int | None) -> ExecutionQuery:
     """Which executions to list. Raises ValidationFailed for a page token that this service did not make."""
     return ExecutionQuery(
-        user_id,
+        sees,
         request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
         before=read_page_token(request.page_token),
         agent_id=request.agent_id,

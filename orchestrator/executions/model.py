@@ -9,9 +9,6 @@ from uuid import UUID
 
 from mesh.usage import TokenUsage
 
-ANONYMOUS = 0
-"""The user of a call as long as callers are not known; user ids begin at 1."""
-
 
 class State(StrEnum):
     """Where an execution stands. All but RUNNING are final."""
@@ -21,6 +18,19 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRef:
+    """The step of a workflow's run for which a call is made."""
+
+    run_id: UUID
+    task_id: str
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the step's calls: an answer that is recorded is not bought again."""
+        return f"{self.run_id}:{self.task_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,8 @@ class Work:
     request_id: str
     idempotency_key: str = ""
     """Empty for none."""
+    step: StepRef | None = None
+    """None for a call of the user's own. A step's keys are apart from those that users choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,7 @@ class Intent:
     worst_case: Bill
     idempotency_key: str = ""
     body_hash: bytes = b""
+    step: StepRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +139,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionQuery:
-    """Which executions to list, newest first: those of a user before `before`, perhaps of one agent or in one state."""
+    """Which executions to list, newest first: those before `before`, perhaps of one agent or in one state."""
 
-    user_id: int
+    sees: int | None
+    """The user whose they are; None for everybody's."""
     page_size: int
     before: UUID | None = None
     agent_id: str = ""

@@ -30,8 +30,8 @@ class Recorder(Protocol):
 class ExecutionStore(Protocol):
     """Reads the books. Raises ServiceUnavailable when they cannot be read."""
 
-    async def get(self, user_id: int, execution_id: UUID) -> Execution | None:
-        """An execution of this user's."""
+    async def get(self, sees: int | None, execution_id: UUID) -> Execution | None:
+        """An execution of the user that `sees` names, or of anybody's for None."""
         ...
 
     async def list(self, query: ExecutionQuery) -> ExecutionPage:

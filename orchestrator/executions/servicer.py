@@ -11,8 +11,9 @@ from agentmesh.execution.v1 import execution_service_pb2_grpc
 from mesh import correlation
 from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.rpc.interceptors.behaviour import metadata_value
+from mesh.security import caller
 from orchestrator.executions import convert
-from orchestrator.executions.model import ANONYMOUS, Intent
+from orchestrator.executions.model import Intent
 from orchestrator.executions.service import Answered, ExecutionService
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -27,12 +28,12 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
     async def ExecuteAgent(self, request: pb.ExecuteAgentRequest, context: Context) -> pb.ExecuteAgentResponse:
         """The whole answer."""
         key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
-        work = convert.work(request, ANONYMOUS, correlation.current(), key)
+        work = convert.work(request, caller.current().user_id, correlation.current(), key)
         return convert.execute_response(await self._service.execute(work, context.time_remaining()))
 
     async def StreamAgent(self, request: pb.StreamAgentRequest, context: Context) -> AsyncIterator[pb.StreamAgentResponse]:
         """The answer in pieces."""
-        work = convert.work(request, ANONYMOUS, correlation.current())
+        work = convert.work(request, caller.current().user_id, correlation.current())
         sequence = 0
         async for item in self._service.stream(work, context.time_remaining()):
             for event in _events(item):
@@ -42,12 +43,12 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.GetExecutionResponse:
         """One execution."""
-        record = await self._service.get(ANONYMOUS, UUID(request.execution_id))
+        record = await self._service.get(caller.current().sees, UUID(request.execution_id))
         return pb.GetExecutionResponse(execution=convert.execution(record))
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
         """A page of executions."""
-        return convert.list_response(await self._service.list(convert.query(request, ANONYMOUS)))
+        return convert.list_response(await self._service.list(convert.query(request, caller.current().sees)))
 
 
 def _events(item: Intent | str | Answered | None) -> list[pb.StreamAgentResponse]:

@@ -35,7 +35,7 @@ details of the status; over REST it is `error.code` of the envelope that answers
 `details` holds the reason's metadata and, where they apply, `field_violations` (a list of `field` and `description`),
 `retry_after_seconds` and `retryable`. On gRPC these are `BadRequest`, `RetryInfo` and the metadata `retryable`.
 `request_id` is also the header `x-request-id` and stands in every log line. Answers with 429 and 503 carry `Retry-After`,
-those with 405 `Allow`.
+those with 401 `WWW-Authenticate`, those with 405 `Allow`.
 
 *Retryable* says whether the same call can succeed when it is sent again; where a case says so itself in
 `details.retryable`, that wins.

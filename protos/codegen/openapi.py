@@ -40,7 +40,9 @@ def document(contracts: Contracts, version: str) -> Json:
         "servers": [{"url": "http://localhost:8000", "description": "The gateway of a local installation"}],
         "tags": [{"name": service.name, "description": contracts.comment(service.full_name)} for service in services],
         "paths": dict(sorted(paths.items())),
+        "security": [{name: []} for name in _SECURITY],
         "components": {
+            "securitySchemes": _SECURITY,
             "schemas": dict(sorted(schemas.components.items())),
             "responses": responses,
             "parameters": {"RequestId": _REQUEST_ID},
@@ -87,6 +89,8 @@ def _headers(status: int) -> Json:
     names = {"x-request-id": "RequestId"}
     if status in (429, 503):
         names["retry-after"] = "RetryAfter"
+    if status == 401:
+        names["www-authenticate"] = "Challenge"
     if status == 405:
         names["allow"] = "Allow"
     return {header: {"$ref": f"#/components/headers/{name}"} for header, name in names.items()}
@@ -101,6 +105,14 @@ _REQUEST_ID: Json = {
     "schema": {"type": "string"},
     "example": "req_0198c2a4f1d27c3e9f6b1a2c3d4e5f60",
 }
+_SECURITY: Json = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token from `POST /api/v1/auth/login`, or an API key (`amk_…`). Send one credential, in one header.",
+    },
+    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key", "description": "An API key (`amk_…`)."},
+}
 _HEADERS: Json = {
     "RequestId": {
         "description": "The id of this request, the caller's own or the gateway's. It stands in every log line and in the envelope.",
@@ -112,5 +124,6 @@ _HEADERS: Json = {
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
+    "Challenge": {"description": "How to say who calls (RFC 6750).", "required": True, "schema": {"type": "string"}},
     "Allow": {"description": "The methods of this path.", "required": True, "schema": {"type": "string"}},
 }

@@ -24,6 +24,8 @@ EVERYWHERE = (
     "UPSTREAM_TIMEOUT",
 )
 """The reasons that any operation can be refused for, by the gateway or by the kit that every service stands on."""
+CLOSED = ("AUTH_INVALID_CREDENTIALS", "AUTH_TOKEN_EXPIRED", "AUTH_TOKEN_BLACKLISTED", "POLICY_DENIED")
+"""The reasons that any operation can be refused for that is not open to everybody."""
 _FIRST_SENTENCE = re.compile(r"(.+?(?<!e\.g)(?<!i\.e)[.!?])(?:\s+(?=[A-Z`])|$)(.*)", re.DOTALL)
 _REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
 
@@ -38,10 +40,13 @@ def operation(contracts: Contracts, schemas: Schemas, route: Route, errors: Coll
     described: Json = {"tags": [route.rpc.containing_service.name], "summary": summary}
     if description:
         described["description"] = description
+    is_open = _is_open(contracts, route)
+    if is_open:
+        described["security"] = []
     described["parameters"] = [*_parameters(schemas, route), _REQUEST_ID]
     if body := _request_body(schemas, route):
         described["requestBody"] = body
-    described["responses"] = {"200": _success(contracts, schemas, route), **_failures(comment, errors)}
+    described["responses"] = {"200": _success(contracts, schemas, route), **_failures(comment, errors, () if is_open else CLOSED)}
     return described
 
 
@@ -108,8 +113,14 @@ def _event(message: Json) -> Json:
     }
 
 
-def _failures(comment: str, errors: Collection[Row]) -> Json:
-    named = set(re.findall(r"\b[A-Z][A-Z_]+\b", comment)) | set(EVERYWHERE)
+def _is_open(contracts: Contracts, route: Route) -> bool:
+    """Whether nobody has to say who calls. An rpc that does not say who may call it is not open."""
+    access = contracts.option(route.rpc, "agentmesh.common.v1.access")
+    return access is not None and access.WhichOneof("caller") == "open"
+
+
+def _failures(comment: str, errors: Collection[Row], more: Collection[str]) -> Json:
+    named = set(re.findall(r"\b[A-Z][A-Z_]+\b", comment)) | {*EVERYWHERE, *more}
     statuses = sorted({row.http_status for row in errors if row.reason in named})
     failures = {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
     return {**failures, "default": {"$ref": "#/components/responses/Error"}}

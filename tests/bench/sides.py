@@ -17,6 +17,8 @@ from tests.bench.load import post
 AGENT = "marketing_seo_strategist_agent_1_1"
 QUESTION = "Our category pages lost a third of their clicks since March. Where do we look first, and in what order?"
 BODY = json.dumps({"input": QUESTION}).encode()
+UNLIMITED = dict.fromkeys(("LIMIT_AGENT_CALLS", "LIMIT_AGENT_CALLS_OF_KEY", "LIMIT_AGENT_CALLS_IN_FLIGHT"), "1000000000")
+"""All load comes from one user; what one user may do is not what is measured."""
 MESH_PROCESSES = ("envoy", "orchestrator", "agents-0", "postgres")
 
 
@@ -31,10 +33,10 @@ class Side:
 
 
 @asynccontextmanager
-async def provider() -> AsyncIterator[tuple[str, int]]:
-    """The provider's URL and process id."""
+async def provider(seconds: float = 0) -> AsyncIterator[tuple[str, int]]:
+    """The URL and process id of a provider that takes so long to answer."""
     port = free_port()
-    async with _python("tests.bench.provider", str(port), port=port) as pid:
+    async with _python("tests.bench.provider", str(port), str(seconds), port=port) as pid:
         yield f"http://127.0.0.1:{port}", pid
 
 
@@ -43,10 +45,10 @@ async def mesh(folder: Path, provider_url: str) -> AsyncIterator[Side]:
     """The whole local stack: Envoy, orchestrator, agent host, PostgreSQL, Redis."""
     real = Provider(name="anthropic", api_key="bench", base_url=provider_url)
     with free_port_offset() as offset:
-        async with Stack(folder, offset, provider=real) as stack:
+        async with Stack(folder, offset, provider=real, environment=UNLIMITED) as stack:
             pids = {name: stack.process(name).pid for name in MESH_PROCESSES}
             port = stack.ports.gateway
-            yield Side("mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}"), pids)
+            yield Side("mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}", stack.credentials.token), pids)
 
 
 @asynccontextmanager

@@ -42,7 +42,7 @@ def ledger() -> Ledger:
 @pytest.fixture(scope="module")
 async def rest(stack: Stack) -> AsyncIterator[RestDoor]:
     """A REST client of the module's stack."""
-    async with rest_door(stack.gateway_url) as door:
+    async with rest_door(stack) as door:
         yield door
 
 

@@ -10,8 +10,10 @@ import httpx
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
+from deploy.local.stack import Stack
 from mesh.rpc.status import error_of
 from tests.chaos.calls import PATIENCE_SECONDS, Answer, Call, ConnectionBroke, Refused
+from tests.credentials import authorized, bearer
 
 if TYPE_CHECKING:
     from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
@@ -48,9 +50,9 @@ class RestDoor:
 class GrpcDoor:
     """A gRPC target: the gateway, or the orchestrator itself. The channel has gRPC's own defaults, as clients leave them."""
 
-    def __init__(self, name: str, target: str, *, wait_for_ready: bool = False) -> None:
+    def __init__(self, name: str, target: str, token: str, *, wait_for_ready: bool = False) -> None:
         self.name = name
-        self.channel = grpc.aio.insecure_channel(target)
+        self.channel = authorized(grpc.aio.insecure_channel(target), token)
         self.stub: ExecutionServiceAsyncStub = ExecutionServiceStub(self.channel)
         self._wait_for_ready = wait_for_ready
 
@@ -73,17 +75,19 @@ class GrpcDoor:
 
 
 @asynccontextmanager
-async def rest_door(url: str) -> AsyncIterator[RestDoor]:
-    """A REST client of the gateway at `url`."""
+async def rest_door(stack: Stack) -> AsyncIterator[RestDoor]:
+    """A REST client of the gateway of a stack that has been started, as its first administrator."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE_SECONDS, limits=limits, trust_env=False) as client:
+    options: dict[str, Any] = {"timeout": PATIENCE_SECONDS, "limits": limits, "trust_env": False}
+    async with httpx.AsyncClient(base_url=stack.gateway_url, headers=bearer(stack.credentials.token), **options) as client:
         yield RestDoor(client)
 
 
 @asynccontextmanager
-async def grpc_door(name: str, target: str, *, wait_for_ready: bool = False) -> AsyncIterator[GrpcDoor]:
-    """A gRPC client of `target`."""
-    door = GrpcDoor(name, target, wait_for_ready=wait_for_ready)
+async def grpc_door(stack: Stack, name: str, *, wait_for_ready: bool = False) -> AsyncIterator[GrpcDoor]:
+    """A gRPC client of the stack's `gateway`, or of its `orchestrator`."""
+    target = {"gateway": f"localhost:{stack.ports.gateway}", "orchestrator": stack.orchestrator_target}[name]
+    door = GrpcDoor(name, target, stack.credentials.token, wait_for_ready=wait_for_ready)
     try:
         yield door
     finally:

@@ -6,6 +6,7 @@ import httpx
 from deploy.local.stack import Stack
 from deploy.local.waiting import holds_within
 from tests.chaos.doors import AGENT
+from tests.credentials import bearer
 
 
 async def well(stack: Stack, seconds: float = 30) -> None:
@@ -19,7 +20,10 @@ async def well(stack: Stack, seconds: float = 30) -> None:
 
 async def serves(stack: Stack) -> bool:
     """Whether it does now, asked at the gateway."""
-    async with httpx.AsyncClient(base_url=stack.gateway_url, trust_env=False, timeout=2) as gateway:
+    if not stack.credentials.token_file.exists():  # the first start is still under way
+        return False
+    headers = bearer(stack.credentials.token)
+    async with httpx.AsyncClient(base_url=stack.gateway_url, headers=headers, trust_env=False, timeout=2) as gateway:
         try:
             ready = await gateway.get("/ready")
             health = await gateway.get(f"/api/v1/agents/{AGENT}/health")

@@ -25,13 +25,13 @@ GROWTH_MIB = 12.0 + STREAMS * 2 / 1024
 @pytest.fixture
 async def native(stack: Stack) -> AsyncIterator[GrpcDoor]:
     """A client of the orchestrator with one channel, as gRPC makes it by default."""
-    async with grpc_door("orchestrator", stack.orchestrator_target, wait_for_ready=True) as door:
+    async with grpc_door(stack, "orchestrator", wait_for_ready=True) as door:
         yield door
 
 
 async def test_a_native_client_reconnects_by_itself(stack: Stack, native: GrpcDoor, ledger: Ledger) -> None:
     """Channels that were open before the orchestrator was killed carry the next calls once the supervisor has started another."""
-    async with grpc_door("gateway", f"localhost:{stack.ports.gateway}") as through_gateway:
+    async with grpc_door(stack, "gateway") as through_gateway:
         doors = (native, through_gateway)
         calls = [Call(f"{when} the kill, by {door.name}") for when in ("Before", "After") for door in doors]
         ledger.extend(calls)

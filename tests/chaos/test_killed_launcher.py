@@ -43,7 +43,7 @@ async def test_the_next_launcher_settles_what_a_killed_one_left_open(place: Stac
     """An answer under a key is still the key's answer; the call in the middle of which the launcher was killed is settled."""
     kept, open_call = Call("Asked in the first life", key="kept"), Call("Under way when the launcher was killed", key="open")
     ledger = [kept, open_call]
-    async with launched(place, compiled) as launcher, rest_door(place.gateway_url) as rest:
+    async with launched(place, compiled) as launcher, rest_door(place) as rest:
         first = await attempt(kept, rest)
         await set_pace(place, delay_ms=30_000)
         under_way = asyncio.create_task(attempt(open_call, rest))
@@ -52,7 +52,7 @@ async def test_the_next_launcher_settles_what_a_killed_one_left_open(place: Stac
         assert (await under_way).outcome != OK
         await asyncio.wait_for(launcher.wait(), END_SECONDS)
 
-    async with launched(place, compiled) as launcher, rest_door(place.gateway_url) as rest:
+    async with launched(place, compiled) as launcher, rest_door(place) as rest:
         await settled(place)
         again = await attempt(kept, rest)
         assert (again.outcome, again.answer) == (OK, first.answer)

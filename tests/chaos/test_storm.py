@@ -36,8 +36,8 @@ async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: 
     async with AsyncExitStack() as exits:
         doors: list[Door] = [
             rest,
-            await exits.enter_async_context(grpc_door("gateway", f"localhost:{stack.ports.gateway}")),
-            await exits.enter_async_context(grpc_door("orchestrator", stack.orchestrator_target)),
+            await exits.enter_async_context(grpc_door(stack, "gateway")),
+            await exits.enter_async_context(grpc_door(stack, "orchestrator")),
         ]
         await served_by(doors, ledger)
         await set_pace(stack, delay_ms=100, trickle_ms=40)

@@ -18,6 +18,7 @@ from mesh.security import keys
 from mesh.security.call_tokens import CallTokenSigner
 from mesh.security.identities import ORCHESTRATOR
 from tests.call_tokens import call_token
+from tests.credentials import authorized, bearer
 from tests.e2e.definitions import AGENT, write_definitions
 from tests.e2e.provider import Provider
 from tests.e2e.waiting import eventually
@@ -37,7 +38,7 @@ class Platform:
     stack: Stack
     definitions: Path
     http: httpx.AsyncClient
-    """REST, at the gateway."""
+    """REST, at the gateway, as the first administrator; so are the channels."""
     gateway: grpc.aio.Channel
     orchestrator: grpc.aio.Channel
     provider: Provider
@@ -103,10 +104,14 @@ async def running_platform(folder: Path, **options: Any) -> AsyncIterator[Platfo
         stack = Stack(folder / "state", offset, definitions=definitions, **options)
         lifetime.callback(stack.erase)
         await lifetime.enter_async_context(stack)
-        http = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=30))
+        token = stack.credentials.token
+        http = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=30, headers=bearer(token)))
         control = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.simulator_url, timeout=30))
         gateway = await lifetime.enter_async_context(grpc.aio.insecure_channel(f"localhost:{stack.ports.gateway}"))
         orchestrator = await lifetime.enter_async_context(grpc.aio.insecure_channel(stack.orchestrator_target))
-        platform = Platform(stack, definitions, http, gateway, orchestrator, Provider(control, stack.simulator_log))
+        platform = Platform(
+            *(stack, definitions, http, authorized(gateway, token), authorized(orchestrator, token)),
+            Provider(control, stack.simulator_log),
+        )
         await platform.recovered()
         yield platform

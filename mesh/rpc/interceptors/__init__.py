@@ -1,1 +1,1 @@
-"""Server interceptors, one per file, in the order in which they see a call: telemetry, errors, validation."""
+"""Server interceptors, one per file, in the order in which they see a call: telemetry, errors, authentication, scopes, validation."""

@@ -9,7 +9,7 @@ from agentmesh.common.v1 import stream_pb2
 from google.protobuf.message import DecodeError, Message
 
 from mesh import correlation
-from mesh.errors import MeshError, NotImplementedHere, ValidationFailed
+from mesh.errors import MeshError, NotImplementedHere
 from mesh.rpc.envelope import envelope_trailers, error_event
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
 from mesh.rpc.status import TABLE, status_of, summary, trailing_details
@@ -20,7 +20,10 @@ TRANSCODED_KEY = "x-envoy-original-path"
 
 
 class Undecodable:
-    """Stands in for a request whose bytes are no such message; a deserialiser that raises would leak its text as UNKNOWN."""
+    """Stands in for a request whose bytes are no such message; a deserialiser that raises would leak its text as UNKNOWN.
+
+    The validation refuses it: before that nobody looks at a request, and who may not call learns nothing about it.
+    """
 
 
 class ErrorBoundary(BehaviourInterceptor):
@@ -47,7 +50,7 @@ class ErrorBoundary(BehaviourInterceptor):
 
         async def bounded(request: Any, context: Context) -> Message:
             try:
-                return await behaviour(_decoded(request), context)
+                return await behaviour(request, context)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - this is the boundary: anything unknown becomes INTERNAL
@@ -61,7 +64,7 @@ class ErrorBoundary(BehaviourInterceptor):
         async def bounded(request: Any, context: Context) -> AsyncIterator[Message]:
             last: Any = None
             try:
-                async for message in behaviour(_decoded(request), context):
+                async for message in behaviour(request, context):
                     last = message
                     yield message
             except grpc.aio.AbortError:
@@ -80,12 +83,6 @@ def _next_sequence(last: Any) -> int:
     """The sequence of an event that is no change: a cursor stays where it is, a count goes on."""
     is_cursor = last.DESCRIPTOR.fields_by_name["sequence"].GetOptions().Extensions[stream_pb2.cursor]
     return int(last.sequence) if is_cursor else int(last.sequence) + 1
-
-
-def _decoded(request: Any) -> Any:
-    if isinstance(request, Undecodable):
-        raise ValidationFailed("the request bytes are not a message of this rpc; encode it from the published contract")
-    return request
 
 
 def _known(error: Exception, method: str) -> MeshError:

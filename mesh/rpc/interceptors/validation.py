@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from mesh.errors import ValidationFailed, Violation
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
+from mesh.rpc.interceptors.errors import Undecodable
 
 
 class RequestValidation(BehaviourInterceptor):
@@ -33,8 +34,10 @@ class RequestValidation(BehaviourInterceptor):
         return checked
 
 
-def check(request: Message) -> None:
+def check(request: Message | Undecodable) -> None:
     """Raises ValidationFailed with every violation of the rules in the request's proto."""
+    if isinstance(request, Undecodable):
+        raise ValidationFailed("the request bytes are not a message of this rpc; encode it from the published contract")
     violations = [Violation(_path(v), v.proto.message) for v in protovalidate.collect_violations(request)]
     if violations:
         raise ValidationFailed.all(violations)

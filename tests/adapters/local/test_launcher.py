@@ -91,6 +91,7 @@ async def test_the_screen_says_what_runs_and_its_commands_work(offset: int) -> N
         assert re.search(r"AgentMesh is up after [\d.]+ s: [1-9]\d* agents on [1-9]\d* ports, 1 agent host\.", launcher.screen)
         assert f"http://localhost:{launcher.ports.gateway}" in launcher.screen
         assert "local simulator" in launcher.screen
+        assert re.search(r"first administrator is `admin`, with the password \S{20,} \(shown this once\)", launcher.screen)
         search, execute, stream = re.findall(r"^  (curl .*)$", launcher.screen, flags=re.MULTILINE)
         assert '"agent_id":"marketing_content_strategist_agent_1_11"' in await output_of(search)
         assert '"provider":"simulator"' in await output_of(execute)

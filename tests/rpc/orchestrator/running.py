@@ -14,9 +14,13 @@ from uuid import uuid4
 
 import asyncpg
 import grpc
+import jwt
+from agentmesh.event.v1.event_service_pb2_grpc import EventServiceStub
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1.execution_pb2 import Execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from agentmesh.identity.v1 import identity_service_pb2 as identity
+from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceStub
 from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceStub
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
@@ -27,37 +31,53 @@ from tests.adapters.agent_host.running import Host, agent_id
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator, eventually
 from tests.call_tokens import PRIVATE_KEY
+from tests.credentials import authorized
 
 if TYPE_CHECKING:
+    from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
+    from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceAsyncStub
     from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceAsyncStub
     from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
 
 START_SECONDS = 60
+JWT_SECRET = "Xk8vQ2m-Zr5tYw1p_Lb9cNd7gHs3jUf6aEo0iTq4"
+USER, PASSWORD = "tester", "correct horse battery"
 
 
 @dataclass
 class Orchestrator:
-    """A running orchestrator."""
+    """A running orchestrator; its channel is that of the user `tester`."""
 
     process: asyncio.subprocess.Process
     port: int
     log: Path
+    token: str
+    anonymous: grpc.aio.Channel = field(init=False)
     channel: grpc.aio.Channel = field(init=False)
+    events: "EventServiceAsyncStub" = field(init=False)
     executions: "ExecutionServiceAsyncStub" = field(init=False)
     registry: "RegistryServiceAsyncStub" = field(init=False)
     platform: "PlatformServiceAsyncStub" = field(init=False)
 
     def __post_init__(self) -> None:
         own = ("grpc.use_local_subchannel_pool", 1)  # a connection that no other client shares
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=(*CHANNEL_OPTIONS, own))
+        self.anonymous = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=(*CHANNEL_OPTIONS, own))
+        self.channel = authorized(self.anonymous, self.token)
+        self.events = EventServiceStub(self.channel)
         self.executions = ExecutionServiceStub(self.channel)
         self.registry = RegistryServiceStub(self.channel)
         self.platform = PlatformServiceStub(self.channel)
 
+    @property
+    def user_id(self) -> int:
+        """The user of the channel."""
+        return int(jwt.decode(self.token, options={"verify_signature": False})["sub"])
+
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """The lines of its log about one kind of event."""
-        return [line for line in map(json.loads, self.log.read_text().splitlines()) if line["event"] == event]
+        """The lines of its log about one kind of event; those of gRPC's core go to standard error past Python and are no JSON."""
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in map(json.loads, lines) if line["event"] == event]
 
     async def stop(self) -> int:
         """Asks it to stop and tells how it ended."""
@@ -70,14 +90,8 @@ class Orchestrator:
 async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
     """An orchestrator with `folder` for its files, once it is ready."""
     ready, log_file = folder / "ready.json", folder / "log.jsonl"
-    environment = {
-        **os.environ,
-        "ORCHESTRATOR_PORT": "0",
-        "READY_FILE": str(ready),
-        "DRAIN_NOTICE_SECONDS": "0.1",
-        "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY,
-        **settings,
-    }
+    own = {"ORCHESTRATOR_PORT": "0", "READY_FILE": str(ready), "DRAIN_NOTICE_SECONDS": "0.1"}
+    environment = {**os.environ, **own, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, "JWT_SECRET": JWT_SECRET, "BCRYPT_ROUNDS": "4", **settings}
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=log)
 
@@ -91,7 +105,20 @@ async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
         if process.returncode is None:
             process.kill()
         raise
-    return Orchestrator(process, json.loads(ready.read_text())["port"], log_file)
+    port = json.loads(ready.read_text())["port"]
+    return Orchestrator(process, port, log_file, await logged_in(port))
+
+
+async def logged_in(port: int, username: str = USER) -> str:
+    """An access token of the user, who is registered if it is not known."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        auth: AuthServiceAsyncStub = AuthServiceStub(channel)
+        try:
+            await auth.Register(identity.RegisterRequest(username=username, password=PASSWORD))
+        except grpc.aio.AioRpcError as failure:
+            if ours(failure).reason != "USERNAME_TAKEN":
+                raise
+        return (await auth.Login(identity.LoginRequest(username=username, password=PASSWORD))).access_token
 
 
 @contextlib.asynccontextmanager

@@ -32,7 +32,7 @@ async def test_the_books_say_what_was_answered_and_what_the_provider_billed(call
     assert (row["input_tokens"], row["output_tokens"], row["usage_estimated"]) == (
         *(purchase["input_tokens"], purchase["output_tokens"], False),
     )
-    assert (row["agent_name"], row["user_id"], row["streamed"]) == ("Helper 1", 0, False)
+    assert (row["agent_name"], row["user_id"], row["streamed"]) == ("Helper 1", call.mesh.orchestrator.user_id, False)
     assert json.loads(row["metadata"])["agent_revision"] == row["agent_revision"]
 
 

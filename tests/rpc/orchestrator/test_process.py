@@ -20,7 +20,7 @@ from deploy.local.ports import any_free_port
 from tests.adapters.simulator.conftest import eventually
 from tests.call_tokens import PRIVATE_KEY
 from tests.conftest import CreateDatabase
-from tests.rpc.orchestrator.running import Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
+from tests.rpc.orchestrator.running import JWT_SECRET, Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
 
 Start = Callable[..., Awaitable[Mesh]]
 
@@ -41,7 +41,8 @@ async def start(mesh: Mesh, tmp_path: Path, books_url: str, redis_url: str) -> A
 
 def standard(mesh: Mesh, database_url: str, redis_url: str) -> dict[str, str]:
     definitions = str(mesh.host.log.parent / "definitions")
-    return {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "DEFINITIONS_PATH": definitions, "PORT_OFFSET": str(mesh.host.offset)}
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "JWT_SECRET": JWT_SECRET}
+    return {**servers, "DEFINITIONS_PATH": definitions, "PORT_OFFSET": str(mesh.host.offset)}
 
 
 def terminate(mesh: Mesh) -> None:
@@ -124,6 +125,7 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     names = [service.name async for answer in answers for service in answer.list_services_response.service]
     assert sorted(names) == [
         "agentmesh.execution.v1.ExecutionService",
+        "agentmesh.identity.v1.AuthService",
         "agentmesh.registry.v1.PlatformService",
         "agentmesh.registry.v1.RegistryService",
         "grpc.health.v1.Health",
@@ -137,11 +139,15 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
         ({"ORCHESTRATOR_PORT": "70000"}, "ORCHESTRATOR_PORT"),
         ({"FAILPOINTS": "execution.nowhere"}, "execution.nowhere"),
         ({"CALL_TOKEN_PRIVATE_KEY": ""}, "CALL_TOKEN_PRIVATE_KEY is not set"),
+        ({"JWT_SECRET": "changeme-changeme-changeme-changeme-now"}, "JWT_SECRET"),
+        ({"JWT_SECRET": "short"}, "JWT_SECRET"),
+        ({"JWT_SECRET_PREVIOUS": "short"}, "JWT_SECRET_PREVIOUS"),
     ],
-    ids=["port", "failpoint", "no key for call tokens"],
+    ids=["port", "failpoint", "no key for call tokens", "guessable secret", "short secret", "short previous secret"],
 )
 async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, str], told: str) -> None:
-    code, errors = await refusal({"DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0", **wrong})
+    urls = {"DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0"}
+    code, errors = await refusal({**urls, **wrong})
     assert code == 2
     assert errors.startswith("orchestrator: ")
     assert told in errors
@@ -150,7 +156,7 @@ async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, s
 
 async def refusal(settings: dict[str, str]) -> tuple[int | None, str]:
     """How a process ends that does not start, and what it says."""
-    environment = {**os.environ, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, **settings}
+    environment = {**os.environ, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, "JWT_SECRET": JWT_SECRET, **settings}
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=asyncio.subprocess.PIPE)
     async with asyncio.timeout(30):
         _, errors = await process.communicate()

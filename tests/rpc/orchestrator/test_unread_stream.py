@@ -6,13 +6,16 @@ import grpc
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub, add_ExecutionServiceServicer_to_server
 
+from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.server import build_server
+from mesh.security.caller import Caller
 from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
 from tests.adapters.simulator.conftest import eventually
+from tests.credentials import authorized
 
 
 class Endless:
@@ -31,15 +34,24 @@ class Endless:
             self.ended.set()
 
 
+class Anybody:
+    """Takes every credential for the same user's."""
+
+    async def authenticate(self, credential: str) -> Caller:
+        return Caller(1, "anybody")
+
+
 async def test_a_client_that_does_not_read_any_more_and_cancels_ends_the_stream_in_the_middle_of_a_write() -> None:
     """The handler then stands in gRPC's write, not in our code: its generators must be closed all the same."""
     service = Endless()
-    server = build_server((Telemetry(), ErrorBoundary(), RequestValidation()))
+    server = build_server((Telemetry(), ErrorBoundary(), Authentication(Anybody()), RequestValidation()))
     add_ExecutionServiceServicer_to_server(ExecutionServicer(cast(ExecutionService, service)), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stream = ExecutionServiceStub(channel).StreamAgent(pb.StreamAgentRequest(agent_id="a_agent_1_1", input="x"), timeout=60)
+        stream = ExecutionServiceStub(authorized(channel, "any")).StreamAgent(
+            pb.StreamAgentRequest(agent_id="a_agent_1_1", input="x"), timeout=60
+        )
         await stream.read()
         before = 0
 

@@ -53,7 +53,7 @@ def test_a_list_can_be_asked_for_each_status(state: State) -> None:
 
 def test_a_list_without_wishes_has_the_default_size_and_no_filters() -> None:
     query = convert.query(pb.ListExecutionsRequest(), 7)
-    assert (query.user_id, query.page_size, query.before, query.agent_id, query.state) == (7, 50, None, "", None)
+    assert (query.sees, query.page_size, query.before, query.agent_id, query.state) == (7, 50, None, "", None)
 
 
 def test_a_record_is_shown_whole() -> None:

@@ -10,8 +10,9 @@ from orchestrator.settings import OrchestratorSettings
 from tests.call_tokens import PRIVATE_KEY
 
 GOOD = {
-    "database_url": "postgresql+asyncpg://u:secret@localhost/x",
-    "redis_url": "redis://:secret@localhost/0",
+    "database_url": "postgresql+asyncpg://u:hidden@localhost/x",
+    "redis_url": "redis://:hidden@localhost/0",
+    "jwt_secret": "Xk8vQ2m-Zr5tYw1p_Lb9cNd7gHs3jUf6aEo0iTq4",
     "call_token_private_key": PRIVATE_KEY,
 }
 
@@ -28,6 +29,15 @@ GOOD = {
         ({"db_pool_size": 0}, "DB_POOL_SIZE"),
         ({"execution_lease_seconds": 0}, "EXECUTION_LEASE_SECONDS"),
         ({"sweep_seconds": -1}, "SWEEP_SECONDS"),
+        ({"jwt_secret": None}, "JWT_SECRET"),
+        ({"jwt_secret": "x8Vq2mZr5tYw1pLb9cNd7gHs3jUf6a"}, "at least 32"),
+        ({"jwt_secret": "my-very-own-Password-1234567890-abc"}, "JWT_SECRET"),
+        ({"jwt_secret": "ab" * 20}, "JWT_SECRET"),
+        ({"jwt_secret": "x8Vq2mZr5tYw1pLb" * 3}, "repeats"),
+        ({"jwt_secret_previous": "x8Vq2mZr"}, "JWT_SECRET_PREVIOUS"),
+        ({"jwt_expiry_minutes": 0}, "JWT_EXPIRY_MINUTES"),
+        ({"bcrypt_rounds": 3}, "BCRYPT_ROUNDS"),
+        ({"trusted_proxies": "gateway"}, "TRUSTED_PROXIES"),
         ({"call_token_private_key": ""}, "CALL_TOKEN_PRIVATE_KEY is not set"),
         ({"call_token_private_key": "secret"}, "CALL_TOKEN_PRIVATE_KEY is not an unencrypted Ed25519 private key"),
         ({"call_token_private_key_file": "/secret"}, "CALL_TOKEN_PRIVATE_KEY and CALL_TOKEN_PRIVATE_KEY_FILE are both set"),
@@ -38,7 +48,8 @@ def test_settings_that_make_no_sense_are_told_in_a_line_without_secrets(wrong: d
         OrchestratorSettings(**{**GOOD, **wrong})
     assert told in explain(refused.value)
     assert "\n" not in explain(refused.value)
-    assert "secret" not in explain(refused.value) + str(refused.value)
+    assert "hidden" not in explain(refused.value) + str(refused.value)
+    assert not [value for value in wrong.values() if isinstance(value, str) and len(value) > 9 and value in explain(refused.value)]
 
 
 def test_addresses_are_settings_enough() -> None:

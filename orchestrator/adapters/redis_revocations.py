@@ -1,0 +1,142 @@
+"""Which sessions have ended, told by Redis in one round trip; PostgreSQL has the last word.
+
+A key for each session that ended while access tokens of its are still out, and a sentinel that says that none is missing. Redis may
+lose anything at any time: without the sentinel PostgreSQL decides, and the list is written anew. What this process could not write, or
+may have been lost with a connection, makes it distrust the sentinel until it has written the list itself. A copy of what ended lately
+is made every second, whoever ended it and whatever became of that process.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from mesh.errors import ServiceUnavailable
+
+log = structlog.get_logger()
+
+SENTINEL = "agentmesh:revoked:complete"
+_FILLING = "agentmesh:revoked:filling"
+TIMEOUT_SECONDS = 0.025
+PAUSE_SECONDS = 1.0
+"""For so long a Redis that was slow is not asked again; and how often the copy is made."""
+COPIED_SECONDS = 30.0
+"""How far back a copy reaches: longer than any transaction that ends a session takes to commit."""
+_WRITE_SECONDS = 5.0
+_BATCH = 1000
+_REDIS_LOST = (RedisError, OSError, TimeoutError)
+
+# The list is complete only if nothing was lost while it was written: then the mark that was set before it is still there.
+_COMPLETE = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], '1')
+redis.call('DEL', KEYS[2])
+return 1
+"""
+
+
+def revocation_key(session_id: UUID) -> str:
+    """The key that exists while a session has ended and access tokens of its are still out."""
+    return f"agentmesh:revoked:{session_id.hex}"
+
+
+class SessionLedger(Protocol):
+    """The truth about sessions. Raises ServiceUnavailable when it cannot be told."""
+
+    async def session_is_open(self, session_id: UUID) -> bool:
+        """Whether there is such a session and it has not ended."""
+        ...
+
+    async def ended_sessions(self, within_seconds: float | None) -> Sequence[tuple[UUID, datetime]]:
+        """Sessions that have ended (lately, or ever) while access tokens of theirs are out, and until when these are."""
+        ...
+
+
+class RedisRevocations:
+    """Implements the port `RevocationList`. Its `follow` runs as long as the process."""
+
+    def __init__(self, redis: Redis, ledger: SessionLedger) -> None:
+        self._redis = redis
+        self._ledger = ledger
+        self._complete = redis.register_script(_COMPLETE)
+        self._trusted = False
+        self._asked_again_at = 0.0
+        self._wake = asyncio.Event()
+
+    async def is_revoked(self, session_id: UUID) -> bool:
+        """Whether the session has ended; see the port."""
+        if self._trusted and _now() >= self._asked_again_at:
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    complete, revoked = await self._redis.mget(SENTINEL, revocation_key(session_id))
+            except TimeoutError:
+                self._asked_again_at = _now() + PAUSE_SECONDS  # slow is not lost, and slow for one is slow for all
+            except _REDIS_LOST as error:
+                self._distrust(type(error).__name__)
+            else:
+                if revoked is not None:
+                    return True
+                if complete is not None:
+                    return False
+                self._distrust("the sentinel is gone")
+        return not await self._ledger.session_is_open(session_id)
+
+    async def add(self, session_id: UUID, until: datetime) -> None:
+        """Spreads the word; see the port."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS * 4):
+                await self._write([(session_id, until)])
+        except _REDIS_LOST as error:
+            self._distrust(type(error).__name__)
+
+    async def follow(self) -> None:
+        """Writes the list whenever it is not known to be complete, and copies what has ended lately, until it is cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await (self._copy_lately() if self._trusted else self._fill())
+            except (ServiceUnavailable, *_REDIS_LOST) as error:
+                self._distrust(type(error).__name__)
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(PAUSE_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _fill(self) -> None:
+        mark = secrets.token_hex(8)
+        await self._redis.set(_FILLING, mark, ex=60)
+        ended = await self._ledger.ended_sessions(None)
+        for start in range(0, len(ended), _BATCH):
+            await self._write(ended[start : start + _BATCH])
+        if await self._complete(keys=[SENTINEL, _FILLING], args=[mark]):
+            self._trusted = True
+            log.info("revocations_written", sessions=len(ended))
+
+    async def _copy_lately(self) -> None:
+        await self._write(await self._ledger.ended_sessions(COPIED_SECONDS))
+
+    async def _write(self, ended: Sequence[tuple[UUID, datetime]]) -> None:
+        if not ended:
+            return
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for session_id, until in ended:
+                pipeline.set(revocation_key(session_id), "1", exat=int(until.timestamp()) + 60)
+            await pipeline.execute()
+
+    def _distrust(self, why: str) -> None:
+        if self._trusted:
+            log.warning("revocations_distrusted", why=why)
+        self._trusted = False
+        self._wake.set()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Users, their sessions and their API keys; and who did what."""

@@ -1,0 +1,137 @@
+"""Users, sessions, API keys and the audit log."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from mesh.security.caller import Role, Scope
+
+USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{2,99}")
+LONGEST_PASSWORD_BYTES = 72
+"""bcrypt reads no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user; the id begins at 1."""
+
+    user_id: int
+    username: str
+    role: Role
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user, and the hash that the password must fit."""
+
+    user: User
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from."""
+
+    ip: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a login or refresh answers; `expires_in` is in seconds, for the access token."""
+
+    access_token: str
+    expires_in: int
+    refresh_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRecord:
+    """A refresh token as the store has it, with its session and its user."""
+
+    session_id: UUID
+    user: User
+    revoked: bool
+    """Whether the session has ended."""
+    expired: bool
+    used_seconds_ago: float | None
+    """None for a token that has not been used."""
+    successor_hash: bytes | None
+    access_until: datetime
+    """When the last access token of the session expires."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key without its secret; None where a time has not come or never will."""
+
+    api_key_id: UUID
+    user_id: int
+    name: str
+    prefix: str
+    scopes: frozenset[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """An API key to be made; `idempotency_key` is empty for none."""
+
+    user_id: int
+    name: str
+    scopes: frozenset[Scope]
+    expires_at: datetime | None
+    idempotency_key: str = ""
+    body_hash: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """What an API key proves: the key, and the user whose it is."""
+
+    key: ApiKey
+    user: User
+
+
+class Action(StrEnum):
+    """What the audit log tells of."""
+
+    REGISTERED = "user.registered"
+    LOGGED_IN = "login.succeeded"
+    LOGIN_FAILED = "login.failed"
+    LOGGED_OUT = "session.ended"
+    REFRESH_REUSED = "refresh_token.reused"
+    KEY_CREATED = "api_key.created"
+    KEY_REVOKED = "api_key.revoked"
+    ROLE_CHANGED = "role.changed"
+    PASSWORD_RESET = "password.reset"
+    DENIED = "access.denied"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who (`actor_id`, None where nobody is known) did what to whom, from where."""
+
+    action: Action
+    actor_id: int | None
+    subject: str
+    origin: Origin
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UserEvent:
+    """A fact about a user for the world (lld.md 6.2)."""
+
+    event_type: str
+    user_id: int
+    data: Mapping[str, Any]
+    request_id: str
