@@ -53,7 +53,7 @@ def error_event(status: status_pb2.Status) -> error_pb2.Error:
 
 
 def envelope_trailers(status: status_pb2.Status) -> list[tuple[str, str]]:
-    """The trailers by which the gateway answers a transcoded call: envelope, HTTP status, retry-after, www-authenticate."""
+    """The trailers by which the gateway answers a transcoded call: envelope, HTTP status and the headers of that status."""
     fields = error_fields(status)
     trailers = [
         (ENVELOPE_TRAILER, json.dumps({"error": fields}, ensure_ascii=True, separators=(",", ":"))),

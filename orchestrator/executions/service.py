@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from mesh import free_form
-from mesh.errors import IdempotencyConflict, RemoteError, UpstreamTimeout, ValidationFailed
+from mesh.errors import CallCancelled, IdempotencyConflict, RemoteError, UpstreamTimeout, ValidationFailed
 from mesh.security import caller
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import ExecutionNotFound
@@ -24,6 +24,7 @@ from orchestrator.executions.model import (
 )
 from orchestrator.executions.ports import AgentCall, ExecutionStore
 from orchestrator.executions.purchase import Purchases
+from orchestrator.executions.stop import StopSignal
 from orchestrator.policy.model import Action, PolicyAgent
 from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
@@ -59,8 +60,8 @@ class ExecutionService:
         self._books = books
         self._store = store
 
-    async def execute(self, work: Work, seconds: float | None) -> Answered:
-        """The whole answer.
+    async def execute(self, work: Work, seconds: float | None, stop: StopSignal | None = None) -> Answered:
+        """The whole answer. When `stop` is set the call is ended, and CallCancelled raised once that is in the books.
 
         Raises AgentNotFound, PolicyDenied, ValidationFailed, IdempotencyConflict, ServiceUnavailable, AgentUnavailable, AgentLost,
         UpstreamTimeout, or what the agent answered.
@@ -69,7 +70,7 @@ class ExecutionService:
         look = _FIRST_LOOK_SECONDS
         while True:
             intent, call = await self._prepared(work, ends, streamed=False)
-            outcome = await self._purchases.whole(intent, call)
+            outcome = await self._purchases.whole(intent, call, stop)
             if isinstance(outcome, Settlement):
                 return _fresh(outcome)
             if outcome.body_hash != intent.body_hash:
@@ -79,6 +80,8 @@ class ExecutionService:
             if _now() + look + MARGIN_SECONDS > ends:
                 raise UpstreamTimeout("the earlier call with this idempotency key is still under way; ask again with the same key")
             await asyncio.sleep(look)
+            if stop is not None and stop.is_set:
+                raise CallCancelled("the call was stopped while it waited for an earlier one", agent_id=work.agent_id)
             look = min(look * 2, _SLOWEST_LOOK_SECONDS)
 
     async def stream(self, work: Work, seconds: float | None) -> AsyncIterator[Intent | str | Answered | None]:
