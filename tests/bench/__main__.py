@@ -10,10 +10,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -94,7 +95,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args(given if given and not given[0].startswith("--") else ["calls", *given])
 
 
-MODES = {"calls": main, "workflows": workflows.main, "overload": overload.main}
+MODES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"calls": main, "workflows": workflows.main, "overload": overload.main}
 
 if __name__ == "__main__":
     chosen = vars(arguments())
