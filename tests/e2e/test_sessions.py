@@ -30,7 +30,8 @@ async def me(platform: Platform, token: str) -> Any:
 async def use_long_ago(platform: Platform, person: Person) -> None:
     """Makes every use of the person's refresh tokens 11 seconds older."""
     await platform.sql(
-        "UPDATE refresh_tokens SET used_at = used_at - interval '11 s' WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = $1)",
+        "UPDATE refresh_tokens SET used_at = used_at - interval '11 s' "
+        "WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = $1)",
         person.user_id,
     )
 
