@@ -42,6 +42,10 @@ class Platform:
     """REST, at the gateway, as the first administrator; so are the channels."""
     gateway: grpc.aio.Channel
     orchestrator: grpc.aio.Channel
+    anonymous: httpx.AsyncClient
+    """The same without credentials; so are the doors."""
+    doors: Mapping[str, grpc.aio.Channel]
+    """`gateway` and `orchestrator`."""
     provider: Provider
 
     async def execute(self, text: str, *, agent_id: str = AGENT, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx.Response:
@@ -107,11 +111,13 @@ async def running_platform(folder: Path, environment: Mapping[str, str] = LIFTED
         await lifetime.enter_async_context(stack)
         token = stack.credentials.token
         http = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=30, headers=bearer(token)))
+        anonymous = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=30))
         control = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.simulator_url, timeout=30))
         gateway = await lifetime.enter_async_context(grpc.aio.insecure_channel(f"localhost:{stack.ports.gateway}"))
         orchestrator = await lifetime.enter_async_context(grpc.aio.insecure_channel(stack.orchestrator_target))
         platform = Platform(
             *(stack, definitions, http, authorized(gateway, token), authorized(orchestrator, token)),
+            *(anonymous, {"gateway": gateway, "orchestrator": orchestrator}),
             Provider(control, stack.simulator_log),
         )
         await platform.recovered()
