@@ -55,9 +55,12 @@ gen: python  ## Regenerate gen/ from the contracts.
 	@$(SET_UP) everything
 	$(BIN)/python -m protos.codegen
 
-bench: python  ## Measure an agent call against the plain FastAPI build.
+bench: python  ## Measure agent calls beside the plain FastAPI build, what the gates take, an overload and a flood of logins.
 	@$(SET_UP) everything
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench calls
+	$(BIN)/python -m tests.bench gates
+	$(BIN)/python -m tests.bench overload
+	$(BIN)/python -m tests.bench logins
 
 chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24
