@@ -13,9 +13,6 @@ from tests.e2e.platform import Platform
 from tests.e2e.provocations import PROVOCATIONS, Provocation
 
 ARRIVES_WITH_A_LATER_ISSUE = {
-    # Identity and policies
-    *("AUTH_INVALID_CREDENTIALS", "AUTH_TOKEN_EXPIRED", "AUTH_TOKEN_BLACKLISTED", "POLICY_DENIED"),
-    *("API_KEY_NOT_FOUND", "USERNAME_TAKEN"),
     # Workflows
     *("WORKFLOW_NOT_FOUND", "WORKFLOW_ALREADY_RUNNING", "WORKFLOW_NOT_RUNNING", "RUN_NOT_FOUND", "APPROVAL_NOT_PENDING"),
     # Budgets and the whole chain of guardrails
