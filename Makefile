@@ -1,12 +1,16 @@
 # AgentMesh: `make help` lists what there is. Everything works with Python 3.11 and nothing else installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint check gen bench chaos lock clean python
+.PHONY: help up certs test lint check gen bench chaos lock clean python
 
 # Added to every port: a second stack beside the first.
 PORT_OFFSET ?= 0
 # Agent host processes that share the agents.
 SHARDS ?= 1
+# 1: mTLS between the services, with certificates of a development authority.
+TLS ?=
+# Where `make certs` makes certificates: the stack's own.
+CERTS ?= .agentmesh$(if $(filter-out 0,$(PORT_OFFSET)),/offset-$(PORT_OFFSET))/certs
 # More arguments for pytest, such as PYTEST_ARGS='-k redis'.
 PYTEST_ARGS ?=
 
@@ -20,12 +24,17 @@ SET_UP = "$(PYTHON)" -m deploy.local.bootstrap
 help:  ## List these commands.
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-up: python  ## Set up and run the whole platform on this machine (PORT_OFFSET=N, SHARDS=N, ANTHROPIC_API_KEY=...).
+up: python  ## Set up and run the whole platform on this machine (PORT_OFFSET=N, SHARDS=N, TLS=1, ANTHROPIC_API_KEY=...).
 	@$(SET_UP) runtime
-	@exec $(BIN)/python -m deploy.local up --port-offset $(PORT_OFFSET) --shards $(SHARDS)
+	@exec $(BIN)/python -m deploy.local up --port-offset $(PORT_OFFSET) --shards $(SHARDS) $(if $(TLS),--tls)
+
+certs: python  ## Make or renew the certificates of every service by a development authority (CERTS=DIR); a running mesh takes them.
+	@$(SET_UP) runtime
+	@$(BIN)/python -m deploy.local.certs $(CERTS)
 
 test: python  ## Set up, run every check and every test (PYTEST_ARGS='-k redis').
 	@"$(PYTHON)" -m deploy.local.go_tools >/dev/null 2>&1 &
+	@"$(PYTHON)" -m deploy.local.java_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -24,6 +24,9 @@ from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.security.call_tokens import CallTokenVerifier
+from mesh.security.certificates import TlsFolder
+from mesh.security.identities import AGENT_HOST
+from mesh.security.tls import ServerTls
 
 log = structlog.get_logger()
 
@@ -36,9 +39,10 @@ async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
         key = settings.anthropic_api_key.get_secret_value()
         model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
         directory = Directory(catalogue, settings.port_offset, ModelNames(PriceBook.load(), settings.model_default))
-        address = Address(settings.host_address, settings.port_offset, settings.agent_shard, settings.agent_shards)
+        tls = transport(settings)
+        address = Address(settings.host_address, settings.port_offset, settings.agent_shard, settings.agent_shards, tls)
         verifier = CallTokenVerifier(settings.call_token_keys)
-        host = AgentHost(address, directory, model, settings.model_provider, interceptors(verifier))
+        host = AgentHost(address, directory, model, settings.model_provider, interceptors(verifier, mutual_tls=tls is not None))
         stack.push_async_callback(host.stop, settings.drain_notice_seconds, settings.drain_grace_seconds)
         await host.serve(catalogue)
         facts = {"agents": host.agent_count, "ports": len(host.ports), "disabled": host.disabled_agents()}
@@ -47,12 +51,19 @@ async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
         await follow(host, settings, catalogue, stop)
 
 
-def interceptors(verifier: CallTokenVerifier) -> Interceptors:
+def transport(settings: AgentHostSettings) -> ServerTls | None:
+    """How callers reach the ports. Raises CannotStart when the certificates cannot be used."""
+    if settings.mesh_tls_dir is None:
+        return None
+    return ServerTls(TlsFolder(settings.mesh_tls_dir, AGENT_HOST), clients_must_show_certificates=True)
+
+
+def interceptors(verifier: CallTokenVerifier, *, mutual_tls: bool) -> Interceptors:
     """What a call meets on every port before it reaches its agent."""
     telemetry, errors, validation = Telemetry(), ErrorBoundary(), RequestValidation()
 
     def of_port(audience: Audience) -> Sequence[grpc.aio.ServerInterceptor]:
-        return telemetry, errors, CallTokens(verifier, audience), validation
+        return telemetry, errors, CallTokens(verifier, audience, mutual_tls=mutual_tls), validation
 
     return of_port
 

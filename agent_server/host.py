@@ -20,7 +20,8 @@ from agent_server.model import Model
 from agent_server.servicer import LONGEST_CALL_SECONDS, AgentServicer
 from definitions.catalogue import Catalogue
 from definitions.model import FIRST_PORT
-from mesh.rpc.server import Health, add_reflection, build_server, drain
+from mesh.rpc.server import Health, add_reflection, build_server, drain, listen
+from mesh.security.tls import ServerTls
 
 log = structlog.get_logger()
 
@@ -38,6 +39,8 @@ class Address:
     offset: int
     shard: int
     shards: int
+    tls: ServerTls | None = None
+    """None: in plaintext."""
 
     def owns(self, port: int) -> bool:
         """Whether agents on this port are served by this shard."""
@@ -139,7 +142,7 @@ class AgentHost:
         add_reflection(server, [SERVICE])
         health = Health(server)
         try:
-            server.add_insecure_port(f"{self._address.host}:{port}")
+            listen(server, self._address.host, port, self._address.tls)
         except RuntimeError:
             self.disabled[port] = "another program listens on the port"
             log.warning("port_taken", port=port, agents=sorted(residents))

@@ -2,6 +2,7 @@
 
     MeshError                      INTERNAL
     ├── ValidationFailed           VALIDATION_ERROR
+    ├── RateLimitExceeded          RATE_LIMIT_EXCEEDED
     ├── ServiceUnavailable         SERVICE_UNAVAILABLE
     ├── UpstreamTimeout            UPSTREAM_TIMEOUT
     ├── CallCancelled              CANCELLED
@@ -69,6 +70,12 @@ class ValidationFailed(MeshError):
         first = violations[0]
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         return cls(f"{first.field}: {first.description}{more}", violations=violations)
+
+
+class RateLimitExceeded(MeshError):
+    """The caller has used up what it may do for now; `retry_after_seconds` says when there is more."""
+
+    reason = "RATE_LIMIT_EXCEEDED"
 
 
 class ServiceUnavailable(MeshError):

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFINITIONS = Path(__file__).resolve().parent.parent / "definitions"
@@ -16,7 +16,9 @@ class MeshSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host_address: str = "127.0.0.1"
-    """The address to listen on. Until transport security is configured, only loopback."""
+    """The address to listen on; without `mesh_tls_dir` only loopback."""
+    mesh_tls_dir: Path | None = None
+    """The folder with this service's `tls.crt`, `tls.key` and `ca.crt`. None: the mesh speaks plaintext, on loopback only."""
     port_offset: int = Field(default=0, ge=0, le=56_000)
     """Added to every agent port, so that several stacks can run side by side."""
     definitions_path: Path = DEFINITIONS
@@ -30,13 +32,14 @@ class MeshSettings(BaseSettings):
     failpoints: str = ""
     """Comma-separated failpoints to arm; for tests only."""
 
-    @field_validator("host_address")
-    @classmethod
-    def _loopback_only(cls, address: str) -> str:
-        # Calls are not authenticated between services yet: nobody but this machine may reach them.
-        if not _is_loopback(address):
-            raise ValueError(f"{address} is not an IPv4 loopback address: without transport security the mesh listens on loopback only")
-        return address
+    @model_validator(mode="after")
+    def _nobody_listens_in(self) -> "MeshSettings":
+        if self.mesh_tls_dir is None and not _is_loopback(self.host_address):
+            raise ValueError(
+                f"HOST_ADDRESS={self.host_address} is not an IPv4 loopback address: without TLS the mesh listens on loopback only; "
+                "set MESH_TLS_DIR to the folder of this service's certificate"
+            )
+        return self
 
 
 def _is_loopback(address: str) -> bool:

@@ -47,6 +47,7 @@ def configure_logging(service: str, log_format: str) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a line for every attempt; our adapters say it once
     logging.getLogger("grpc._cython.cygrpc").addFilter(_worth_a_line)
 
 

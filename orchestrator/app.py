@@ -1,10 +1,14 @@
 """Wires the orchestrator together and runs it until it is told to stop."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import grpc
 import structlog
+from agentmesh.event.v1 import event_service_pb2
+from agentmesh.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from agentmesh.execution.v1 import execution_service_pb2
 from agentmesh.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from agentmesh.identity.v1 import identity_service_pb2
@@ -12,6 +16,8 @@ from agentmesh.identity.v1.identity_service_pb2_grpc import add_AuthServiceServi
 from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2
 from agentmesh.registry.v1.platform_service_pb2_grpc import add_PlatformServiceServicer_to_server
 from agentmesh.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+from agentmesh.workflow.v1 import workflow_service_pb2
+from agentmesh.workflow.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,32 +27,53 @@ from definitions.model_names import ModelNames
 from definitions.prices import PriceBook
 from definitions.report import log_problems
 from definitions.watch import watch
+from mesh.admission import Admission
 from mesh.errors import ServiceUnavailable
 from mesh.process import CannotStart
 from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
+from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.errors import ErrorBoundary
-from mesh.rpc.interceptors.scopes import ScopeCheck
+from mesh.rpc.interceptors.limits import Allowances, Limits
+from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.peer import Peers
 from mesh.rpc.server import Health, add_reflection, build_server, drain
+from mesh.rpc.server import listen as open_port
 from mesh.rpc.status import retryable
 from mesh.security.call_tokens import CallTokenSigner
-from mesh.security.identities import ORCHESTRATOR
+from mesh.security.certificates import TlsFolder
+from mesh.security.identities import AGENT_HOST, ORCHESTRATOR
+from mesh.security.tls import ClientTls, ServerTls
 from mesh.security.tokens import AccessTokens
+from orchestrator.adapters.arq_doorbell import ArqDoorbell
 from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.kafka_publisher import KafkaPublisher
+from orchestrator.adapters.opa_policy import OpaPolicy
+from orchestrator.adapters.outbox_relay import OutboxRelay
+from orchestrator.adapters.outbox_upkeep import OutboxUpkeep
 from orchestrator.adapters.postgres import create_engine, migrate, unavailable
 from orchestrator.adapters.postgres_denials import PostgresDenialLog
+from orchestrator.adapters.postgres_events import PostgresEventStore
 from orchestrator.adapters.postgres_executions import PostgresExecutionStore
 from orchestrator.adapters.postgres_identity import PostgresIdentityStore
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.postgres_runs import PostgresRunStore
 from orchestrator.adapters.postgres_sweeper import Sweeper
+from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
 from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.redis_bell import RedisBell, TopicBell
+from orchestrator.adapters.redis_limits import RedisLimits
 from orchestrator.adapters.redis_revocations import RedisRevocations
+from orchestrator.adapters.regopy_policy import PolicyUnreadable, RegopyPolicy
+from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
+from orchestrator.events.service import EventService
+from orchestrator.events.servicer import EventServicer
+from orchestrator.events.tail import EventTail
 from orchestrator.executions.books import Books
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService
@@ -58,45 +85,67 @@ from orchestrator.identity.servicer import AuthServicer
 from orchestrator.identity.sessions import SessionTokens
 from orchestrator.platform.service import PlatformService
 from orchestrator.platform.servicer import PlatformServicer
+from orchestrator.policy.ports import DenialLog
+from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
 from orchestrator.registry.servicer import RegistryServicer
-from orchestrator.settings import OrchestratorSettings
+from orchestrator.settings import OrchestratorSettings, SharedSettings
+from orchestrator.workflows.service import WorkflowService
+from orchestrator.workflows.servicer import WorkflowServicer
+from orchestrator.workflows.watch import RunWatch
 
 log = structlog.get_logger()
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024 + 64 * 1024
 """4 MiB of JSON make a smaller protobuf message; the rest is room for native callers' metadata fields."""
 SERVICES = (
+    event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
     identity_service_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
     platform_service_pb2.DESCRIPTOR.services_by_name["PlatformService"].full_name,
+    workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What runs: the server, the catalogue that changes under it, and what ends the calls that have no end of their own."""
+
+    registry: RegistryService
+    server: grpc.aio.Server
+    end_watches: Sequence[Callable[[], None]]
 
 
 async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then drains: no call under way is lost, and every purchase is settled.
 
-    Raises DefinitionsUnreadable, and ServiceUnavailable when there is no database to begin with.
+    Raises DefinitionsUnreadable, and CannotStart when there is no database or certificate to begin with.
     """
+    tls = TlsFolder(settings.mesh_tls_dir, ORCHESTRATOR) if settings.mesh_tls_dir else None
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
         stack.push_async_callback(engine.dispose)
         await prepare_database(engine)
         catalogue = reader.read(settings.definitions_path)
         log_problems(catalogue)
-        registry, server = await assemble(settings, stack, engine, catalogue)
-        health = Health(server)
-        port = listen(server, settings)
+        assembled = await assemble(settings, stack, engine, catalogue, tls)
+        server, health = assembled.server, Health(assembled.server)
+        port = listen(server, settings, tls)
         await server.start()
         stack.push_async_callback(
-            drain, [server], [health], notice_seconds=settings.drain_notice_seconds, grace_seconds=settings.drain_grace_seconds
+            drain,
+            [server],
+            [health],
+            notice_seconds=settings.drain_notice_seconds,
+            grace_seconds=settings.drain_grace_seconds,
+            end_watches=assembled.end_watches,
         )
         for service in ("", *SERVICES):
             await health.set(service, serving=True)
         announce(settings.ready_file, {"port": port})
         log.info("orchestrator_ready", port=port, agents=len(catalogue))
-        await follow(registry, settings, catalogue, stop)
+        await follow(assembled.registry, settings, catalogue, stop)
 
 
 async def prepare_database(engine: AsyncEngine) -> None:
@@ -108,50 +157,120 @@ async def prepare_database(engine: AsyncEngine) -> None:
         raise CannotStart("the database of DATABASE_URL cannot be reached; start it, or correct the URL") from error
 
 
-def listen(server: grpc.aio.Server, settings: OrchestratorSettings) -> int:
-    """Opens the port and returns it. Raises CannotStart when another program has it."""
+def listen(server: grpc.aio.Server, settings: OrchestratorSettings, tls: TlsFolder | None) -> int:
+    """Opens the port and returns it. Raises CannotStart when another program has it.
+
+    Users come here too, with tokens and without certificates, so none is asked for.
+    """
+    server_tls = ServerTls(tls, clients_must_show_certificates=False) if tls else None
     try:
-        return server.add_insecure_port(f"{settings.host_address}:{settings.orchestrator_port}")
+        return open_port(server, settings.host_address, settings.orchestrator_port, server_tls)
     except RuntimeError as error:
         message = f"ORCHESTRATOR_PORT={settings.orchestrator_port} is taken by another program; end it, or set another port"
         raise CannotStart(message) from error
 
 
 async def assemble(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue
-) -> tuple[RegistryService, grpc.aio.Server]:
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue, tls: TlsFolder | None
+) -> Assembled:
     """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
     prices = PriceBook.load()
-    channels = ChannelPool()
+    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
     stack.push_async_callback(channels.close)
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
     signer = CallTokenSigner(settings.call_token_signing_key, ORCHESTRATOR)
     agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
-    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds))
+    redis = Redis.from_url(settings.redis_url)
+    stack.push_async_callback(redis.aclose)
+    bell = await stack.enter_async_context(RedisBell(redis))
+    outbox = TopicBell(bell, "outbox")
+    events = await build_events(settings, stack, engine, outbox, TopicBell(bell, "events"))
+    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.ring))
     sweeping = asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run())
     stack.callback(sweeping.cancel)
     books = Books(prices, retryable)
     purchases = Purchases(recorder, agents, books)
     stack.push_async_callback(purchases.drain)
-    redis = Redis.from_url(settings.redis_url)
-    stack.push_async_callback(redis.aclose)
 
     models = ModelNames(prices, settings.model_default)
     registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
-    executions = ExecutionService(registry, purchases, books, PostgresExecutionStore(engine))
+    denials = await stack.enter_async_context(PostgresDenialLog(engine))
+    policy = await build_policy(settings, stack, denials)
+    executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
+    workflows, run_watch = await build_workflows(settings, stack, engine, registry, bell)
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
 
     authenticator, auth = identity(settings, stack, engine, redis)
-    denials = await stack.enter_async_context(PostgresDenialLog(engine))
-
-    chain = (Telemetry(), ErrorBoundary(), Authentication(authenticator), ScopeCheck(denials), RequestValidation())
+    limits = await build_limits(settings, stack)
+    chain = (
+        AdmissionControl(Admission(), "orchestrator"),
+        Telemetry(),
+        ErrorBoundary(),
+        Authentication(authenticator),
+        limits,
+        Permission(policy),
+        RequestValidation(),
+    )
     server = build_server(chain, max_request_bytes=MAX_REQUEST_BYTES)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
+    add_EventServiceServicer_to_server(EventServicer(events), server)
+    add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
     add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
     add_reflection(server, SERVICES)
-    return registry, server
+    return Assembled(registry, server, (events.stop, run_watch.stop))
+
+
+async def build_workflows(
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, registry: RegistryService, bell: RedisBell
+) -> tuple[WorkflowService, RunWatch]:
+    """Workflows and runs as their users see them; the steps are the worker's."""
+    run_bell, doorbell = RedisRunBell(bell), ArqDoorbell(settings.redis_url, TopicBell(bell, "steps").ring)
+    runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, run_bell, doorbell))
+    run_watch = RunWatch(runs, run_bell)
+    for work in (doorbell.run(), run_watch.look_forever()):
+        stack.callback(asyncio.create_task(work).cancel)
+    return WorkflowService(registry, PostgresWorkflowStore(engine), runs, run_watch), run_watch
+
+
+async def build_events(
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, outbox: TopicBell, log_bell: TopicBell
+) -> EventService:
+    """The log of events, with this process's candidate for the relay."""
+    publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
+    await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_bell, publisher))
+    upkeep = OutboxUpkeep(engine, settings.event_retention_days, publishing=publisher is not None)
+    store = PostgresEventStore(engine)
+    tail = EventTail(store, log_bell)
+    for work in (upkeep.run(), tail.run()):
+        stack.callback(asyncio.create_task(work).cancel)
+    return EventService(store, tail)
+
+
+async def build_policy(settings: SharedSettings, stack: AsyncExitStack, denials: DenialLog) -> PolicyService:
+    """The policy of OPA_URL, or else that of POLICY_PATH. Raises CannotStart for a folder without one."""
+    if settings.opa_url is not None:
+        return PolicyService(await stack.enter_async_context(OpaPolicy(settings.opa_url)), denials)
+    try:
+        return PolicyService(RegopyPolicy(settings.policy_path), denials)
+    except PolicyUnreadable as error:
+        raise CannotStart(f"POLICY_PATH: {error}") from error
+
+
+async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack) -> Limits:
+    """The limits as they are set, counted in Redis."""
+    allowances = Allowances(
+        agent_calls=settings.limit_agent_calls,
+        agent_calls_of_key=settings.limit_agent_calls_of_key,
+        agent_calls_in_flight=settings.limit_agent_calls_in_flight,
+        other_calls=settings.limit_calls,
+        open_calls_of_address=settings.limit_open_calls_of_address,
+        logins=settings.limit_logins,
+        logins_of_address=settings.limit_logins_of_address,
+    )
+    limiter = await stack.enter_async_context(RedisLimits(settings.redis_url))
+    return Limits(limiter, allowances, Peers(settings.proxies))
 
 
 def identity(
@@ -170,7 +289,7 @@ def identity(
     return authenticator, AuthServicer(service, keys, Peers(settings.proxies))
 
 
-async def follow(registry: RegistryService, settings: OrchestratorSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
+async def follow(registry: RegistryService, settings: SharedSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
     """Shows each new catalogue as the definitions change, until `stop` is set."""
     async for changed in watch(settings.definitions_path, catalogue, stop):
         log_problems(changed)

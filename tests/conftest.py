@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import go_tools
+from deploy.local import go_tools, java_tools
 from deploy.local.errors import LaunchError
+from deploy.local.kafka import KafkaServer
 from deploy.local.ports import any_free_port
 from deploy.local.postgres import PostgresServer
 from deploy.local.redis import RedisServer
@@ -54,10 +55,43 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def grpcurl() -> Path:
-    """The real grpcurl, which `make test` began to build before anything else. Skips where there is no Go to build it with."""
+def kafka_jars() -> Path:
+    """The real Kafka, which `make test` began to fetch before anything else. Skips where there is no Java or no Maven."""
     try:
-        return go_tools.grpcurl()
+        return java_tools.kafka()
+    except java_tools.NoJava as problem:
+        pytest.skip(str(problem))
+    except LaunchError as problem:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(problem))
+
+
+@pytest.fixture(scope="session")
+async def kafka_server(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KafkaServer]:
+    """A real broker. Whoever kills it starts it again."""
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"), any_free_port(), any_free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture(scope="session")
+def grpcurl() -> Path:
+    """The real grpcurl."""
+    return _built(go_tools.GRPCURL)
+
+
+@pytest.fixture(scope="session")
+def opa() -> Path:
+    """The real OPA."""
+    return _built(go_tools.OPA)
+
+
+def _built(tool: go_tools.GoTool) -> Path:
+    """The program, which `make test` began to build before anything else. Skips where there is no Go to build it with."""
+    try:
+        return tool.program()
     except go_tools.NoGo as problem:
         pytest.skip(str(problem))
     except LaunchError as problem:

@@ -5,13 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import LaunchError
 from deploy.local.state import HOME
 
-GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
-GRPCURL_VERSION = "v1.9.3"
 TOOLS = HOME / "tools"
 INSTALL_SECONDS = 600
 
@@ -20,20 +19,32 @@ class NoGo(LaunchError):
     """This machine cannot build the tool."""
 
 
-def grpcurl() -> Path:
-    """The real grpcurl, built here first if need be; waits for another process that is building it.
+@dataclass(frozen=True)
+class GoTool:
+    """A program of a package on the Go module proxy, at one version."""
 
-    Without Go it is the one on the PATH; NoGo when there is none either, LaunchError when the build fails.
-    """
-    program = TOOLS / f"grpcurl-{GRPCURL_VERSION}" / "grpcurl"
-    if shutil.which("go") is None and not program.exists():
-        return installed("grpcurl")
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    with (TOOLS / "lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if not program.exists():
-            go_install(f"{GRPCURL}@{GRPCURL_VERSION}", program.parent)
-    return program
+    name: str
+    package: str
+    version: str
+
+    def program(self) -> Path:
+        """The real one, built here first if need be; waits for another process that is building.
+
+        Without Go it is the one on the PATH; NoGo when there is none either, LaunchError when the build fails.
+        """
+        program = TOOLS / f"{self.name}-{self.version}" / self.name
+        if shutil.which("go") is None and not program.exists():
+            return installed(self.name)
+        TOOLS.mkdir(parents=True, exist_ok=True)
+        with (TOOLS / f"{self.name}.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            if not program.exists():
+                go_install(f"{self.package}@{self.version}", program.parent)
+        return program
+
+
+GRPCURL = GoTool("grpcurl", "github.com/fullstorydev/grpcurl/cmd/grpcurl", "v1.9.3")
+OPA = GoTool("opa", "github.com/open-policy-agent/opa", "v1.22.3")
 
 
 def installed(name: str) -> Path:
@@ -55,6 +66,7 @@ def go_install(package: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        grpcurl()
+        for tool in (GRPCURL, OPA):
+            tool.program()
     except LaunchError as problem:
         sys.exit(f"agentmesh: {problem}")

@@ -32,6 +32,7 @@ class LocalPorts:
     envoy_admin: int
     orchestrator: int
     orchestrator_metrics: int
+    worker_metrics: int
     agent_metrics: tuple[int, ...]
     """One for each agent host."""
     postgres: int
@@ -55,6 +56,7 @@ class LocalPorts:
             envoy_admin=offset + 9901,
             orchestrator=offset + ORCHESTRATOR,
             orchestrator_metrics=offset + 9464,
+            worker_metrics=offset + 9465,
             agent_metrics=tuple(offset + 9466 + shard for shard in range(shards)),
             postgres=offset + 15_432,
             redis=offset + 16_379,
@@ -73,6 +75,7 @@ class LocalPorts:
             "Redis": self.redis,
             "simulator": self.simulator,
             "orchestrator metrics": self.orchestrator_metrics,
+            "worker metrics": self.worker_metrics,
             **{f"metrics of agent host {shard}": port for shard, port in enumerate(self.agent_metrics)},
         }
 

@@ -75,7 +75,8 @@ class PostgresServer:
     async def create_database(self, name: str) -> str:
         """Makes an empty database unless it exists; returns its URL."""
         async with self._connection() as connection:
-            with suppress(asyncpg.DuplicateDatabaseError):
+            # The second: of two that make it at the same time.
+            with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
                 await connection.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
 

@@ -10,10 +10,13 @@ from deploy.local.call_keys import CallKeys
 from deploy.local.ports import LocalPorts
 from deploy.local.process import Prepare, Process, ProcessSpec, nothing_to_prepare, ready_file_written
 from deploy.local.state import REPOSITORY, StateFolder
+from mesh.security.identities import AGENT_HOST, ORCHESTRATOR, WORKER, service_of
 
 POOL_SIZE, POOL_OVERFLOW = 20, 10
+WORKER_POOL_SIZE = 5
+"""The worker's writes have connections of their own."""
 DRAIN_SECONDS = 10
-DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "REDIS_URL", "JWT_SECRET")
+DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "JWT_SECRET", "MESH_TLS_DIR", "REDIS_URL")
 STOP_SECONDS = 15
 LOOPBACK = "127.0.0.1"
 
@@ -45,12 +48,16 @@ class Provider:
 
 @dataclass(frozen=True)
 class Programs:
-    """Makes the processes of one stack; `environment` goes on top of everything that they are given."""
+    """Makes the processes of one stack; `environment` goes on top of everything that they are given.
+
+    `certificates` is the folder of the services' certificates, None for a stack that speaks plaintext.
+    """
 
     state: StateFolder
     ports: LocalPorts
     provider: Provider
     environment: Mapping[str, str]
+    certificates: Path | None = None
 
     def simulator(self) -> Process:
         """The Messages API simulator."""
@@ -63,6 +70,7 @@ class Programs:
             "AGENT_SHARD": str(shard),
             "METRICS_PORT": str(self.ports.agent_metrics[shard]),
             "CALL_TOKEN_PUBLIC_KEY_FILE": str(self.call_keys.public),
+            **self._tls(AGENT_HOST),
             **self.provider.settings(),
         }
         return self._process(agent_host_name(shard), "agent_server", settings)
@@ -76,8 +84,21 @@ class Programs:
             "CALL_TOKEN_PRIVATE_KEY_FILE": str(self.call_keys.private),
             "DB_POOL_SIZE": str(POOL_SIZE),
             "DB_MAX_OVERFLOW": str(POOL_OVERFLOW),
+            **self._tls(ORCHESTRATOR),
         }
         return self._process("orchestrator", "orchestrator", settings, prepare=prepare, after=("postgres", "redis"))
+
+    def worker(self, prepare: Prepare) -> Process:
+        """The worker. It comes after its servers, as the orchestrator does."""
+        settings = {
+            "METRICS_PORT": str(self.ports.worker_metrics),
+            "AGENT_HOST_TEMPLATE": LOOPBACK,
+            "CALL_TOKEN_PRIVATE_KEY_FILE": str(self.call_keys.private),
+            "DB_POOL_SIZE": str(WORKER_POOL_SIZE),
+            "DB_MAX_OVERFLOW": "0",
+            **self._tls(WORKER),
+        }
+        return self._process("worker", "orchestrator.worker", settings, prepare=prepare, after=("postgres", "redis"))
 
     def accounts_environment(self) -> dict[str, str]:
         """The environment of the command that makes accounts, but for DATABASE_URL."""
@@ -114,6 +135,9 @@ class Programs:
             after=after,
         )
         return Process(spec)
+
+    def _tls(self, identity: str) -> dict[str, str]:
+        return {"MESH_TLS_DIR": str(self.certificates / service_of(identity))} if self.certificates else {}
 
     def _common(self) -> dict[str, str]:
         return {

@@ -53,7 +53,12 @@ def doors(stack: Stack) -> str:
         ("orchestrator, gRPC", stack.orchestrator_target),
         ("agents, gRPC", f"localhost:{ports.agents[0]} to {ports.agents[-1]}"),
         ("Envoy admin", f"http://localhost:{ports.envoy_admin}"),
-        ("Prometheus", ", ".join(f"http://localhost:{port}/metrics" for port in (ports.orchestrator_metrics, *ports.agent_metrics))),
+        (
+            "Prometheus",
+            ", ".join(
+                f"http://localhost:{port}/metrics" for port in (ports.orchestrator_metrics, ports.worker_metrics, *ports.agent_metrics)
+            ),
+        ),
     ]
     return "\n".join(f"  {what:<21} {where}" for what, where in rows)
 
@@ -96,8 +101,16 @@ async def first_commands(stack: Stack) -> str:
         commands += [f"curl {as_admin} -N {url}{agent}/stream -d '{EXAMPLE_INPUT}'"]
     commands.append(f"grpcurl -plaintext localhost:{stack.ports.gateway} list")
     if known:
-        commands.append(f"grpcurl -plaintext localhost:{EXAMPLE_AGENT_PORT + offset} agentmesh.agent.v1.AgentService/Describe")
+        commands.append(f"grpcurl {agents_door(stack)} localhost:{EXAMPLE_AGENT_PORT + offset} agentmesh.agent.v1.AgentService/Describe")
     return "Try:\n" + "\n".join(f"  {command}" for command in commands)
+
+
+def agents_door(stack: Stack) -> str:
+    """What grpcurl must be told to reach an agent's own port."""
+    if stack.certificates is None:
+        return "-plaintext"
+    own = short(stack.certificates / "gateway")
+    return f"-cacert {own}/ca.crt -cert {own}/tls.crt -key {own}/tls.key"
 
 
 def whereabouts(stack: Stack) -> str:

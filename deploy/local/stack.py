@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from deploy.local import certs
 from deploy.local.credentials import Credentials, FirstLogin
 from deploy.local.envoy import EnvoyServer
 from deploy.local.errors import LaunchError
@@ -24,7 +25,8 @@ from deploy.local.redis import RedisServer
 from deploy.local.state import StateFolder
 from deploy.local.supervisor import Report, Supervisor
 from deploy.local.waiting import holds_within
-from gateway.envoy.render import GatewaySettings, render_bootstrap
+from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
+from mesh.security.identities import GATEWAY, service_of
 
 DATABASE = "agentmesh"
 GATEWAY_SECONDS = 20
@@ -64,7 +66,8 @@ class Stack:
 
     `environment` reaches our own programs on top of what the stack gives them, `gateway` sets fields of GatewaySettings.
     Without a `provider` the simulator answers, whatever keys our own environment holds. Everything that is not our own
-    program is ready to be used as soon as `start` returns. LaunchError says what cannot be.
+    program is ready to be used as soon as `start` returns. With `tls` the services speak mTLS among themselves, with certificates that
+    are made at each start. LaunchError says what cannot be.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Stack:
         definitions: Path | None = None,
         environment: Mapping[str, str] = NOTHING,
         *,
+        tls: bool = False,
         provider: Provider | None = None,
         gateway: Mapping[str, Any] = NOTHING,
         report: Report = silent,
@@ -92,7 +96,8 @@ class Stack:
         )
         own = {"DEFINITIONS_PATH": str(definitions)} if definitions else {}
         simulator = Provider.simulator(self.ports.simulator)
-        programs = Programs(self.state, self.ports, provider or simulator, {**own, **environment})
+        self.certificates = self.state.folder("certs") if tls else None
+        programs = Programs(self.state, self.ports, provider or simulator, {**own, **environment}, self.certificates)
         self.credentials = Credentials(self.state.path)
         self.first_login: FirstLogin | None = None
         """The first administrator, if this start has made it."""
@@ -101,8 +106,8 @@ class Stack:
         self._simulator_log = programs.simulator_log
         self.call_keys = programs.call_keys
         servers = [self._postgres.process, self._redis.process, *([programs.simulator()] if self.simulated else [])]
-        orchestrator = programs.orchestrator(self._make_database)
-        self._supervisor = Supervisor([servers, self._agent_hosts, [orchestrator], [self._envoy.process]], report)
+        orchestrator, worker = programs.orchestrator(self._make_database_and_secret), programs.worker(self._make_database)
+        self._supervisor = Supervisor([servers, self._agent_hosts, [orchestrator, worker], [self._envoy.process]], report)
 
     async def start(self) -> None:
         """Starts everything and returns when the gateway answers that the platform is ready; stops everything again if it cannot."""
@@ -133,7 +138,7 @@ class Stack:
         await self.stop()
 
     def process(self, name: str) -> Process:
-        """One of its processes: postgres, redis, simulator, agents-<shard>, orchestrator or envoy. KeyError for another name."""
+        """One of its processes: postgres, redis, simulator, agents-<shard>, orchestrator, worker or envoy. KeyError for another name."""
         return self._supervisor.process(name)
 
     @property
@@ -178,6 +183,8 @@ class Stack:
         raise_descriptor_limit()
         self.state.rotate_logs()
         self.call_keys.make()
+        if self.certificates is not None:
+            certs.issue_all(self.certificates)
         self._lifetime.push_async_callback(self._supervisor.stop)
         await self._supervisor.start()
         await self._gateway_answers()
@@ -193,12 +200,12 @@ class Stack:
             )
 
     async def _make_database(self) -> Mapping[str, str]:
-        """What the orchestrator learns about its servers, which have passwords from their first start on, and its secret."""
-        return {
-            "DATABASE_URL": await self._postgres.create_database(DATABASE),
-            "REDIS_URL": self._redis.url(),
-            "JWT_SECRET": self.credentials.jwt_secret(),
-        }
+        """What our programs learn about their servers, which have passwords from their first start on."""
+        return {"DATABASE_URL": await self._postgres.create_database(DATABASE), "REDIS_URL": self._redis.url()}
+
+    async def _make_database_and_secret(self) -> Mapping[str, str]:
+        """The same, and what the orchestrator signs tokens with."""
+        return {**await self._make_database(), "JWT_SECRET": self.credentials.jwt_secret()}
 
     def _bootstrap(self, overrides: Mapping[str, Any]) -> str:
         settings = GatewaySettings(
@@ -206,5 +213,8 @@ class Stack:
             admin_port=self.ports.envoy_admin,
             orchestrators=(("127.0.0.1", self.ports.orchestrator),),
             access_log_path=self.state.log("envoy.access"),
+            tls_dir=self.certificates and self.certificates / service_of(GATEWAY),
+            sds_dir=self.state.folder("envoy") / "sds",
         )
+        write_sds(settings)
         return render_bootstrap(replace(settings, **overrides))

@@ -5,6 +5,7 @@ The plain stack's is `.agentmesh/` at the root of the repository, that of `PORT_
     lock                     held by the launcher; says who it is
     logs/<process>.log       what each process writes
     run/<process>.pid        what runs now, and run/<process>.ready.json what it said when it was ready
+    certs/                   with TLS=1: a development authority, and a certificate for each service
     keys/                    what our programs know one another by, made at the first start
     postgres/ redis/         data and passwords (as root PostgreSQL's data may lie in /var/tmp: postgres/placed-outside.txt)
     simulator/ envoy/        the simulator's log of requests; Envoy's bootstrap

@@ -1,7 +1,8 @@
 """Prints the bootstrap for an Envoy that runs elsewhere, such as in its own container.
 
 Every field of GatewaySettings can be set by the environment variable of its name in capitals; ORCHESTRATORS is a list such as
-`orchestrator-0:50051,orchestrator-1:50051`. The contracts are read from this installation, wherever Envoy finds its copy.
+`orchestrator-0:50051,orchestrator-1:50051`. The contracts are read from this installation, wherever Envoy finds its copy. With TLS_DIR
+the files of SDS_DIR are written too: run this where Envoy will see them.
 """
 
 import os
@@ -12,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from gateway.envoy.render import GENERATED, GatewaySettings, render_bootstrap
+from gateway.envoy.render import GENERATED, GatewaySettings, render_bootstrap, write_sds
 
 
 def settings_from(environment: Mapping[str, str]) -> GatewaySettings:
@@ -25,4 +26,6 @@ def settings_from(environment: Mapping[str, str]) -> GatewaySettings:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render_bootstrap(settings_from(os.environ), contract_path=GENERATED / "descriptor.binpb"))
+    settings = settings_from(os.environ)
+    write_sds(settings)
+    sys.stdout.write(render_bootstrap(settings, contract_path=GENERATED / "descriptor.binpb"))

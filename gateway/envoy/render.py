@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from gateway.envoy import sds
 from gateway.envoy.contract import allowed_methods, public_rpcs
 from gateway.envoy.replies import own_reply
 
@@ -58,6 +59,11 @@ class GatewaySettings:
     stream_idle_seconds: float = 300
     """A stream that says nothing for so long is cut; the orchestrator sends a heartbeat every 15 s."""
 
+    tls_dir: Path | None = None
+    """The gateway's `tls.crt`, `tls.key` and `ca.crt`; with it the orchestrators are called by TLS and must prove who they are."""
+    sds_dir: Path = Path("/etc/envoy/sds")
+    """Where the files lie that make Envoy follow `tls_dir` as it changes: what `write_sds` writes, unless `tls_dir` is None."""
+
     @property
     def resolves_names(self) -> bool:
         """Whether any orchestrator is given by name."""
@@ -72,7 +78,15 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
     rpcs = public_rpcs(contract_path or settings.descriptor_path)
     template = _environment().get_template("bootstrap.yaml.j2")
     methods = [*allowed_methods(rpcs), *((path, ("GET", "HEAD")) for path in OWN_PATHS)]
-    return template.render(settings=settings, rpcs=rpcs, allowed_methods=methods, welcome=json.dumps(WELCOME, indent=2) + "\n")
+    upstream_tls = sds.upstream(settings.sds_dir) if settings.tls_dir else None
+    welcome = json.dumps(WELCOME, indent=2) + "\n"
+    return template.render(settings=settings, rpcs=rpcs, allowed_methods=methods, welcome=welcome, upstream_tls=upstream_tls)
+
+
+def write_sds(settings: GatewaySettings) -> None:
+    """Writes the files by which Envoy finds its certificates; none without TLS."""
+    if settings.tls_dir is not None:
+        sds.write(settings.sds_dir, settings.tls_dir)
 
 
 def _environment() -> jinja2.Environment:

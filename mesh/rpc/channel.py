@@ -1,6 +1,10 @@
 """Channels to other services of the mesh."""
 
+import asyncio
+
 import grpc
+
+from mesh.security.tls import ClientTls
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """Inside the mesh; what comes from outside is bound to 4 MiB at the gateway and at the orchestrator's own port."""
@@ -23,21 +27,56 @@ CHANNEL_OPTIONS = (
 )
 
 
-class ChannelPool:
-    """One lazily opened channel per target, shared by all calls of the process. Close it when the process drains."""
+RETIREMENT_SECONDS = 660.0
+"""Longer than any call."""
 
-    def __init__(self) -> None:
+
+class ChannelPool:
+    """One lazily opened channel per target, shared by all calls of the process. Close it when the process drains.
+
+    With `tls` a channel has the certificates of the moment when it was opened; once they have changed, others take its place.
+    """
+
+    def __init__(self, tls: ClientTls | None = None) -> None:
+        self._tls = tls
+        self._material = tls.material if tls else None
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """Grows when the channels are replaced: stubs of those before take no new calls."""
+        if self._tls is not None and self._tls.material is not self._material:
+            self._material = self._tls.material
+            self._generation += 1
+            self._retire()
+        return self._generation
 
     def get(self, target: str) -> grpc.aio.Channel:
         """The channel to `target` (`host:port`)."""
+        _ = self.generation
         channel = self._channels.get(target)
         if channel is None:
-            channel = self._channels[target] = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+            channel = self._channels[target] = self._open(target)
         return channel
 
     async def close(self) -> None:
         """Ends every channel and the calls on it."""
+        for task in self._retiring:
+            task.cancel()
         channels, self._channels = list(self._channels.values()), {}
         for channel in channels:
             await channel.close()
+
+    def _open(self, target: str) -> grpc.aio.Channel:
+        if self._tls is None:
+            return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(target, self._tls.credentials(), options=(*CHANNEL_OPTIONS, *self._tls.options))
+
+    def _retire(self) -> None:
+        channels, self._channels = list(self._channels.values()), {}
+        for channel in channels:  # the calls under way may finish
+            task = asyncio.create_task(channel.close(RETIREMENT_SECONDS))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)

@@ -1,7 +1,7 @@
 """Builds gRPC servers, and stops them so that no call is lost."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -11,6 +11,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection
 
 from mesh.rpc.channel import MAX_MESSAGE_BYTES
+from mesh.security.tls import ServerTls
 
 SERVER_OPTIONS = (
     # On by default, and then a second server on the same port silently steals half of the calls.
@@ -30,6 +31,12 @@ SERVER_OPTIONS = (
 def build_server(interceptors: Sequence[grpc.aio.ServerInterceptor], *, max_request_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Server:
     """A server without services or ports. A larger request is refused by gRPC itself with RESOURCE_EXHAUSTED."""
     return grpc.aio.server(interceptors=interceptors, options=(*SERVER_OPTIONS, ("grpc.max_receive_message_length", max_request_bytes)))
+
+
+def listen(server: grpc.aio.Server, host: str, port: int, tls: ServerTls | None) -> int:
+    """Opens a port and returns it. Raises RuntimeError when another program has it."""
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls.of_port())
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
@@ -87,13 +94,20 @@ class Health:
         self._servicer.end_watches()
 
 
-async def drain(servers: Sequence[grpc.aio.Server], health: Sequence[Health], *, notice_seconds: float, grace_seconds: float) -> None:
+async def drain(
+    servers: Sequence[grpc.aio.Server],
+    health: Sequence[Health],
+    *,
+    notice_seconds: float,
+    grace_seconds: float,
+    end_watches: Sequence[Callable[[], None]] = (),
+) -> None:
     """Stops servers so that no call is lost: says NOT_SERVING, waits until callers have noticed, then lets the calls finish.
 
-    Calls that are not done after `grace_seconds` are cut.
+    Calls that have no end of their own are ended by `end_watches`. Calls that are not done after `grace_seconds` are cut.
     """
     await asyncio.gather(*(one.not_serving() for one in health))
     await asyncio.sleep(notice_seconds)
-    for one in health:
-        one.end_watches()
+    for end in (*(one.end_watches for one in health), *end_watches):
+        end()
     await asyncio.gather(*(server.stop(grace_seconds) for server in servers))

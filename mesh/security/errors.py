@@ -37,4 +37,4 @@ class ScopeMissing(MeshError):
     @classmethod
     def of(cls, scope: Scope) -> "ScopeMissing":
         """The error of a credential that lacks `scope`."""
-        return cls(f"this needs the scope `{scope}`, which the API key does not have", rule="scope", scope=scope.value)
+        return cls(f"this needs the scope `{scope}`, which the API key does not have", rule="missing_scope", scope=scope.value)

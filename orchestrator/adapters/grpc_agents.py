@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from definitions.model import FIRST_PORT
-from mesh import correlation
+from mesh import admission, correlation
 from mesh.errors import CallCancelled, MeshError, UpstreamTimeout
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.convert import struct, usage_from_proto, values
@@ -61,14 +61,16 @@ class GrpcAgents:
         self._signer = signer
         self._grace = cancel_grace_seconds
         self._stubs: dict[int, AgentServiceAsyncStub] = {}
+        self._generation = channels.generation
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
         """The whole answer; see the port."""
-        stub = self._stub(call.port)
-        rpc = stub.Execute(_request(pb.ExecuteRequest, call), timeout=call.seconds, metadata=self._metadata(call))
-        with stop.calling(self._canceller(rpc, stub, call)):
+        rpc = self._stub(call.port).Execute(_request(pb.ExecuteRequest, call), timeout=call.seconds, metadata=self._metadata(call))
+        with stop.calling(self._canceller(rpc, call)):
             try:
+                await rpc.initial_metadata()  # with which the agent takes the call over
+                admission.begun()
                 answer = await rpc
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
                 raise await _translated(failure, rpc, call, stop) from failure
@@ -76,11 +78,14 @@ class GrpcAgents:
 
     async def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
         """The answer's pieces, then the whole; see the port."""
-        stub = self._stub(call.port)
-        rpc = stub.StreamExecute(_request(pb.StreamExecuteRequest, call), timeout=call.seconds, metadata=self._metadata(call))
+        rpc = self._stub(call.port).StreamExecute(
+            _request(pb.StreamExecuteRequest, call), timeout=call.seconds, metadata=self._metadata(call)
+        )
         reading = _Reading()
-        with stop.calling(self._canceller(rpc, stub, call)):
+        with stop.calling(self._canceller(rpc, call)):
             try:
+                await rpc.initial_metadata()
+                admission.begun()
                 async for frame in rpc:
                     if reading.take(frame):
                         yield frame.delta.text if frame.WhichOneof("event") == "delta" else None
@@ -98,6 +103,9 @@ class GrpcAgents:
         return HealthState.SERVING if answer.status == HealthCheckResponse.SERVING else HealthState.NOT_SERVING
 
     def _stub(self, port: int) -> "AgentServiceAsyncStub":
+        if self._generation != self._channels.generation:
+            self._generation = self._channels.generation
+            self._stubs.clear()
         stub = self._stubs.get(port)
         if stub is None:
             stub = self._stubs[port] = AgentServiceStub(self._channels.get(self._addresses.target(port)))
@@ -107,21 +115,21 @@ class GrpcAgents:
         token = self._signer.mint(agent_id=call.agent_id, user_id=call.user_id, execution_id=str(call.execution_id))
         return (correlation.REQUEST_ID_KEY, correlation.current()), (CALL_TOKEN_KEY, token)
 
-    def _canceller(self, rpc: Any, stub: "AgentServiceAsyncStub", call: AgentCall) -> Callable[[], None]:
+    def _canceller(self, rpc: Any, call: AgentCall) -> Callable[[], None]:
         def cancel() -> None:
-            task = asyncio.create_task(self._cancel(rpc, stub, call))
+            task = asyncio.create_task(self._cancel(rpc, call))
             self._cancelling.add(task)
             task.add_done_callback(self._cancelling.discard)
 
         return cancel
 
-    async def _cancel(self, rpc: Any, stub: "AgentServiceAsyncStub", call: AgentCall) -> None:
+    async def _cancel(self, rpc: Any, call: AgentCall) -> None:
         """Asks the agent to end the call and say what it used; whatever is still open after the grace is cut."""
         ended = asyncio.Event()
         rpc.add_done_callback(lambda _: ended.set())
         try:
             async with asyncio.timeout(self._grace):
-                await stub.Cancel(pb.CancelRequest(execution_id=str(call.execution_id)), metadata=self._metadata(call))
+                await self._stub(call.port).Cancel(pb.CancelRequest(execution_id=str(call.execution_id)), metadata=self._metadata(call))
                 await ended.wait()
         except (grpc.aio.AioRpcError, TimeoutError):
             rpc.cancel()  # a host that does not answer in time has no usage to tell

@@ -25,7 +25,7 @@ MOST = 1000
 
 
 class PostgresDenialLog:
-    """Implements `mesh.rpc.interceptors.scopes.DenialLog`. An async context manager; what it took is written before it ends."""
+    """Implements `orchestrator.policy.ports.DenialLog`. An async context manager; what it took is written before it ends."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -41,13 +41,13 @@ class PostgresDenialLog:
         self._stop.set()
         await self._task
 
-    def denied(self, who: Caller, method: str, rule: str) -> None:
+    def denied(self, who: Caller, what: str, rule: str) -> None:
         """Takes note; neither waits nor raises."""
         if len(self._waiting) >= MOST:
             self._lost += 1
             return
         details = {"rule": rule, **({"api_key_id": str(who.api_key_id)} if who.api_key_id else {})}
-        self._waiting.append(AuditEntry(Action.DENIED, who.user_id, method, Origin("", correlation.current()), details))
+        self._waiting.append(AuditEntry(Action.DENIED, who.user_id, what, Origin("", correlation.current()), details))
 
     async def _write_forever(self) -> None:
         while not self._stop.is_set():

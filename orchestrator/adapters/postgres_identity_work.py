@@ -12,9 +12,10 @@ from uuid_utils.compat import uuid7
 
 from mesh.errors import IdempotencyConflict
 from mesh.security.caller import Role
+from orchestrator.adapters.event_tables import outbox
 from orchestrator.adapters.identity_rows import api_key, has_name, user
 from orchestrator.adapters.identity_tables import api_keys, audit_log, refresh_tokens, sessions, users
-from orchestrator.adapters.tables import idempotency_keys, outbox
+from orchestrator.adapters.tables import idempotency_keys
 from orchestrator.identity.model import ApiKey, AuditEntry, NewApiKey, RefreshRecord, User, UserEvent
 
 CREATE_API_KEY = "identity.v1.CreateApiKey"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
@@ -23,6 +23,13 @@ from orchestrator.executions.model import Bill, Duplicate, Failure, Intent, Sett
 log = structlog.get_logger()
 
 RPC = "execution.v1.ExecuteAgent"
+STEP_RPC = "workflow.step"
+"""Apart from what users choose: nobody can take a step's key."""
+_KEY_HOURS = {RPC: 24, STEP_RPC: 24 * 90}
+"""A step may wait for its next attempt for longer than a day."""
+SPACING_SECONDS = 0.0003
+"""How far commits lie apart, for each execution under way. At 64 it halves the CPU of PostgreSQL and spares a sixth of ours."""
+LONGEST_SPACING_SECONDS = 0.02
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -34,14 +41,22 @@ class _Entry:
     """False: nobody knows whether the intent was committed."""
 
 
-class PostgresRecorder:
-    """Writes intents and settlements. An async context manager; one per process, whose leases it holds."""
+def _tell_nobody() -> None:
+    pass
 
-    def __init__(self, database_url: str, lease_seconds: float) -> None:
+
+class PostgresRecorder:
+    """Writes intents and settlements. An async context manager; one per process, whose leases it holds.
+
+    `told` is called whenever events have been committed.
+    """
+
+    def __init__(self, database_url: str, lease_seconds: float, told: Callable[[], None] = _tell_nobody) -> None:
         self._owner = uuid7()
         self._lease = lease_seconds
-        self._intents: GroupCommit[Intent, Duplicate | None] = GroupCommit(database_url, self._write_intents)
-        self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, self._write_settlements)
+        self._told = told
+        self._intents: GroupCommit[Intent, Duplicate | None] = GroupCommit(database_url, self._write_intents, self._spacing)
+        self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, self._write_settlements, self._spacing)
         self._renewals = LazyConnection(database_url)
         self._leases: dict[UUID, float] = {}
         self._voiding: set[asyncio.Task[bool]] = set()
@@ -125,8 +140,11 @@ class PostgresRecorder:
             await connection.execute(sql.INSERT_INTENTS + "ON CONFLICT (execution_id) DO NOTHING", *self._intent_columns(lost))
         freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.idempotency_key]
         columns = _columns([_settlement_row(entry) for entry in entries], 17)
-        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, *columns, freed)}
+        # Nobody learns of a step's answer before the step's own commit, which flushes this one.
+        flush = "off" if all(entry.settlement.intent.step for entry in entries) else "on"
+        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, *columns, freed, flush)}
         AFTER_SETTLEMENT.hit()
+        self._told()
         if others := [entry.event_id for entry in entries if entry.event_id not in settled]:
             # An earlier attempt, whose commit was not confirmed, may have gone through after all.
             settled |= {row["event_id"] for row in await connection.fetch(sql.SETTLED_BEFORE, others)}
@@ -138,12 +156,15 @@ class PostgresRecorder:
                 *(i.execution_id, i.user_id, i.agent_id, i.agent_name, i.agent_revision, i.input),
                 *(None if i.context is None else json.dumps(i.context), i.streamed, i.request_id, i.worst_case.usage.model),
                 *(i.worst_case.usage.input_tokens, i.worst_case.usage.output_tokens, i.worst_case.cost_micro_usd),
-                i.worst_case.price_table,
+                *(i.worst_case.price_table, i.step and i.step.run_id, i.step and i.step.task_id),
             )
             for i in intents
         ]
-        *columns, price_tables = _columns(rows, 14)
-        return [*columns, self._owner, self._lease, price_tables]
+        *columns, task_ids = _columns(rows, 16)
+        return [*columns, self._owner, self._lease, task_ids]
+
+    def _spacing(self) -> float:
+        return min(len(self._leases) * SPACING_SECONDS, LONGEST_SPACING_SECONDS)
 
     async def _renew_forever(self) -> None:
         while True:
@@ -169,20 +190,24 @@ async def _claim_keys(connection: Connection, keyed: Sequence[Intent]) -> dict[U
     Keys are taken in one order by all processes, or two that take the same keys could wait for each other. Of two intents of one
     group with the same key the first wins.
     """
-    first: dict[tuple[int, str], Intent] = {}
+    first: dict[tuple[int, str, str], Intent] = {}
     for intent in keyed:
-        first.setdefault((intent.user_id, intent.idempotency_key), intent)
-    rows = [(user, key, intent.body_hash, intent.execution_id) for (user, key), intent in sorted(first.items(), key=lambda kv: kv[0])]
-    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM_KEYS, *_columns(rows, 4), RPC)}
+        first.setdefault(_name(intent), intent)
+    rows = [(*name, i.body_hash, i.execution_id, _KEY_HOURS[name[1]]) for name, i in sorted(first.items(), key=lambda kv: kv[0])]
+    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM_KEYS, *_columns(rows, 6))}
     lost = [intent for intent in keyed if intent.execution_id not in won]
     if not lost:
         return {}
-    names = _columns([(intent.user_id, intent.idempotency_key) for intent in lost], 2)
     holders = {
-        (row["user_id"], row["key"]): Duplicate(row["resource_id"], row["body_hash"])
-        for row in await connection.fetch(sql.HOLDERS, *names, RPC)
+        (row["user_id"], row["rpc"], row["key"]): Duplicate(row["resource_id"], row["body_hash"])
+        for row in await connection.fetch(sql.HOLDERS, *_columns(list(map(_name, lost)), 3))
     }
-    return {intent.execution_id: holders[intent.user_id, intent.idempotency_key] for intent in lost}
+    return {intent.execution_id: holders[_name(intent)] for intent in lost}
+
+
+def _name(intent: Intent) -> tuple[int, str, str]:
+    """What an idempotency key is known by."""
+    return intent.user_id, RPC if intent.step is None else STEP_RPC, intent.idempotency_key
 
 
 def _settlement_row(entry: _Entry) -> tuple[Any, ...]:

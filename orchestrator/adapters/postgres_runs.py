@@ -17,7 +17,13 @@ from orchestrator.adapters.postgres import CONNECTION_LOST, database_unavailable
 from orchestrator.adapters.run_starts import Start, Started, write_starts
 from orchestrator.adapters.workflow_tables import run_events, runs, steps, workflows
 from orchestrator.workflows import failpoints
-from orchestrator.workflows.errors import ApprovalNotPending, RunNotFound, WorkflowNotFound, WorkflowNotRunning
+from orchestrator.workflows.errors import (
+    ApprovalNotPending,
+    RunNotFound,
+    WorkflowAlreadyRunning,
+    WorkflowNotFound,
+    WorkflowNotRunning,
+)
 from orchestrator.workflows.model import Change, Decision, Earlier, KeyClaim, NewRun, Run, RunPage
 from orchestrator.workflows.ports import Doorbell, RunBell
 from orchestrator.workflows.progress import Progress
@@ -59,6 +65,8 @@ class PostgresRunStore:
             started = await self._starts.submit(Start(run, claim))
         except CONNECTION_LOST as error:
             raise database_unavailable() from error
+        if isinstance(started, WorkflowAlreadyRunning) and (active := (await self._active(None, run.workflow_id))[1]):
+            started.details["run_id"] = str(active)
         if isinstance(started, MeshError):
             raise started
         if isinstance(started, Run):

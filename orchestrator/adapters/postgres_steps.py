@@ -1,24 +1,31 @@
 """The engine's side of the runs on PostgreSQL: gives steps to a worker, and takes its word about them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
+
+import asyncpg
 
 from orchestrator.adapters import run_ledger as ledger
 from orchestrator.adapters import run_rows as rows
 from orchestrator.adapters import run_sql as sql
 from orchestrator.adapters.group_commit import Connection, GroupCommit, LazyConnection
-from orchestrator.adapters.postgres import CONNECTION_LOST
+from orchestrator.adapters.postgres import CONNECTION_LOST, database_unavailable
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.assignment import Assignment, Claimed, Completed, Hold, Report, Reported, Spent
+from orchestrator.workflows.errors import ReportRefused
 from orchestrator.workflows.model import StepState
 from orchestrator.workflows.ports import RunBell
 from orchestrator.workflows.progress import Progress
 
 LARGEST_CLAIM = 256
 TENDED_AT_ONCE = 200
+
+
+_PASSING = (*CONNECTION_LOST, asyncpg.TransactionRollbackError)
+"""What the same statement may not meet again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class Leases:
 
 
 class PostgresStepStore:
-    """One per worker. An async context manager. Every method raises one of CONNECTION_LOST when the database is gone."""
+    """See the port. One per worker; an async context manager."""
 
     def __init__(self, database_url: str, owner: UUID, leases: Leases, bell: RunBell) -> None:
         self._owner = owner
@@ -39,12 +46,14 @@ class PostgresStepStore:
         self._reports: GroupCommit[Report, Reported] = GroupCommit(database_url, self._write_reports)
         self._claims = LazyConnection(database_url)
         self._keeping = LazyConnection(database_url)
+        self._tending = LazyConnection(database_url)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._reports)
             stack.push_async_callback(self._claims.close)
             stack.push_async_callback(self._keeping.close)
+            stack.push_async_callback(self._tending.close)
             self._stack = stack.pop_all()
         return self
 
@@ -54,7 +63,7 @@ class PostgresStepStore:
     async def claim(self, limit: int) -> Claimed:
         """Takes steps that are ready."""
         limit = min(limit, LARGEST_CLAIM)
-        try:
+        with _unavailable(self._claims):
             connection = await self._claims.get()
             async with connection.transaction():
                 locked = await connection.fetch(sql.LOCK_READY, limit)
@@ -69,43 +78,45 @@ class PostgresStepStore:
             failpoints.AFTER_CLAIM.hit()
             self._bell.changed(changed)
             work = await ledger.assignments(connection, taken)
-        except CONNECTION_LOST:
-            self._claims.drop()
-            raise
         return Claimed(list(work.values()), more=len(locked) == limit)
 
     async def report(self, report: Report) -> Reported:
-        """Takes a worker's word about a step."""
-        return await self._reports.submit(report)
+        """Takes a worker's word about a step; see the port."""
+        try:
+            return await self._reports.submit(report)
+        except _PASSING as error:
+            raise database_unavailable() from error
+        except asyncpg.PostgresError as error:
+            raise ReportRefused(f"{type(error).__name__}: {error}") from error
 
     async def renew(self, holds: Collection[Hold]) -> Collection[Hold]:
         """Prolongs the leases; returns the holds that still count."""
-        found = await (await self._keeping.get()).fetch(
-            sql.RENEW, *rows.columns(list(holds), 3), self._owner, self._leases.seconds, self._leases.seconds * 2 / 3
-        )
+        lease = self._leases.seconds
+        with _unavailable(self._keeping):
+            connection = await self._keeping.get()
+            found = await connection.fetch(sql.RENEW, *rows.columns(list(holds), 3), self._owner, lease, lease * 2 / 3)
         return {rows.hold(row) for row in found}
 
     async def forgotten(self, holds: Collection[Hold]) -> Sequence[Assignment]:
         """The steps that were given to this worker without its learning of it: the commit was not confirmed."""
-        connection = await self._keeping.get()
-        mine = {rows.hold(row) for row in await connection.fetch(sql.MINE, self._owner)} - set(holds)
-        work = await ledger.assignments(connection, [(hold.run_id, hold.task_id) for hold in mine])
+        with _unavailable(self._keeping):
+            connection = await self._keeping.get()
+            mine = {rows.hold(row) for row in await connection.fetch(sql.MINE, self._owner)} - set(holds)
+            work = await ledger.assignments(connection, [(hold.run_id, hold.task_id) for hold in mine])
         return [assignment for assignment in work.values() if assignment.hold in mine]
 
     async def tend(self) -> int:
         """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
-        return await self._tend(sql.LOCK_LOST, self._lose) + await self._tend(sql.LOCK_SILENT, _silence)
+        with _unavailable(self._tending):
+            return await self._tend(sql.LOCK_LOST, self._lose) + await self._tend(sql.LOCK_SILENT, _silence)
 
     async def queue_age(self) -> float:
         """For how many seconds the step that waits longest could have begun; 0 when none waits."""
-        return float(await (await self._keeping.get()).fetchval(sql.QUEUE))
-
-    def drop(self) -> None:
-        """Forgets the connection on which leases are kept: its state is not known."""
-        self._keeping.drop()
+        with _unavailable(self._tending):
+            return float(await (await self._tending.get()).fetchval(sql.QUEUE))
 
     async def _tend(self, statement: str, apply: Callable[[Progress, str, Spent], None]) -> int:
-        connection = await self._keeping.get()
+        connection = await self._tending.get()
         async with connection.transaction():
             locked = await connection.fetch(statement, TENDED_AT_ONCE)
             if not locked:
@@ -144,11 +155,21 @@ class PostgresStepStore:
         """Whether the report counts, and the successor that goes to the same worker."""
         hold = report.hold
         spent = bought.get((hold.run_id, hold.task_id), Spent())
-        if progress is None or not progress.report(hold.task_id, report.owner, hold.epoch, report.outcome, spent):
+        if progress is None or not progress.report(hold.task_id, self._owner, hold.epoch, report.outcome, spent):
             return False, None
         if not report.go_on or not isinstance(report.outcome, Completed):
             return True, None
-        return True, progress.give_successor(hold.task_id, report.owner, self._leases.seconds)
+        return True, progress.give_successor(hold.task_id, self._owner, self._leases.seconds)
+
+
+@contextmanager
+def _unavailable(connection: LazyConnection) -> Iterator[None]:
+    """Raises ServiceUnavailable where the database is gone; the connection's state is not known then."""
+    try:
+        yield
+    except _PASSING as error:
+        connection.drop()
+        raise database_unavailable() from error
 
 
 def _silence(progress: Progress, task_id: str, _: Spent) -> None:

@@ -4,11 +4,13 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, Select, delete, insert, select
+from sqlalchemy import Row, Select, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.adapters.postgres import unavailable
 from orchestrator.adapters.run_starts import claim_keys
+from orchestrator.adapters.tables import idempotency_keys as keys
 from orchestrator.adapters.workflow_tables import runs, steps, workflows
 from orchestrator.workflows.errors import WorkflowAlreadyRunning
 from orchestrator.workflows.model import (
@@ -25,6 +27,11 @@ from orchestrator.workflows.model import (
 
 _TASKS = TypeAdapter(tuple[Task, ...])
 _FINAL = ("completed", "failed", "cancelled")
+_RESULTS = (
+    select(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(steps.c.task_id, steps.c.result), steps.c.position)))
+    .where(steps.c.run_id == workflows.c.latest_run_id, steps.c.status == "completed")
+    .scalar_subquery()
+)
 _LISTED = [column for column in workflows.c if column.name != "tasks"]
 
 
@@ -50,22 +57,27 @@ class PostgresWorkflowStore:
                 row = (await connection.execute(insert(workflows).values(**values).returning(workflows))).one()
         return _workflow(row)
 
-    async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
-        """A workflow with its tasks and the results of its latest run."""
-        answered = (
-            select(steps.c.task_id, steps.c.result)
-            .join(workflows, workflows.c.latest_run_id == steps.c.run_id)
-            .where(workflows.c.workflow_id == workflow_id, steps.c.status == "completed")
-            .order_by(steps.c.position)
+    async def earlier(self, claim: KeyClaim) -> Earlier | None:
+        """What an earlier request with the key made; None while the key is free."""
+        held = select(keys.c.resource_id, keys.c.body_hash).where(
+            keys.c.user_id == claim.user_id,
+            keys.c.rpc == claim.rpc,
+            keys.c.key == claim.key,
+            keys.c.free.is_(False),
+            keys.c.expires_at > func.clock_timestamp(),
         )
         with unavailable():
             async with self._engine.connect() as connection:
-                await connection.execution_options(isolation_level="REPEATABLE READ")
-                row = (await connection.execute(_visible(select(workflows), user_id, workflow_id))).one_or_none()
-                if row is None:
-                    return None
-                results = [TaskResult(one.task_id, one.result) for one in await connection.execute(answered)]
-        return _workflow(row, results)
+                row = (await connection.execute(held)).one_or_none()
+        return None if row is None else Earlier(row.resource_id, row.body_hash)
+
+    async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
+        """A workflow with its tasks and the results of its latest run."""
+        statement = _visible(select(workflows, _RESULTS.label("results")), user_id, workflow_id)
+        with unavailable():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(statement)).one_or_none()
+        return None if row is None else _workflow(row)
 
     async def list(self, query: WorkflowQuery) -> WorkflowPage:
         """A page; one row more than it holds tells whether there are more."""
@@ -90,9 +102,9 @@ class PostgresWorkflowStore:
                 locked = _visible(select(workflows.c.workflow_id), user_id, workflow_id).with_for_update()
                 if (await connection.execute(locked)).one_or_none() is None:
                     return False
-                if (await connection.execute(active)).first() is not None:
+                if (run_id := await connection.scalar(active)) is not None:
                     message = f"Workflow '{workflow_id}' has an active run; cancel it before you delete the workflow"
-                    raise WorkflowAlreadyRunning(message, workflow_id=str(workflow_id))
+                    raise WorkflowAlreadyRunning(message, workflow_id=str(workflow_id), run_id=str(run_id))
                 await connection.execute(delete(workflows).where(workflows.c.workflow_id == workflow_id))
         return True
 
@@ -110,7 +122,7 @@ async def _claim(connection: AsyncConnection, workflow_id: UUID, claim: KeyClaim
     return (await claim_keys(driver, [(workflow_id, claim)])).get(workflow_id)
 
 
-def _workflow(row: Row[Any], results: list[TaskResult] | None = None) -> Workflow:
+def _workflow(row: Row[Any]) -> Workflow:
     values = row._mapping
     return Workflow(
         workflow_id=values["workflow_id"],
@@ -121,5 +133,5 @@ def _workflow(row: Row[Any], results: list[TaskResult] | None = None) -> Workflo
         created_at=values["created_at"],
         latest_run_id=values["latest_run_id"],
         tasks=_TASKS.validate_python(values.get("tasks", ())),
-        results=results or (),
+        results=[TaskResult(*pair) for pair in values.get("results") or ()],
     )

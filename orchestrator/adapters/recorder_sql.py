@@ -5,8 +5,8 @@ Several processes run them at the same time, so whoever waits for keys takes the
 
 CLAIM_KEYS = """
 INSERT INTO idempotency_keys AS k (user_id, rpc, key, body_hash, resource_id, expires_at)
-SELECT t.user_id, $5, t.key, t.body_hash, t.resource_id, clock_timestamp() + interval '24 hours'
-FROM unnest($1::int[], $2::text[], $3::bytea[], $4::uuid[]) AS t (user_id, key, body_hash, resource_id)
+SELECT t.user_id, t.rpc, t.key, t.body_hash, t.resource_id, clock_timestamp() + t.hours * interval '1 hour'
+FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[], $5::uuid[], $6::int[]) AS t (user_id, rpc, key, body_hash, resource_id, hours)
 ON CONFLICT (user_id, rpc, key) DO UPDATE
 SET body_hash = excluded.body_hash, resource_id = excluded.resource_id, expires_at = excluded.expires_at, free = false
 WHERE k.free OR k.expires_at <= clock_timestamp()
@@ -14,23 +14,21 @@ RETURNING k.resource_id
 """
 
 HOLDERS = """
-SELECT k.user_id, k.key, k.body_hash, k.resource_id
-FROM idempotency_keys k
-JOIN unnest($1::int[], $2::text[]) AS t (user_id, key) ON k.user_id = t.user_id AND k.key = t.key
-WHERE k.rpc = $3
+SELECT k.user_id, k.rpc, k.key, k.body_hash, k.resource_id FROM idempotency_keys k
+JOIN unnest($1::int[], $2::text[], $3::text[]) AS t (user_id, rpc, key) USING (user_id, rpc, key)
 """
 
 INSERT_INTENTS = """
 INSERT INTO executions (execution_id, user_id, agent_id, agent_name, agent_revision, status, input, context, streamed, request_id,
   model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_estimated, cost_micro_usd, price_table,
-  owner, lease_until)
+  owner, lease_until, run_id, task_id)
 SELECT t.execution_id, t.user_id, t.agent_id, t.agent_name, t.agent_revision, 'running', t.input, t.context::jsonb, t.streamed,
   t.request_id, t.model, t.input_tokens, t.output_tokens, 0, 0, true, t.cost_micro_usd, t.price_table,
-  $14, clock_timestamp() + $15 * interval '1 second'
+  $16, clock_timestamp() + $17 * interval '1 second', t.run_id, t.task_id
 FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[], $10::text[],
-  $11::int[], $12::int[], $13::bigint[], $16::text[])
+  $11::int[], $12::int[], $13::bigint[], $14::text[], $15::uuid[], $18::text[])
 AS t (execution_id, user_id, agent_id, agent_name, agent_revision, input, context, streamed, request_id, model,
-  input_tokens, output_tokens, cost_micro_usd, price_table)
+  input_tokens, output_tokens, cost_micro_usd, price_table, run_id, task_id)
 """
 
 SETTLE = """
@@ -59,7 +57,7 @@ WITH t AS (
   UPDATE idempotency_keys k SET free = true FROM held
   WHERE k.user_id = held.user_id AND k.rpc = held.rpc AND k.key = held.key
 )
-SELECT event_id FROM settled
+SELECT event_id, set_config('synchronous_commit', $19, true) FROM settled
 """
 
 SETTLED_BEFORE = "SELECT event_id FROM outbox WHERE event_id = ANY($1::uuid[])"

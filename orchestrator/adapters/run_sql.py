@@ -11,8 +11,9 @@ r.created_at, r.started_at, r.finished_at, clock_timestamp() AS now
 LOCK = f"SELECT {_RUN} FROM runs r WHERE r.run_id = ANY($1::uuid[]) ORDER BY r.run_id FOR NO KEY UPDATE"
 
 # Not in the order of ids, which nobody minds who does not wait.
+# Not flushed at once: before anything is bought for a step, the intent is flushed, which comes later in the same log.
 LOCK_READY = f"""
-SELECT {_RUN}, s.task_id FROM steps s JOIN runs r USING (run_id)
+SELECT {_RUN}, s.task_id, set_config('synchronous_commit', 'off', true) FROM steps s JOIN runs r USING (run_id)
 WHERE s.status = 'ready' AND s.next_attempt_at <= clock_timestamp()
 ORDER BY s.next_attempt_at LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 """

@@ -50,7 +50,3 @@ FROM unnest($13::uuid[], $14::text[], $15::int[], $16::text[], $17::text[], $18:
 AS t (run_id, task_id, position, agent_id, input, context, depends_on, max_attempts, delay_seconds, backoff, timeout_seconds, approval,
   status, waiting, next_attempt_at, approval_expires_at)
 """
-
-ACTIVE = """
-SELECT r.run_id FROM runs r WHERE r.workflow_id = $1 AND r.status NOT IN ('completed', 'failed', 'cancelled')
-"""

@@ -6,7 +6,6 @@ from sqlalchemy import (
     Column,
     DateTime,
     Float,
-    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -77,17 +76,4 @@ idempotency_keys = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Index("ix_idempotency_keys_resource_id", "resource_id"),
     Index("ix_idempotency_keys_expires_at", "expires_at"),
-)
-
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("event_id", Uuid, nullable=False, unique=True),
-    Column("event_type", String(100), nullable=False),
-    Column("aggregate_id", Text, nullable=False),
-    Column("occurred_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
-    Column("source", String(100), nullable=False),
-    Column("data", JSONB, nullable=False),
-    Column("metadata", JSONB, nullable=False),
 )

@@ -48,6 +48,7 @@ class Books:
             worst_case=self._bill(TokenUsage(agent.model, prompt, definition.max_tokens, estimated=True)),
             idempotency_key=work.idempotency_key,
             body_hash=body_hash(work) if work.idempotency_key else b"",
+            step=work.step,
         )
 
     def completed(self, intent: Intent, answer: AgentAnswer) -> Settlement:

@@ -21,6 +21,19 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class StepRef:
+    """The step of a workflow's run for which a call is made."""
+
+    run_id: UUID
+    task_id: str
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of the step's calls: an answer that is recorded is not bought again."""
+        return f"{self.run_id}:{self.task_id}"
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """What a caller asks of an agent."""
 
@@ -31,6 +44,8 @@ class Work:
     request_id: str
     idempotency_key: str = ""
     """Empty for none."""
+    step: StepRef | None = None
+    """None for a call of the user's own. A step's keys are apart from those that users choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,7 @@ class Intent:
     worst_case: Bill
     idempotency_key: str = ""
     body_hash: bytes = b""
+    step: StepRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

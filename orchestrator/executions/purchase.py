@@ -33,14 +33,18 @@ class Purchases:
         self._books = books
         self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def whole(self, intent: Intent, call: AgentCall) -> Settlement | Duplicate:
-        """The settled execution, or whose its idempotency key is. Raises the error that was settled."""
-        stop = StopSignal()
+    async def whole(self, intent: Intent, call: AgentCall, stop: StopSignal | None = None) -> Settlement | Duplicate:
+        """The settled execution, or whose its idempotency key is. Raises the error that was settled.
+
+        A caller that is cancelled leaves at once; one that sets its own `stop` learns how the call ended.
+        """
+        stop = stop or StopSignal()
         task = self._detach(self._buy(intent, call, stop))
         try:
             return await asyncio.shield(task)
-        finally:
+        except asyncio.CancelledError:
             stop.set()
+            raise
 
     async def pieces(self, intent: Intent, call: AgentCall) -> AsyncIterator[Intent | str | Settlement | None]:
         """The recorded intent, the answer's text in pieces, then the settlement; None for a heartbeat.

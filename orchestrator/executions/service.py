@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from mesh import free_form
-from mesh.errors import IdempotencyConflict, RemoteError, UpstreamTimeout, ValidationFailed
+from mesh.errors import CallCancelled, IdempotencyConflict, RemoteError, UpstreamTimeout, ValidationFailed
+from mesh.security import caller
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import ExecutionNotFound
 from orchestrator.executions.model import (
@@ -23,6 +24,9 @@ from orchestrator.executions.model import (
 )
 from orchestrator.executions.ports import AgentCall, ExecutionStore
 from orchestrator.executions.purchase import Purchases
+from orchestrator.executions.stop import StopSignal
+from orchestrator.policy.model import Action, PolicyAgent
+from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
 
 DEFAULT_SECONDS = 120.0
@@ -49,23 +53,24 @@ class Answered:
 class ExecutionService:
     """Calls agents as the user asks. Times are in seconds; None stands for the default of 120, and 600 is the most."""
 
-    def __init__(self, registry: RegistryService, purchases: Purchases, books: Books, store: ExecutionStore) -> None:
+    def __init__(self, registry: RegistryService, policy: PolicyService, purchases: Purchases, books: Books, store: ExecutionStore) -> None:
         self._registry = registry
+        self._policy = policy
         self._purchases = purchases
         self._books = books
         self._store = store
 
-    async def execute(self, work: Work, seconds: float | None) -> Answered:
-        """The whole answer.
+    async def execute(self, work: Work, seconds: float | None, stop: StopSignal | None = None) -> Answered:
+        """The whole answer. When `stop` is set the call is ended, and CallCancelled raised once that is in the books.
 
-        Raises AgentNotFound, ValidationFailed, IdempotencyConflict, ServiceUnavailable, AgentUnavailable, AgentLost,
+        Raises AgentNotFound, PolicyDenied, ValidationFailed, IdempotencyConflict, ServiceUnavailable, AgentUnavailable, AgentLost,
         UpstreamTimeout, or what the agent answered.
         """
         ends = _now() + _bounded(seconds)
         look = _FIRST_LOOK_SECONDS
         while True:
-            intent, call = self._prepared(work, ends, streamed=False)
-            outcome = await self._purchases.whole(intent, call)
+            intent, call = await self._prepared(work, ends, streamed=False)
+            outcome = await self._purchases.whole(intent, call, stop)
             if isinstance(outcome, Settlement):
                 return _fresh(outcome)
             if outcome.body_hash != intent.body_hash:
@@ -75,11 +80,13 @@ class ExecutionService:
             if _now() + look + MARGIN_SECONDS > ends:
                 raise UpstreamTimeout("the earlier call with this idempotency key is still under way; ask again with the same key")
             await asyncio.sleep(look)
+            if stop is not None and stop.is_set:
+                raise CallCancelled("the call was stopped while it waited for an earlier one", agent_id=work.agent_id)
             look = min(look * 2, _SLOWEST_LOOK_SECONDS)
 
     async def stream(self, work: Work, seconds: float | None) -> AsyncIterator[Intent | str | Answered | None]:
         """The recorded intent, the answer's text in pieces, then the whole; None for a heartbeat. Raises as `execute` does."""
-        intent, call = self._prepared(work, _now() + _bounded(seconds), streamed=True)
+        intent, call = await self._prepared(work, _now() + _bounded(seconds), streamed=True)
         async for item in self._purchases.pieces(intent, call):
             yield _fresh(item) if isinstance(item, Settlement) else item
 
@@ -95,8 +102,10 @@ class ExecutionService:
         """A page of executions, newest first, at most 200."""
         return await self._store.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
 
-    def _prepared(self, work: Work, ends: float, *, streamed: bool) -> tuple[Intent, AgentCall]:
+    async def _prepared(self, work: Work, ends: float, *, streamed: bool) -> tuple[Intent, AgentCall]:
         agent = self._registry.get(work.agent_id)
+        definition = agent.definition
+        await self._policy.check(caller.current(), Action.EXECUTE, PolicyAgent(work.agent_id, definition.category, definition.role))
         _check(work)
         left = ends - _now() - MARGIN_SECONDS
         if left <= 0:

@@ -66,7 +66,6 @@ class Report:
     """What became of an assignment. `go_on` asks for a successor that has become ready, to be done at once."""
 
     hold: Hold
-    owner: UUID
     outcome: Outcome
     go_on: bool
 

@@ -14,6 +14,7 @@ from mesh.rpc.paging import DEFAULT_PAGE, page_token, read_page_token
 from orchestrator.executions.convert import bill, failure
 from orchestrator.workflows.model import (
     Approval,
+    Change,
     Decision,
     Retry,
     Run,
@@ -29,6 +30,7 @@ from orchestrator.workflows.model import (
     WorkflowQuery,
 )
 from orchestrator.workflows.service import Draft
+from orchestrator.workflows.watch import Ended, Silence
 
 _WORKFLOW_STATUS = {state: wf.WorkflowStatus.Value(f"WORKFLOW_STATUS_{state.name}") for state in RunState}
 _RUN_STATUS = {state: wf.RunStatus.Value(f"RUN_STATUS_{state.name}") for state in RunState}
@@ -135,6 +137,17 @@ def step(step: Step, request_id: str) -> wf.Step:
         finished_at=_time(step.finished_at),
         next_attempt_at=_time(step.next_attempt_at),
     )
+
+
+def watched(item: Change | Silence | Ended, request_id: str) -> pb.WatchRunResponse:
+    """One message of a watch of a run that this request began."""
+    if isinstance(item, Silence):
+        return pb.WatchRunResponse(sequence=item.sequence, heartbeat=pb.WatchHeartbeat())
+    if isinstance(item, Ended):
+        return pb.WatchRunResponse(sequence=item.sequence, done=pb.WatchDone(status=_RUN_STATUS[item.state]))
+    if isinstance(item.subject, Run):
+        return pb.WatchRunResponse(sequence=item.sequence, run=pb.RunChange(run=run(item.subject)))
+    return pb.WatchRunResponse(sequence=item.sequence, step=pb.StepChange(step=step(item.subject, request_id)))
 
 
 def _task(place: int, task: wf.Task) -> Task:

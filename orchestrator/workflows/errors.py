@@ -11,6 +11,10 @@ MeshError
 from mesh.errors import MeshError
 
 
+class ReportRefused(Exception):
+    """The store will not take a worker's word, and would not if it were said again. No caller ever sees it."""
+
+
 class WorkflowNotFound(MeshError):
     """The caller has no such workflow."""
 

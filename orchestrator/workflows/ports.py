@@ -1,6 +1,7 @@
 """What workflows need of the world."""
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
@@ -25,6 +26,10 @@ class WorkflowStore(Protocol):
 
     async def create(self, workflow: NewWorkflow, claim: KeyClaim | None) -> Workflow | Earlier:
         """Makes a workflow, or says what an earlier request with the key made."""
+        ...
+
+    async def earlier(self, claim: KeyClaim) -> Earlier | None:
+        """What an earlier request with the key made, whatever rpc it was for; None while the key is free."""
         ...
 
     async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
@@ -89,6 +94,26 @@ class RunBell(Protocol):
         ...
 
 
+class Ring(Protocol):
+    """One listener's ear."""
+
+    def ring(self) -> None:
+        """Ends the wait, or the next one."""
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether the bell has rung since the last wait, or does so within `seconds`."""
+        ...
+
+
+class RunEars(Protocol):
+    """Hears that a run has changed, in whatever process. A ring may be missed: whoever waits looks by himself once in a while."""
+
+    def listen(self, run_id: UUID) -> AbstractContextManager[Ring]:
+        """An ear for a run, for as long as the context lasts."""
+        ...
+
+
 class Doorbell(Protocol):
     """Tells a worker that a step may be ready. What is lost it finds within a second."""
 
@@ -98,14 +123,17 @@ class Doorbell(Protocol):
 
 
 class StepStore(Protocol):
-    """Gives steps to this worker, and takes its word about them. Raises ConnectionError or its like when the database is gone."""
+    """Gives steps to this worker, and takes its word about them.
+
+    Raises ServiceUnavailable when the database is gone; whether it did what it was asked to is then not known.
+    """
 
     async def claim(self, limit: int) -> Claimed:
         """Takes steps that are ready, at most so many."""
         ...
 
     async def report(self, report: Report) -> Reported:
-        """Takes the worker's word about a step."""
+        """Takes the worker's word about a step. Raises ReportRefused."""
         ...
 
     async def renew(self, holds: Collection[Hold]) -> Collection[Hold]:

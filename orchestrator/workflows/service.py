@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from orchestrator.registry.service import RegistryService
 from orchestrator.workflows import graph
 from orchestrator.workflows.errors import RunNotFound, WorkflowNotFound
 from orchestrator.workflows.model import (
+    Change,
     Decision,
     Earlier,
     KeyClaim,
@@ -28,6 +29,7 @@ from orchestrator.workflows.model import (
     WorkflowQuery,
 )
 from orchestrator.workflows.ports import RunStore, WorkflowStore
+from orchestrator.workflows.watch import Ended, RunWatch, Silence
 
 LARGEST_PAGE = 200
 CREATE = "workflow.v1.CreateWorkflow"
@@ -46,20 +48,23 @@ class Draft:
 class WorkflowService:
     """Workflows and runs, those of the caller alone; an admin sees everybody's."""
 
-    def __init__(self, registry: RegistryService, workflows: WorkflowStore, runs: RunStore) -> None:
+    def __init__(self, registry: RegistryService, workflows: WorkflowStore, runs: RunStore, watch: RunWatch) -> None:
         self._registry = registry
         self._workflows = workflows
         self._runs = runs
+        self._watch = watch
 
     async def create(self, caller: Caller, draft: Draft) -> Workflow:
         """Makes a workflow, or answers the one that the same request made before.
 
         Raises ValidationFailed with everything that is wrong with it, and IdempotencyConflict.
         """
-        if found := [*_bad_values(draft), *graph.violations(draft.tasks, self._exists)]:
-            raise ValidationFailed.all(found)
         claim = _claim(caller, CREATE, draft.idempotency_key, [draft.name, [asdict(task) for task in draft.tasks]])
-        made = await self._workflows.create(NewWorkflow(new_id(), caller.user_id, draft.name, draft.tasks), claim)
+        made: Workflow | Earlier
+        if found := [*_bad_values(draft), *graph.violations(draft.tasks, self._exists)]:
+            made = await self._made_before(claim, found)
+        else:
+            made = await self._workflows.create(NewWorkflow(new_id(), caller.user_id, draft.name, draft.tasks), claim)
         if isinstance(made, Workflow):
             return made
         earlier = await self._workflows.get(caller.user_id, _repeated(made, claim))
@@ -93,13 +98,15 @@ class WorkflowService:
         workflow = await self._workflows.get(caller.user_id, workflow_id)
         if workflow is None:
             raise _no_workflow(workflow_id)
-        if gone := graph.violations(workflow.tasks, self._exists):
-            raise ValidationFailed.all(gone)
         claim = _claim(caller, EXECUTE, idempotency_key, str(workflow_id))
-        before = graph.predecessors(workflow.tasks)
-        tasks = [replace(task, depends_on=before[task.id]) for task in workflow.tasks]
-        run = NewRun(new_id(), workflow_id, caller.user_id, caller.username, caller.role.value, request_id, tasks)
-        started = await self._runs.start(run, claim)
+        started: Run | Earlier
+        if gone := graph.violations(workflow.tasks, self._exists):
+            started = await self._made_before(claim, gone)
+        else:
+            before = graph.predecessors(workflow.tasks)
+            tasks = [replace(task, depends_on=before[task.id]) for task in workflow.tasks]
+            run = NewRun(new_id(), workflow_id, caller.user_id, caller.username, caller.role.value, request_id, tasks)
+            started = await self._runs.start(run, claim)
         return started if isinstance(started, Run) else await self.run(caller, _repeated(started, claim))
 
     async def cancel(self, caller: Caller, workflow_id: UUID) -> Run:
@@ -119,11 +126,28 @@ class WorkflowService:
             raise RunNotFound(message, run_id=str(run_id))
         return run
 
+    async def watch(self, caller: Caller, run_id: UUID, after: int) -> tuple[Run, AsyncIterator[Change | Silence | Ended]]:
+        """A run, and its changes after one of them: each once and in order, until it is final; Silence whenever none comes for 15 s.
+
+        Raises RunNotFound and ValidationFailed for a change that has not been; the changes ServiceUnavailable when this process stops.
+        """
+        run = await self.run(caller, run_id)
+        if after > run.sequence:
+            raise ValidationFailed.of("after_sequence", f"the latest change of this run is {run.sequence}; go on after one that was seen")
+        return run, self._watch.changes(run, after)
+
     async def decide(self, caller: Caller, run_id: UUID, task_id: str, decision: Decision, reason: str) -> Run:
         """Answers the question that a step waits with. Raises RunNotFound and ApprovalNotPending."""
         if found := list(free_form.violations("reason", reason)):
             raise ValidationFailed.all(found)
         return await self._runs.decide(caller.sees, run_id, task_id, decision, caller.user_id, reason)
+
+    async def _made_before(self, claim: KeyClaim | None, found: Sequence[Violation]) -> Earlier:
+        """What the request made when nothing was wrong with it yet: agents leave the catalogue. Raises ValidationFailed."""
+        earlier = await self._workflows.earlier(claim) if claim else None
+        if earlier is None:
+            raise ValidationFailed.all(found)
+        return earlier
 
     def _exists(self, agent_id: str) -> bool:
         try:

@@ -1,5 +1,6 @@
 """agentmesh.workflow.v1.WorkflowService."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -62,6 +63,12 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         """One run."""
         return pb.GetRunResponse(run=convert.run(await self._service.run(caller.current(), UUID(request.run_id))))
+
+    async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
+        """The changes of a run as they come."""
+        run, changes = await self._service.watch(caller.current(), UUID(request.run_id), request.after_sequence)
+        async for change in changes:
+            yield convert.watched(change, run.request_id)
 
     async def DecideApproval(self, request: pb.DecideApprovalRequest, context: Context) -> pb.DecideApprovalResponse:
         """Answers the question that a step waits with."""

@@ -72,4 +72,4 @@ def orchestrator(agent_url: str) -> FastAPI:
 if __name__ == "__main__":
     role, port, upstream = sys.argv[1:]
     built = {"agent": agent, "orchestrator": orchestrator}[role](upstream)
-    uvicorn.run(built, host="127.0.0.1", port=int(port), log_level="warning", access_log=False)
+    uvicorn.run(built, host="127.0.0.1", port=int(port), log_level="warning", access_log=False, timeout_keep_alive=60)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.provider PORT`: a Messages API that answers at once, for benchmarks alone.
+"""`python -m tests.bench.provider PORT [SECONDS]`: a Messages API that answers at once, or after so long; for benchmarks alone.
 
 It stands behind every side of a comparison, so it must cost little: it reads no more of a request than where it ends.
 """
@@ -6,6 +6,7 @@ It stands behind every side of a comparison, so it must cost little: it reads no
 import asyncio
 import json
 import sys
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -29,7 +30,8 @@ _ANSWER = _HEAD % len(_BODY) + _BODY
 class Provider(asyncio.Protocol):
     """Answers each request on a connection in turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -44,7 +46,10 @@ class Provider(asyncio.Protocol):
             if len(self._read) < head + 4 + length:
                 return
             self._read = self._read[head + 4 + length :]
-            self._transport.write(_ANSWER)
+            if self._seconds:
+                asyncio.get_running_loop().call_later(self._seconds, self._transport.write, _ANSWER)
+            else:
+                self._transport.write(_ANSWER)
 
 
 def _content_length(head: bytes) -> int:
@@ -54,11 +59,11 @@ def _content_length(head: bytes) -> int:
     return 0
 
 
-async def main(port: int) -> None:
+async def main(port: int, seconds: float) -> None:
     """Serves until it is ended."""
-    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port, backlog=4096)
+    server = await asyncio.get_running_loop().create_server(partial(Provider, seconds), "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    uvloop.run(main(int(sys.argv[1]), float((*sys.argv[2:], "0")[0])))

@@ -13,6 +13,7 @@ from deploy.local.ports import free_port_offset
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
 from tests.bench.load import post
+from tests.limits import LIFTED
 
 AGENT = "marketing_seo_strategist_agent_1_1"
 QUESTION = "Our category pages lost a third of their clicks since March. Where do we look first, and in what order?"
@@ -31,10 +32,10 @@ class Side:
 
 
 @asynccontextmanager
-async def provider() -> AsyncIterator[tuple[str, int]]:
-    """The provider's URL and process id."""
+async def provider(seconds: float = 0) -> AsyncIterator[tuple[str, int]]:
+    """The URL and process id of a provider that takes so long to answer."""
     port = free_port()
-    async with _python("tests.bench.provider", str(port), port=port) as pid:
+    async with _python("tests.bench.provider", str(port), str(seconds), port=port) as pid:
         yield f"http://127.0.0.1:{port}", pid
 
 
@@ -43,7 +44,7 @@ async def mesh(folder: Path, provider_url: str) -> AsyncIterator[Side]:
     """The whole local stack: Envoy, orchestrator, agent host, PostgreSQL, Redis."""
     real = Provider(name="anthropic", api_key="bench", base_url=provider_url)
     with free_port_offset() as offset:
-        async with Stack(folder, offset, provider=real) as stack:
+        async with Stack(folder, offset, provider=real, environment=LIFTED) as stack:
             pids = {name: stack.process(name).pid for name in MESH_PROCESSES}
             port = stack.ports.gateway
             yield Side("mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}", stack.credentials.token), pids)

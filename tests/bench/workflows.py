@@ -32,7 +32,7 @@ PROCESSES = ("orchestrator", "worker", "agents-0", "postgres", "redis")
 CALLERS = 32
 IN_FLIGHT = 64
 POLL_SECONDS = 0.005
-QUEUE = "arq:queue"
+QUEUE = "agentmesh:doorbell"
 FINAL = "('completed', 'failed', 'cancelled')"
 TASKS = (
     workflow_pb2.Task(id="research", agent_id=AGENT, input="What do shops like ours get wrong on category pages?"),

@@ -4,6 +4,7 @@ import pytest
 
 from tests.e2e.books import check_books
 from tests.e2e.platform import Platform, running_platform
+from tests.e2e.workflows import Workflows
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,9 @@ async def platform(shared_platform: Platform) -> AsyncIterator[Platform]:
     """The platform, without what another test did to its provider."""
     yield shared_platform
     await shared_platform.provider.clear()
+
+
+@pytest.fixture
+def workflows(platform: Platform) -> Workflows:
+    """The way to its workflows."""
+    return Workflows(platform)

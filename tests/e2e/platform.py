@@ -22,6 +22,7 @@ from tests.credentials import authorized, bearer
 from tests.e2e.definitions import AGENT, write_definitions
 from tests.e2e.provider import Provider
 from tests.e2e.waiting import eventually
+from tests.limits import LIFTED
 
 RUNNING = "EXECUTION_STATUS_RUNNING"
 
@@ -99,13 +100,13 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def running_platform(folder: Path, **options: Any) -> AsyncIterator[Platform]:
+async def running_platform(folder: Path, environment: Mapping[str, str] = LIFTED, **options: Any) -> AsyncIterator[Platform]:
     """A whole platform in `folder`, at a port offset of its own; `options` go to the Stack."""
     definitions = folder / "definitions"
     write_definitions(definitions)
     async with contextlib.AsyncExitStack() as lifetime:
         offset = lifetime.enter_context(free_port_offset())
-        stack = Stack(folder / "state", offset, definitions=definitions, **options)
+        stack = Stack(folder / "state", offset, definitions=definitions, environment=environment, **options)
         lifetime.callback(stack.erase)
         await lifetime.enter_async_context(stack)
         token = stack.credentials.token

@@ -149,6 +149,30 @@ async def more_requests_than_one_address_may_send(platform: Platform) -> Said:
     return Said(rest, native, by_gateway=True)
 
 
+@provokes("RATE_LIMIT_EXCEEDED")
+async def more_logins_under_one_name_than_are_let_through(platform: Platform) -> Said:
+    guess = {"username": f"guess-{secrets.token_hex(6)}", "password": "correct horse"}
+    for _ in range(10):
+        assert (await platform.http.post("/api/v1/auth/login", json=guess)).status_code == 401
+    rest = await platform.http.post("/api/v1/auth/login", json=guess)
+    assert rest.json()["error"]["details"]["limit"] == "logins"
+    assert 1 <= int(rest.headers["retry-after"]) <= 6
+    native = AuthServiceStub(platform.gateway).Login(identity.LoginRequest(**guess), timeout=SECONDS)
+    return Said(rest, await failure(native))
+
+
+@provokes("POLICY_DENIED")
+async def an_api_key_that_was_made_for_less(platform: Platform) -> Said:
+    made = await platform.http.post("/api/v1/auth/api-keys", json={"name": "only looks", "scopes": ["ACCESS_SCOPE_READ"]})
+    credential = bearer(made.json()["secret"])
+    assert (await platform.http.get("/api/v1/agents", headers=credential)).status_code == 200
+    rest = await platform.execute(question(), headers=credential)
+    assert rest.json()["error"]["details"] == {"rule": "missing_scope", "scope": "execute"}
+    request = execution.ExecuteAgentRequest(agent_id=AGENT, input=question())
+    native = ExecutionServiceStub(platform.gateway).ExecuteAgent(request, timeout=SECONDS, metadata=tuple(credential.items()))
+    return Said(rest, await failure(native))
+
+
 @provokes("LLM_API_ERROR")
 async def a_provider_that_is_overloaded(platform: Platform) -> Said:
     text = question()

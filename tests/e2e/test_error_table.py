@@ -9,12 +9,11 @@ from google.rpc import error_details_pb2, status_pb2
 
 from mesh.rpc.status import DOMAIN, TABLE, find
 from tests.contract.gateway.wire import REQUEST_ID, error_of
+from tests.e2e import workflow_provocations  # noqa: F401 - it enters its own
 from tests.e2e.platform import Platform
 from tests.e2e.provocations import PROVOCATIONS, Provocation
 
 ARRIVES_WITH_A_LATER_ISSUE = {
-    # Workflows
-    *("WORKFLOW_NOT_FOUND", "WORKFLOW_ALREADY_RUNNING", "WORKFLOW_NOT_RUNNING", "RUN_NOT_FOUND", "APPROVAL_NOT_PENDING"),
     # Budgets and the whole chain of guardrails
     *("BUDGET_EXCEEDED", "GUARDRAIL_BLOCKED"),
 }

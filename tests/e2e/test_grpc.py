@@ -12,6 +12,9 @@ from agentmesh.registry.v1 import registry_pb2
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceStub
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from agentmesh.workflow.v1 import workflow_pb2
+from agentmesh.workflow.v1 import workflow_service_pb2 as workflow
+from agentmesh.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.rpc.status import error_of as error_of_status
@@ -19,6 +22,7 @@ from tests.contract.gateway.wire import REQUEST_ID, frame, web_frames
 from tests.e2e.definitions import AGENT, STRICT, TRIALS
 from tests.e2e.platform import Platform, question
 from tests.e2e.provocations import SECONDS, failure
+from tests.e2e.waiting import eventually
 
 
 @pytest.fixture(params=["gateway", "orchestrator"])
@@ -71,6 +75,31 @@ async def test_work_is_answered_and_stands_in_the_books(channel: grpc.aio.Channe
     metadata = {**dict(await call.initial_metadata()), **dict(await call.trailing_metadata())}
     assert REQUEST_ID.fullmatch(str(metadata["x-request-id"]))
     assert record.request_id == metadata["x-request-id"]
+
+
+async def test_a_workflow_is_run_and_its_results_are_found(channel: grpc.aio.Channel) -> None:
+    stub = WorkflowServiceStub(channel)
+    tasks = [
+        workflow_pb2.Task(id="plan", agent_id=AGENT, input=question()),
+        workflow_pb2.Task(id="write", agent_id=AGENT, input="{{tasks.plan.result}}"),
+    ]
+    made = (await stub.CreateWorkflow(workflow.CreateWorkflowRequest(name="Launch", tasks=tasks), timeout=SECONDS)).workflow
+    request = workflow.ExecuteWorkflowRequest(workflow_id=made.workflow_id)
+    run_id = (await stub.ExecuteWorkflow(request, timeout=SECONDS)).run.run_id
+
+    async def completed() -> bool:
+        run = (await stub.GetRun(workflow.GetRunRequest(run_id=run_id), timeout=SECONDS)).run
+        return run.status == workflow_pb2.RUN_STATUS_COMPLETED
+
+    await eventually(completed)
+    shown = (await stub.GetWorkflow(workflow.GetWorkflowRequest(workflow_id=made.workflow_id), timeout=SECONDS)).workflow
+    assert [one.task_id for one in shown.results] == ["plan", "write"]
+    listed = await stub.ListWorkflows(workflow.ListWorkflowsRequest(page_size=1), timeout=SECONDS)
+    assert [one.workflow_id for one in listed.workflows] == [made.workflow_id]
+    await stub.DeleteWorkflow(workflow.DeleteWorkflowRequest(workflow_id=made.workflow_id), timeout=SECONDS)
+    error = error_of_status(await failure(stub.GetRun(workflow.GetRunRequest(run_id=run_id), timeout=SECONDS)))
+    assert error is not None
+    assert (error.reason, error.details) == ("RUN_NOT_FOUND", {"run_id": run_id})
 
 
 async def test_an_answer_is_streamed(channel: grpc.aio.Channel) -> None:

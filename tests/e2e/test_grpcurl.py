@@ -11,6 +11,7 @@ import pytest
 from tests.contract.gateway.wire import REQUEST_ID
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question
+from tests.e2e.waiting import eventually
 
 Grpcurl = Callable[..., Awaitable[str]]
 PUBLIC = {
@@ -18,6 +19,7 @@ PUBLIC = {
     "agentmesh.identity.v1.AuthService",
     "agentmesh.registry.v1.PlatformService",
     "agentmesh.registry.v1.RegistryService",
+    "agentmesh.workflow.v1.WorkflowService",
     "grpc.health.v1.Health",
 }
 
@@ -84,6 +86,19 @@ async def test_a_door_streams(run: Grpcurl, door: str) -> None:
     assert "done" in events[-1]
 
 
+async def test_a_door_runs_workflows(run: Grpcurl, door: str) -> None:
+    service = "agentmesh.workflow.v1.WorkflowService"
+    asked = {"name": "Launch", "tasks": [{"id": "plan", "agent_id": AGENT, "input": question()}]}
+    made = json.loads(await run("-d", json.dumps(asked), door, f"{service}/CreateWorkflow"))["workflow"]
+    started = json.loads(await run("-d", json.dumps({"workflow_id": made["workflowId"]}), door, f"{service}/ExecuteWorkflow"))["run"]
+
+    async def completed() -> bool:
+        shown = json.loads(await run("-d", json.dumps({"run_id": started["runId"]}), door, f"{service}/GetRun"))["run"]
+        return bool(shown["status"] == "RUN_STATUS_COMPLETED" and shown["steps"][0]["result"])
+
+    await eventually(completed)
+
+
 async def test_an_error_is_shown_with_its_typed_details(run: Grpcurl, door: str) -> None:
     call = ("-d", '{"agent_id": "nobody_agent_1_999999"}', door, "agentmesh.registry.v1.RegistryService/GetAgent")
     output = await run("-format-error", *call, failing=True)
@@ -112,6 +127,13 @@ async def test_an_agent_that_lives_elsewhere_is_not_found_and_its_port_is_told(r
     status = json.loads(await run("-format-error", *call, failing=True))
     info = next(detail for detail in status["details"] if detail["@type"].endswith("ErrorInfo"))
     assert (info["reason"], info["metadata"]["port"]) == ("AGENT_NOT_FOUND", str(other["port"]))
+
+
+async def test_an_agent_does_not_work_for_whoever_calls_it_on_its_port(run: Grpcurl, agents_port: str) -> None:
+    call = ("-d", json.dumps({"agent_id": AGENT, "input": "Help"}), agents_port, "agentmesh.agent.v1.AgentService/Execute")
+    output = await run(*call, failing=True)
+    assert "Unauthenticated" in output
+    assert "AUTH_INVALID_CREDENTIALS" in output
 
 
 async def test_a_health_watch_begins_with_how_the_agent_is_now(run: Grpcurl, agents_port: str) -> None:

@@ -8,6 +8,9 @@ from google.protobuf.message import Message
 from mesh.rpc.access import access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
 from mesh.security.call_tokens import CALL_TOKEN_KEY, CallTokenVerifier
+from mesh.security.errors import InvalidCredentials
+from mesh.security.identities import CALLERS_OF_AGENTS
+from mesh.security.tls import peer_identity
 
 Audience = Callable[[Any, str], str]
 """Which agent a request is for; told the agent of its token too, for a request that names none. May raise as the service would."""
@@ -16,13 +19,15 @@ Audience = Callable[[Any, str], str]
 class CallTokens(BehaviourInterceptor):
     """Refuses a call to an rpc of `mesh` access without a call token for this agent and this execution; uses the token up.
 
-    Every such request carries `execution_id`.
+    Every such request carries `execution_id`. With `mutual_tls` the caller's certificate must be of a service that may call agents,
+    and the token of that same service.
     """
 
-    def __init__(self, verifier: CallTokenVerifier, audience: Audience) -> None:
+    def __init__(self, verifier: CallTokenVerifier, audience: Audience, *, mutual_tls: bool = False) -> None:
         super().__init__()
         self._verifier = verifier
         self._audience = audience
+        self._mutual_tls = mutual_tls
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         """Checks, then calls."""
@@ -48,5 +53,15 @@ class CallTokens(BehaviourInterceptor):
         return admitted
 
     def _admit(self, request: Any, context: Context) -> None:
+        peer = _calling_service(context) if self._mutual_tls else None
         claims = self._verifier.read(metadata_value(context, CALL_TOKEN_KEY))
+        if peer is not None and claims.issuer != peer:
+            raise InvalidCredentials(f"the call token is not of {peer}, whose certificate was shown")
         self._verifier.use(claims, agent_id=self._audience(request, claims.agent_id), execution_id=request.execution_id)
+
+
+def _calling_service(context: Context) -> str:
+    identity = peer_identity(context)
+    if identity not in CALLERS_OF_AGENTS:
+        raise InvalidCredentials(f"the certificate of {identity or 'nobody'} lets nobody call agents; that is for orchestrator and worker")
+    return identity

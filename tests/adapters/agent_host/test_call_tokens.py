@@ -36,11 +36,11 @@ async def stranger(host: Host) -> AsyncIterator["AgentServiceAsyncStub"]:
         yield AgentServiceStub(channel)
 
 
-def send(stub: "AgentServiceAsyncStub", rpc: str, execution_id: str, metadata: Any, **fields: Any) -> Any:
+def send(stub: "AgentServiceAsyncStub", rpc: str, call_id: str, metadata: Any, **fields: Any) -> Any:
     """One call by name."""
     if rpc == "Cancel":
-        return stub.Cancel(pb.CancelRequest(execution_id=execution_id), metadata=metadata)
-    known = {"agent_id": agent_id(ALONE), "input": execution_id or "x", "execution_id": execution_id, **fields}
+        return stub.Cancel(pb.CancelRequest(execution_id=call_id), metadata=metadata)
+    known = {"agent_id": agent_id(ALONE), "input": call_id, "execution_id": call_id, **fields}
     if rpc == "Execute":
         return stub.Execute(pb.ExecuteRequest(**known), metadata=metadata)
     return stub.StreamExecute(pb.StreamExecuteRequest(**known), metadata=metadata).read()

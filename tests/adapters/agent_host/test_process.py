@@ -163,14 +163,17 @@ async def _code(rpc: Any) -> grpc.StatusCode:
     [
         ({"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY is not set; `make up` starts a local simulator when you have none"),
         ({"AGENT_SHARD": "2", "AGENT_SHARDS": "2"}, "AGENT_SHARD=2 must be below AGENT_SHARDS=2"),
-        ({"HOST_ADDRESS": "0.0.0.0"}, "HOST_ADDRESS: 0.0.0.0 is not an IPv4 loopback address"),
+        (
+            {"HOST_ADDRESS": "0.0.0.0"},
+            "HOST_ADDRESS=0.0.0.0 is not an IPv4 loopback address: without TLS the mesh listens on loopback only",
+        ),
         ({"PORT_OFFSET": "many"}, "PORT_OFFSET: "),
         ({"FAILPOINTS": "nowhere"}, "no failpoint is called 'nowhere'"),
         ({"DEFINITIONS_PATH": "/nowhere/at/all"}, "The definitions in '/nowhere/at/all' cannot be read"),
     ],
 )
 async def test_settings_that_make_no_sense_are_told_in_one_line(settings: dict[str, str], told: str) -> None:
-    code, errors = await _refusal({"ANTHROPIC_API_KEY": "key-0123456789"} | settings)
+    code, errors = await refusal({"ANTHROPIC_API_KEY": "key-0123456789"} | settings)
     assert code == 2
     assert errors.startswith(f"agent_server: {told}")
     assert len(errors.splitlines()) == 1
@@ -180,13 +183,14 @@ async def test_settings_that_make_no_sense_are_told_in_one_line(settings: dict[s
 async def test_a_taken_metrics_port_is_told_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, errors = await _refusal({"ANTHROPIC_API_KEY": "any", "METRICS_PORT": str(port)})
+        code, errors = await refusal({"ANTHROPIC_API_KEY": "any", "METRICS_PORT": str(port)})
     assert code == 2
     assert errors.startswith(f"agent_server: METRICS_PORT={port} ")
     assert len(errors.splitlines()) == 1
 
 
-async def _refusal(settings: dict[str, str]) -> tuple[int | None, str]:
+async def refusal(settings: dict[str, str]) -> tuple[int | None, str]:
+    """How a host ends that does not start, and what it says."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

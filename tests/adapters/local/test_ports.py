@@ -23,7 +23,7 @@ def test_the_plain_stack_has_the_documented_ports() -> None:
     ports = LocalPorts.at(0, shards=2)
     assert (ports.gateway, ports.envoy_admin, ports.orchestrator) == (8000, 9901, 50051)
     assert (ports.agents[0], ports.agents[-1]) == (8200, 8999)
-    assert (ports.orchestrator_metrics, ports.agent_metrics) == (9464, (9466, 9467))
+    assert (ports.orchestrator_metrics, ports.worker_metrics, ports.agent_metrics) == (9464, 9465, (9466, 9467))
 
 
 def test_every_port_moves_with_the_offset() -> None:

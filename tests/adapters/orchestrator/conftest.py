@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from deploy.local.kafka import KafkaServer
 from deploy.local.postgres import PostgresServer
 from orchestrator.adapters.postgres import create_engine, migrate
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
@@ -29,7 +30,8 @@ async def migrated_url(create_database: CreateDatabase) -> str:
 async def db(migrated_url: str) -> AsyncIterator[Connection]:
     """Looks at the books from outside; they are empty at first."""
     connection = await asyncpg.connect(migrated_url.replace("+asyncpg", ""))
-    await connection.execute("TRUNCATE executions, idempotency_keys, outbox RESTART IDENTITY")
+    await connection.execute("TRUNCATE executions, idempotency_keys, outbox, consumed_events, dead_events, event_counts RESTART IDENTITY")
+    await connection.execute("UPDATE event_relay SET last_position = 0, published_position = 0")
     yield connection
     await connection.close()
 
@@ -68,3 +70,11 @@ async def engine(books_url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(books_url, 5, 5)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def kafka(kafka_server: KafkaServer) -> AsyncIterator[KafkaServer]:
+    """The broker, whatever the test before has done to it."""
+    await kafka_server.start()
+    yield kafka_server
+    await kafka_server.start()

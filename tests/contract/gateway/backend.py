@@ -17,7 +17,8 @@ from google.protobuf.message import Message
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
-from mesh.rpc.server import Health, add_reflection, build_server
+from mesh.rpc.server import Health, add_reflection, build_server, listen
+from mesh.security.tls import ServerTls
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Answer = Callable[[Any, Context], Awaitable[Message]]
@@ -99,7 +100,7 @@ class Backend:
         self.health: Health
         self._server: grpc.aio.Server
 
-    async def start(self) -> None:
+    async def start(self, tls: ServerTls | None = None, port: int = 0) -> None:
         """Listens and says SERVING."""
         self._server = build_server([Telemetry(), ErrorBoundary(), RequestValidation()], max_request_bytes=4 * 1024 * 1024)
         add_RegistryServiceServicer_to_server(_Registry(self.script), self._server)
@@ -107,7 +108,7 @@ class Backend:
         add_ExecutionServiceServicer_to_server(_Executions(self.script), self._server)
         self.health = Health(self._server)
         add_reflection(self._server, SERVICES)
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self.port = listen(self._server, "127.0.0.1", port, tls)
         await self._server.start()
         await self.health.set("", True)
 

@@ -12,7 +12,7 @@ import httpx
 
 from deploy.local.envoy import EnvoyServer
 from deploy.local.waiting import holds_within
-from gateway.envoy.render import GatewaySettings, render_bootstrap
+from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
 
 
 @dataclass
@@ -52,8 +52,10 @@ async def lone_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> A
         admin_port=admin_port,
         orchestrators=tuple(("127.0.0.1", upstream) for upstream in upstream_ports),
         access_log_path=folder / "access.log",
+        sds_dir=folder / "sds",
         **settings,
     )
+    write_sds(chosen)
     envoy = EnvoyServer(folder, admin_port, lambda: render_bootstrap(chosen), concurrency=1)
     await envoy.start()
     address = f"127.0.0.1:{port}"

@@ -15,6 +15,7 @@ from uuid import uuid4
 import asyncpg
 import grpc
 import jwt
+from agentmesh.event.v1.event_service_pb2_grpc import EventServiceStub
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1.execution_pb2 import Execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
@@ -31,8 +32,10 @@ from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator, eventually
 from tests.call_tokens import PRIVATE_KEY
 from tests.credentials import authorized
+from tests.limits import LIFTED
 
 if TYPE_CHECKING:
+    from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
     from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceAsyncStub
     from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceAsyncStub
@@ -53,6 +56,7 @@ class Orchestrator:
     token: str
     anonymous: grpc.aio.Channel = field(init=False)
     channel: grpc.aio.Channel = field(init=False)
+    events: "EventServiceAsyncStub" = field(init=False)
     executions: "ExecutionServiceAsyncStub" = field(init=False)
     registry: "RegistryServiceAsyncStub" = field(init=False)
     platform: "PlatformServiceAsyncStub" = field(init=False)
@@ -61,6 +65,7 @@ class Orchestrator:
         own = ("grpc.use_local_subchannel_pool", 1)  # a connection that no other client shares
         self.anonymous = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=(*CHANNEL_OPTIONS, own))
         self.channel = authorized(self.anonymous, self.token)
+        self.events = EventServiceStub(self.channel)
         self.executions = ExecutionServiceStub(self.channel)
         self.registry = RegistryServiceStub(self.channel)
         self.platform = PlatformServiceStub(self.channel)
@@ -71,8 +76,9 @@ class Orchestrator:
         return int(jwt.decode(self.token, options={"verify_signature": False})["sub"])
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """The lines of its log about one kind of event."""
-        return [line for line in map(json.loads, self.log.read_text().splitlines()) if line["event"] == event]
+        """The lines of its log about one kind of event; those of gRPC's core go to standard error past Python and are no JSON."""
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in map(json.loads, lines) if line["event"] == event]
 
     async def stop(self) -> int:
         """Asks it to stop and tells how it ended."""
@@ -86,7 +92,15 @@ async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
     """An orchestrator with `folder` for its files, once it is ready."""
     ready, log_file = folder / "ready.json", folder / "log.jsonl"
     own = {"ORCHESTRATOR_PORT": "0", "READY_FILE": str(ready), "DRAIN_NOTICE_SECONDS": "0.1"}
-    environment = {**os.environ, **own, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, "JWT_SECRET": JWT_SECRET, "BCRYPT_ROUNDS": "4", **settings}
+    environment = {
+        **os.environ,
+        **LIFTED,
+        **own,
+        "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY,
+        "JWT_SECRET": JWT_SECRET,
+        "BCRYPT_ROUNDS": "4",
+        **settings,
+    }
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=log)
 

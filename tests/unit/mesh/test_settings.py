@@ -1,5 +1,7 @@
 """Settings: what every process of the mesh refuses to start with, and how it says so."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -12,9 +14,10 @@ def test_loopback_addresses_are_taken(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "10.0.0.1", "192.168.1.1", "::", "2001:db8::1", "example.com", "127.0.0.1.example.com", ""])
-def test_an_address_that_others_could_reach_is_refused(address: str) -> None:
+def test_an_address_that_others_could_reach_is_refused_without_tls(address: str) -> None:
     with pytest.raises(ValidationError, match="loopback"):
         MeshSettings(host_address=address)
+    assert MeshSettings(host_address=address, mesh_tls_dir=Path("certs")).host_address == address
 
 
 @pytest.mark.parametrize("offset", [-1, 56_001])

@@ -54,7 +54,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_VALIDATION_ERROR: _ErrorReason.ValueType  # 10
     """The request breaks a rule of the contract; every violation is listed in `field_violations`."""
     ERROR_REASON_RATE_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 11
-    """Too many requests from this user or address; `retry_after_seconds` says when to try again."""
+    """Too many requests from this user or address; `retry_after_seconds` says when to try again.
+    Metadata: limit.
+    """
     ERROR_REASON_LLM_API_ERROR: _ErrorReason.ValueType  # 12
     """The model provider answered with an error or with something that is no answer.
     Metadata: provider_status, retryable.
@@ -135,7 +137,9 @@ ERROR_REASON_POLICY_DENIED: ErrorReason.ValueType  # 9
 ERROR_REASON_VALIDATION_ERROR: ErrorReason.ValueType  # 10
 """The request breaks a rule of the contract; every violation is listed in `field_violations`."""
 ERROR_REASON_RATE_LIMIT_EXCEEDED: ErrorReason.ValueType  # 11
-"""Too many requests from this user or address; `retry_after_seconds` says when to try again."""
+"""Too many requests from this user or address; `retry_after_seconds` says when to try again.
+Metadata: limit.
+"""
 ERROR_REASON_LLM_API_ERROR: ErrorReason.ValueType  # 12
 """The model provider answered with an error or with something that is no answer.
 Metadata: provider_status, retryable.

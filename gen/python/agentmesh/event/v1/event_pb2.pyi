@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class Event(_message.Message):
     """A fact. On Kafka the message value is this message as proto JSON, the key is `aggregate_id`, and the topic is
-    `agentmesh.` with the first part of the type: `agentmesh.agent`, `agentmesh.workflow`, `agentmesh.user`.
+    `agentmesh.agent` for types that begin with `agent.`, `agentmesh.workflow` for `workflow.`, `agentmesh.user` for all others.
     Delivery is at least once: consumers leave out an `event_id` that they have seen.
     """
 

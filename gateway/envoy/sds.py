@@ -1,0 +1,46 @@
+"""TLS from the gateway to the orchestrators: Envoy's secret discovery from files, so that certificates are renewed without a restart.
+
+Envoy reads certificates that its bootstrap names once. Those that a secret names it reads again when a file in their folder is replaced.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mesh.security.identities import ORCHESTRATOR, server_name
+
+CERTIFICATE, ROOTS = "certificate", "roots"
+_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
+
+
+def upstream(sds_dir: Path) -> Mapping[str, Any]:
+    """The transport socket of the orchestrators' cluster."""
+    context = {
+        "tls_certificate_sds_secret_configs": [_reference(CERTIFICATE, sds_dir)],
+        "validation_context_sds_secret_config": _reference(ROOTS, sds_dir),
+        "alpn_protocols": ["h2"],
+    }
+    socket = {"@type": f"{_TLS}.UpstreamTlsContext", "sni": server_name(ORCHESTRATOR), "common_tls_context": context}
+    return {"name": "envoy.transport_sockets.tls", "typed_config": socket}
+
+
+def write(sds_dir: Path, tls_dir: Path) -> None:
+    """Writes both secrets; they name the files in `tls_dir` and hold none of them."""
+    watched = {"watched_directory": {"path": str(tls_dir)}}
+    files = {"certificate_chain": {"filename": str(tls_dir / "tls.crt")}, "private_key": {"filename": str(tls_dir / "tls.key")}}
+    only = [{"san_type": "URI", "matcher": {"exact": ORCHESTRATOR}}]
+    trusted: Mapping[str, Any] = {"trusted_ca": {"filename": str(tls_dir / "ca.crt")}, "match_typed_subject_alt_names": only}
+    secrets = {CERTIFICATE: {"tls_certificate": {**files, **watched}}, ROOTS: {"validation_context": {**trusted, **watched}}}
+    sds_dir.mkdir(parents=True, exist_ok=True)
+    for name, secret in secrets.items():
+        resource = {"@type": f"{_TLS}.Secret", "name": name, **secret}
+        _path(name, sds_dir).write_text(json.dumps({"resources": [resource]}, indent=1) + "\n")  # YAML reads JSON
+
+
+def _reference(name: str, sds_dir: Path) -> Mapping[str, Any]:
+    return {"name": name, "sds_config": {"path_config_source": {"path": str(_path(name, sds_dir))}, "resource_api_version": "V3"}}
+
+
+def _path(name: str, sds_dir: Path) -> Path:
+    return sds_dir / f"{name}.yaml"

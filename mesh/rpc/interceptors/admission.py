@@ -1,0 +1,92 @@
+"""Turns calls away when the process is at its limit, before anything is done for them. The outermost interceptor.
+
+gRPC reads each request as soon as it comes, and a refusal must cost much less than a call or the refusals themselves are the
+overload: this one does not wait for the request's message, and is made beforehand.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from mesh import admission, correlation
+from mesh.admission import Admission
+from mesh.errors import ServiceUnavailable
+from mesh.rpc.access import LimitClass, access_of
+from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
+from mesh.rpc.interceptors.errors import TRANSCODED_KEY
+from mesh.rpc.interceptors.telemetry import HANDLED
+from mesh.rpc.refusal import StandingRefusal
+
+log = structlog.get_logger()
+
+LOG_SECONDS = 1.0
+
+
+class AdmissionControl(BehaviourInterceptor):
+    """Answers SERVICE_UNAVAILABLE while too many calls wait to begin. Probes, health and reflection are always let in."""
+
+    def __init__(self, control: Admission, component: str) -> None:
+        super().__init__()
+        self._control = control
+        message = "the platform has more calls than it can begin in time; nothing was done, try again"
+        self._refusal = StandingRefusal(ServiceUnavailable(message, component=component, cause="overloaded"))
+        self._refusing: dict[str, Any] = {}
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Called by gRPC for each call."""
+        method = str(handler_call_details.method)
+        refusing = self._refusing.get(method, self)
+        if refusing is self:
+            refusing = self._refusing[method] = self._refusing_handler(method)
+        if refusing is not None and not self._control.admits():
+            return refusing
+        return await super().intercept_service(continuation, handler_call_details)
+
+    def around_unary(self, method: str, behaviour: Unary) -> Unary:
+        """Counts the call until it has begun."""
+
+        async def admitted(request: Any, context: Context) -> Message:
+            slot = self._control.enter()
+            admission.adopt(slot)
+            try:
+                return await behaviour(request, context)
+            finally:
+                slot.begun()
+
+        return admitted
+
+    def around_stream(self, method: str, behaviour: Stream) -> Stream:
+        """Counts the stream until it has begun."""
+
+        async def admitted(request: Any, context: Context) -> AsyncIterator[Message]:
+            slot = self._control.enter()
+            admission.adopt(slot)
+            try:
+                async for message in behaviour(request, context):
+                    yield message
+            finally:
+                slot.begun()
+
+        return admitted
+
+    def _refusing_handler(self, method: str) -> Any:
+        """What answers instead of the rpc; None for what is never refused."""
+        try:
+            if access_of(method).limit is LimitClass.PROBE:
+                return None
+        except LookupError:  # not ours
+            return None
+        handled = HANDLED.labels(method, self._refusal.code.name)
+
+        async def refuse(requests: Any, context: Context) -> None:
+            handled.inc()
+            request_id = correlation.adopt(metadata_value(context, correlation.REQUEST_ID_KEY))
+            transcoded = metadata_value(context, TRANSCODED_KEY) is not None
+            trailers = self._refusal.trailers(request_id, transcoded=transcoded)
+            await context.abort(self._refusal.code, self._refusal.message, trailing_metadata=trailers)
+
+        # A handler of streams is called before any message has come.
+        return grpc.stream_stream_rpc_method_handler(refuse)

@@ -1,0 +1,117 @@
+"""One service's certificate, its key and the roots it trusts, in a folder as Kubernetes mounts them; followed as they change."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+
+import structlog
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from prometheus_client import Gauge
+
+from mesh.process import CannotStart
+
+log = structlog.get_logger()
+
+ROOTS, CERTIFICATE, KEY = "ca.crt", "tls.crt", "tls.key"
+LOOK_SECONDS = 1.0
+EXPIRES = Gauge("mesh_certificate_expires_timestamp_seconds", "When the certificate of this process expires, seconds since the epoch")
+
+_Version = tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What TLS needs of a service, each as PEM."""
+
+    roots: bytes
+    chain: bytes
+    key: bytes
+
+
+class TlsFolder:
+    """The files of MESH_TLS_DIR: `ca.crt` (one or more roots), `tls.crt` (with its chain) and `tls.key`.
+
+    `identity` is the SPIFFE id that the certificate must bear. Raises CannotStart when the files are not fit to begin with; later
+    ones that are not fit are left alone, and the log says why. May be asked from any thread.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self._path = path
+        self._identity = identity
+        self._lock = Lock()
+        try:
+            self._seen = self._version()
+            self._material = self._read()
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"MESH_TLS_DIR={path} cannot be used: {_told(error)}; `make certs` makes certificates for a trial") from None
+        self._looked = monotonic()
+
+    def current(self) -> Material:
+        """The files as they are now, looked at once a second at most. The same object as before when nothing has changed."""
+        if monotonic() - self._looked < LOOK_SECONDS:
+            return self._material
+        with self._lock:
+            self._looked = monotonic()
+            self._look()
+        return self._material
+
+    def _look(self) -> None:
+        try:
+            if (version := self._version()) == self._seen:
+                return
+            self._seen = version
+            self._material = self._read()
+            log.info("certificates_reloaded", folder=str(self._path))
+        except (OSError, ValueError) as error:
+            # Half of a rotation, perhaps: the files are looked at again when they change again.
+            log.warning("certificates_not_reloaded", folder=str(self._path), why=_told(error))
+
+    def _version(self) -> _Version:
+        stats = [(self._path / name).stat() for name in (ROOTS, CERTIFICATE, KEY)]
+        return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+    def _read(self) -> Material:
+        material = Material(*((self._path / name).read_bytes() for name in (ROOTS, CERTIFICATE, KEY)))
+        leaf = _parsed(material.chain, CERTIFICATE)[0]
+        _parsed(material.roots, ROOTS)
+        _check_key(material.key, leaf)
+        if identities_of(leaf) != [self._identity]:
+            raise ValueError(f"{CERTIFICATE} is not of {self._identity} but of {', '.join(identities_of(leaf)) or 'nobody'}")
+        if leaf.not_valid_after_utc <= datetime.now(UTC):
+            raise ValueError(f"{CERTIFICATE} has expired at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M}Z")
+        EXPIRES.set(leaf.not_valid_after_utc.timestamp())
+        return material
+
+
+def identities_of(certificate: x509.Certificate) -> Sequence[str]:
+    """The URIs that a certificate is for; a SPIFFE certificate has just one."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return names.get_values_for_type(x509.UniformResourceIdentifier)
+
+
+def _parsed(pem: bytes, name: str) -> Sequence[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise ValueError(f"{name} holds no certificate in PEM form") from None
+
+
+def _check_key(pem: bytes, leaf: x509.Certificate) -> None:
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise ValueError(f"{KEY} is not an unencrypted private key in PEM form") from None
+    if key.public_key() != leaf.public_key():
+        raise ValueError(f"{KEY} is not the key of {CERTIFICATE}")
+
+
+def _told(error: Exception) -> str:
+    return f"{Path(error.filename or '').name}: {error.strerror}" if isinstance(error, OSError) else str(error)

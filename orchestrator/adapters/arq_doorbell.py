@@ -1,0 +1,127 @@
+"""The doorbell: an arq job that wakes a worker's dispatcher, and does nothing else.
+
+A job carries ids alone and is gone once it was heard: what is to be done stands in PostgreSQL, so that arq's timeouts, retries and losses
+never touch a step.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+import structlog
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+from redis.asyncio import ConnectionPool
+from redis.exceptions import RedisError
+
+log = structlog.get_logger()
+
+QUEUE = "agentmesh:doorbell"
+JOB = "ring"
+JOB_EXPIRES_SECONDS = 60
+"""After that, whoever missed the bell has looked by himself."""
+JOB_TIMEOUT_SECONDS = 5
+RING_SECONDS = 1.0
+CONNECT_SECONDS = 1.0
+GATHER_SECONDS = 0.05
+"""Rings that fall together are one job."""
+_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def _serialize(job: dict[str, Any]) -> bytes:
+    return json.dumps(job).encode()
+
+
+def _connect(redis_url: str) -> ArqRedis:
+    pool = ConnectionPool.from_url(redis_url, socket_connect_timeout=CONNECT_SECONDS)
+    return ArqRedis(pool, job_serializer=_serialize, job_deserializer=json.loads, default_queue_name=QUEUE)
+
+
+class ArqDoorbell:
+    """Rings. However many runs ring, at most one job waits: whoever hears it looks for every step that is ready.
+
+    `at_once` rings by a shorter way too, which a worker that has just lost its connection does not hear.
+    """
+
+    def __init__(self, redis_url: str, at_once: Callable[[], None]) -> None:
+        self._redis = _connect(redis_url)
+        self._at_once = at_once
+        self._to_send = asyncio.Event()
+        self._latest: UUID | None = None
+
+    async def run(self) -> None:
+        """Sends until cancelled."""
+        try:
+            while True:
+                await self._to_send.wait()
+                self._to_send.clear()
+                try:
+                    async with asyncio.timeout(RING_SECONDS):
+                        await self._redis.enqueue_job(JOB, str(self._latest), _job_id=JOB, _expires=JOB_EXPIRES_SECONDS)
+                except (RedisError, OSError, TimeoutError) as error:
+                    log.warning("doorbell_dumb", error=type(error).__name__)
+                    await asyncio.sleep(RING_SECONDS)
+                await asyncio.sleep(GATHER_SECONDS)
+        finally:
+            await self._redis.aclose()
+
+    def ring(self, run_id: UUID) -> None:
+        """Rings for a run; see the port."""
+        self._at_once()
+        self._latest = run_id
+        self._to_send.set()
+
+
+class ArqPorter:
+    """Hears the bell in a worker. When Redis goes away arq's worker ends; then it is made anew, again and again."""
+
+    def __init__(self, redis_url: str, poll_seconds: float, heard: Callable[[], None]) -> None:
+        self._redis_url = redis_url
+        self._poll = poll_seconds
+        self._heard = heard
+
+    async def run(self) -> None:
+        """Listens until cancelled."""
+        failures = 0
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._listen()
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("doorbell_not_heard", error=type(error).__name__)
+            failures = 0 if asyncio.get_running_loop().time() - began > _BACKOFF_SECONDS[-1] else failures + 1
+            await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1])
+
+    async def _listen(self) -> None:
+        redis = _connect(self._redis_url)
+        worker = Worker(
+            [func(self._ring, name=JOB)],
+            queue_name=QUEUE,
+            redis_pool=redis,
+            handle_signals=False,
+            max_jobs=100,
+            job_timeout=JOB_TIMEOUT_SECONDS,
+            keep_result=0,
+            poll_delay=self._poll,
+            max_tries=1,
+            retry_jobs=False,
+            job_serializer=_serialize,
+            job_deserializer=json.loads,
+            log_results=False,
+        )
+        try:
+            await worker.async_run()
+        finally:
+            # Not Worker.close: it waits for jobs that it has just cancelled, and passes their end on as ours.
+            for task in worker.tasks.values():
+                task.cancel()
+            if worker.tasks:
+                await asyncio.wait(worker.tasks.values())
+            with suppress(RedisError, OSError, TimeoutError):
+                await redis.close(close_connection_pool=True)
+
+    async def _ring(self, *_: Any, **__: Any) -> None:
+        self._heard()

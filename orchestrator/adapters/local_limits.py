@@ -1,0 +1,41 @@
+"""Token buckets in this process: what has gone through it alone."""
+
+from collections.abc import Sequence
+from time import monotonic
+
+from mesh.limits import Charge, Verdict
+
+MOST_BUCKETS = 20_000
+
+
+class LocalLimits:
+    """As the script in redis_limits.py: what is kept of a bucket is when it will be full again."""
+
+    def __init__(self) -> None:
+        self._full_at: dict[str, float] = {}
+
+    def take(self, charges: Sequence[Charge]) -> Verdict:
+        """Takes a token for every charge, or none."""
+        now = monotonic()
+        due = []
+        for charge in charges:
+            full_at = max(self._full_at.get(charge.key, 0.0), now) + charge.interval_seconds
+            wait = full_at - now - 60
+            if wait > 1e-9:
+                return Verdict(charge, wait)
+            due.append((charge.key, full_at))
+        self._full_at.update(due)
+        if len(self._full_at) > MOST_BUCKETS:
+            self._forget(now)
+        return Verdict()
+
+    def give_back(self, charges: Sequence[Charge]) -> None:
+        """Returns the tokens of a call that was refused after all."""
+        for charge in charges:
+            if charge.key in self._full_at:
+                self._full_at[charge.key] -= charge.interval_seconds
+
+    def _forget(self, now: float) -> None:
+        """Full buckets first; then the oldest, for memory must have a bound."""
+        kept = [(key, full_at) for key, full_at in self._full_at.items() if full_at > now]
+        self._full_at = dict(kept[-MOST_BUCKETS // 2 :])

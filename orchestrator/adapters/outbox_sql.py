@@ -1,0 +1,49 @@
+"""The statements of the relay. Those that write are fenced: they change nothing once another relay has begun its term."""
+
+ELECT = "SELECT pg_try_advisory_lock($1)"
+
+BEGIN_TERM = "UPDATE event_relay SET epoch = epoch + 1 RETURNING epoch, published_position"
+
+# A deposed relay finds no head. One whose statement began before the next term holds the row until it is done, and
+# the next term begins after it: so no two ever give the same place, and none is left out.
+STAMP = """
+WITH head AS (
+  SELECT last_position FROM event_relay WHERE epoch = $1 FOR UPDATE
+), fresh AS (
+  SELECT id, row_number() OVER (ORDER BY id) AS place
+  FROM (SELECT id FROM outbox WHERE position IS NULL ORDER BY id LIMIT $2) AS oldest
+), stamped AS (
+  UPDATE outbox o SET position = head.last_position + fresh.place FROM head, fresh WHERE o.id = fresh.id RETURNING o.position
+), moved AS (
+  UPDATE event_relay SET last_position = (SELECT max(position) FROM stamped) WHERE EXISTS (SELECT FROM stamped)
+)
+SELECT EXISTS (SELECT FROM head) AS leads, (SELECT count(*) FROM stamped) AS stamped
+"""
+
+UNPUBLISHED = """
+SELECT position, event_id, event_type, aggregate_id, occurred_at, source, data, metadata, user_id
+FROM outbox WHERE position > $1 ORDER BY position LIMIT $2
+"""
+
+MARK_PUBLISHED = "UPDATE event_relay SET published_position = $2 WHERE epoch = $1 AND published_position < $2 RETURNING true"
+
+# From the old end of the log. This one and the next are SQLAlchemy's.
+FORGET = """
+WITH oldest AS (
+  SELECT id, occurred_at FROM outbox
+  WHERE position IS NOT NULL AND position <= (SELECT CASE WHEN :publishing THEN published_position ELSE last_position END FROM event_relay)
+  ORDER BY position LIMIT :most
+)
+DELETE FROM outbox o USING oldest WHERE o.id = oldest.id AND oldest.occurred_at < clock_timestamp() - :days * interval '1 day'
+"""
+
+LAG = """
+SELECT r.last_position - r.published_position AS unpublished,
+  coalesce((SELECT extract(epoch FROM clock_timestamp() - occurred_at) FROM outbox
+            WHERE position > r.published_position ORDER BY position LIMIT 1), 0)::float8 AS unpublished_seconds,
+  u.events AS unstamped, u.seconds AS unstamped_seconds
+FROM event_relay r, (
+  SELECT count(*) AS events, coalesce(extract(epoch FROM clock_timestamp() - min(occurred_at)), 0)::float8 AS seconds
+  FROM outbox WHERE position IS NULL
+) AS u
+"""

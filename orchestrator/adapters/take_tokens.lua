@@ -1,0 +1,42 @@
+-- Token buckets for a group of calls, and which of the keys they watch exist.
+--
+-- KEYS: for each call its buckets, then the keys that it watches. A bucket's value is the time, in µs, at which it will be full again
+-- (the generic cell rate algorithm); it expires when it is.
+-- ARGV: for each call the number of its buckets, the number of watched keys, and for each bucket the µs in which a token comes back
+-- and the µs that an empty bucket takes to fill.
+-- Returns for each call: which of its buckets refused (0: none did, and each has given a token), after how many µs it will not, and a
+-- 0 or 1 for each watched key. A call whose first watched key exists takes nothing.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local key, arg, answers = 0, 0, {}
+
+local function due(name, interval, capacity)
+  local full_at = tonumber(redis.call('GET', name) or now)
+  -- Never more than an empty bucket's: the clock may have been set back.
+  return math.min(math.max(full_at, now), now + capacity) + interval
+end
+
+while arg < #ARGV do
+  local buckets, watched = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
+  local refused_by, wait, fulls, present = 0, 0, {}, {}
+  for i = 1, watched do present[i] = redis.call('EXISTS', KEYS[key + buckets + i]) end
+  if present[1] ~= 1 then
+    for i = 1, buckets do
+      local interval, capacity = tonumber(ARGV[arg + 1 + 2 * i]), tonumber(ARGV[arg + 2 + 2 * i])
+      fulls[i] = due(KEYS[key + i], interval, capacity)
+      if refused_by == 0 and fulls[i] > now + capacity then
+        refused_by, wait = i, fulls[i] - now - capacity
+      end
+    end
+    if refused_by == 0 then
+      for i = 1, buckets do
+        redis.call('SET', KEYS[key + i], string.format('%.0f', fulls[i]), 'PX', math.ceil((fulls[i] - now) / 1000))
+      end
+    end
+  end
+  answers[#answers + 1] = refused_by
+  answers[#answers + 1] = wait
+  for i = 1, watched do answers[#answers + 1] = present[i] end
+  key, arg = key + buckets + watched, arg + 2 + 2 * buckets
+end
+return answers

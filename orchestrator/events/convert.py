@@ -1,0 +1,110 @@
+"""Between events and agentmesh.event.v1."""
+
+import base64
+import binascii
+from datetime import UTC
+from uuid import UUID
+
+from agentmesh.event.v1 import event_pb2
+from agentmesh.event.v1 import event_service_pb2 as pb
+from google.protobuf.json_format import MessageToJson, Parse, ParseError
+
+from mesh.errors import ValidationFailed
+from mesh.rpc.convert import struct, values
+from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Silence
+
+DEFAULT_PAGE = 50
+LAST_POSITION = 2**63 - 1
+"""The highest that the log can reach."""
+
+
+def event(record: Event) -> event_pb2.Event:
+    """An event."""
+    message = event_pb2.Event(
+        event_id=str(record.event_id),
+        event_type=record.event_type,
+        source=record.source,
+        data=struct(record.data),
+        metadata=struct(record.metadata),
+        aggregate_id=record.aggregate_id,
+        position=record.position,
+    )
+    message.timestamp.FromDatetime(record.occurred_at)
+    return message
+
+
+def event_json(record: Event) -> bytes:
+    """An event as it goes to Kafka."""
+    return MessageToJson(event(record), preserving_proto_field_name=True, indent=None).encode()
+
+
+def event_from_json(value: bytes) -> Event:
+    """An event as it came from Kafka. ValueError for what is none, whatever a newer version has added to it."""
+    try:
+        message = Parse(value, event_pb2.Event(), ignore_unknown_fields=True)
+        data, metadata = values(message.data, "data"), values(message.metadata, "metadata")
+    except (ParseError, UnicodeDecodeError, ValidationFailed) as error:
+        raise ValueError(str(error)) from error
+    if not message.event_type:
+        raise ValueError("an event has a type")
+    user_id = data.get("user_id")
+    return Event(
+        position=message.position,
+        event_id=UUID(message.event_id),
+        event_type=message.event_type,
+        aggregate_id=message.aggregate_id,
+        occurred_at=message.timestamp.ToDatetime(UTC),
+        source=message.source,
+        data=data,
+        metadata=metadata,
+        user_id=user_id if isinstance(user_id, int) else None,
+    )
+
+
+def query(request: pb.ListEventsRequest, sees: int | None) -> EventQuery:
+    """Which events to list. Raises ValidationFailed for a page token that this service did not make."""
+    newest_first = request.order == pb.EVENT_ORDER_NEWEST_FIRST
+    last = _read_token(request.page_token)
+    after = min(request.after_position, LAST_POSITION)
+    return EventQuery(
+        EventFilter(sees, request.event_type, request.aggregate_id),
+        request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
+        after=after if newest_first or last is None else max(after, last),
+        before=last if newest_first else None,
+        newest_first=newest_first,
+    )
+
+
+def list_response(page: EventPage) -> pb.ListEventsResponse:
+    """A page of events."""
+    token = _token(page.events[-1].position) if page.more else ""
+    return pb.ListEventsResponse(events=map(event, page.events), next_page_token=token)
+
+
+def watched(request: pb.WatchEventsRequest, sees: int | None) -> tuple[EventFilter, int | None]:
+    """Which events to watch, and after which position; None for from now on."""
+    after = min(request.after_position, LAST_POSITION) if request.HasField("after_position") else None
+    return EventFilter(sees, request.event_type, request.aggregate_id), after
+
+
+def watch_response(item: Event | Silence, sequence: int) -> pb.WatchEventsResponse:
+    """One message of a watch."""
+    if isinstance(item, Silence):
+        return pb.WatchEventsResponse(sequence=sequence, heartbeat=pb.EventHeartbeat(position=item.position))
+    return pb.WatchEventsResponse(sequence=sequence, logged=event(item))
+
+
+def _token(position: int) -> str:
+    return base64.urlsafe_b64encode(position.to_bytes(8)).decode()
+
+
+def _read_token(token: str) -> int | None:
+    if not token:
+        return None
+    try:
+        value = base64.b64decode(token, altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        value = b""
+    if len(value) != 8 or value[0] > 127:
+        raise ValidationFailed.of("page_token", "must be the next_page_token of an earlier answer")
+    return int.from_bytes(value)

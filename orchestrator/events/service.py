@@ -1,0 +1,86 @@
+"""Lists and watches the log of events."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+from mesh.errors import ServiceUnavailable
+from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Silence
+from orchestrator.events.ports import EventStore
+from orchestrator.events.tail import EventTail
+
+LARGEST_PAGE = 200
+HEARTBEAT_SECONDS = 15.0
+
+
+class EventService:
+    """Shows everybody the events that are theirs."""
+
+    def __init__(self, store: EventStore, tail: EventTail, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self._store = store
+        self._tail = tail
+        self._heartbeat = heartbeat_seconds
+        self._stopping = False
+        self._watchers: set[asyncio.Event] = set()
+
+    async def list(self, query: EventQuery) -> EventPage:
+        """A page, of 200 at most."""
+        return await self._store.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
+
+    async def watch(self, wanted: EventFilter, after: int | None) -> AsyncIterator[Event | Silence]:
+        """Every event after the position, or from now on; then each new one, and Silence whenever none has come for 15 s.
+
+        Without end; raises ServiceUnavailable when the log cannot be read, or this process stops.
+        """
+        with self._tail.watching() as grown:
+            self._watchers.add(grown)
+            try:
+                position = await self._store.head() if after is None else after
+                async for item in self._follow(wanted, position, grown):
+                    yield item
+            finally:
+                self._watchers.discard(grown)
+
+    def stop(self) -> None:
+        """Sends every watcher away."""
+        self._stopping = True
+        for grown in self._watchers:
+            grown.set()
+
+    async def _follow(self, wanted: EventFilter, position: int, grown: asyncio.Event) -> AsyncIterator[Event | Silence]:
+        silent_since = _now()
+        while True:
+            self._refuse_when_stopping()
+            grown.clear()
+            newest = self._tail.since(position, wanted)
+            events, position, more = (*newest, False) if newest else await self._read(wanted, position)
+            for event in events:
+                yield event
+            if events:
+                silent_since = _now()
+            if not more and not await _set_within(grown, silent_since + self._heartbeat - _now()):
+                yield Silence(position)
+                silent_since = _now()
+
+    async def _read(self, wanted: EventFilter, position: int) -> tuple[Sequence[Event], int, bool]:
+        """A page from the database, up to where that is all, and whether more is there already."""
+        head = await self._store.head()
+        page = await self._store.list(EventQuery(wanted, LARGEST_PAGE, after=position))
+        last = page.events[-1].position if page.events else position
+        return page.events, last if page.more else max(head, last), page.more
+
+    def _refuse_when_stopping(self) -> None:
+        if self._stopping:
+            raise ServiceUnavailable("this server stops; watch again after the last position that was seen", component="orchestrator")
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(max(0.0, seconds)):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Who may do what, as the policy in `deploy/policy/` decides it."""

@@ -1,0 +1,63 @@
+"""What a policy is asked, and what it says."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mesh.security.caller import Caller
+
+
+class Action(StrEnum):
+    """What somebody wants to do."""
+
+    READ = "read"
+    EXECUTE = "execute"
+    MANAGE = "manage"
+    ADMINISTER = "administer"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAgent:
+    """What a policy may know of an agent."""
+
+    agent_id: str
+    category: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Whether this caller may do this, perhaps with this agent."""
+
+    caller: Caller
+    action: Action
+    agent: PolicyAgent | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The policy's `input`; deploy/policy/README.md describes it."""
+        caller, agent = self.caller, self.agent
+        user = {
+            "user_id": caller.user_id,
+            "username": caller.username,
+            "role": caller.role.value,
+            "scopes": sorted(caller.scopes),
+        }
+        document: dict[str, Any] = {"user": user, "action": self.action.value}
+        if agent is not None:
+            document["agent"] = {"agent_id": agent.agent_id, "category": agent.category, "role": agent.role}
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The rule that a question breaks, and the scope that the credential lacks, if it is that."""
+
+    rule: str
+    scope: str = ""
+
+    @classmethod
+    def of(cls, document: object) -> "Denial | None":
+        """A denial as the policy writes it; None for anything else."""
+        if not isinstance(document, dict) or not isinstance(rule := document.get("rule"), str):
+            return None
+        return cls(rule, str(document.get("scope", "")))

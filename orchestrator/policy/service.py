@@ -1,0 +1,60 @@
+"""Asks the policy, and fails closed."""
+
+import structlog
+
+from mesh.security.caller import Caller, Scope
+from orchestrator.policy.errors import PolicyDenied, PolicyUnavailable
+from orchestrator.policy.model import Action, Denial, PolicyAgent, Question
+from orchestrator.policy.ports import DenialLog, Policy
+
+log = structlog.get_logger()
+
+UNAVAILABLE = "policy_unavailable"
+"""`details.cause` when there was no decision; it is a denial all the same."""
+_NOBODY_SAID_WHY = "unnamed"
+
+
+class PolicyService:
+    """Decides, each time anew."""
+
+    def __init__(self, policy: Policy, denials: DenialLog) -> None:
+        self._policy = policy
+        self._denials = denials
+
+    async def check(self, who: Caller, action: Action, agent: PolicyAgent | None = None) -> None:
+        """Returns when the caller may do it. Raises PolicyDenied when not, and when the policy cannot be asked."""
+        await self._decide(Question(who, action, agent), f"{action.value} {agent.agent_id}" if agent else action.value)
+
+    async def permit(self, who: Caller, scope: Scope, method: str) -> None:
+        """The same for an rpc that wants `scope`, whatever it touches."""
+        await self._decide(Question(who, Action(scope.value)), method)
+
+    async def _decide(self, question: Question, what: str) -> None:
+        try:
+            if await self._policy.allows(question):
+                return
+        except PolicyUnavailable as problem:
+            log.error("policy_unavailable", problem=str(problem))
+            self._denials.denied(question.caller, what, UNAVAILABLE)
+            message = "the policy cannot be evaluated, and without it nothing is allowed; try again later, or tell the operator"
+            raise PolicyDenied(message, cause=UNAVAILABLE) from problem
+        denial = await self._why(question)
+        self._denials.denied(question.caller, what, denial.rule)
+        raise _denied(question, denial)
+
+    async def _why(self, question: Question) -> Denial:
+        try:
+            denial = await self._policy.denial(question)
+        except PolicyUnavailable as problem:
+            log.error("policy_unavailable", problem=str(problem))
+            denial = None
+        return denial or Denial(_NOBODY_SAID_WHY)
+
+
+def _denied(question: Question, denial: Denial) -> PolicyDenied:
+    what = f"{question.action.value} agent '{question.agent.agent_id}'" if question.agent else question.action.value
+    if denial.scope:
+        message = f"this API key may not {what}: it was made without the scope '{denial.scope}'; use one that has it"
+        return PolicyDenied(message, rule=denial.rule, scope=denial.scope)
+    message = f"the policy does not let user '{question.caller.username}' {what} (rule {denial.rule}); ask an administrator"
+    return PolicyDenied(message, rule=denial.rule)

@@ -1,0 +1,234 @@
+"""Takes steps that are ready as long as there are free slots, and runs each as a task of its own."""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any, Protocol
+
+import structlog
+
+from mesh.errors import ServiceUnavailable
+from orchestrator.executions.stop import StopSignal
+from orchestrator.workflows.assignment import Assignment, Outcome, Report, Reported
+from orchestrator.workflows.engine.holdings import Held, Holdings
+from orchestrator.workflows.errors import ReportRefused
+from orchestrator.workflows.metrics import CLAIMS, QUEUE_AGE
+from orchestrator.workflows.ports import Doorbell, StepStore
+
+log = structlog.get_logger()
+
+_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+_GATHER_SECONDS = 0.01
+"""Under load, how long freed slots gather before new steps are taken for all of them at once."""
+_LONGEST_TIMER = 3600.0
+
+
+class Performer(Protocol):
+    """Does one attempt."""
+
+    async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
+        """What came of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much at once, how often, how long. In seconds."""
+
+    slots: int
+    lease: float
+    heartbeat: float
+    poll: float
+    drain: float
+
+
+class Dispatcher:
+    """One per worker. `wake` and `look` may be called at any time."""
+
+    def __init__(self, store: StepStore, performer: Performer, doorbell: Doorbell, pace: Pace) -> None:
+        self._store = store
+        self._performer = performer
+        self._doorbell = doorbell
+        self._pace = pace
+        self._holdings = Holdings()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._rung = asyncio.Event()
+        self._looking = asyncio.Event()
+        self._saturated = False
+        self._unconfirmed = False
+        self._draining = False
+
+    def wake(self) -> None:
+        """Steps may be ready."""
+        self._rung.set()
+
+    def look(self) -> None:
+        """Steps may have to be stopped."""
+        self._looking.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Works until `stop` is set; then lets its steps finish, and hands back those that take too long."""
+        keeping = asyncio.create_task(self._keep())
+        loops = [asyncio.create_task(loop) for loop in (self._claim(), self._tend())]
+        expiring = asyncio.create_task(self._expire())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([stopping, keeping, expiring, *loops], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()  # only an error ends a loop
+            self._draining = True
+            await _cancelled([*loops])
+            await self._drain()
+        finally:
+            await _cancelled([stopping, keeping, expiring, *loops, *self._tasks])
+
+    async def _drain(self) -> None:
+        if self._tasks:
+            log.info("steps_draining", steps=len(self._tasks))
+            await asyncio.wait(self._tasks, timeout=self._pace.drain)
+        for held in self._holdings:
+            held.stop.set()
+        if self._tasks:
+            log.info("steps_handed_back", steps=len(self._tasks))
+            await asyncio.wait(self._tasks, timeout=self._pace.lease)
+
+    async def _claim(self) -> None:
+        while True:
+            self._rung.clear()
+            if (free := self._pace.slots - len(self._tasks)) > 0:
+                await self._take(free)
+            if not self._saturated or len(self._tasks) >= self._pace.slots:
+                await _rings(self._rung, self._pace.poll)
+            if self._saturated:
+                await asyncio.sleep(_GATHER_SECONDS)
+
+    async def _take(self, free: int) -> None:
+        began = _now()
+        try:
+            claimed = await self._store.claim(free)
+        except ServiceUnavailable:
+            self._unconfirmed = True
+            self._saturated = False
+            log.warning("steps_not_claimed")
+            return
+        CLAIMS.labels("steps" if claimed.assignments else "nothing").inc()
+        for assignment in claimed.assignments:
+            self._start(assignment, began)
+        if claimed.more and not self._saturated and claimed.assignments:
+            self._doorbell.ring(claimed.assignments[-1].hold.run_id)  # for a worker that has room
+        self._saturated = claimed.more
+
+    def _start(self, assignment: Assignment, began: float) -> None:
+        held = self._holdings.take(assignment, began + self._pace.lease)
+        if held is not None:
+            self._run_task(self._work(held))
+
+    def _run_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if self._saturated:
+            self.wake()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("step_task_failed", exc_info=error)
+
+    async def _work(self, held: Held | None) -> None:
+        """Does a step, and then those of its successors that come with the confirmation, one after another."""
+        while held is not None:
+            try:
+                outcome = await self._performer.perform(held.assignment, held.stop)
+                began = _now()
+                reported = await self._report(held, outcome)
+                following = self._following(reported, began)
+            finally:
+                self._holdings.release(held)
+            held = following
+
+    def _following(self, reported: Reported, began: float) -> Held | None:
+        if reported.others_ready:
+            self.wake()
+            if len(self._tasks) >= self._pace.slots and reported.following is not None:
+                self._doorbell.ring(reported.following.hold.run_id)
+        if reported.retry_in_seconds is not None and reported.retry_in_seconds < _LONGEST_TIMER:
+            asyncio.get_running_loop().call_later(reported.retry_in_seconds, self.wake)
+        return self._holdings.take(reported.following, began + self._pace.lease) if reported.following else None
+
+    async def _report(self, held: Held, outcome: Outcome) -> Reported:
+        """Says what came of a step, again and again: as long as nobody else has the step it is this worker's to say."""
+        hold = held.assignment.hold
+        for wait in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
+            try:
+                return await self._store.report(Report(hold, outcome, go_on=not self._draining and not held.stop.is_set))
+            except ServiceUnavailable:
+                self._unconfirmed = True
+                await asyncio.sleep(wait)
+            except ReportRefused as error:
+                log.exception("report_refused", run_id=str(hold.run_id), task_id=hold.task_id, exc_info=error)
+                break
+        return Reported(counted=False)  # the lease ends, and the step's crashes are counted
+
+    async def _keep(self) -> None:
+        """Keeps the leases, and learns which steps are not the worker's any more."""
+        while True:
+            await _rings(self._looking, self._pace.heartbeat)
+            self._looking.clear()
+            began = _now()
+            if asked := self._holdings.holds:
+                with suppress(ServiceUnavailable):  # `_expire` sees to what cannot be prolonged
+                    ours = await self._store.renew(asked)
+                    self._holdings.confirm(asked, ours, began + self._pace.lease * 2 / 3)
+            if self._unconfirmed and not self._draining:
+                await self._adopt()
+
+    async def _expire(self) -> None:
+        """Whatever the database does, no step goes on past its lease."""
+        while True:
+            await asyncio.sleep(self._pace.heartbeat)
+            self._holdings.expire(_now())
+
+    async def _adopt(self) -> None:
+        try:
+            began = _now()
+            forgotten = await self._store.forgotten(self._holdings.holds)
+        except ServiceUnavailable:
+            return
+        self._unconfirmed = False
+        for assignment in forgotten:
+            log.info("step_adopted", run_id=str(assignment.hold.run_id), task_id=assignment.hold.task_id)
+            self._start(assignment, began)
+
+    async def _tend(self) -> None:
+        """Once in a while, what nobody else may be there to do."""
+        while True:
+            try:
+                if await self._store.tend():
+                    self.wake()
+                QUEUE_AGE.set(await self._store.queue_age())
+            except ServiceUnavailable:
+                log.warning("steps_not_tended")
+            await asyncio.sleep(self._pace.poll)
+
+
+async def _rings(event: asyncio.Event, seconds: float) -> None:
+    """Waits for the event, but not longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+async def _cancelled(tasks: list["asyncio.Task[Any]"]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,66 @@
+"""One attempt of a step: the agent's answer, or why there is none."""
+
+from collections.abc import Callable
+
+import structlog
+
+from mesh import correlation
+from mesh.errors import CallCancelled, MeshError, RemoteError, ServiceUnavailable
+from mesh.security import caller
+from orchestrator.executions.model import Failure, StepRef, Work
+from orchestrator.executions.service import ExecutionService
+from orchestrator.executions.stop import StopSignal
+from orchestrator.workflows import templates
+from orchestrator.workflows.assignment import Assignment, AttemptFailed, Completed, HandedBack, Outcome
+
+log = structlog.get_logger()
+
+NOTHING_BEGAN_SECONDS = 1.0
+"""How long a step waits that could not begin because the platform's own database was not there."""
+
+
+class StepPerformer:
+    """Calls agents as the run's owner. Every call of a step has the same idempotency key: what is recorded is not bought again."""
+
+    def __init__(self, executions: ExecutionService, retryable: Callable[[MeshError], bool]) -> None:
+        self._executions = executions
+        self._retryable = retryable
+
+    async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
+        """What came of the attempt. When `stop` is set the call is ended first, and the attempt does not count."""
+        correlation.adopt(assignment.request_id)
+        caller.adopt(caller.Caller(assignment.user_id, assignment.username, caller.Role(assignment.role)))
+        try:
+            answered = await self._executions.execute(_work(assignment), assignment.timeout_seconds, stop)
+        except MeshError as error:
+            return self._outcome(error, stop)
+        except Exception as error:
+            log.exception("step_failed_inside", run_id=str(assignment.hold.run_id), task_id=assignment.hold.task_id, exc_info=error)
+            failure = Failure("INTERNAL", "the attempt failed inside the platform; quote the request id when you report it", {}, False)
+            return AttemptFailed(failure)
+        return Completed(answered.result)
+
+    def _outcome(self, error: MeshError, stop: StopSignal) -> Outcome:
+        if stop.is_set and error.reason == CallCancelled.reason:
+            return HandedBack()
+        if isinstance(error, ServiceUnavailable) and not isinstance(error, RemoteError):
+            return HandedBack(NOTHING_BEGAN_SECONDS)
+        failure = Failure(error.reason, error.message, dict(error.details), self._can_be_retried(error))
+        return AttemptFailed(failure, error.retry_after_seconds or 0.0)
+
+    def _can_be_retried(self, error: MeshError) -> bool:
+        # A policy that could not be asked has refused nothing for good.
+        return self._retryable(error) or error.details.get("cause") == "policy_unavailable"
+
+
+def _work(assignment: Assignment) -> Work:
+    step = StepRef(assignment.hold.run_id, assignment.hold.task_id)
+    return Work(
+        user_id=assignment.user_id,
+        agent_id=assignment.agent_id,
+        input=templates.render(assignment.input, assignment.results),
+        context=assignment.context,
+        request_id=assignment.request_id,
+        idempotency_key=step.key,
+        step=step,
+    )

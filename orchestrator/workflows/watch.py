@@ -1,0 +1,185 @@
+"""Runs as they change, read once for all who watch them in this process."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from uuid import UUID
+
+import structlog
+
+from mesh.errors import ServiceUnavailable
+from orchestrator.workflows.errors import RunNotFound
+from orchestrator.workflows.model import Change, Run, RunState
+from orchestrator.workflows.ports import RunEars, RunStore
+
+log = structlog.get_logger()
+
+HEARTBEAT_SECONDS = 15.0
+LOOK_SECONDS = 1.0
+"""How long a change that no bell told of may stay unseen."""
+READ_AT_ONCE = 100
+KEPT_CHANGES = 200
+FOREVER = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing has changed for a while since the change with this sequence."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The run is final, and the change with this sequence was its last."""
+
+    sequence: int
+    state: RunState
+
+
+class FollowedRun:
+    """One run that somebody watches: its newest changes, from `run` on. It follows from its making until it is left."""
+
+    def __init__(self, run: Run, store: RunStore, ears: RunEars) -> None:
+        self.run_id = run.run_id
+        self.end = run.sequence
+        self.watchers: set[asyncio.Event] = set()
+        self._begin = run.sequence
+        self._kept: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self._store = store
+        self._lifetime = ExitStack()
+        self._ear = self._lifetime.enter_context(ears.listen(run.run_id))
+        self._lifetime.callback(asyncio.create_task(self._follow()).cancel)
+        self.look()  # it may have changed before the ear was there
+
+    def look(self) -> None:
+        """Has the run read again, because it may have changed."""
+        self._ear.ring()
+
+    def leave(self) -> None:
+        """Ends the following."""
+        self._lifetime.close()
+
+    def since(self, sequence: int) -> Sequence[Change] | None:
+        """The changes after that one; None when what is kept does not reach back so far."""
+        if sequence < self._begin:
+            return None
+        return [*takewhile(lambda change: change.sequence > sequence, reversed(self._kept))][::-1]
+
+    async def _follow(self) -> None:
+        while True:
+            await self._ear.wait(FOREVER)
+            try:
+                await self._read()
+            except ServiceUnavailable as error:  # the look of every second tries again
+                log.warning("run_not_followed", run_id=str(self.run_id), error=error.message)
+
+    async def _read(self) -> None:
+        while changes := await self._store.changes(self.run_id, self.end, READ_AT_ONCE):
+            for change in changes:
+                if len(self._kept) == KEPT_CHANGES:
+                    self._begin = self._kept[0].sequence
+                self._kept.append(change)
+                self.end = change.sequence
+            for grown in self.watchers:
+                grown.set()
+
+
+class RunWatch:
+    """Follows the runs that are watched here: one read for each ring of the bell, and one look a second at all of them."""
+
+    def __init__(self, store: RunStore, ears: RunEars, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self._store = store
+        self._ears = ears
+        self._heartbeat = heartbeat_seconds
+        self._followed: dict[UUID, FollowedRun] = {}
+        self._stopping = False
+        self._lost = False
+
+    async def look_forever(self) -> None:
+        """Finds what no bell told of, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self._followed:
+                continue
+            try:
+                await self._look()
+                self._lost = False
+            except ServiceUnavailable as error:
+                if not self._lost:
+                    log.warning("runs_not_followed", runs=len(self._followed), error=error.message)
+                self._lost = True
+
+    def stop(self) -> None:
+        """Sends every watcher away."""
+        self._stopping = True
+        for followed in self._followed.values():
+            for grown in followed.watchers:
+                grown.set()
+
+    async def changes(self, run: Run, after: int) -> AsyncIterator[Change | Silence | Ended]:
+        """The changes of a run after one of them, each once and in order; Ended after the last.
+
+        `run` is the run as it was a moment ago. Silence comes whenever nothing has changed for 15 s. Raises ServiceUnavailable when
+        this process stops.
+        """
+        if run.state.final and after >= run.sequence:
+            yield Ended(after, run.state)
+            return
+        with self._following(run) as (followed, grown):
+            while True:
+                grown.clear()
+                found = await self._found(followed, after)
+                for change in found:
+                    yield change
+                    after = change.sequence
+                    if isinstance(change.subject, Run) and change.subject.state.final:
+                        yield Ended(after, change.subject.state)
+                        return
+                if not found and not await _set_within(grown, self._heartbeat):
+                    yield Silence(after)
+
+    async def _look(self) -> None:
+        for run_id, sequence in await self._store.sequences(list(self._followed)):
+            followed = self._followed.get(run_id)
+            if followed is not None and sequence > followed.end:
+                followed.look()
+
+    async def _found(self, followed: FollowedRun, after: int) -> Sequence[Change]:
+        if self._stopping:
+            raise ServiceUnavailable("this server stops; watch again after the last sequence that was seen", component="orchestrator")
+        kept = followed.since(after)
+        if kept is not None:
+            return kept
+        earlier = await self._store.changes(followed.run_id, after, READ_AT_ONCE)
+        if not earlier:
+            raise RunNotFound("the run has been deleted while it was watched", run_id=str(followed.run_id))
+        return earlier
+
+    @contextmanager
+    def _following(self, run: Run) -> Iterator[tuple[FollowedRun, asyncio.Event]]:
+        followed = self._followed.get(run.run_id)
+        if followed is None:
+            followed = self._followed[run.run_id] = FollowedRun(run, self._store, self._ears)
+        elif run.sequence > followed.end:
+            followed.look()
+        grown = asyncio.Event()
+        followed.watchers.add(grown)
+        try:
+            yield followed, grown
+        finally:
+            followed.watchers.discard(grown)
+            if not followed.watchers:
+                del self._followed[run.run_id]
+                followed.leave()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False

@@ -1,0 +1,110 @@
+"""Runs that go on without a worker process: what a worker would say is said by the test."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.adapters.postgres_runs import PostgresRunStore
+from orchestrator.adapters.postgres_steps import Leases, PostgresStepStore
+from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
+from orchestrator.executions.books import new_id
+from orchestrator.workflows.assignment import Completed, Report
+from orchestrator.workflows.model import Change, NewRun, NewWorkflow, Run, Step, Task, Workflow
+from orchestrator.workflows.ports import RunBell
+from orchestrator.workflows.watch import Ended, RunWatch, Silence
+
+AGENT_ID = "marketing_seo_strategist_agent_1_1"
+OWNER = new_id()
+USER = 7
+DIAMOND = (
+    Task("a", AGENT_ID, "Begin."),
+    Task("b", AGENT_ID, "Go left: {{tasks.a.result}}", depends_on=("a",)),
+    Task("c", AGENT_ID, "Go right: {{tasks.a.result}}", depends_on=("a",)),
+    Task("d", AGENT_ID, "End.", depends_on=("b", "c")),
+)
+
+
+class NoDoorbell:
+    """Nobody works here but the test."""
+
+    def ring(self, run_id: UUID) -> None:
+        """Nobody hears."""
+
+
+class Quiet:
+    """A bell that nobody hears."""
+
+    def changed(self, run_ids: Sequence[UUID]) -> None:
+        """Nobody hears."""
+
+
+@dataclass
+class Runs:
+    """The stores, and what a worker does."""
+
+    store: PostgresRunStore
+    workflows: PostgresWorkflowStore
+    steps: PostgresStepStore
+
+    async def start(self, tasks: Sequence[Task] = DIAMOND) -> Run:
+        """A new run of a new workflow."""
+        made = await self.workflows.create(NewWorkflow(new_id(), USER, "Launch", tasks), None)
+        assert isinstance(made, Workflow)
+        run = await self.store.start(NewRun(new_id(), made.workflow_id, USER, "ann", "user", "req_1", tasks), None)
+        assert isinstance(run, Run)
+        return run
+
+    async def work(self, limit: int = 10) -> int:
+        """Does the steps that are ready now, and returns how many there were."""
+        claimed = await self.steps.claim(limit)
+        for assignment in claimed.assignments:
+            done = Completed(f"the answer of {assignment.hold.task_id}")
+            assert (await self.steps.report(Report(assignment.hold, done, go_on=False))).counted
+        return len(claimed.assignments)
+
+    async def finish(self) -> None:
+        """Works until there is nothing more to do."""
+        while await self.work():
+            pass
+
+    async def current(self, run: Run) -> Run:
+        """The run as it stands."""
+        now = await self.store.get(USER, run.run_id)
+        assert now is not None
+        return now
+
+
+@asynccontextmanager
+async def running_stores(url: str, engine: AsyncEngine, bell: RunBell) -> AsyncIterator[Runs]:
+    """Stores that ring this bell."""
+    async with (
+        PostgresRunStore(url, engine, bell, NoDoorbell()) as store,
+        PostgresStepStore(url, OWNER, Leases(seconds=30, crash_limit=3), bell) as steps,
+    ):
+        yield Runs(store, PostgresWorkflowStore(engine), steps)
+
+
+def told(change: Change) -> tuple[str, str]:
+    """What a change is about, and what became of it."""
+    subject = change.subject
+    return ("run" if isinstance(subject, Run) else subject.task_id, subject.state.value)
+
+
+async def watched(watch: RunWatch, run: Run, after: int = 0) -> list[Change]:
+    """Every change after one, to the end, which must come."""
+    changes: list[Change] = []
+    async for item in watch.changes(run, after):
+        if isinstance(item, Ended):
+            assert item.sequence == (changes[-1].sequence if changes else after)
+            return changes
+        assert not isinstance(item, Silence), "nothing happened for too long"
+        changes.append(item)
+    raise AssertionError("the watch ended without saying so")
+
+
+def results(changes: Sequence[Change]) -> dict[str, str]:
+    """What the steps that were completed in these changes have answered."""
+    return {one.subject.task_id: one.subject.result for one in changes if isinstance(one.subject, Step) and one.subject.result}

@@ -1,0 +1,165 @@
+"""Token buckets in the real Redis, and what becomes of them when it is flushed, stopped, hung or killed."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+from redis.asyncio import Redis
+
+from deploy.local.ports import any_free_port
+from deploy.local.redis import RedisServer
+from mesh.limits import Charge, Verdict
+from orchestrator.adapters import redis_limits
+from orchestrator.adapters.redis_limits import RedisLimits
+from tests.adapters.simulator.conftest import eventually
+
+PATIENT = 5.0
+"""Seconds that a test waits for Redis where its speed is not the question."""
+
+
+def bucket(per_minute: int, name: str = "user") -> Charge:
+    return Charge("calls", f"limit:{name}", per_minute)
+
+
+async def granted(limits: RedisLimits, charge: Charge, tries: int) -> int:
+    """How many of so many calls at once are let through."""
+    verdicts = await asyncio.gather(*(limits.take([charge]) for _ in range(tries)))
+    return sum(verdict.refused_by is None for verdict in verdicts)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A Redis of the test's own."""
+    server = RedisServer(tmp_path, any_free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def limits(server: RedisServer) -> AsyncIterator[RedisLimits]:
+    async with RedisLimits(server.url(), PATIENT) as limits:
+        yield limits
+
+
+@pytest.fixture
+async def client(server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(server.url(), decode_responses=True) as client:
+        yield client
+
+
+async def test_a_bucket_holds_a_minutes_tokens_and_says_when_there_is_one_again(limits: RedisLimits) -> None:
+    charge = bucket(6)
+    assert await granted(limits, charge, 20) == 6
+    verdict = await limits.take([charge])
+    assert verdict.refused_by == charge
+    assert 8 < verdict.wait_seconds <= 10
+
+
+async def test_tokens_come_back_one_by_one(limits: RedisLimits) -> None:
+    charge = bucket(1200)
+    assert await granted(limits, charge, 1300) < 1300
+
+    async def again() -> bool:
+        return (await limits.take([charge])).refused_by is None
+
+    await eventually(again)
+
+
+async def test_processes_share_the_buckets(server: RedisServer, limits: RedisLimits) -> None:
+    async with RedisLimits(server.url(), PATIENT) as other:
+        both = await asyncio.gather(granted(limits, bucket(10), 8), granted(other, bucket(10), 8))
+        assert sum(both) == 10
+        verdict = await other.take([bucket(10)])
+    assert verdict.refused_by is not None
+    assert 4 < verdict.wait_seconds <= 6
+
+
+async def test_a_call_takes_from_all_its_buckets_or_from_none(limits: RedisLimits) -> None:
+    wide, narrow = bucket(10, "wide"), bucket(1, "narrow")
+    assert (await limits.take([wide, narrow])) == Verdict(present=())
+    assert (await limits.take([wide, narrow])).refused_by == narrow
+    assert await granted(limits, wide, 20) == 9
+
+
+async def test_a_full_bucket_leaves_nothing_behind(limits: RedisLimits, client: Redis) -> None:
+    await limits.take([bucket(10)])
+    assert 0 < await client.pttl("limit:user") <= 6_000
+
+
+async def test_the_same_trip_tells_which_keys_exist(limits: RedisLimits, client: Redis) -> None:
+    await client.set("sentinel", "1")
+    verdicts = await asyncio.gather(
+        *(limits.take([bucket(10)], watch=["revoked:1", "sentinel"]), limits.take([], watch=["sentinel"]), limits.take([bucket(10)]))
+    )
+    assert [verdict.present for verdict in verdicts] == [(False, True), (True,), ()]
+
+
+async def test_a_call_whose_first_watched_key_exists_takes_nothing(limits: RedisLimits, client: Redis) -> None:
+    await client.set("revoked:1", "1")
+    verdict = await limits.take([bucket(10)], watch=["revoked:1", "sentinel"])
+    assert verdict == Verdict(present=(True, False))
+    assert await client.exists("limit:user") == 0
+
+
+async def test_a_clock_that_was_set_back_shuts_nobody_out_for_long(limits: RedisLimits, client: Redis) -> None:
+    seconds, _ = await client.time()
+    await client.set("limit:user", str((seconds + 86_400) * 1_000_000))
+    verdict = await limits.take([bucket(10)])
+    assert verdict.refused_by is not None
+    assert verdict.wait_seconds <= 6
+
+
+async def test_a_flush_gives_nobody_of_this_process_new_tokens(limits: RedisLimits, client: Redis) -> None:
+    assert await granted(limits, bucket(10), 8) == 8
+    await client.flushall()
+    await client.script_flush()
+    assert await granted(limits, bucket(10), 8) == 2
+
+
+async def test_without_redis_the_process_goes_on_counting_what_it_has_counted(server: RedisServer, limits: RedisLimits) -> None:
+    assert await granted(limits, bucket(10), 8) == 8
+    await server.stop()
+    async with asyncio.timeout(2):
+        assert await granted(limits, bucket(10), 8) == 2
+        assert (await limits.take([], watch=["revoked:1"])).present is None
+
+
+async def test_redis_counts_again_when_it_is_back(server: RedisServer, limits: RedisLimits, client: Redis) -> None:
+    server.process.kill()
+    await server.process.crashes.get()
+    while (await limits.take([bucket(1_000)])).present is not None:
+        pass
+    await server.start()
+
+    async def counted() -> bool:
+        return (await limits.take([bucket(1_000)], watch=["x"])).present == (False,)
+
+    await eventually(counted)
+    assert await client.exists("limit:user") == 1
+
+
+async def test_a_redis_that_hangs_is_waited_for_three_times_and_then_left_alone(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_limits, "REST_SECONDS", 60.0)
+    async with RedisLimits(server.url(), seconds=0.2) as limits:
+        assert (await limits.take([bucket(1_000)])).present == ()
+        process = psutil.Process(server.process.pid)
+        process.send_signal(signal.SIGSTOP)
+        waited = []
+        for _ in range(20):
+            began = asyncio.get_running_loop().time()
+            assert (await limits.take([bucket(1_000)])).present is None
+            waited.append(asyncio.get_running_loop().time() - began >= 0.2)
+        process.send_signal(signal.SIGCONT)
+    assert waited == [True] * 3 + [False] * 17
+
+
+async def test_many_calls_share_few_round_trips(limits: RedisLimits, client: Redis) -> None:
+    before = (await client.info("commandstats")).get("cmdstat_evalsha", {"calls": 0})["calls"]
+    assert await granted(limits, bucket(10_000), 500) == 500
+    assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] - before <= 10

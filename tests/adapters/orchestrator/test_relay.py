@@ -1,0 +1,208 @@
+"""The relay on a real PostgreSQL and Redis: every committed event gets one position, in order, whatever dies."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+
+import asyncpg
+import pytest
+from prometheus_client import REGISTRY
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.adapters import outbox_sql as sql
+from orchestrator.adapters.outbox_relay import RELAY_LOCK
+from orchestrator.adapters.outbox_upkeep import OutboxUpkeep
+from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from tests.adapters.orchestrator.conftest import LEASE_SECONDS
+from tests.adapters.orchestrator.event_log import Bells, emit, leaders, none_waits, relaying, stamped
+from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually
+from tests.unit.orchestrator.making import completed, intent
+
+
+@pytest.fixture
+async def relay(books_url: str, redis_url: str) -> AsyncIterator[Bells]:
+    async with relaying(books_url, redis_url) as bells:
+        yield bells
+
+
+async def stamp(session: Connection, epoch: int, most: int) -> tuple[bool, int]:
+    """The relay's statement: whether the epoch still leads, and how many events it stamped."""
+    [(leads, count)] = await session.fetch(sql.STAMP, epoch, most)
+    return leads, count
+
+
+async def all_stamped(db: Connection, ids: list[str]) -> None:
+    """Every one of these events, and nothing else, stands in the log, without gaps."""
+    await eventually(partial(none_waits, db))
+    log = await stamped(db)
+    assert [position for position, _ in log] == list(range(1, len(ids) + 1))
+    assert sorted(event for _, event in log) == sorted(ids)
+
+
+@pytest.mark.usefixtures("relay")
+async def test_events_get_positions_without_gaps_in_the_order_of_their_ids(db: Connection) -> None:
+    ids = await emit(db, *(f"agent_{n % 7}" for n in range(2500)))
+    await eventually(partial(none_waits, db))
+    assert await stamped(db) == list(enumerate(ids, start=1))
+
+
+@pytest.mark.usefixtures("relay")
+async def test_a_transaction_that_commits_late_is_not_skipped(db: Connection, other: Connection) -> None:
+    late = other.transaction()
+    await late.start()
+    first = await emit(other, "late")
+    second = await emit(db, "early")
+    await eventually(partial(none_waits, db))
+    assert await stamped(db) == [(1, second[0])]
+    await late.commit()
+    await all_stamped(db, first + second)
+    assert (await stamped(db))[-1] == (2, first[0])
+
+
+@pytest.mark.usefixtures("relay")
+async def test_events_of_one_aggregate_keep_the_order_of_their_commits(db: Connection, books_url: str) -> None:
+    """Writers who take turns by a row's lock, as those of a run do: what is written first stands first."""
+    await db.execute("CREATE TABLE IF NOT EXISTS turns (aggregate text PRIMARY KEY, turn integer NOT NULL)")
+    await db.execute("INSERT INTO turns SELECT 'run_' || n, 0 FROM generate_series(0, 4) n ON CONFLICT (aggregate) DO UPDATE SET turn = 0")
+
+    async def write(aggregate: str) -> None:
+        connection = await asyncpg.connect(books_url.replace("+asyncpg", ""))
+        for _ in range(20):
+            async with connection.transaction():
+                turn = await connection.fetchval("UPDATE turns SET turn = turn + 1 WHERE aggregate = $1 RETURNING turn", aggregate)
+                await emit(connection, aggregate, event_type="workflow.started", turn=turn)
+        await connection.close()
+
+    await asyncio.gather(*(write(f"run_{n % 5}") for n in range(10)))
+    await eventually(partial(none_waits, db))
+    rows = await db.fetch("SELECT aggregate_id, data FROM outbox ORDER BY position")
+    for n in range(5):
+        turns = [json.loads(row["data"])["turn"] for row in rows if row["aggregate_id"] == f"run_{n}"]
+        assert turns == list(range(1, 41))
+    await db.execute("DROP TABLE turns")
+
+
+async def test_a_settlement_rings_and_is_stamped_before_the_next_look(books_url: str, relay: Bells, db: Connection) -> None:
+    await eventually(partial(leaders, db))
+    async with PostgresRecorder(books_url, LEASE_SECONDS, relay.outbox.ring) as recorder:
+        one = intent()
+        await recorder.record(one)
+        await emit(db, "agent")  # rings nobody
+        await eventually(partial(none_waits, db))  # from now on it is a second to the next look
+        began = asyncio.get_running_loop().time()
+        with relay.events.listen() as ear:
+            await recorder.settle(completed(one))
+            assert await ear.wait(5)
+        assert asyncio.get_running_loop().time() - began < 0.8
+    assert await none_waits(db)
+
+
+async def test_of_three_processes_one_relays_and_another_takes_over_when_it_is_cut_off(
+    books_url: str, redis_url: str, db: Connection
+) -> None:
+    async with AsyncExitStack() as processes:
+        for _ in range(3):
+            await processes.enter_async_context(relaying(books_url, redis_url))
+        (first,) = await eventually(partial(leaders, db))
+        ids = await emit(db, "a", "b")
+        await all_stamped(db, ids)
+        await db.execute("SELECT pg_terminate_backend($1)", first)
+        ids += await emit(db, "a", "c")
+        await all_stamped(db, ids)
+        (second,) = await leaders(db)
+        assert second != first
+
+
+async def test_a_relay_that_ends_lets_the_next_one_in_at_once(books_url: str, redis_url: str, db: Connection) -> None:
+    async with relaying(books_url, redis_url):
+        await eventually(partial(leaders, db))
+    assert await leaders(db) == []
+
+
+@pytest.mark.usefixtures("relay")
+async def test_a_relay_survives_the_loss_of_every_connection(db: Connection) -> None:
+    ids = await emit(db, "a")
+    await all_stamped(db, ids)
+    await cut_connections(db)
+    ids += await emit(db, "a")
+    await all_stamped(db, ids)
+
+
+async def test_positions_are_given_once_though_sessions_are_cut_under_load(books_url: str, redis_url: str, db: Connection) -> None:
+    async with relaying(books_url, redis_url), relaying(books_url, redis_url):
+        ids: list[str] = []
+        for _ in range(15):
+            for _ in range(10):
+                ids += await emit(db, *"abcdefgh")
+            for pid in await leaders(db):
+                await db.execute("SELECT pg_terminate_backend($1)", pid)
+        await all_stamped(db, ids)
+
+
+async def test_a_relay_that_wakes_after_its_term_changes_nothing(db: Connection, other: Connection) -> None:
+    """As if a pooler had given the lock to a second session: the epoch alone holds the first one off."""
+    await emit(db, "a", "b")
+    [(old, _)] = await other.fetch(sql.BEGIN_TERM)
+    [(new, _)] = await db.fetch(sql.BEGIN_TERM)
+    assert await stamp(other, old, 10) == (False, 0)
+    assert await stamped(db) == []
+    assert await stamp(db, new, 10) == (True, 2)
+    assert await other.fetchval(sql.MARK_PUBLISHED, old, 2) is None
+    assert await db.fetchval(sql.MARK_PUBLISHED, new, 2) is True
+
+
+async def test_a_stamp_that_races_with_the_next_term_gives_no_position_twice(db: Connection, other: Connection) -> None:
+    ids = await emit(db, "a", "b", "c")
+    [(old, _)] = await other.fetch(sql.BEGIN_TERM)
+    held = other.transaction()
+    await held.start()
+    assert await stamp(other, old, 2) == (True, 2)
+    successor = asyncio.create_task(db.fetch(sql.BEGIN_TERM))
+    _, pending = await asyncio.wait([successor], timeout=0.1)
+    assert pending  # until the old one's statement is decided
+    await held.commit()
+    [(new, _)] = await successor
+    assert await stamp(db, new, 10) == (True, 1)
+    assert await stamped(db) == list(enumerate(ids, start=1))
+
+
+async def test_a_process_that_hangs_loses_its_session(books_url: str, redis_url: str, db: Connection, other: Connection) -> None:
+    """The relay's own setting, on a session that says nothing."""
+    async with relaying(books_url, redis_url):
+        (pid,) = await eventually(partial(leaders, db))
+        found = await db.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND application_name = 'agentmesh-relay'", pid)
+    assert found == 1
+    await other.execute("SET idle_session_timeout = '100ms'")
+    assert await other.fetchval(sql.ELECT, RELAY_LOCK)
+
+    async def let_go() -> bool:
+        return await leaders(db) == []
+
+    await eventually(let_go)
+
+
+async def test_old_events_are_forgotten_and_what_waits_is_kept(engine: AsyncEngine, db: Connection, books_url: str, redis_url: str) -> None:
+    async with relaying(books_url, redis_url):
+        await emit(db, *["a"] * 2300)
+        await eventually(partial(none_waits, db))
+    await emit(db, "b")  # nobody relays: it waits
+    await db.execute("UPDATE outbox SET occurred_at = clock_timestamp() - interval '31 days' WHERE position <= 2200 OR position IS NULL")
+    assert await OutboxUpkeep(engine, 30, publishing=True).forget() == 0
+    await db.execute("UPDATE event_relay SET published_position = 1100")
+    assert await OutboxUpkeep(engine, 30, publishing=True).forget() == 1100
+    assert await OutboxUpkeep(engine, 30, publishing=False).forget() == 1100
+    assert await db.fetchval("SELECT count(*) FROM outbox") == 101
+    async with relaying(books_url, redis_url):
+        await eventually(partial(none_waits, db))
+    assert await db.fetchval("SELECT max(position) FROM outbox") == 2301
+
+
+async def test_the_lag_is_measured(engine: AsyncEngine, db: Connection) -> None:
+    await emit(db, "a", "b")
+    await db.execute("UPDATE outbox SET occurred_at = clock_timestamp() - interval '60 s'")
+    await OutboxUpkeep(engine, 30, publishing=True).measure()
+    assert REGISTRY.get_sample_value("outbox_events", {"for": "position"}) == 2
+    assert 60 <= (REGISTRY.get_sample_value("outbox_lag_seconds", {"for": "position"}) or 0) < 70
+    assert REGISTRY.get_sample_value("outbox_events", {"for": "kafka"}) == 0

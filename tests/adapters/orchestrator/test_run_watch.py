@@ -1,0 +1,168 @@
+"""Watching runs: every change once and in order, from wherever one begins, however often one comes back."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mesh.errors import ServiceUnavailable
+from orchestrator.adapters.redis_bell import Ear, RedisBell
+from orchestrator.adapters.run_bell import RedisRunBell
+from orchestrator.workflows.model import Change, Run, RunState
+from orchestrator.workflows.ports import RunEars
+from orchestrator.workflows.watch import Ended, RunWatch, Silence
+from tests.adapters.orchestrator.following import Quiet, Runs, results, running_stores, told, watched
+from tests.adapters.orchestrator.looking import Connection
+
+SOON_SECONDS = 10
+
+
+class Deaf:
+    """Hears nothing: what it does not find by itself it never finds."""
+
+    @contextmanager
+    def listen(self, run_id: UUID) -> Iterator[Ear]:
+        """An ear that nobody rings."""
+        yield Ear()
+
+
+@asynccontextmanager
+async def watching(runs: Runs, ears: RunEars, heartbeat_seconds: float = SOON_SECONDS) -> AsyncIterator[RunWatch]:
+    """A watch of this process."""
+    watch = RunWatch(runs.store, ears, heartbeat_seconds)
+    looking = asyncio.create_task(watch.look_forever())
+    yield watch
+    looking.cancel()
+    with suppress(asyncio.CancelledError):
+        await looking
+
+
+@asynccontextmanager
+async def bell(redis_url: str) -> AsyncIterator[RedisRunBell]:
+    """The bell of one process."""
+    async with Redis.from_url(redis_url) as redis, RedisBell(redis) as bell:
+        yield RedisRunBell(bell)
+
+
+@pytest.fixture
+async def runs(books_url: str, db: Connection, engine: AsyncEngine, redis_url: str) -> AsyncIterator[Runs]:
+    await db.execute("TRUNCATE workflows CASCADE")
+    async with bell(redis_url) as rung, running_stores(books_url, engine, rung) as stores:
+        yield stores
+
+
+@pytest.fixture
+async def watch(runs: Runs, redis_url: str) -> AsyncIterator[RunWatch]:
+    """The watch of another process."""
+    async with bell(redis_url) as heard, watching(runs, heard) as one:
+        yield one
+
+
+async def test_a_watch_tells_everything_from_the_start_to_the_end(runs: Runs, watch: RunWatch) -> None:
+    run = await runs.start()
+    seeing = asyncio.create_task(watched(watch, run))
+    await runs.finish()
+    changes = await seeing
+    assert [change.sequence for change in changes] == list(range(1, len(changes) + 1))
+    assert told(changes[-1]) == ("run", "completed")
+    assert len({told(change) for change in changes}) == len(changes)
+    assert {("d", "ready"), ("d", "running"), ("d", "completed")} <= {told(change) for change in changes}
+    assert results(changes) == {name: f"the answer of {name}" for name in "abcd"}
+    assert (await runs.current(run)).sequence == len(changes)
+
+
+async def test_a_watch_goes_on_from_any_change(runs: Runs, watch: RunWatch) -> None:
+    run = await runs.start()
+    await runs.finish()
+    ended = await runs.current(run)
+    everything = await watched(watch, ended)
+    for after in range(len(everything) + 1):
+        assert await watched(watch, ended, after) == everything[after:]
+
+
+async def test_the_last_change_of_a_run_is_that_it_has_ended(runs: Runs, watch: RunWatch) -> None:
+    run = await runs.start()
+    await runs.work()
+    await runs.store.cancel(run.user_id, run.workflow_id)
+    ended = await runs.current(run)
+    assert ended.state is RunState.CANCELLED
+    changes = await watched(watch, ended)
+    assert [isinstance(one.subject, Run) and one.subject.state.final for one in changes] == [*[False] * (len(changes) - 1), True]
+
+
+async def test_200_watchers_that_come_and_go_see_every_change_once(runs: Runs, redis_url: str) -> None:
+    """In three processes, of ten runs."""
+    started = [await runs.start() for _ in range(10)]
+    door = asyncio.Semaphore(5)  # as many at once as this process has connections for
+
+    async def as_it_stands(run: Run) -> Run:
+        async with door:
+            return await runs.current(run)
+
+    async def watcher(watch: RunWatch, run: Run, chance: random.Random) -> list[Change]:
+        seen: list[Change] = []
+        while True:
+            patience = chance.randint(1, 6)
+            known = await as_it_stands(run) if chance.random() < 0.3 else run
+            async for item in watch.changes(known, seen[-1].sequence if seen else 0):
+                if isinstance(item, Ended):
+                    return seen
+                assert isinstance(item, Change)
+                seen.append(item)
+                patience -= 1
+                if not patience:
+                    break
+            await asyncio.sleep(chance.random() / 50)
+
+    async with AsyncExitStack() as stack:
+        watches = [await stack.enter_async_context(watching(runs, await stack.enter_async_context(bell(redis_url)))) for _ in range(3)]
+        watchers = [asyncio.create_task(watcher(watches[number % 3], started[number % 10], random.Random(number))) for number in range(200)]
+        await runs.finish()
+        seen = await asyncio.gather(*watchers)
+        for number, changes in enumerate(seen):
+            run = await runs.current(started[number % 10])
+            assert [change.sequence for change in changes] == list(range(1, run.sequence + 1))
+            assert all(change.run_id == run.run_id for change in changes)
+
+
+async def test_without_a_bell_changes_are_found_within_a_second_or_so(
+    books_url: str, db: Connection, engine: AsyncEngine, runs: Runs
+) -> None:
+    async with running_stores(books_url, engine, Quiet()) as silent, watching(silent, Deaf(), heartbeat_seconds=3) as watch:
+        run = await silent.start()
+        seeing = asyncio.create_task(watched(watch, run, after=run.sequence))
+        await silent.finish()
+        assert told((await seeing)[-1]) == ("run", "completed")
+
+
+async def test_silence_is_told_with_the_change_to_go_on_after(runs: Runs, redis_url: str) -> None:
+    run = await runs.start()
+    async with bell(redis_url) as heard, watching(runs, heard, heartbeat_seconds=0.1) as watch:
+        items = watch.changes(run, run.sequence)
+        assert [await anext(items), await anext(items)] == [Silence(run.sequence)] * 2
+        await items.aclose()  # type: ignore[attr-defined]  # an asynchronous generator is what it is
+
+
+async def test_a_process_that_stops_sends_its_watchers_away(runs: Runs, watch: RunWatch) -> None:
+    run = await runs.start()
+    seeing = asyncio.create_task(watched(watch, run))
+    await asyncio.sleep(0)
+    watch.stop()
+    with pytest.raises(ServiceUnavailable, match="watch again"):
+        await seeing
+
+
+async def test_a_watcher_who_leaves_leaves_nothing_behind(runs: Runs, redis_url: str) -> None:
+    run = await runs.start()
+    async with Redis.from_url(redis_url) as redis, RedisBell(redis) as heard, watching(runs, RedisRunBell(heard)) as watch:
+        items = watch.changes(run, 0)
+        first = await anext(items)
+        assert isinstance(first, Change)
+        assert heard.topics() == [f"run:{run.run_id}"]
+        await items.aclose()  # type: ignore[attr-defined]
+        assert heard.topics() == []

@@ -1,0 +1,24 @@
+"""Stores of workflows on a database without any."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.adapters.postgres_runs import PostgresRunStore
+from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
+from tests.adapters.orchestrator.looking import Connection
+from tests.adapters.orchestrator.workflows.engine import Agents, Runs, Silence
+
+
+@pytest.fixture
+async def runs(books_url: str, db: Connection, engine: AsyncEngine) -> AsyncIterator[Runs]:
+    await db.execute("TRUNCATE workflows CASCADE")
+    silence = Silence()
+    async with PostgresRunStore(books_url, engine, silence, silence) as store:
+        yield Runs(store, PostgresWorkflowStore(engine), db)
+
+
+@pytest.fixture
+def agents() -> Agents:
+    return Agents()

@@ -1,0 +1,150 @@
+"""Runs and workers for the tests of the engine: the real stores and the real dispatcher, with agents that do as the test says."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from orchestrator.adapters.postgres_runs import PostgresRunStore
+from orchestrator.adapters.postgres_steps import Leases, PostgresStepStore
+from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
+from orchestrator.executions.model import Failure
+from orchestrator.executions.stop import StopSignal
+from orchestrator.workflows import graph
+from orchestrator.workflows.assignment import Assignment, Completed, HandedBack, Outcome
+from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace
+from orchestrator.workflows.model import NewRun, NewWorkflow, Retry, Run, RunState, StepState, Task
+from tests.adapters.orchestrator.looking import Connection, eventually
+
+AGENT_ID = "marketing_seo_strategist_agent_1_1"
+OWNER = 7
+BROKEN = Failure("LLM_API_ERROR", "the provider is overloaded", {}, retryable=True)
+REFUSED = Failure("GUARDRAIL_BLOCKED", "not this", {}, retryable=False)
+PACE = Pace(slots=8, lease=2.0, heartbeat=0.1, poll=0.2, drain=5.0)
+
+
+class Silence:
+    """Bells that nobody hears."""
+
+    def changed(self, run_ids: Sequence[UUID]) -> None:
+        """Nothing."""
+
+    def ring(self, run_id: UUID) -> None:
+        """Nothing."""
+
+
+@dataclass
+class Agents:
+    """Performs attempts as the test says: `script` answers them, and `gates` hold them until they are opened or stopped."""
+
+    script: Callable[[Assignment], Outcome] = field(default=lambda assignment: Completed(f"answer of {assignment.hold.task_id}"))
+    gates: dict[str, asyncio.Event] = field(default_factory=dict)
+    begun: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def hold(self, *task_ids: str) -> None:
+        """Lets these tasks begin and not end."""
+        self.gates.update((task_id, asyncio.Event()) for task_id in task_ids)
+
+    async def has_begun(self, task_id: str) -> None:
+        """Waits until an attempt of a task has begun."""
+        await until(lambda: task_id in self.begun)
+
+    async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
+        """One attempt."""
+        task_id = assignment.hold.task_id
+        self.begun.append(task_id)
+        self.inputs[task_id] = assignment.input
+        gate = self.gates.get(task_id)
+        if gate is not None:
+            with stop.calling(gate.set):
+                await gate.wait()
+        if stop.is_set:
+            self.stopped.append(task_id)
+            return HandedBack()
+        return self.script(assignment)
+
+
+def task(task_id: str, *after: str, **fields: Any) -> Task:
+    """A task that waits for others. A graph by itself unless it says what it comes after."""
+    return Task(task_id, AGENT_ID, fields.pop("input", f"do {task_id}"), depends_on=after, **fields)
+
+
+class Runs:
+    """Makes workflows, starts them, and looks at them from outside."""
+
+    def __init__(self, store: PostgresRunStore, workflows: PostgresWorkflowStore, db: Connection) -> None:
+        self.store = store
+        self.workflows = workflows
+        self.db = db
+
+    async def start(self, *tasks: Task) -> Run:
+        """A run of a new workflow."""
+        return await self.start_again((await self.workflows.create(NewWorkflow(uuid7(), OWNER, "test", tasks), None)).workflow_id, *tasks)  # type: ignore[union-attr]
+
+    async def start_again(self, workflow_id: UUID, *tasks: Task) -> Run:
+        """A run of a workflow that there is."""
+        before = graph.predecessors(tasks)
+        meant = [Task(t.id, t.agent_id, t.input, t.context, before[t.id], t.retry, t.timeout_seconds, t.approval) for t in tasks]
+        run = await self.store.start(NewRun(uuid7(), workflow_id, OWNER, "ada", "user", "req_1", meant), None)
+        assert isinstance(run, Run)
+        return run
+
+    async def get(self, run: Run) -> Run:
+        """As it stands."""
+        found = await self.store.get(None, run.run_id)
+        assert found is not None
+        return found
+
+    async def reaches(self, run: Run, *states: RunState, within: float = 10) -> Run:
+        """The run once it stands in one of these states."""
+
+        async def there() -> Run | None:
+            found = await self.get(run)
+            return found if found.state in states else None
+
+        reached: Run = await eventually(there, within)
+        return reached
+
+    async def states(self, run: Run) -> dict[str, StepState]:
+        """Where its steps stand."""
+        return {step.task_id: step.state for step in (await self.get(run)).steps}
+
+    async def events(self, run: Run) -> list[str]:
+        """The types of the events of its workflow, in order."""
+        rows = await self.db.fetch("SELECT event_type FROM outbox WHERE aggregate_id = $1 ORDER BY id", str(run.workflow_id))
+        return [row["event_type"] for row in rows]
+
+
+@asynccontextmanager
+async def worker(url: str, agents: Agents, pace: Pace = PACE, crash_limit: int = 3) -> AsyncIterator[Dispatcher]:
+    """A worker in this process."""
+    async with PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), Silence()) as store:
+        dispatcher = Dispatcher(store, agents, Silence(), pace)
+        stop = asyncio.Event()
+        running = asyncio.create_task(dispatcher.run(stop))
+        try:
+            yield dispatcher
+        finally:
+            stop.set()
+            # Not at once: a step that ends in the moment of the signal may still go on with the next.
+            for gate in agents.gates.values():
+                asyncio.get_running_loop().call_later(0.1, gate.set)
+            await running
+
+
+async def until(condition: Callable[[], bool], within: float = 10) -> None:
+    """Waits for something in this process."""
+
+    async def holds() -> bool:
+        return condition()
+
+    await eventually(holds, within)
+
+
+FAST = Retry(max_attempts=3, delay_seconds=0.05)

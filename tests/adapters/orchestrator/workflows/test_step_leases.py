@@ -1,0 +1,192 @@
+"""What becomes of the steps of a worker that died, was cut off, or slept: its lease ends, its word counts no more."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from deploy.local.postgres import PostgresServer
+from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.postgres_steps import Leases, PostgresStepStore
+from orchestrator.adapters.postgres_sweeper import Sweeper
+from orchestrator.executions.model import Settlement, State, StepRef
+from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Report
+from orchestrator.workflows.model import RunState, StepState
+from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually, expire
+from tests.adapters.orchestrator.relay import Relay
+from tests.adapters.orchestrator.workflows.engine import BROKEN, OWNER, PACE, Agents, Runs, Silence, task, until, worker
+from tests.unit.orchestrator.making import BILL, intent
+
+FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+
+
+@asynccontextmanager
+async def store(url: str, lease: float = 0.2, crash_limit: int = 3) -> AsyncIterator[PostgresStepStore]:
+    """The store of a worker that gives no sign of life by itself."""
+    async with PostgresStepStore(url, uuid7(), Leases(lease, crash_limit), Silence()) as one:
+        yield one
+
+
+async def crashes(db: Connection, run_id: UUID) -> int:
+    return int(await db.fetchval("SELECT crashes FROM steps WHERE run_id = $1", run_id))
+
+
+async def test_a_dead_workers_step_goes_to_another(runs: Runs, agents: Agents, books_url: str) -> None:
+    run = await runs.start(task("a"))
+    async with store(books_url) as dead:
+        assert len((await dead.claim(8)).assignments) == 1
+    async with worker(books_url, agents):
+        ended = await runs.reaches(run, *FINAL)
+    assert (ended.state, ended.steps[0].attempts, await crashes(runs.db, run.run_id)) == (RunState.COMPLETED, 2, 1)
+
+
+async def test_whoever_wakes_after_its_lease_is_fenced_off(runs: Runs, books_url: str) -> None:
+    run = await runs.start(task("a"))
+    async with store(books_url) as late, store(books_url, lease=30) as other:
+        (old,) = (await late.claim(8)).assignments
+        await eventually(other.tend)
+        assert not (await late.report(Report(old.hold, Completed("too late"), go_on=True))).counted
+        (new,) = (await other.claim(8)).assignments
+        assert new.hold.epoch > old.hold.epoch
+        assert not await late.renew([old.hold])
+        for outcome in (Completed("too late"), AttemptFailed(BROKEN), HandedBack()):
+            assert not (await late.report(Report(old.hold, outcome, go_on=True))).counted
+        assert (await other.report(Report(new.hold, Completed("in time"), go_on=True))).counted
+        assert not (await other.report(Report(new.hold, Completed("twice"), go_on=True))).counted
+    assert (await runs.get(run)).steps[0].result == "in time"
+
+
+async def test_a_step_that_is_kept_alive_is_left_alone(runs: Runs, books_url: str) -> None:
+    run = await runs.start(task("a"))
+    agents = Agents()
+    agents.hold("a")
+    async with worker(books_url, agents, replace(PACE, lease=0.6)), store(books_url) as other:
+        await until(lambda: "a" in agents.begun)
+        before = await runs.db.fetchval("SELECT lease_until FROM steps WHERE run_id = $1", run.run_id)
+
+        async def outlived() -> bool:
+            return bool(await runs.db.fetchval("SELECT clock_timestamp() > $1::timestamptz + interval '1 s'", before))
+
+        await eventually(outlived)
+        assert await other.tend() == 0
+        agents.gates["a"].set()
+        assert (await runs.reaches(run, *FINAL)).steps[0].attempts == 1
+
+
+async def test_a_step_that_kills_its_workers_fails(runs: Runs, books_url: str) -> None:
+    run = await runs.start(task("poison"), task("other", "poison"))
+    async with store(books_url, lease=0.05, crash_limit=3) as dying:
+        for _ in range(3):
+            assert len((await dying.claim(8)).assignments) == 1
+            await eventually(dying.tend)
+        assert not (await dying.claim(8)).assignments
+    ended = await runs.get(run)
+    assert (ended.state, ended.failed_task) == (RunState.FAILED, "poison")
+    assert ended.failure is not None
+    assert (ended.failure.reason, ended.failure.details) == ("AGENT_EXECUTION_FAILED", {"crashes": "3"})
+
+
+async def test_nobody_takes_a_step_while_its_dead_workers_purchase_is_open(runs: Runs, books_url: str, recorder: PostgresRecorder) -> None:
+    run = await runs.start(task("a"))
+    bought = replace(intent(), user_id=OWNER, step=StepRef(run.run_id, "a"), idempotency_key=f"{run.run_id}:a")
+    async with store(books_url) as dead, store(books_url) as other:
+        await dead.claim(8)
+        await recorder.record(bought)
+        await eventually(lambda: _lease_is_over(runs.db))
+        assert await other.tend() == 0
+        await expire(runs.db, bought.execution_id)
+        await Sweeper(books_url, 1).sweep()
+        assert await other.tend() == 1
+
+
+async def test_a_cancelled_step_whose_worker_died_is_in_the_receipt_with_what_it_may_have_bought(
+    runs: Runs, books_url: str, recorder: PostgresRecorder
+) -> None:
+    run = await runs.start(task("a"))
+    bought = replace(intent(), user_id=OWNER, step=StepRef(run.run_id, "a"))
+    async with store(books_url) as dead:
+        await dead.claim(8)
+        await recorder.record(bought)
+        assert (await runs.store.cancel(OWNER, run.workflow_id)).state is RunState.CANCELLING
+        await expire(runs.db, bought.execution_id)
+        await Sweeper(books_url, 1).sweep()
+        await eventually(dead.tend)
+    (stopped,) = (await runs.reaches(run, RunState.CANCELLED)).stopped_steps
+    assert (stopped.execution_id, stopped.bill) == (bought.execution_id, bought.worst_case)
+
+
+async def test_what_a_step_used_is_the_sum_of_its_attempts(runs: Runs, books_url: str, recorder: PostgresRecorder) -> None:
+    run = await runs.start(task("a"))
+    calls = [replace(intent(), user_id=OWNER, step=StepRef(run.run_id, "a")) for _ in range(2)]
+    async with store(books_url, lease=30) as one:
+        (assignment,) = (await one.claim(8)).assignments
+        for call in calls:
+            await recorder.record(call)
+            await recorder.settle(Settlement(call, State.COMPLETED, "x", bill=BILL))
+        await one.report(Report(assignment.hold, Completed("x"), go_on=True))
+    step = (await runs.get(run)).steps[0]
+    assert step.bill is not None
+    assert (step.bill.cost_micro_usd, step.bill.usage.output_tokens) == (BILL.cost_micro_usd * 2, BILL.usage.output_tokens * 2)
+    assert (step.execution_id, step.agent_revision) == (calls[-1].execution_id, calls[-1].agent_revision)
+
+
+async def test_a_worker_finds_what_it_was_given_without_learning_of_it(runs: Runs, books_url: str) -> None:
+    await runs.start(task("a"))
+    async with store(books_url, lease=30) as one:
+        (assignment,) = (await one.claim(8)).assignments
+        assert await one.forgotten([assignment.hold]) == []
+        assert await one.forgotten([]) == [assignment]
+
+
+async def test_lost_connections_stop_no_step(runs: Runs, agents: Agents, books_url: str) -> None:
+    agents.hold("a", "b")
+    run = await runs.start(task("a"), task("b", "a"), task("c"))
+    async with worker(books_url, agents):
+        for task_id in ("a", "b"):
+            await agents.has_begun(task_id)
+            await cut_connections(runs.db)
+            agents.gates[task_id].set()
+            await cut_connections(runs.db)
+        ended = await runs.reaches(run, *FINAL)
+    assert ended.state is RunState.COMPLETED
+    assert agents.stopped == []
+    assert sorted(agents.begun) == ["a", "b", "c"]
+
+
+async def test_a_worker_that_is_cut_off_stops_its_steps_when_their_leases_end(
+    runs: Runs, books_url: str, postgres_server: PostgresServer
+) -> None:
+    cut_off, other = Agents(), Agents()
+    cut_off.hold("a")
+    run = await runs.start(task("a"))
+    async with Relay(postgres_server.port) as relay:
+        through = books_url.replace(f":{postgres_server.port}/", f":{relay.port}/")
+        async with worker(through, cut_off, replace(PACE, lease=0.5)):
+            await until(lambda: "a" in cut_off.begun)
+            relay.silent = True
+            await until(lambda: "a" in cut_off.stopped)
+            async with worker(books_url, other):
+                ended = await runs.reaches(run, *FINAL)
+            relay.silent = False
+    assert (ended.state, other.begun, ended.steps[0].attempts) == (RunState.COMPLETED, ["a"], 2)
+
+
+@pytest.mark.parametrize("word", [Completed("late"), AttemptFailed(BROKEN), HandedBack()])
+async def test_whatever_is_said_of_a_step_of_a_cancelled_run_means_that_it_stopped(
+    runs: Runs, books_url: str, word: Completed | AttemptFailed | HandedBack
+) -> None:
+    run = await runs.start(task("a"))
+    async with store(books_url, lease=30) as one:
+        (assignment,) = (await one.claim(8)).assignments
+        await runs.store.cancel(OWNER, run.workflow_id)
+        assert not await one.renew([assignment.hold])
+        assert (await one.report(Report(assignment.hold, word, go_on=False))).counted
+    ended = await runs.get(run)
+    assert (ended.state, ended.steps[0].state) == (RunState.CANCELLED, StepState.CANCELLED)
+
+
+async def _lease_is_over(db: Connection) -> bool:
+    return bool(await db.fetchval("SELECT bool_and(lease_until < clock_timestamp()) FROM steps"))

@@ -1,0 +1,312 @@
+"""The gates before a service, in their order: admission, authentication, limits, permission, validation."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid5
+
+import grpc
+import pytest
+from agentmesh.execution.v1 import execution_service_pb2 as pb
+from agentmesh.execution.v1.execution_service_pb2_grpc import (
+    ExecutionServiceServicer,
+    ExecutionServiceStub,
+    add_ExecutionServiceServicer_to_server,
+)
+from agentmesh.identity.v1 import identity_service_pb2 as identity
+from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceServicer, AuthServiceStub, add_AuthServiceServicer_to_server
+from agentmesh.registry.v1 import platform_service_pb2 as platform
+from agentmesh.registry.v1.platform_service_pb2_grpc import (
+    PlatformServiceServicer,
+    PlatformServiceStub,
+    add_PlatformServiceServicer_to_server,
+)
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
+
+from mesh.admission import Admission, Slot
+from mesh.errors import MeshError, RemoteError
+from mesh.limits import Charge, Verdict
+from mesh.rpc.channel import CHANNEL_OPTIONS
+from mesh.rpc.interceptors.admission import AdmissionControl
+from mesh.rpc.interceptors.authentication import Authentication
+from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.limits import Allowances, Limits
+from mesh.rpc.interceptors.permission import Permission
+from mesh.rpc.interceptors.telemetry import Telemetry
+from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.peer import Peers
+from mesh.rpc.server import Health, build_server
+from mesh.rpc.status import error_of
+from mesh.security.caller import Caller, Scope
+from mesh.security.errors import InvalidCredentials, ScopeMissing
+from orchestrator.adapters.local_limits import LocalLimits
+
+AGENT = "marketing_seo_strategist_agent_1_1"
+WORK = pb.ExecuteAgentRequest(agent_id=AGENT, input="x")
+INVALID = pb.ExecuteAgentRequest()
+ALLOWANCES = Allowances(
+    agent_calls=6, agent_calls_of_key=4, agent_calls_in_flight=2, other_calls=3, open_calls_of_address=3, logins=2, logins_of_address=4
+)
+NAMES = {"bob": 7, "eve": 8}
+SPACE = UUID(int=0)
+
+
+class Names:
+    """Takes a name for a credential, `name+label` for an API key of that user's; a label with `only` may just read."""
+
+    async def authenticate(self, credential: str) -> Caller:
+        name, _, label = credential.partition("+")
+        if name not in NAMES:
+            raise InvalidCredentials("nobody has this name")
+        scopes = frozenset({Scope.READ}) if "only" in label else frozenset(Scope)
+        return Caller(NAMES[name], name, scopes=scopes, api_key_id=uuid5(SPACE, label) if label else None)
+
+
+class ByScope:
+    """Permits what the credential was made for."""
+
+    async def permit(self, who: Caller, scope: Scope, method: str) -> None:
+        if scope not in who.scopes:
+            raise ScopeMissing.of(scope)
+
+
+class InProcess:
+    """The buckets of one process."""
+
+    def __init__(self) -> None:
+        self._buckets = LocalLimits()
+
+    async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
+        return self._buckets.take(charges)
+
+
+class Services(ExecutionServiceServicer, AuthServiceServicer, PlatformServiceServicer):
+    """Answers, when it is told to."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.go.set()
+        self.under_way = 0
+
+    async def ExecuteAgent(self, request: pb.ExecuteAgentRequest, context: Any) -> pb.ExecuteAgentResponse:
+        self.under_way += 1
+        try:
+            await self.go.wait()
+        finally:
+            self.under_way -= 1
+        return pb.ExecuteAgentResponse(result="fine")
+
+    async def StreamAgent(self, request: pb.StreamAgentRequest, context: Any) -> AsyncIterator[pb.StreamAgentResponse]:
+        yield pb.StreamAgentResponse(sequence=1, heartbeat=pb.Heartbeat())
+        await self.go.wait()
+
+    async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Any) -> pb.ListExecutionsResponse:
+        return pb.ListExecutionsResponse()
+
+    async def Login(self, request: identity.LoginRequest, context: Any) -> identity.LoginResponse:
+        return identity.LoginResponse(access_token="token")
+
+    async def GetReadiness(self, request: platform.GetReadinessRequest, context: Any) -> platform.GetReadinessResponse:
+        return platform.GetReadinessResponse()
+
+
+@dataclass
+class Gates:
+    """A served chain and its clients."""
+
+    channel: grpc.aio.Channel
+    services: Services
+    control: Admission
+    executions: Any = field(init=False)
+    auth: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.executions = ExecutionServiceStub(self.channel)
+        self.auth = AuthServiceStub(self.channel)
+
+    def execute(self, who: str = "bob", request: pb.ExecuteAgentRequest = WORK, *more: tuple[str, str]) -> Any:
+        return self.executions.ExecuteAgent(request, metadata=(("authorization", f"Bearer {who}"), *more), timeout=10)
+
+    def list(self, who: str = "bob") -> Any:
+        return self.executions.ListExecutions(pb.ListExecutionsRequest(), metadata=(("authorization", f"Bearer {who}"),), timeout=10)
+
+    def login(self, name: str, address: str = "192.0.2.1") -> Any:
+        forwarded = (("x-forwarded-for", f"203.0.113.99, {address}"),)
+        return self.auth.Login(identity.LoginRequest(username=name, password="correct horse"), metadata=forwarded, timeout=10)
+
+    async def busy(self, calls: int) -> None:
+        """Returns once so many calls are under way."""
+        async with asyncio.timeout(10):
+            while self.services.under_way != calls:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def gates() -> AsyncIterator[Gates]:
+    services, control = Services(), Admission()  # type: ignore[abstract]  # most rpcs are left unwritten on purpose
+    chain = (
+        AdmissionControl(control, "orchestrator"),
+        Telemetry(),
+        ErrorBoundary(),
+        Authentication(Names()),
+        Limits(InProcess(), ALLOWANCES, Peers(["127.0.0.0/8"])),
+        Permission(ByScope()),
+        RequestValidation(),
+    )
+    server = build_server(chain)
+    add_ExecutionServiceServicer_to_server(services, server)
+    add_AuthServiceServicer_to_server(services, server)
+    add_PlatformServiceServicer_to_server(services, server)
+    await Health(server).set("", serving=True)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
+        yield Gates(channel, services, control)
+    await server.stop(None)
+
+
+async def error(call: Any) -> RemoteError:
+    """What the call fails with."""
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await call
+    known = error_of(failed.value)
+    assert known is not None, failed.value
+    return known
+
+
+async def reason(call: Any) -> str:
+    return (await error(call)).reason
+
+
+def overload(control: Admission) -> list[Slot]:
+    """Takes every place there is."""
+    slots = []
+    while control.admits():
+        slots.append(control.enter())
+    return slots
+
+
+async def test_each_gate_stands_before_the_next(gates: Gates) -> None:
+    places = overload(gates.control)
+    assert await reason(gates.execute("nobody", INVALID)) == "SERVICE_UNAVAILABLE"
+    for place in places:
+        place.begun()
+    assert await reason(gates.execute("nobody", INVALID)) == "AUTH_INVALID_CREDENTIALS"
+    assert await reason(gates.execute("eve+only-reads", INVALID)) == "POLICY_DENIED"
+    for _ in range(3):
+        assert await reason(gates.execute("eve", INVALID)) == "VALIDATION_ERROR"
+    for _ in range(3):
+        await reason(gates.execute("eve+only-reads", INVALID))
+    assert await reason(gates.execute("eve+only-reads", INVALID)) == "RATE_LIMIT_EXCEEDED"
+
+
+async def test_an_overload_is_told_with_all_that_the_contract_promises(gates: Gates) -> None:
+    overload(gates.control)
+    request_id, original = ("x-request-id", "req_mine"), ("x-envoy-original-path", "/api/v1/agents/x/execute")
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await gates.execute("bob", WORK, request_id, original)
+    known = error_of(failed.value)
+    assert isinstance(known, MeshError)
+    assert (known.reason, known.retry_after_seconds, known.retryable) == ("SERVICE_UNAVAILABLE", 1.0, True)
+    assert known.details == {"component": "orchestrator", "cause": "overloaded"}
+    trailers = {key: str(value) for key, value in failed.value.trailing_metadata() or () if not key.endswith("-bin")}
+    assert (trailers["x-request-id"], trailers["x-mesh-status"], trailers["retry-after"]) == ("req_mine", "503", "1")
+    told = json.loads(trailers["x-mesh-envelope"])["error"]
+    assert told.pop("timestamp").endswith("Z")
+    assert told == {
+        "code": "SERVICE_UNAVAILABLE",
+        "message": known.message,
+        "details": {"component": "orchestrator", "cause": "overloaded", "retryable": True, "retry_after_seconds": 1},
+        "request_id": "req_mine",
+    }
+
+
+async def test_a_native_caller_is_sent_no_envelope(gates: Gates) -> None:
+    overload(gates.control)
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await gates.execute()
+    assert not [key for key, _ in failed.value.trailing_metadata() or () if key.startswith("x-mesh")]
+
+
+async def test_an_overloaded_platform_answers_its_probes(gates: Gates) -> None:
+    overload(gates.control)
+    await HealthStub(gates.channel).Check(HealthCheckRequest(), timeout=10)
+    await PlatformServiceStub(gates.channel).GetReadiness(platform.GetReadinessRequest(), timeout=10)
+
+
+async def test_calls_are_let_in_again_when_others_have_begun(gates: Gates) -> None:
+    places = overload(gates.control)
+    places[0].begun()
+    assert (await gates.execute()).result == "fine"
+
+
+async def test_a_call_that_ends_in_an_error_gives_its_place_back(gates: Gates) -> None:
+    overload(gates.control)[0].begun()
+    for _ in range(3):
+        assert await reason(gates.execute("nobody")) == "AUTH_INVALID_CREDENTIALS"
+
+
+async def test_a_users_calls_are_counted_whatever_the_credential(gates: Gates) -> None:
+    for credential in ("bob", "bob+one", "bob+two", "bob+two", "bob", "bob"):
+        await gates.execute(credential)
+    refused = await error(gates.execute("bob+three"))
+    assert (refused.reason, refused.details["limit"], refused.retry_after_seconds) == ("RATE_LIMIT_EXCEEDED", "agent_calls", 10.0)
+    await gates.execute("eve")
+
+
+async def test_a_key_has_a_limit_of_its_own_too(gates: Gates) -> None:
+    for _ in range(4):
+        await gates.execute("bob+one")
+    assert (await error(gates.execute("bob+one"))).details["limit"] == "agent_calls_of_key"
+    await gates.execute("bob")
+
+
+async def test_other_calls_have_another_bucket(gates: Gates) -> None:
+    for _ in range(3):
+        await gates.list()
+    assert (await error(gates.list())).details["limit"] == "calls"
+    await gates.execute()
+
+
+async def test_a_users_calls_in_flight_are_bounded(gates: Gates) -> None:
+    gates.services.go.clear()
+    calls = [asyncio.ensure_future(gates.execute()) for _ in range(2)]
+    await gates.busy(2)
+    refused = await error(gates.execute())
+    assert (refused.reason, refused.details["limit"]) == ("RATE_LIMIT_EXCEEDED", "agent_calls_in_flight")
+    stream = gates.executions.StreamAgent(pb.StreamAgentRequest(agent_id=AGENT, input="x"), metadata=(("authorization", "Bearer bob"),))
+    assert await reason(stream.read()) == "RATE_LIMIT_EXCEEDED"
+    other = asyncio.ensure_future(gates.execute("eve"))
+    await gates.busy(3)
+    gates.services.go.set()
+    await asyncio.gather(*calls, other)
+    await gates.execute()
+
+
+async def test_a_call_that_is_cancelled_is_in_flight_no_longer(gates: Gates) -> None:
+    gates.services.go.clear()
+    calls = [gates.execute() for _ in range(2)]
+    await gates.busy(2)
+    for call in calls:
+        call.cancel()
+    await gates.busy(0)
+    gates.services.go.set()
+    await gates.execute()
+
+
+async def test_logins_are_counted_by_name_and_address(gates: Gates) -> None:
+    for name in ("ada", " Ada"):
+        await gates.login(name)
+    refused = await error(gates.login("ADA"))
+    assert (refused.reason, refused.details["limit"], refused.retry_after_seconds) == ("RATE_LIMIT_EXCEEDED", "logins", 30.0)
+    await gates.login("ada", address="192.0.2.2")
+
+
+async def test_logins_under_many_names_are_counted_by_address(gates: Gates) -> None:
+    for name in ("a", "b", "c", "d"):
+        await gates.login(name, address="2001:db8::1")
+    assert (await error(gates.login("e", address="2001:db8::2"))).details["limit"] == "logins_of_address"
+    await gates.login("e", address="2001:db8:0:1::1")
