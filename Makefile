@@ -9,8 +9,8 @@ PORT_OFFSET ?= 0
 SHARDS ?= 1
 # 1: mTLS between the services, with certificates of a development authority.
 TLS ?=
-# Where `make certs` makes certificates; those of the plain stack.
-CERTS ?= .agentmesh/certs
+# Where `make certs` makes certificates: the stack's own.
+CERTS ?= .agentmesh$(if $(filter-out 0,$(PORT_OFFSET)),/offset-$(PORT_OFFSET))/certs
 # More arguments for pytest, such as PYTEST_ARGS='-k redis'.
 PYTEST_ARGS ?=
 

@@ -10,14 +10,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
-from tests.bench import load, workflows
+from tests.bench import load, overload, workflows
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import Side, mesh, peer, provider
 
@@ -88,13 +89,17 @@ def arguments() -> argparse.Namespace:
     runs = modes.add_parser("workflows", help="durable three-step runs")
     runs.add_argument("--seconds", type=float, default=15.0, help="length of a measurement")
     runs.add_argument("--runs", type=int, default=10_000, help="how many runs to queue and drain; 0 for none")
+    over = modes.add_parser("overload", help="three times as many calls as can be answered")
+    over.add_argument("--seconds", type=float, default=30.0)
     given = sys.argv[1:]
     return parser.parse_args(given if given and not given[0].startswith("--") else ["calls", *given])
 
 
+MODES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"calls": main, "workflows": workflows.main, "overload": overload.main}
+
 if __name__ == "__main__":
-    chosen = arguments()
-    measuring = workflows.main(chosen.seconds, chosen.runs) if chosen.mode == "workflows" else main(chosen.rounds, chosen.seconds)
+    chosen = vars(arguments())
+    measuring = MODES[chosen.pop("mode")](**chosen)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         print(f"$ python -m tests.bench {' '.join(sys.argv[1:])}")
         runner.run(measuring)

@@ -8,9 +8,10 @@ from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from tests.chaos.calls import Ledger
 from tests.chaos.doors import RestDoor, rest_door
+from tests.limits import LIFTED
 
 LEASE_SECONDS = 2.0
-ENVIRONMENT = {
+ENVIRONMENT = LIFTED | {
     "EXECUTION_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
     "STEP_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
     "STEP_POLL_SECONDS": "0.3",

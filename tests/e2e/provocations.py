@@ -17,10 +17,13 @@ from agentmesh.agent.v1 import agent_service_pb2 as agent
 from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from agentmesh.execution.v1 import execution_service_pb2 as execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from agentmesh.identity.v1 import identity_service_pb2 as identity
+from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceStub
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from tests.contract.gateway.wire import exchange
+from tests.credentials import bearer
 from tests.e2e.definitions import AGENT
 from tests.e2e.doors import second_gateway
 from tests.e2e.platform import Platform, question
@@ -143,6 +146,30 @@ async def more_requests_than_one_address_may_send(platform: Platform) -> Said:
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         native = next(outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError))
     return Said(rest, native, by_gateway=True)
+
+
+@provokes("RATE_LIMIT_EXCEEDED")
+async def more_logins_under_one_name_than_are_let_through(platform: Platform) -> Said:
+    guess = {"username": f"guess-{secrets.token_hex(6)}", "password": "correct horse"}
+    for _ in range(10):
+        assert (await platform.http.post("/api/v1/auth/login", json=guess)).status_code == 401
+    rest = await platform.http.post("/api/v1/auth/login", json=guess)
+    assert rest.json()["error"]["details"]["limit"] == "logins"
+    assert 1 <= int(rest.headers["retry-after"]) <= 6
+    native = AuthServiceStub(platform.gateway).Login(identity.LoginRequest(**guess), timeout=SECONDS)
+    return Said(rest, await failure(native))
+
+
+@provokes("POLICY_DENIED")
+async def an_api_key_that_was_made_for_less(platform: Platform) -> Said:
+    made = await platform.http.post("/api/v1/auth/api-keys", json={"name": "only looks", "scopes": ["ACCESS_SCOPE_READ"]})
+    credential = bearer(made.json()["secret"])
+    assert (await platform.http.get("/api/v1/agents", headers=credential)).status_code == 200
+    rest = await platform.execute(question(), headers=credential)
+    assert rest.json()["error"]["details"] == {"rule": "missing_scope", "scope": "execute"}
+    request = execution.ExecuteAgentRequest(agent_id=AGENT, input=question())
+    native = ExecutionServiceStub(platform.gateway).ExecuteAgent(request, timeout=SECONDS, metadata=tuple(credential.items()))
+    return Said(rest, await failure(native))
 
 
 @provokes("LLM_API_ERROR")

@@ -32,6 +32,7 @@ from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator, eventually
 from tests.call_tokens import PRIVATE_KEY
 from tests.credentials import authorized
+from tests.limits import LIFTED
 
 if TYPE_CHECKING:
     from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub
@@ -91,7 +92,15 @@ async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
     """An orchestrator with `folder` for its files, once it is ready."""
     ready, log_file = folder / "ready.json", folder / "log.jsonl"
     own = {"ORCHESTRATOR_PORT": "0", "READY_FILE": str(ready), "DRAIN_NOTICE_SECONDS": "0.1"}
-    environment = {**os.environ, **own, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, "JWT_SECRET": JWT_SECRET, "BCRYPT_ROUNDS": "4", **settings}
+    environment = {
+        **os.environ,
+        **LIFTED,
+        **own,
+        "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY,
+        "JWT_SECRET": JWT_SECRET,
+        "BCRYPT_ROUNDS": "4",
+        **settings,
+    }
     with log_file.open("wb") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=log)
 
