@@ -23,12 +23,13 @@ PUBLIC = {
 }
 
 
-@pytest.fixture(scope="session")
-def run(grpcurl: Path) -> Grpcurl:
-    """Runs grpcurl and returns what it printed; `failing` for a call that must fail."""
+@pytest.fixture
+def run(grpcurl: Path, platform: Platform) -> Grpcurl:
+    """Runs grpcurl as a user and returns what it printed; `failing` for a call that must fail."""
+    credential = f"authorization: Bearer {platform.stack.credentials.token}"
 
     async def run(*arguments: str, failing: bool = False) -> str:
-        command = [str(grpcurl), "-plaintext", "-max-time", "30", *arguments]
+        command = [str(grpcurl), "-plaintext", "-max-time", "30", "-H", credential, *arguments]
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
         output = (await process.communicate())[0].decode()
         assert (process.returncode != 0) == failing, output
