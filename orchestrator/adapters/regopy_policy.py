@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import yaml
@@ -12,8 +11,6 @@ from orchestrator.policy.errors import PolicyUnavailable
 from orchestrator.policy.model import Denial, Question
 
 _ALLOW, _DENIAL = "agents/allow", "agents/denial"
-REMEMBERED_SECONDS = 1.0
-"""How long an answer counts. The rules and their data are those of the start, but a rule may look at the clock."""
 
 
 class PolicyUnreadable(Exception):
@@ -21,7 +18,7 @@ class PolicyUnreadable(Exception):
 
 
 class RegopyPolicy:
-    """The rules and the data of a folder, compiled once: 0.15 ms a question, and a busy caller asks the same ones again and again.
+    """The rules and the data of a folder, compiled once: 0.15 ms a question.
 
     Asking blocks for that long, and is done from one thread: the interpreter holds the input.
     Raises PolicyUnreadable for a folder without a policy.
@@ -38,18 +35,10 @@ class RegopyPolicy:
             raise PolicyUnreadable(f"the policy in {folder} cannot be read: {error}") from error
         if not self._bundle.ok():
             raise PolicyUnreadable(f"the policy in {folder} cannot be compiled; `opa check {folder}` says why")
-        self._allowed: dict[Question, bool] = {}
-        self._forget_at = 0.0
 
     async def allows(self, question: Question) -> bool:
-        """Whether `data.agents.allow` is true, now or a moment ago."""
-        if (now := monotonic()) >= self._forget_at:
-            self._allowed.clear()
-            self._forget_at = now + REMEMBERED_SECONDS
-        allowed = self._allowed.get(question)
-        if allowed is None:
-            allowed = self._allowed[question] = self._ask(_ALLOW, question) is True
-        return allowed
+        """Whether `data.agents.allow` is true."""
+        return self._ask(_ALLOW, question) is True
 
     async def denial(self, question: Question) -> Denial | None:
         """What `data.agents.denial` says."""

@@ -7,7 +7,7 @@ from orchestrator.policy.model import Denial, Question
 
 
 class Policy(Protocol):
-    """Evaluates the rules. A changed rule counts within a second."""
+    """Evaluates the rules. Nothing is remembered: a changed rule counts from the next question on."""
 
     async def allows(self, question: Question) -> bool:
         """Whether the policy says exactly `true`. Raises PolicyUnavailable when it gives no decision."""

@@ -15,7 +15,7 @@ _NOBODY_SAID_WHY = "unnamed"
 
 
 class PolicyService:
-    """Decides."""
+    """Decides, each time anew."""
 
     def __init__(self, policy: Policy, denials: DenialLog) -> None:
         self._policy = policy

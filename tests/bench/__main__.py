@@ -19,7 +19,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import load, overload, workflows
+from tests.bench import gates, load, login_flood, overload, workflows
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import Side, mesh, peer, provider
 
@@ -101,11 +101,22 @@ def arguments() -> argparse.Namespace:
     runs.add_argument("--runs", type=int, default=10_000, help="how many runs to queue and drain; 0 for none")
     over = modes.add_parser("overload", help="three times as many calls as can be answered")
     over.add_argument("--seconds", type=float, default=30.0)
+    known = modes.add_parser("gates", help="what it takes to know, count and permit a caller")
+    known.add_argument("--calls", type=int, default=2000)
+    flooded = modes.add_parser("logins", help="agent calls during a flood of logins")
+    flooded.add_argument("--rounds", type=int, default=5)
+    flooded.add_argument("--seconds", type=float, default=5.0, help="length of a slice")
     given = sys.argv[1:]
     return parser.parse_args(given if given and not given[0].startswith("--") else ["calls", *given])
 
 
-MODES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"calls": main, "workflows": workflows.main, "overload": overload.main}
+MODES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+    "calls": main,
+    "workflows": workflows.main,
+    "overload": overload.main,
+    "gates": gates.main,
+    "logins": login_flood.main,
+}
 
 if __name__ == "__main__":
     chosen = vars(arguments())
