@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 from agentmesh.event.v1 import event_service_pb2  # noqa: F401 - every service of the descriptor set is known once it is imported
-from agentmesh.workflow.v1 import workflow_service_pb2  # noqa: F401
+from agentmesh.identity.v1 import identity_service_pb2  # noqa: F401
+from agentmesh.registry.v1 import platform_service_pb2  # noqa: F401
+from agentmesh.workflow.v1 import workflow_pb2, workflow_service_pb2  # noqa: F401
 
 from tests.credentials import bearer
 from tests.e2e.contract_rpcs import ContractRpc, every_rpc
 from tests.e2e.people import AUTH, Person, new_key, new_person
 from tests.e2e.platform import Platform, question
+from tests.e2e.workflow_provocations import NOWHERE
+from tests.e2e.workflows import task
 
 Foreign = Callable[[Platform, Person], Awaitable[dict[str, Any]]]
 
@@ -24,9 +28,42 @@ async def an_api_key(platform: Platform, owner: Person) -> dict[str, Any]:
     return {"api_key_id": (await new_key(platform, owner))[0]}
 
 
+async def a_workflow(platform: Platform, owner: Person) -> dict[str, Any]:
+    body = {"name": "Launch", "tasks": [task("plan", approval={"message": "Go?"})]}
+    answer = await platform.anonymous.post("/api/v1/workflows", json=body, headers=owner.headers)
+    return {"workflow_id": answer.raise_for_status().json()["workflow"]["workflow_id"]}
+
+
+async def a_running_workflow(platform: Platform, owner: Person) -> dict[str, Any]:
+    run = await _waiting_run(platform, owner)
+    return {"workflow_id": run["workflow_id"]}
+
+
+async def a_run(platform: Platform, owner: Person) -> dict[str, Any]:
+    return {"run_id": (await _waiting_run(platform, owner))["run_id"]}
+
+
+async def a_question(platform: Platform, owner: Person) -> dict[str, Any]:
+    return {**await a_run(platform, owner), "step_id": "plan", "decision": workflow_pb2.APPROVAL_DECISION_REJECTED}
+
+
+async def _waiting_run(platform: Platform, owner: Person) -> dict[str, Any]:
+    workflow_id = (await a_workflow(platform, owner))["workflow_id"]
+    answer = await platform.anonymous.post(f"/api/v1/workflows/{workflow_id}/execute", json={}, headers=owner.headers)
+    return dict(answer.raise_for_status().json()["run"])
+
+
 FOREIGN: dict[str, tuple[str, Foreign]] = {
     "ExecutionService.GetExecution": ("EXECUTION_NOT_FOUND", an_execution),
     "AuthService.RevokeApiKey": ("API_KEY_NOT_FOUND", an_api_key),
+    "WorkflowService.GetWorkflow": ("WORKFLOW_NOT_FOUND", a_workflow),
+    "WorkflowService.DeleteWorkflow": ("WORKFLOW_NOT_FOUND", a_workflow),
+    "WorkflowService.ExecuteWorkflow": ("WORKFLOW_NOT_FOUND", a_workflow),
+    "WorkflowService.CancelWorkflow": ("WORKFLOW_NOT_FOUND", a_running_workflow),
+    "WorkflowService.ListRuns": ("WORKFLOW_NOT_FOUND", a_workflow),
+    "WorkflowService.GetRun": ("RUN_NOT_FOUND", a_run),
+    "WorkflowService.WatchRun": ("RUN_NOT_FOUND", a_run),
+    "WorkflowService.DecideApproval": ("RUN_NOT_FOUND", a_question),
 }
 """The rpcs that name an object of a user's, and what they say of another's."""
 NAME_NO_OBJECT = {
@@ -35,10 +72,11 @@ NAME_NO_OBJECT = {
     *("RegistryService.ListAgents", "RegistryService.GetAgent", "RegistryService.ListCategories", "RegistryService.CheckAgentHealth"),
     *("PlatformService.GetHealth", "PlatformService.GetReadiness"),
     *("ExecutionService.ExecuteAgent", "ExecutionService.StreamAgent", "ExecutionService.ListExecutions"),
+    *("WorkflowService.CreateWorkflow", "WorkflowService.ListWorkflows"),
 }
 """Nothing in their requests is a user's; what the lists among them show is tested below."""
 RPCS = {rpc.name: rpc for rpc in every_rpc()}
-ARRIVES_WITH_A_LATER_ISSUE = {name for name in RPCS if name.startswith(("WorkflowService.", "EventService."))}
+ARRIVES_WITH_A_LATER_ISSUE = {name for name in RPCS if name.startswith("EventService.")}
 
 
 def test_no_rpc_is_forgotten() -> None:
@@ -61,7 +99,7 @@ async def test_a_foreign_object_is_not_found_and_changed_by_nobody(platform: Pla
     """The same answer as for one that never was; and its owner finds it as it was."""
     reason, make = FOREIGN[name]
     rpc, fields = RPCS[name], await make(platform, owner)
-    never_was = dict.fromkeys(fields, "01900000-0000-7000-8000-000000000000")
+    never_was = {name: value if name in ("step_id", "decision") else NOWHERE for name, value in fields.items()}
     for door in platform.doors.values():
         assert await called(rpc, door, stranger, fields) == reason
         assert await called(rpc, door, stranger, never_was) == reason
@@ -73,10 +111,12 @@ async def called(rpc: ContractRpc, door: Any, who: Person, fields: dict[str, Any
 
 
 async def test_lists_hold_ones_own_and_no_others(platform: Platform, owner: Person, stranger: Person) -> None:
-    execution, key = await an_execution(platform, owner), await an_api_key(platform, owner)
+    execution, key, workflow = await an_execution(platform, owner), await an_api_key(platform, owner), await a_workflow(platform, owner)
     for who, sees in ((owner, True), (stranger, False)):
         executions = (await platform.anonymous.get("/api/v1/executions?page_size=200", headers=who.headers)).json()["executions"]
         keys = (await platform.anonymous.get(f"{AUTH}/api-keys", headers=who.headers)).json()["api_keys"]
+        workflows = (await platform.anonymous.get("/api/v1/workflows?page_size=200", headers=who.headers)).json()["workflows"]
+        assert (workflow["workflow_id"] in {one["workflow_id"] for one in workflows}) is sees
         assert (execution["execution_id"] in {one["execution_id"] for one in executions}) is sees
         assert (key["api_key_id"] in {one["api_key_id"] for one in keys}) is sees
 
@@ -87,6 +127,21 @@ async def test_an_administrator_sees_every_execution(platform: Platform, owner: 
     assert (await platform.execution(execution_id))["execution_id"] == execution_id
     listed = (await platform.http.get("/api/v1/executions?page_size=200")).json()["executions"]
     assert execution_id in {one["execution_id"] for one in listed}
+
+
+async def test_an_administrator_sees_every_workflow_and_decides_and_cancels_for_others(platform: Platform, owner: Person) -> None:
+    run = await _waiting_run(platform, owner)
+    path = f"/api/v1/workflows/{run['workflow_id']}"
+    assert (await platform.http.get(path)).json()["workflow"]["user_id"] == owner.user_id
+    asked = {"decision": "APPROVAL_DECISION_REJECTED", "reason": "not today"}
+    decided = await platform.http.post(f"/api/v1/runs/{run['run_id']}/steps/plan/decide", json=asked)
+    assert decided.json()["run"]["steps"][0]["approval"]["decided_by"] != owner.user_id
+    refused = await platform.http.post(f"{path}/execute", json={})
+    assert refused.json()["error"]["code"] == "WORKFLOW_NOT_FOUND"
+    assert "owner" in refused.json()["error"]["message"]
+    other = await _waiting_run(platform, owner)
+    cancelled = await platform.http.post(f"/api/v1/workflows/{other['workflow_id']}/cancel", json={})
+    assert cancelled.json()["run"]["status"] == "RUN_STATUS_CANCELLED"
 
 
 async def test_two_users_may_use_the_same_idempotency_key(platform: Platform, owner: Person, stranger: Person) -> None:
