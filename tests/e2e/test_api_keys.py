@@ -12,6 +12,7 @@ from tests.credentials import bearer
 from tests.e2e.definitions import AGENT
 from tests.e2e.people import AUTH, Person, new_key, new_person, posted
 from tests.e2e.platform import Platform, question
+from tests.e2e.waiting import eventually
 
 KEYS = f"{AUTH}/api-keys"
 READ = ["ACCESS_SCOPE_READ"]
@@ -97,8 +98,6 @@ async def test_denials_stand_in_the_audit_log(platform: Platform) -> None:
 
     async def denials() -> list[Any]:
         return await platform.sql("SELECT subject, details FROM audit_log WHERE action = 'access.denied' AND actor_id = $1", person.user_id)
-
-    from tests.e2e.waiting import eventually
 
     (row,) = await eventually(denials)
     assert row["subject"] == "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"

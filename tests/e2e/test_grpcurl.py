@@ -16,6 +16,7 @@ from tests.e2e.waiting import eventually
 Grpcurl = Callable[..., Awaitable[str]]
 PUBLIC = {
     "agentmesh.execution.v1.ExecutionService",
+    "agentmesh.identity.v1.AuthService",
     "agentmesh.registry.v1.PlatformService",
     "agentmesh.registry.v1.RegistryService",
     "agentmesh.workflow.v1.WorkflowService",
@@ -23,10 +24,10 @@ PUBLIC = {
 }
 
 
-@pytest.fixture
-def run(grpcurl: Path, platform: Platform) -> Grpcurl:
-    """Runs grpcurl as a user and returns what it printed; `failing` for a call that must fail."""
-    credential = f"authorization: Bearer {platform.stack.credentials.token}"
+@pytest.fixture(scope="session")
+def run(grpcurl: Path, shared_platform: Platform) -> Grpcurl:
+    """Runs grpcurl as the first administrator and returns what it printed; `failing` for a call that must fail."""
+    credential = f"authorization: Bearer {shared_platform.stack.credentials.token}"
 
     async def run(*arguments: str, failing: bool = False) -> str:
         command = [str(grpcurl), "-plaintext", "-max-time", "30", "-H", credential, *arguments]
