@@ -34,6 +34,7 @@ from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
+from mesh.rpc.interceptors.behaviour import OncePerMethod
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.interceptors.permission import Permission
@@ -205,6 +206,7 @@ async def assemble(
     limits = await build_limits(settings, stack)
     chain = (
         AdmissionControl(Admission(), "orchestrator"),
+        OncePerMethod(),
         Telemetry(),
         ErrorBoundary(),
         Authentication(authenticator),

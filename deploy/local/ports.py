@@ -25,7 +25,7 @@ BLOCK = 100
 
 @dataclass(frozen=True)
 class LocalPorts:
-    """Every port of one stack. Those of PostgreSQL, Redis and the simulator lie where no agent ever is."""
+    """Every port of one stack. Those of PostgreSQL, Redis, Kafka and the simulator lie where no agent ever is."""
 
     offset: int
     gateway: int
@@ -38,6 +38,8 @@ class LocalPorts:
     postgres: int
     redis: int
     simulator: int
+    kafka: int
+    kafka_controller: int
     agents: range
 
     @classmethod
@@ -61,6 +63,8 @@ class LocalPorts:
             postgres=offset + 15_432,
             redis=offset + 16_379,
             simulator=offset + 17_100,
+            kafka=offset + 17_150,
+            kafka_controller=offset + 17_151,
             agents=range(offset + 8200, offset + 9000),
         )
 
@@ -74,6 +78,8 @@ class LocalPorts:
             "PostgreSQL": self.postgres,
             "Redis": self.redis,
             "simulator": self.simulator,
+            "Kafka": self.kafka,
+            "Kafka controller": self.kafka_controller,
             "orchestrator metrics": self.orchestrator_metrics,
             "worker metrics": self.worker_metrics,
             **{f"metrics of agent host {shard}": port for shard, port in enumerate(self.agent_metrics)},

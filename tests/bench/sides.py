@@ -40,11 +40,11 @@ async def provider(seconds: float = 0) -> AsyncIterator[tuple[str, int]]:
 
 
 @asynccontextmanager
-async def mesh(folder: Path, provider_url: str) -> AsyncIterator[Side]:
+async def mesh(folder: Path, provider_url: str, environment: Mapping[str, str] = LIFTED) -> AsyncIterator[Side]:
     """The whole local stack: Envoy, orchestrator, agent host, PostgreSQL, Redis."""
     real = Provider(name="anthropic", api_key="bench", base_url=provider_url)
     with free_port_offset() as offset:
-        async with Stack(folder, offset, provider=real, environment=LIFTED) as stack:
+        async with Stack(folder, offset, provider=real, environment=environment) as stack:
             pids = {name: stack.process(name).pid for name in MESH_PROCESSES}
             port = stack.ports.gateway
             yield Side("mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}", stack.credentials.token), pids)
