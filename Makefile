@@ -11,8 +11,8 @@ SHARDS ?= 1
 TLS ?=
 # 1: events go to a Kafka broker, too; it needs Java 17 and Maven.
 KAFKA ?=
-# Where `make certs` makes certificates; those of the plain stack.
-CERTS ?= .agentmesh/certs
+# Where `make certs` makes certificates: the stack's own.
+CERTS ?= .agentmesh$(if $(filter-out 0,$(PORT_OFFSET)),/offset-$(PORT_OFFSET))/certs
 # More arguments for pytest, such as PYTEST_ARGS='-k redis'.
 PYTEST_ARGS ?=
 
@@ -57,9 +57,12 @@ gen: python  ## Regenerate gen/ from the contracts.
 	@$(SET_UP) everything
 	$(BIN)/python -m protos.codegen
 
-bench: python  ## Measure an agent call against the plain FastAPI build.
+bench: python  ## Measure agent calls beside the plain FastAPI build, what the gates take, an overload and a flood of logins.
 	@$(SET_UP) everything
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench calls
+	$(BIN)/python -m tests.bench gates
+	$(BIN)/python -m tests.bench overload
+	$(BIN)/python -m tests.bench logins
 
 chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24

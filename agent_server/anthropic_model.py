@@ -32,7 +32,9 @@ class AnthropicModel:
             base_url=base_url,
             max_retries=0,  # retries stand in `_once_more` alone, where the caller's deadline bounds them
             http_client=anthropic.DefaultAioHttpClient(limits=_LIMITS),
+            open_telemetry=False,  # nobody collects its spans, and each costs more than a log line
         )
+        self._messages_url = str(self._client.base_url.join("v1/messages"))
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,26 +63,38 @@ class AnthropicModel:
     async def _ask(self, prompt: Prompt, meter: Meter) -> Answer:
         meter.sent(prompt)
         with translated(meter):
-            # The raw response spares the SDK's validation of every field, a fifth of the CPU of a call.
-            response = await self._client.messages.with_raw_response.create(**_request(prompt))
-            message = json.loads(await response.read())
+            # `messages.create` walks through request and response field by field, which takes a third of the CPU of a call.
+            response = await self._client.post(
+                self._messages_url,
+                cast_to=httpx2.Response,
+                content=_body(prompt),
+                options={"headers": _headers(prompt), "timeout": self._client.timeout},
+            )
+            message = json.loads(response.content)
             metered(meter, message["model"], message["usage"])
             return Answer(_text_of(message["content"]), message["model"], message["stop_reason"])
 
     async def _open(self, prompt: Prompt, meter: Meter) -> Any:
         meter.sent(prompt)
         with translated(meter):
-            return await self._client.messages.create(stream=True, **_request(prompt))
+            return await self._client.messages.create(stream=True, extra_headers=_headers(prompt), **_fields(prompt))
 
 
-def _request(prompt: Prompt) -> dict[str, Any]:
+def _fields(prompt: Prompt) -> dict[str, Any]:
     return {
         "model": prompt.model,
         "max_tokens": prompt.max_tokens,
         "system": prompt.system,
         "messages": [{"role": "user", "content": prompt.input}],
-        "extra_headers": {"x-agentmesh-execution-id": prompt.execution_id} if prompt.execution_id else None,
     }
+
+
+def _body(prompt: Prompt) -> bytes:
+    return json.dumps(_fields(prompt), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _headers(prompt: Prompt) -> dict[str, str]:
+    return {"x-agentmesh-execution-id": prompt.execution_id} if prompt.execution_id else {}
 
 
 def _text_of(content: list[dict[str, Any]]) -> str:

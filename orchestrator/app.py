@@ -34,6 +34,7 @@ from mesh.readiness import announce
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
+from mesh.rpc.interceptors.behaviour import OncePerMethod
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.interceptors.permission import Permission
@@ -70,6 +71,7 @@ from orchestrator.adapters.redis_limits import RedisLimits
 from orchestrator.adapters.redis_revocations import RedisRevocations
 from orchestrator.adapters.regopy_policy import PolicyUnreadable, RegopyPolicy
 from orchestrator.adapters.run_bell import RedisRunBell
+from orchestrator.adapters.run_news import RunNews
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
 from orchestrator.events.service import EventService
 from orchestrator.events.servicer import EventServicer
@@ -204,6 +206,7 @@ async def assemble(
     limits = await build_limits(settings, stack)
     chain = (
         AdmissionControl(Admission(), "orchestrator"),
+        OncePerMethod(),
         Telemetry(),
         ErrorBoundary(),
         Authentication(authenticator),
@@ -227,7 +230,8 @@ async def build_workflows(
 ) -> tuple[WorkflowService, RunWatch]:
     """Workflows and runs as their users see them; the steps are the worker's."""
     run_bell, doorbell = RedisRunBell(bell), ArqDoorbell(settings.redis_url, TopicBell(bell, "steps").ring)
-    runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, run_bell, doorbell))
+    news = RunNews(run_bell, TopicBell(bell, "outbox").ring)
+    runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, news, doorbell))
     run_watch = RunWatch(runs, run_bell)
     for work in (doorbell.run(), run_watch.look_forever()):
         stack.callback(asyncio.create_task(work).cancel)

@@ -34,6 +34,7 @@ from orchestrator.adapters.postgres_sweeper import Sweeper
 from orchestrator.adapters.redis_bell import RedisBell, TopicBell
 from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.run_ledger import STOP_CHANNEL
+from orchestrator.adapters.run_news import RunNews
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
 from orchestrator.app import build_policy, follow, prepare_database
 from orchestrator.executions.books import Books
@@ -76,8 +77,9 @@ async def assemble(
     stack.push_async_callback(redis.aclose)
     bell = await stack.enter_async_context(RedisBell(redis))
     registry, executions = await build_executions(settings, stack, engine, catalogue, bell)
+    news = RunNews(RedisRunBell(bell), TopicBell(bell, "outbox").ring)
     leases = Leases(settings.step_lease_seconds, settings.step_crash_limit)
-    store = await stack.enter_async_context(PostgresStepStore(settings.database_url, uuid7(), leases, RedisRunBell(bell)))
+    store = await stack.enter_async_context(PostgresStepStore(settings.database_url, uuid7(), leases, news))
     steps_bell = TopicBell(bell, "steps")
     doorbell = ArqDoorbell(settings.redis_url, steps_bell.ring)
     pace = Pace(

@@ -39,6 +39,7 @@ class GatewaySettings:
     descriptor_path: Path = GENERATED / "descriptor.binpb"
     openapi_path: Path = GENERATED / "openapi.json"
     lua_path: Path = HERE / "envelope.lua"
+    shedding_path: Path = HERE / "shedding.lua"
     access_log_path: Path = Path("/dev/stdout")
     per_ip_rate: int = 2000
     """Requests a second that one address may send for long."""

@@ -26,6 +26,7 @@ LEEWAY_SECONDS = 2
 _REMEMBERED = 10_000
 _CLAIMS = ("sub", "username", "iat", "exp", "jti", "iss", "aud")
 _USER_ID = re.compile(r"[1-9][0-9]{0,9}")
+_LARGEST_ID = 2**31 - 1
 _TOKEN_ID = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{16}")
 _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
@@ -118,7 +119,7 @@ def _claims(payload: dict[str, Any]) -> AccessClaims:
         and type(issued_at) is int
         and _TOKEN_ID.fullmatch(payload["jti"])
     )
-    if not well_formed:
+    if not well_formed or int(payload["sub"]) > _LARGEST_ID:
         raise _invalid("has claims that this platform does not issue")
     return AccessClaims(int(payload["sub"]), username, payload["jti"], expires_at)
 

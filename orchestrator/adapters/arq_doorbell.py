@@ -23,6 +23,7 @@ QUEUE = "agentmesh:doorbell"
 JOB = "ring"
 JOB_EXPIRES_SECONDS = 60
 """After that, whoever missed the bell has looked by himself."""
+JOB_TIMEOUT_SECONDS = 5
 RING_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
 GATHER_SECONDS = 0.05
@@ -102,7 +103,7 @@ class ArqPorter:
             redis_pool=redis,
             handle_signals=False,
             max_jobs=100,
-            job_timeout=5,
+            job_timeout=JOB_TIMEOUT_SECONDS,
             keep_result=0,
             poll_delay=self._poll,
             max_tries=1,

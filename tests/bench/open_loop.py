@@ -12,17 +12,20 @@ TICK_SECONDS = 0.005
 Finished = Callable[["Connection", float, bytes], None]
 
 
+LOST = 0
+
+
 @dataclass(slots=True)
 class Outcome:
-    """What became of the requests of a run: when each was answered, after how long, and how."""
+    """What became of the requests of a run."""
 
     sent: int = 0
-    answered: list[tuple[float, float]] = field(default_factory=list)
-    """Time since the beginning, and latency, of each 200; in seconds."""
-    refused: list[tuple[float, float]] = field(default_factory=list)
-    """The same of each 503."""
-    failed: list[bytes] = field(default_factory=list)
-    """All other answers, and connections that were lost."""
+    answers: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
+    """By HTTP status (0: the connection was lost): when it came since the beginning, and after how long; in seconds."""
+
+    def latencies(self, status: int, within: float = float("inf")) -> list[float]:
+        """How long each answer with this status took that came in the first `within` seconds."""
+        return [latency for at, latency in self.answers.get(status, ()) if at <= within]
 
 
 class Connection(asyncio.Protocol):
@@ -67,9 +70,9 @@ class Connection(asyncio.Protocol):
 
 
 class OpenLoop:
-    """Sends one request again and again to a port. Connections are made as they are needed, and kept."""
+    """Sends requests to a port. Connections are made as they are needed, and kept."""
 
-    def __init__(self, port: int, request: bytes) -> None:
+    def __init__(self, port: int, request: Callable[[], bytes]) -> None:
         self._port = port
         self._request = request
         self._idle: list[Connection] = []
@@ -98,7 +101,7 @@ class OpenLoop:
     def _send(self) -> None:
         self._under_way += 1
         if self._idle:
-            self._idle.pop().send(self._request)
+            self._idle.pop().send(self._request())
         else:
             task = asyncio.get_running_loop().create_task(self._connect())
             self._tasks.add(task)
@@ -107,18 +110,14 @@ class OpenLoop:
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(lambda: Connection(self._finished), "127.0.0.1", self._port)
-        connection.send(self._request)
+        connection.send(self._request())
 
     def _finished(self, connection: Connection, sent: float, answer: bytes) -> None:
         now = time.perf_counter()
         self._under_way -= 1
         times = (now - self._began, now - sent)
-        if answer.startswith(b"HTTP/1.1 200"):
-            self._outcome.answered.append(times)
-        elif answer.startswith(b"HTTP/1.1 503"):
-            self._outcome.refused.append(times)
-        else:
-            self._outcome.failed.append(answer[:2000])
+        status = int(answer[9:12]) if answer else LOST
+        self._outcome.answers.setdefault(status, []).append(times)
         connection.rest()
         if answer:
             self._idle.append(connection)

@@ -13,12 +13,11 @@ from deploy.local.ports import free_port_offset
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
 from tests.bench.load import post
+from tests.limits import LIFTED
 
 AGENT = "marketing_seo_strategist_agent_1_1"
 QUESTION = "Our category pages lost a third of their clicks since March. Where do we look first, and in what order?"
 BODY = json.dumps({"input": QUESTION}).encode()
-UNLIMITED = dict.fromkeys(("LIMIT_AGENT_CALLS", "LIMIT_AGENT_CALLS_OF_KEY", "LIMIT_AGENT_CALLS_IN_FLIGHT"), "1000000000")
-"""All load comes from one user; what one user may do is not what is measured."""
 MESH_PROCESSES = ("envoy", "orchestrator", "agents-0", "postgres")
 
 
@@ -41,11 +40,11 @@ async def provider(seconds: float = 0) -> AsyncIterator[tuple[str, int]]:
 
 
 @asynccontextmanager
-async def mesh(folder: Path, provider_url: str) -> AsyncIterator[Side]:
+async def mesh(folder: Path, provider_url: str, environment: Mapping[str, str] = LIFTED) -> AsyncIterator[Side]:
     """The whole local stack: Envoy, orchestrator, agent host, PostgreSQL, Redis."""
     real = Provider(name="anthropic", api_key="bench", base_url=provider_url)
     with free_port_offset() as offset:
-        async with Stack(folder, offset, provider=real, environment=UNLIMITED) as stack:
+        async with Stack(folder, offset, provider=real, environment=environment) as stack:
             pids = {name: stack.process(name).pid for name in MESH_PROCESSES}
             port = stack.ports.gateway
             yield Side("mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}", stack.credentials.token), pids)

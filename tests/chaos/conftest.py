@@ -8,9 +8,16 @@ from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from tests.chaos.calls import Ledger
 from tests.chaos.doors import RestDoor, rest_door
+from tests.limits import LIFTED
 
 LEASE_SECONDS = 2.0
-ENVIRONMENT = {"EXECUTION_LEASE_SECONDS": f"{LEASE_SECONDS:g}", "SWEEP_SECONDS": "0.3", "DRAIN_NOTICE_SECONDS": "0"}
+ENVIRONMENT = LIFTED | {
+    "EXECUTION_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
+    "STEP_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
+    "STEP_POLL_SECONDS": "0.3",
+    "SWEEP_SECONDS": "0.3",
+    "DRAIN_NOTICE_SECONDS": "0",
+}
 """Short, so that what a dead process leaves open is settled while a test waits."""
 
 Tell = Callable[[str], None]

@@ -22,6 +22,7 @@ from tests.credentials import authorized, bearer
 from tests.e2e.definitions import AGENT, write_definitions
 from tests.e2e.provider import Provider
 from tests.e2e.waiting import eventually
+from tests.limits import LIFTED
 
 RUNNING = "EXECUTION_STATUS_RUNNING"
 
@@ -41,6 +42,10 @@ class Platform:
     """REST, at the gateway, as the first administrator; so are the channels."""
     gateway: grpc.aio.Channel
     orchestrator: grpc.aio.Channel
+    anonymous: httpx.AsyncClient
+    """The same without credentials; so are the doors."""
+    doors: Mapping[str, grpc.aio.Channel]
+    """`gateway` and `orchestrator`."""
     provider: Provider
 
     async def execute(self, text: str, *, agent_id: str = AGENT, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx.Response:
@@ -95,22 +100,24 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def running_platform(folder: Path, **options: Any) -> AsyncIterator[Platform]:
+async def running_platform(folder: Path, environment: Mapping[str, str] = LIFTED, **options: Any) -> AsyncIterator[Platform]:
     """A whole platform in `folder`, at a port offset of its own; `options` go to the Stack."""
     definitions = folder / "definitions"
     write_definitions(definitions)
     async with contextlib.AsyncExitStack() as lifetime:
         offset = lifetime.enter_context(free_port_offset())
-        stack = Stack(folder / "state", offset, definitions=definitions, **options)
+        stack = Stack(folder / "state", offset, definitions=definitions, environment=environment, **options)
         lifetime.callback(stack.erase)
         await lifetime.enter_async_context(stack)
         token = stack.credentials.token
         http = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=30, headers=bearer(token)))
+        anonymous = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=30))
         control = await lifetime.enter_async_context(httpx.AsyncClient(base_url=stack.simulator_url, timeout=30))
         gateway = await lifetime.enter_async_context(grpc.aio.insecure_channel(f"localhost:{stack.ports.gateway}"))
         orchestrator = await lifetime.enter_async_context(grpc.aio.insecure_channel(stack.orchestrator_target))
         platform = Platform(
             *(stack, definitions, http, authorized(gateway, token), authorized(orchestrator, token)),
+            *(anonymous, {"gateway": gateway, "orchestrator": orchestrator}),
             Provider(control, stack.simulator_log),
         )
         await platform.recovered()

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-import structlog
 from google.protobuf.message import Message
 
 from mesh import admission, correlation
@@ -20,9 +19,8 @@ from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.interceptors.telemetry import HANDLED
 from mesh.rpc.refusal import StandingRefusal
 
-log = structlog.get_logger()
-
-LOG_SECONDS = 1.0
+OVERLOADED = ("x-mesh-overloaded", "1")
+"""By which the gateway knows these refusals, and makes most of them itself."""
 
 
 class AdmissionControl(BehaviourInterceptor):
@@ -32,7 +30,7 @@ class AdmissionControl(BehaviourInterceptor):
         super().__init__()
         self._control = control
         message = "the platform has more calls than it can begin in time; nothing was done, try again"
-        self._refusal = StandingRefusal(ServiceUnavailable(message, component=component, cause="overloaded"))
+        self._refusal = StandingRefusal(ServiceUnavailable(message, component=component, cause="overloaded"), OVERLOADED)
         self._refusing: dict[str, Any] = {}
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:

@@ -1,0 +1,72 @@
+"""Every rpc of the published descriptor set, and how a test calls one whose name it knows from there."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from agentmesh.common.v1 import access_pb2
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import Default
+from google.protobuf.message_factory import GetMessageClass
+
+from gateway.envoy.contract import Rpc, public_rpcs
+from gateway.envoy.render import GENERATED
+from mesh.rpc.status import error_of
+
+DESCRIPTORS = GENERATED / "descriptor.binpb"
+SECONDS = 10
+
+
+@dataclass(frozen=True)
+class ContractRpc:
+    """An rpc of ours that the gateway shows."""
+
+    descriptor: MethodDescriptor
+    rest: Rpc
+
+    @property
+    def name(self) -> str:
+        """`Service.Method`."""
+        return f"{self.descriptor.containing_service.name}.{self.descriptor.name}"
+
+    @property
+    def open(self) -> bool:
+        """Whether nobody has to say who calls."""
+        return bool(self.descriptor.GetOptions().Extensions[access_pb2.access].WhichOneof("caller") == "open")
+
+    def request(self, **fields: Any) -> Any:
+        """A request."""
+        return GetMessageClass(self.descriptor.input_type)(**fields)
+
+    async def reason(self, channel: grpc.aio.Channel, request: Any, metadata: Sequence[tuple[str, str]] = ()) -> str:
+        """The reason that the call is answered with; `OK` when it succeeds, the gRPC code where it is not ours."""
+        kind: Any = channel.unary_stream if self.descriptor.server_streaming else channel.unary_unary
+        serializer, deserializer = type(request).SerializeToString, GetMessageClass(self.descriptor.output_type).FromString
+        call = kind(self.rest.path, request_serializer=serializer, response_deserializer=deserializer)(
+            request, metadata=tuple(metadata), timeout=SECONDS
+        )
+        try:
+            async with asyncio.timeout(SECONDS):
+                await (call.read() if self.descriptor.server_streaming else call)
+        except grpc.aio.AioRpcError as failure:
+            ours = error_of(failure)
+            return ours.reason if ours else failure.code().name
+        finally:
+            call.cancel()
+        return "OK"
+
+
+def every_rpc() -> list[ContractRpc]:
+    """All of them. The registry of generated messages must know what the descriptor set names."""
+    services = {
+        f"{file.package}.{service.name}"
+        for file in FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file
+        for service in file.service
+        if file.package.startswith("agentmesh.")
+    }
+    public = public_rpcs(DESCRIPTORS)
+    assert {rpc.service for rpc in public} == services - {"agentmesh.agent.v1.AgentService"}
+    return [ContractRpc(Default().FindServiceByName(rpc.service).methods_by_name[rpc.name], rpc) for rpc in public]

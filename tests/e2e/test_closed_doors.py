@@ -1,0 +1,85 @@
+"""Without a credential nobody gets anything but what the contract declares open."""
+
+import re
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from agentmesh.event.v1 import event_service_pb2  # noqa: F401 - every service of the descriptor set is known once it is imported
+from agentmesh.execution.v1 import execution_service_pb2  # noqa: F401
+from agentmesh.identity.v1 import identity_service_pb2  # noqa: F401
+from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2  # noqa: F401
+from agentmesh.workflow.v1 import workflow_service_pb2  # noqa: F401
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from tests.contract.gateway.wire import error_of
+from tests.e2e.contract_rpcs import ContractRpc, every_rpc
+from tests.e2e.definitions import AGENT
+from tests.e2e.platform import Platform
+
+RPCS = every_rpc()
+CLOSED = [rpc for rpc in RPCS if not rpc.open]
+OPEN = {
+    "AuthService.Register",
+    "AuthService.Login",
+    "AuthService.RefreshToken",
+    "PlatformService.GetHealth",
+    "PlatformService.GetReadiness",
+}
+ARRIVES_WITH_A_LATER_ISSUE = {rpc.name for rpc in RPCS if rpc.name.startswith(("WorkflowService.", "EventService."))}
+"""No server serves them yet: they are NOT_IMPLEMENTED for everybody, and say nothing."""
+
+
+def test_only_these_are_open() -> None:
+    assert {rpc.name for rpc in RPCS if rpc.open} == OPEN
+
+
+@pytest.mark.parametrize("rpc", CLOSED, ids=[rpc.name for rpc in CLOSED])
+async def test_an_rpc_without_a_credential_is_refused_at_every_door(platform: Platform, rpc: ContractRpc) -> None:
+    """Nor is it said whether the request would have been right: it is empty."""
+    refusals = [await rpc.reason(channel, rpc.request()) for channel in platform.doors.values()]
+    for binding in rpc.rest.bindings:
+        path = re.sub(r"\{[^}]*}", "x", binding.template.replace("{agent_id}", AGENT))
+        rest = await platform.anonymous.request(binding.method, path, json={} if binding.method == "POST" else None)
+        if rpc.name in ARRIVES_WITH_A_LATER_ISSUE:
+            assert rest.status_code == 501
+            continue
+        error_of(rest, 401, "AUTH_INVALID_CREDENTIALS")
+        assert rest.headers["www-authenticate"] == 'Bearer realm="agentmesh"'
+    expected = "UNIMPLEMENTED" if rpc.name in ARRIVES_WITH_A_LATER_ISSUE else "AUTH_INVALID_CREDENTIALS"
+    assert refusals == [expected] * 2
+
+
+async def test_bytes_that_are_no_request_are_not_looked_at_either(platform: Platform) -> None:
+    for channel in platform.doors.values():
+        rpc: Any = channel.unary_unary("/agentmesh.execution.v1.ExecutionService/ExecuteAgent")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await rpc(b"\xff\xff\xff")
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_health_and_reflection_are_open(platform: Platform) -> None:
+    for channel in platform.doors.values():
+        assert (await HealthStub(channel).Check(HealthCheckRequest())).status == 1
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        answers = [answer async for answer in reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))]
+        assert len(answers) == 1
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/openapi.json", "/"])
+async def test_what_says_how_the_platform_is_and_how_to_use_it_is_open(platform: Platform, path: str) -> None:
+    assert (await platform.anonymous.get(path)).status_code == 200
+
+
+async def test_an_open_rpc_does_not_mind_a_bad_credential(platform: Platform) -> None:
+    """Who has an expired token must be able to log in."""
+    answer: httpx.Response = await platform.anonymous.get("/health", headers={"authorization": "Bearer nonsense"})
+    assert answer.status_code == 200
+
+
+async def test_a_header_that_names_a_user_is_nothing(platform: Platform) -> None:
+    headers = {"x-user-id": "1", "x-user-role": "admin", "x-forwarded-user": "admin", "x-mesh-caller": "1"}
+    error_of(await platform.anonymous.get("/api/v1/auth/me", headers=headers), 401, "AUTH_INVALID_CREDENTIALS")

@@ -1,0 +1,83 @@
+"""The policy as callers of the orchestrator meet it."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+
+import grpc
+import pytest
+from agentmesh.execution.v1 import execution_service_pb2 as pb
+
+from deploy.local.ports import any_free_port
+from orchestrator.settings import POLICY
+from tests.adapters.agent_host.running import Host, agent_id
+from tests.rpc.orchestrator.conftest import ALONE, FIRST
+from tests.rpc.orchestrator.running import Orchestrator, failure_of, ours, read, running_orchestrator
+
+
+@pytest.fixture(scope="module")
+def settings(shared_host: Host, books_url: str, redis_url: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": books_url,
+        "REDIS_URL": redis_url,
+        "DEFINITIONS_PATH": str(shared_host.log.parent / "definitions"),
+        "PORT_OFFSET": str(shared_host.offset),
+    }
+
+
+def restricting(folder: Path, number: int) -> Path:
+    """The shipped policy, where an agent works for nobody but a user whom nobody is."""
+    shutil.copytree(POLICY, folder)
+    access = folder / "access.yaml"
+    shipped = access.read_text()
+    assert "\n    agents: {}\n" in shipped
+    access.write_text(shipped.replace("\n    agents: {}\n", f"\n    agents: {{{agent_id(number)}: {{users: [somebody-else]}}}}\n"))
+    return folder
+
+
+def asking(orchestrator: Orchestrator, agent: str) -> Awaitable[pb.ExecuteAgentResponse]:
+    return orchestrator.executions.ExecuteAgent(pb.ExecuteAgentRequest(agent_id=agent, input="x"), timeout=30)
+
+
+async def test_a_restricted_agent_does_not_work_for_others(tmp_path: Path, settings: dict[str, str]) -> None:
+    policy = restricting(tmp_path / "policy", FIRST)
+    async with running_orchestrator(tmp_path, **settings, POLICY_PATH=str(policy)) as orchestrator:
+        for refused in (
+            await failure_of(asking(orchestrator, agent_id(FIRST))),
+            ours((await read(orchestrator.executions.StreamAgent(pb.StreamAgentRequest(agent_id=agent_id(FIRST), input="x")))).failure),
+        ):
+            assert (refused.reason, refused.details["rule"]) == ("POLICY_DENIED", "restricted_agent")
+        assert (await failure_of(asking(orchestrator, "nobody_agent_1_999"))).reason == "AGENT_NOT_FOUND"
+        assert (await asking(orchestrator, agent_id(ALONE))).result
+
+
+async def test_without_the_opa_that_is_configured_nothing_is_allowed(tmp_path: Path, settings: dict[str, str]) -> None:
+    async with running_orchestrator(tmp_path, **settings, OPA_URL=f"http://127.0.0.1:{any_free_port()}") as orchestrator:
+        refused = await failure_of(asking(orchestrator, agent_id(ALONE)))
+        assert (refused.reason, refused.details) == ("POLICY_DENIED", {"cause": "policy_unavailable"})
+        with pytest.raises(grpc.aio.AioRpcError) as listing:
+            await orchestrator.executions.ListExecutions(pb.ListExecutionsRequest(), timeout=30)
+        assert ours(listing.value).reason == "POLICY_DENIED"
+
+
+async def test_a_policy_that_cannot_be_read_keeps_the_orchestrator_from_starting(tmp_path: Path, settings: dict[str, str]) -> None:
+    with pytest.raises(AssertionError, match="POLICY_PATH"):
+        async with running_orchestrator(tmp_path, **settings, POLICY_PATH=str(tmp_path)):
+            pass
+
+
+async def test_what_opa_decides_counts(tmp_path: Path, settings: dict[str, str], opa: Path) -> None:
+    port = any_free_port()
+    policy = restricting(tmp_path / "policy", FIRST)
+    command = [str(opa), "run", "--server", "--addr", f"127.0.0.1:{port}", "--log-level", "error", "--skip-version-check", str(policy)]
+    process = await asyncio.create_subprocess_exec(*command, stderr=sys.stderr)
+    try:
+        async with running_orchestrator(tmp_path, **settings, OPA_URL=f"http://127.0.0.1:{port}") as orchestrator:
+            assert (await asking(orchestrator, agent_id(ALONE))).result
+            refused = await failure_of(asking(orchestrator, agent_id(FIRST)))
+            assert (refused.reason, refused.details["rule"]) == ("POLICY_DENIED", "restricted_agent")
+    finally:
+        process.terminate()
+        await process.wait()
