@@ -29,8 +29,6 @@ OPEN = {
     "PlatformService.GetHealth",
     "PlatformService.GetReadiness",
 }
-ARRIVES_WITH_A_LATER_ISSUE = {rpc.name for rpc in RPCS if rpc.name.startswith(("WorkflowService.", "EventService."))}
-"""No server serves them yet: they are NOT_IMPLEMENTED for everybody, and say nothing."""
 
 
 def test_only_these_are_open() -> None:
@@ -44,13 +42,9 @@ async def test_an_rpc_without_a_credential_is_refused_at_every_door(platform: Pl
     for binding in rpc.rest.bindings:
         path = re.sub(r"\{[^}]*}", "x", binding.template.replace("{agent_id}", AGENT))
         rest = await platform.anonymous.request(binding.method, path, json={} if binding.method == "POST" else None)
-        if rpc.name in ARRIVES_WITH_A_LATER_ISSUE:
-            assert rest.status_code == 501
-            continue
         error_of(rest, 401, "AUTH_INVALID_CREDENTIALS")
         assert rest.headers["www-authenticate"] == 'Bearer realm="agentmesh"'
-    expected = "UNIMPLEMENTED" if rpc.name in ARRIVES_WITH_A_LATER_ISSUE else "AUTH_INVALID_CREDENTIALS"
-    assert refusals == [expected] * 2
+    assert refusals == ["AUTH_INVALID_CREDENTIALS"] * 2
 
 
 async def test_bytes_that_are_no_request_are_not_looked_at_either(platform: Platform) -> None:
