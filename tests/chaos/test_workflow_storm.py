@@ -6,7 +6,7 @@ CHAOS_RUNS and CHAOS_SECONDS make the storm larger and longer: `make chaos`.
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import pytest
 
@@ -61,8 +61,8 @@ async def test_every_run_ends_whatever_is_killed(stack: Stack, runs: Runs, tell:
     assert len(books.runs) == RUNS
     assert not [problem for book in books.runs.values() for problem in unreasonable(book)]
     assert books.states["failed"], "the flaky step was never flaky"
-    assert gap < MOVES_AGAIN_SECONDS
-    assert stranded < MOVES_AGAIN_SECONDS
+    assert gap[0] < MOVES_AGAIN_SECONDS
+    assert stranded[0] < MOVES_AGAIN_SECONDS
 
 
 async def all_ended(runs: Runs, number: int) -> None:
@@ -79,28 +79,28 @@ def unreasonable(book: RunBook) -> list[str]:
     return [] if book.row["status"] == COMPLETED or exhausted else [f"run {book.row['run_id']}: {book.row['failure']}"]
 
 
-def largest_gap(books: Iterable[RunBook], faults: Iterable[Fault]) -> float:
-    """The longest time, from the first fault on, in which no step of any run changed."""
-    first = min(fault.at for fault in faults)
-    times = sorted(change.at for book in books for change in book.changes if change.at >= first)
-    return max(after - before for before, after in zip([first, *times], times, strict=False))
+def largest_gap(books: Iterable[RunBook], faults: Sequence[Fault]) -> tuple[float, str]:
+    """The longest time after a fault in which no step of any run changed, and what had been hurt last."""
+    times = sorted(change.at for book in books for change in book.changes if change.at >= faults[0].at)
+    gaps = [(after - before, before) for before, after in zip([faults[0].at, *times], times, strict=False)]
+    seconds, since = max(gaps)
+    return seconds, [fault.name for fault in faults if fault.at <= since + seconds][-1]
 
 
-def longest_wait(books: Iterable[RunBook], faults: Iterable[Fault]) -> float:
-    """How long the unluckiest step that ran when something was hurt had to wait for its next change."""
-    waits = [0.0]
-    times = [fault.at for fault in faults]
+def longest_wait(books: Iterable[RunBook], faults: Sequence[Fault]) -> tuple[float, str]:
+    """How long the unluckiest step that ran when something was hurt had to wait for its next change, and what was hurt."""
+    waits = [(0.0, "nothing")]
     for book in books:
         since: dict[str, float] = {}
         for change in book.changes:
             began = since.pop(change.task_id, None)
-            waits += [change.at - at for at in times if began is not None and began <= at < change.at]
+            waits += [(change.at - fault.at, fault.name) for fault in faults if began is not None and began <= fault.at < change.at]
             if change.state == "running":
                 since[change.task_id] = change.at
     return max(waits)
 
 
-def report(tell: Tell, weather: Weather, books: Books, gap: float, stranded: float) -> None:
+def report(tell: Tell, weather: Weather, books: Books, gap: tuple[float, str], stranded: tuple[float, str]) -> None:
     """The figures of the storm."""
     ends = Counter(book.row["status"] for book in books.runs.values())
     took = max(change.at for book in books.runs.values() for change in book.changes) - weather.began
@@ -109,4 +109,4 @@ def report(tell: Tell, weather: Weather, books: Books, gap: float, stranded: flo
     bought = sum(map(len, books.purchases.values()))
     tell(f"steps: {sum(len(book.steps) for book in books.runs.values())}, taken from dead workers {crashes} times; {bought} purchases")
     tell(f"executions of steps: {dict(books.states)}")
-    tell(f"largest gap between changes {gap:.1f} s, longest wait of a step that ran at a fault {stranded:.1f} s")
+    tell(f"no step moved for at most {gap[0]:.1f} s ({gap[1]}); a step that ran at a fault for at most {stranded[0]:.1f} s ({stranded[1]})")

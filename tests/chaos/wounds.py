@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
@@ -62,6 +62,9 @@ class Storm:
         self.killed[process.name] += 1
 
 
+WORKERS = ("worker", "worker-1")
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """What was hurt, and when, in seconds of the epoch."""
@@ -89,21 +92,27 @@ class Weather:
     async def rage(self, seconds: float) -> None:
         """Hurts one after another for that long, and returns when everything is back."""
         self.began = time.time()
-        for at, name in sorted(self._plan(seconds)):
-            await asyncio.sleep(self.began + at - time.time())
-            await self._hurt(name)
+        async with asyncio.TaskGroup() as blows:
+            blows.create_task(self._each_in_turn(WORKERS, 2.5, self.WORKERS_SECONDS, seconds))
+            blows.create_task(self._each_in_turn(["orchestrator"], 9, self.ORCHESTRATOR_SECONDS, seconds))
+            blows.create_task(self._each_in_turn(["redis"], 14, self.REDIS_SECONDS, seconds))
+            blows.create_task(self._each_in_turn(["postgres"], seconds / 2, seconds, seconds))
         await asyncio.gather(*self._reviving)
 
-    def _plan(self, seconds: float) -> Iterator[tuple[float, str]]:
-        workers = cycle(("worker", "worker-1"))
-        yield from ((at, next(workers)) for at in _times(2.5, self.WORKERS_SECONDS, seconds))
-        yield from ((at, "orchestrator") for at in _times(9, self.ORCHESTRATOR_SECONDS, seconds))
-        yield from ((at, "redis") for at in _times(14, self.REDIS_SECONDS, seconds))
-        yield seconds * 0.55, "postgres"
+    async def _each_in_turn(self, names: Sequence[str], first: float, every: float, until: float) -> None:
+        at = self.began + first
+        for name in cycle(names):
+            await asyncio.sleep(at - time.time())
+            if time.time() >= self.began + until:
+                return
+            await self._hurt(name)
+            at += every
 
     async def _hurt(self, name: str) -> None:
         process = self._stack.process(name)
-        await revived(process)
+        # On a busy machine a start takes longer than the time between two blows: one worker is always there to go on.
+        for needed in WORKERS if name in WORKERS else (name,):
+            await revived(self._stack.process(needed))
         if name == "redis":
             async with Redis.from_url(self._stack.redis_url) as client:
                 await client.flushall()
@@ -116,13 +125,6 @@ class Weather:
 
     def _meanwhile(self, work: Awaitable[None]) -> None:
         self._reviving.add(asyncio.ensure_future(work))
-
-
-def _times(first: float, every: float, until: float) -> Iterator[float]:
-    at = first
-    while at < until:
-        yield at
-        at += every
 
 
 async def killed(process: Process) -> None:
