@@ -6,11 +6,6 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from agentmesh.event.v1 import event_service_pb2  # noqa: F401 - every service of the descriptor set is known once it is imported
-from agentmesh.execution.v1 import execution_service_pb2  # noqa: F401
-from agentmesh.identity.v1 import identity_service_pb2  # noqa: F401
-from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2  # noqa: F401
-from agentmesh.workflow.v1 import workflow_service_pb2  # noqa: F401
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
