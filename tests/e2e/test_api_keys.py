@@ -76,19 +76,19 @@ async def test_a_key_may_do_what_it_was_made_for_and_is_told_what_it_lacks(
     assert [answer.status_code == 200 for answer in answers] == may
     for answer, lacks in zip(answers, ("read", "execute", "manage"), strict=True):
         if answer.status_code != 200:
-            assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "scope", "scope": lacks}
+            assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "missing_scope", "scope": lacks}
 
 
 async def test_a_stream_is_held_to_the_scope_as_well(platform: Platform, person: Person) -> None:
     _, secret = await new_key(platform, person, "read")
     answer = await platform.anonymous.post(f"/api/v1/agents/{AGENT}/stream", json={"input": "x"}, headers=bearer(secret))
-    assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "scope", "scope": "execute"}
+    assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "missing_scope", "scope": "execute"}
 
 
 async def test_a_key_makes_no_key_that_may_do_more(platform: Platform, person: Person) -> None:
     _, secret = await new_key(platform, person, "manage")
     answer = await posted(platform, "api-keys", bearer(secret), name="more", scopes=["ACCESS_SCOPE_MANAGE", "ACCESS_SCOPE_EXECUTE"])
-    assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "scope", "scope": "execute"}
+    assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "missing_scope", "scope": "execute"}
 
 
 async def test_denials_stand_in_the_audit_log(platform: Platform) -> None:
