@@ -31,7 +31,7 @@ from tests.e2e.workflows import Workflows, task
 
 REQUESTS = 2_000
 """No fewer than these."""
-EXAMPLES = 150
+EXAMPLES = 60
 """Of each kind for each operation; what has no parameters runs out of new requests earlier."""
 FEW_EXAMPLES = 15
 """Of what costs a password hash, and its neighbours."""
