@@ -37,7 +37,7 @@ from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
-from mesh.rpc.peer import Peers
+from mesh.rpc.peer import CLIENT_KEY, Peers
 from mesh.rpc.server import Health, build_server
 from mesh.rpc.status import error_of
 from mesh.security.caller import Caller, Scope
@@ -134,7 +134,7 @@ class Gates:
         return self.executions.ListExecutions(pb.ListExecutionsRequest(), metadata=(("authorization", f"Bearer {who}"),), timeout=10)
 
     def login(self, name: str, address: str = "192.0.2.1") -> Any:
-        forwarded = (("x-forwarded-for", f"203.0.113.99, {address}"),)
+        forwarded = ((CLIENT_KEY, address),)
         return self.auth.Login(identity.LoginRequest(username=name, password="correct horse"), metadata=forwarded, timeout=10)
 
     async def busy(self, calls: int) -> None:
@@ -146,7 +146,7 @@ class Gates:
 
 @pytest.fixture
 async def gates() -> AsyncIterator[Gates]:
-    services, control = Services(), Admission()  # type: ignore[abstract]  # most rpcs are left unwritten on purpose
+    services, control = Services(), Admission(clock=lambda: 100.0)  # type: ignore[abstract]  # most rpcs are left unwritten on purpose
     chain = (
         AdmissionControl(control, "orchestrator"),
         Telemetry(),

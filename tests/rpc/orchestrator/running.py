@@ -273,9 +273,9 @@ async def failure_of(call: Any) -> RemoteError:
     raise AssertionError(f"the call did not fail: {answer}")
 
 
-def ours(failure: grpc.aio.AioRpcError | None) -> RemoteError:
+def ours(failure: BaseException | None) -> RemoteError:
     """The documented error behind a failure."""
-    assert failure is not None
+    assert isinstance(failure, grpc.aio.AioRpcError), failure
     error = error_of(failure)
     assert error is not None, failure
     return error
