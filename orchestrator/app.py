@@ -52,6 +52,7 @@ from mesh.security.tokens import AccessTokens
 from orchestrator.adapters.arq_doorbell import ArqDoorbell
 from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
 from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.identity_upkeep import IdentityUpkeep
 from orchestrator.adapters.kafka_publisher import KafkaPublisher
 from orchestrator.adapters.opa_policy import OpaPolicy
 from orchestrator.adapters.outbox_relay import OutboxRelay
@@ -285,8 +286,8 @@ def identity(
     store = PostgresIdentityStore(engine, settings.refresh_expiry_days)
     passwords = stack.enter_context(BcryptPasswords(settings.bcrypt_rounds))
     revocations = RedisRevocations(redis, store)
-    following = asyncio.create_task(revocations.follow())
-    stack.callback(following.cancel)
+    for work in (revocations.follow(), IdentityUpkeep(engine).run()):
+        stack.callback(asyncio.create_task(work).cancel)
     authenticator = Authenticator(access, store, revocations)
     service = IdentityService(store, passwords, SessionTokens(access, settings.jwt_secrets), revocations)
     keys = ApiKeyService(store, authenticator.forget_key)

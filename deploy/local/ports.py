@@ -13,8 +13,9 @@ from deploy.local.errors import LaunchError
 
 LAST_PORT = 65_535
 MAX_SHARDS = 64
+MAX_REPLICAS = 8
 ORCHESTRATOR = 50_051
-MAX_OFFSET = LAST_PORT - ORCHESTRATOR
+MAX_OFFSET = LAST_PORT - ORCHESTRATOR - MAX_REPLICAS + 1
 SUGGESTED_OFFSETS = (10_000, 2000, 4000, 6000, 12_000, 14_000)
 # With these no port of a stack lies among the kernel's ephemeral ones (32768 to 60999): only the orchestrator's is above them.
 UNDISTURBED_OFFSETS = range(11_000, MAX_OFFSET + 1, 100)
@@ -30,9 +31,9 @@ class LocalPorts:
     offset: int
     gateway: int
     envoy_admin: int
-    orchestrator: int
-    orchestrator_metrics: int
-    worker_metrics: int
+    orchestrators: tuple[int, ...]
+    orchestrator_metrics: tuple[int, ...]
+    worker_metrics: tuple[int, ...]
     agent_metrics: tuple[int, ...]
     """One for each agent host."""
     postgres: int
@@ -43,22 +44,25 @@ class LocalPorts:
     agents: range
 
     @classmethod
-    def at(cls, offset: int, shards: int = 1) -> "LocalPorts":
+    def at(cls, offset: int, shards: int = 1, orchestrators: int = 1, workers: int = 1) -> "LocalPorts":
         """The ports of the stack that is moved by `offset`. LaunchError for numbers that cannot be."""
         if not 0 <= offset <= MAX_OFFSET:
             raise LaunchError(
-                f"PORT_OFFSET={offset} cannot be: it is added to every port, and the orchestrator's {ORCHESTRATOR} must not pass "
-                f"{LAST_PORT}. Use 0 to {MAX_OFFSET}"
+                f"PORT_OFFSET={offset} cannot be: it is added to every port, and those of orchestrators, from {ORCHESTRATOR} on, must not "
+                f"pass {LAST_PORT}. Use 0 to {MAX_OFFSET}"
             )
         if not 1 <= shards <= MAX_SHARDS:
             raise LaunchError(f"SHARDS={shards} cannot be: use 1 to {MAX_SHARDS} agent hosts; one per core is plenty")
+        for name, number in (("orchestrators", orchestrators), ("workers", workers)):
+            if not 1 <= number <= MAX_REPLICAS:
+                raise LaunchError(f"{number} {name} cannot be: use 1 to {MAX_REPLICAS}")
         return cls(
             offset=offset,
             gateway=offset + 8000,
             envoy_admin=offset + 9901,
-            orchestrator=offset + ORCHESTRATOR,
-            orchestrator_metrics=offset + 9464,
-            worker_metrics=offset + 9465,
+            orchestrators=tuple(offset + ORCHESTRATOR + number for number in range(orchestrators)),
+            orchestrator_metrics=(offset + 9464, *(offset + 9540 + number for number in range(1, orchestrators))),
+            worker_metrics=(offset + 9465, *(offset + 9550 + number for number in range(1, workers))),
             agent_metrics=tuple(offset + 9466 + shard for shard in range(shards)),
             postgres=offset + 15_432,
             redis=offset + 16_379,
@@ -69,19 +73,24 @@ class LocalPorts:
         )
 
     @property
+    def orchestrator(self) -> int:
+        """The first orchestrator's."""
+        return self.orchestrators[0]
+
+    @property
     def main(self) -> dict[str, int]:
         """The ports without which there is no stack, by what uses them. An agent's port is not among them."""
         return {
             "gateway": self.gateway,
             "Envoy admin": self.envoy_admin,
-            "orchestrator": self.orchestrator,
+            **_numbered("orchestrator", self.orchestrators),
             "PostgreSQL": self.postgres,
             "Redis": self.redis,
             "simulator": self.simulator,
             "Kafka": self.kafka,
             "Kafka controller": self.kafka_controller,
-            "orchestrator metrics": self.orchestrator_metrics,
-            "worker metrics": self.worker_metrics,
+            **_numbered("orchestrator metrics", self.orchestrator_metrics),
+            **_numbered("worker metrics", self.worker_metrics),
             **{f"metrics of agent host {shard}": port for shard, port in enumerate(self.agent_metrics)},
         }
 
@@ -125,10 +134,10 @@ def free_port_offset() -> Iterator[int]:
     The reservation is a set of abstract Unix sockets, one for each hundred ports: they vanish with the process. The
     ports of the plain stack are left to it, whether it runs or not.
     """
-    plain = {port // BLOCK for port in LocalPorts.at(0).every}
+    plain = {port // BLOCK for port in _largest(0).every}
     for offset in (*random.sample(UNDISTURBED_OFFSETS, len(UNDISTURBED_OFFSETS)), *OTHER_OFFSETS):
         with ExitStack() as reservation:
-            wanted = {port // BLOCK for port in LocalPorts.at(offset).every}
+            wanted = {port // BLOCK for port in _largest(offset).every}
             if not wanted & plain and all(_reserve(block, reservation) for block in wanted) and _all_free(offset):
                 yield offset
                 return
@@ -136,7 +145,16 @@ def free_port_offset() -> Iterator[int]:
 
 
 def _all_free(offset: int) -> bool:
-    return all(map(is_free, LocalPorts.at(offset).every))
+    return all(map(is_free, _largest(offset).every))
+
+
+def _largest(offset: int) -> LocalPorts:
+    """Every port that a stack of that offset can have, but for those of more agent hosts."""
+    return LocalPorts.at(offset, orchestrators=MAX_REPLICAS, workers=MAX_REPLICAS)
+
+
+def _numbered(user: str, ports: tuple[int, ...]) -> dict[str, int]:
+    return {f"{user} {number}" if number else user: port for number, port in enumerate(ports)}
 
 
 def _reserve(block: int, reservation: ExitStack) -> bool:

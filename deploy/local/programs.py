@@ -75,30 +75,30 @@ class Programs:
         }
         return self._process(agent_host_name(shard), "agent_server", settings)
 
-    def orchestrator(self, prepare: Prepare) -> Process:
-        """The orchestrator. It comes after its servers; `prepare` says where they are, and the secrets (DATABASE_URL, …)."""
+    def orchestrator(self, number: int, prepare: Prepare) -> Process:
+        """An orchestrator. It comes after its servers; `prepare` says where they are, and the secrets (DATABASE_URL, …)."""
         settings = {
-            "ORCHESTRATOR_PORT": str(self.ports.orchestrator),
-            "METRICS_PORT": str(self.ports.orchestrator_metrics),
+            "ORCHESTRATOR_PORT": str(self.ports.orchestrators[number]),
+            "METRICS_PORT": str(self.ports.orchestrator_metrics[number]),
             "AGENT_HOST_TEMPLATE": LOOPBACK,
             "CALL_TOKEN_PRIVATE_KEY_FILE": str(self.call_keys.private),
             "DB_POOL_SIZE": str(POOL_SIZE),
             "DB_MAX_OVERFLOW": str(POOL_OVERFLOW),
             **self._tls(ORCHESTRATOR),
         }
-        return self._process("orchestrator", "orchestrator", settings, prepare=prepare, after=("postgres", "redis"))
+        return self._process(replica_name("orchestrator", number), "orchestrator", settings, prepare=prepare, after=("postgres", "redis"))
 
-    def worker(self, prepare: Prepare) -> Process:
-        """The worker. It comes after its servers, as the orchestrator does."""
+    def worker(self, number: int, prepare: Prepare) -> Process:
+        """A worker. It comes after its servers, as an orchestrator does."""
         settings = {
-            "METRICS_PORT": str(self.ports.worker_metrics),
+            "METRICS_PORT": str(self.ports.worker_metrics[number]),
             "AGENT_HOST_TEMPLATE": LOOPBACK,
             "CALL_TOKEN_PRIVATE_KEY_FILE": str(self.call_keys.private),
             "DB_POOL_SIZE": str(WORKER_POOL_SIZE),
             "DB_MAX_OVERFLOW": "0",
             **self._tls(WORKER),
         }
-        return self._process("worker", "orchestrator.worker", settings, prepare=prepare, after=("postgres", "redis"))
+        return self._process(replica_name("worker", number), "orchestrator.worker", settings, prepare=prepare, after=("postgres", "redis"))
 
     def consumer(self, prepare: Prepare) -> Process:
         """The consumer of events. It comes after its servers, as the orchestrator does."""
@@ -159,6 +159,11 @@ class Programs:
 def agent_host_name(shard: int) -> str:
     """What the host of a shard is called in messages and logs."""
     return f"agents-{shard}"
+
+
+def replica_name(program: str, number: int) -> str:
+    """What one of several that do the same is called there; the first has the program's own name."""
+    return f"{program}-{number}" if number else program
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:

@@ -57,7 +57,7 @@ def doors(stack: Stack) -> str:
         (
             "Prometheus",
             ", ".join(
-                f"http://localhost:{port}/metrics" for port in (ports.orchestrator_metrics, ports.worker_metrics, *ports.agent_metrics)
+                f"http://localhost:{port}/metrics" for port in (*ports.orchestrator_metrics, *ports.worker_metrics, *ports.agent_metrics)
             ),
         ),
     ]

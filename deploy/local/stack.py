@@ -63,7 +63,7 @@ class ServedAgents:
 
 
 class Stack:
-    """PostgreSQL, Redis, the simulator, agent hosts, the orchestrator and the gateway, in one folder, at one port offset.
+    """PostgreSQL, Redis, the simulator, agent hosts, orchestrators, workers and the gateway, in one folder, at one port offset.
 
     `environment` reaches our own programs on top of what the stack gives them, `gateway` sets fields of GatewaySettings.
     Without a `provider` the simulator answers, whatever keys our own environment holds. Everything that is not our own
@@ -79,13 +79,15 @@ class Stack:
         definitions: Path | None = None,
         environment: Mapping[str, str] = NOTHING,
         *,
+        orchestrators: int = 1,
+        workers: int = 1,
         tls: bool = False,
         kafka: bool = False,
         provider: Provider | None = None,
         gateway: Mapping[str, Any] = NOTHING,
         report: Report = silent,
     ) -> None:
-        self.ports = LocalPorts.at(port_offset, shards)
+        self.ports = LocalPorts.at(port_offset, shards, orchestrators, workers)
         self.state = StateFolder(state.resolve())
         self.state.create()
         self.simulated = provider is None
@@ -110,9 +112,12 @@ class Stack:
         self._kafka = self._make_kafka() if kafka else None
         brokers = [self._kafka.process] if self._kafka else []
         servers = [self._postgres.process, self._redis.process, *brokers, *([programs.simulator()] if self.simulated else [])]
-        orchestrator, worker = programs.orchestrator(self._make_database_and_secret), programs.worker(self._make_database)
-        consumers = [programs.consumer(self._make_database)] if self._kafka else []
-        self._supervisor = Supervisor([servers, self._agent_hosts, [orchestrator, worker, *consumers], [self._envoy.process]], report)
+        ours = [
+            *(programs.orchestrator(number, self._make_database_and_secret) for number in range(orchestrators)),
+            *(programs.worker(number, self._make_database) for number in range(workers)),
+            *([programs.consumer(self._make_database)] if self._kafka else []),
+        ]
+        self._supervisor = Supervisor([servers, self._agent_hosts, ours, [self._envoy.process]], report)
 
     async def start(self) -> None:
         """Starts everything and returns when the gateway answers that the platform is ready; stops everything again if it cannot."""
@@ -143,7 +148,10 @@ class Stack:
         await self.stop()
 
     def process(self, name: str) -> Process:
-        """One of its processes, by its name in messages: postgres, agents-<shard>, orchestrator, … KeyError for another name."""
+        """One of its processes, by its name in messages: postgres, agents-<shard>, orchestrator, … KeyError for another name.
+
+        A second orchestrator is orchestrator-1, a second worker worker-1, and so on.
+        """
         return self._supervisor.process(name)
 
     @property
@@ -153,7 +161,7 @@ class Stack:
 
     @property
     def orchestrator_target(self) -> str:
-        """Where native gRPC clients reach the orchestrator without the gateway."""
+        """Where native gRPC clients reach the first orchestrator without the gateway."""
         return f"localhost:{self.ports.orchestrator}"
 
     @property
@@ -226,7 +234,7 @@ class Stack:
         settings = GatewaySettings(
             gateway_port=self.ports.gateway,
             admin_port=self.ports.envoy_admin,
-            orchestrators=(("127.0.0.1", self.ports.orchestrator),),
+            orchestrators=tuple(("127.0.0.1", port) for port in self.ports.orchestrators),
             access_log_path=self.state.log("envoy.access"),
             tls_dir=self.certificates and self.certificates / service_of(GATEWAY),
             sds_dir=self.state.folder("envoy") / "sds",

@@ -2,13 +2,14 @@
 --
 -- A refusal by the orchestrator costs both of them some CPU, and waits for its event loop; one made here costs neither. This is the
 -- client-side throttling of Google's SRE book (chapter "Handling Overload"): of all calls as many are let through as the orchestrator
--- has lately accepted, and a quarter more, so that the gateway learns when it accepts more. Each worker thread of Envoy has its own
--- figures. The orchestrator marks its refusals with x-mesh-overloaded; nobody else sees that header.
+-- has lately accepted, and half as many more, so that the gateway soon learns of it when it accepts more. Each worker thread of Envoy
+-- has its own figures. The orchestrator marks its refusals with x-mesh-overloaded; nobody else sees that header.
 
 local MARK = "x-mesh-overloaded"
-local MORE = 1.25
-local HALF_LIFE_MS = 1000
-local FEWEST = 20 -- of so few calls none is turned away here
+local MORE = 1.5
+local HALF_LIFE_MS = 250
+local FEWEST = 5 -- of so few calls none is turned away here
+local ALWAYS = 0.05 -- of all calls are let through, or an orchestrator that accepted none would be forgotten
 
 local calls, accepted, counted_at = 0, 0, 0
 
@@ -26,9 +27,9 @@ end
 function envoy_on_request(handle)
   if not is_call(handle:headers()) then return end
   forget(handle:timestamp())
-  local excess = calls - MORE * accepted
   calls = calls + 1
-  if calls > FEWEST and math.random() * calls < excess then
+  local share = math.min(1 - ALWAYS, 1 - MORE * accepted / calls)
+  if calls > FEWEST and math.random() < share then
     handle:respond({ [":status"] = "503" }, "")
   else
     accepted = accepted + 1 -- until the orchestrator says otherwise

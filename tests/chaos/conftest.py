@@ -1,6 +1,9 @@
 """A whole stack to be hurt, and what is said of it at the end of the run."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +27,16 @@ Tell = Callable[[str], None]
 _told = pytest.StashKey[list[str]]()
 
 
+@asynccontextmanager
+async def running_stack(folder: Path, environment: Mapping[str, str], **options: Any) -> AsyncIterator[Stack]:
+    """A stack at a port offset of its own; `options` are the Stack's. Of its data nothing is left."""
+    with free_port_offset() as offset:
+        running = Stack(folder, offset, environment=environment, **options)
+        async with running:
+            yield running
+        running.erase()
+
+
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Where programs that are started dozens of times keep their bytecode; without it each start compiles for seconds."""
@@ -33,11 +46,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory, compiled: dict[str, str]) -> AsyncIterator[Stack]:
     """A stack of the module's own, with empty books."""
-    with free_port_offset() as offset:
-        running = Stack(tmp_path_factory.mktemp("chaos"), offset, environment={**ENVIRONMENT, **compiled})
-        async with running:
-            yield running
-        running.erase()
+    async with running_stack(tmp_path_factory.mktemp("chaos"), {**ENVIRONMENT, **compiled}) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

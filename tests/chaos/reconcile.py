@@ -6,7 +6,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import asyncpg
 
 from definitions.prices import PriceBook
 from tests.chaos.calls import NOTHING_BOUGHT, OK, Call
+from tests.chaos.run_books import COMPLETED, Row, RunBook, Start, read_runs, wrong_with_runs
 
-Row = Mapping[str, Any]
-COMPLETED, RUNNING = "completed", "running"
+RUNNING = "running"
 BOUND_BY_COST = frozenset({"outcome_unknown", "cancelled", "failed"})
 SHOWN = 20
 
@@ -42,6 +42,7 @@ class Books:
     """The `agent.executed` events of each execution."""
     purchases: Mapping[str | None, Sequence[Purchase]]
     """What the provider bills to each execution."""
+    runs: Mapping[str, RunBook] = field(default_factory=dict)
 
     @property
     def states(self) -> Counter[str]:
@@ -53,13 +54,13 @@ class Books:
         return [row for row in self.executions.values() if row["request_id"] == request_id]
 
 
-async def reconcile(database_url: str, simulator_log: Path, ledger: Iterable[Call]) -> Books:
+async def reconcile(database_url: str, simulator_log: Path, ledger: Iterable[Call], starts: Iterable[Start] = ()) -> Books:
     """Reads the books; AssertionError with every place where they do not agree.
 
-    `ledger` must hold every call that the platform has ever been sent.
+    `ledger` must hold every call that the platform has ever been sent, `starts` every run that it was asked for.
     """
     books = await read_books(database_url, simulator_log)
-    problems = list(discrepancies(books, list(ledger)))
+    problems = list(discrepancies(books, list(ledger), list(starts)))
     assert not problems, f"{len(problems)} discrepancies:\n" + "\n".join(problems[:SHOWN])
     return books
 
@@ -70,13 +71,14 @@ async def read_books(database_url: str, simulator_log: Path) -> Books:
     try:
         executions = await connection.fetch("SELECT * FROM executions ORDER BY execution_id")
         outbox = await connection.fetch("SELECT data FROM outbox WHERE event_type = 'agent.executed'")
+        runs = await read_runs(connection)
     finally:
         await connection.close()
     events = defaultdict(list)
     for row in outbox:
         data = json.loads(row["data"])
         events[data["execution_id"]].append(data)
-    return Books({str(row["execution_id"]): dict(row) for row in executions}, events, read_purchases(simulator_log))
+    return Books({str(row["execution_id"]): dict(row) for row in executions}, events, read_purchases(simulator_log), runs)
 
 
 def read_purchases(simulator_log: Path) -> Mapping[str | None, Sequence[Purchase]]:
@@ -97,7 +99,7 @@ def read_purchases(simulator_log: Path) -> Mapping[str | None, Sequence[Purchase
     return purchases
 
 
-def discrepancies(books: Books, ledger: Sequence[Call]) -> Iterator[str]:
+def discrepancies(books: Books, ledger: Sequence[Call], starts: Sequence[Start] = ()) -> Iterator[str]:
     """Every place where the books do not agree, in words."""
     for execution_id, bought in books.purchases.items():
         if execution_id not in books.executions:
@@ -109,6 +111,7 @@ def discrepancies(books: Books, ledger: Sequence[Call]) -> Iterator[str]:
     for stray in books.events.keys() - books.executions.keys():
         yield f"an event tells of execution {stray}, which is not in the books"
     yield from _wrong_with_ledger(books, ledger)
+    yield from wrong_with_runs(books.runs, list(books.executions.values()), starts)
 
 
 def _wrong_with_execution(row: Row, bought: Sequence[Purchase]) -> Iterator[str]:
@@ -139,7 +142,8 @@ def _wrong_with_events(execution_id: str, row: Row, events: Sequence[Mapping[str
 def _wrong_with_ledger(books: Books, ledger: Sequence[Call]) -> Iterator[str]:
     rows = defaultdict(list)
     for row in books.executions.values():
-        rows[row["request_id"]].append(row)
+        if row["run_id"] is None:
+            rows[row["request_id"]].append(row)
     asked = {attempt.request_id for call in ledger for attempt in call.attempts}
     for request_id in rows.keys() - asked:
         yield f"request {request_id} is in the books and nobody has sent it"

@@ -13,7 +13,7 @@ ANSWERED, ORPHAN = "0198c2a4-0000-7000-8000-000000000001", "0198c2a4-0000-7000-8
 
 
 def row(execution_id: str, request_id: str, **fields: Any) -> dict[str, Any]:
-    usual = {"status": "completed", "finished_at": "now", "result": "text", "cost_micro_usd": 120, "request_id": request_id}
+    usual = {"status": "completed", "finished_at": "now", "result": "text", "cost_micro_usd": 120, "request_id": request_id, "run_id": None}
     tokens = {"input_tokens": 10, "output_tokens": 10, "cache_read_tokens": 0, "cache_write_tokens": 0}
     return {"execution_id": execution_id, **usual, **tokens, **fields}
 

@@ -58,7 +58,7 @@ async def second_worker(stack: Stack) -> AsyncIterator[None]:
     """Another worker of the stack, which nobody revives."""
     first = stack.process("worker").spec
     ready = stack.state.ready_file("worker-2")
-    own = {"READY_FILE": str(ready), "METRICS_PORT": str(stack.ports.worker_metrics + 50)}
+    own = {"READY_FILE": str(ready), "METRICS_PORT": str(stack.ports.worker_metrics[0] + 50)}
     spec = replace(
         first,
         name="worker-2",

@@ -2,7 +2,12 @@
 
 import asyncio
 import signal
+import time
 from collections import Counter
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import cycle
 
 from redis.asyncio import Redis
 
@@ -53,20 +58,91 @@ class Storm:
                 await asyncio.sleep(EVERY_SECONDS)
 
     async def _kill(self, process: Process) -> None:
-        victim = process.pid
-        process.kill(signal.SIGKILL)
+        await killed(process)
         self.killed[process.name] += 1
 
-        async def dead() -> bool:
-            return not process.running or process.pid != victim
 
-        assert await holds_within(10, dead)
+WORKERS = ("worker", "worker-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What was hurt, and when, in seconds of the epoch."""
+
+    name: str
+    at: float
+
+
+class Weather:
+    """What durable workflows must survive: a worker is killed every few seconds, everything they stand on now and then."""
+
+    WORKERS_SECONDS, ORCHESTRATOR_SECONDS, REDIS_SECONDS = 5.0, 20.0, 60.0
+
+    def __init__(self, stack: Stack) -> None:
+        self.faults: list[Fault] = []
+        self.began = time.time()
+        self._stack = stack
+        self._reviving: set[asyncio.Task[None]] = set()
+
+    @property
+    def killed(self) -> Counter[str]:
+        """How often each was hurt."""
+        return Counter(fault.name for fault in self.faults)
+
+    async def rage(self, seconds: float) -> None:
+        """Hurts one after another for that long, and returns when everything is back."""
+        self.began = time.time()
+        async with asyncio.TaskGroup() as blows:
+            blows.create_task(self._each_in_turn(WORKERS, 2.5, self.WORKERS_SECONDS, seconds))
+            blows.create_task(self._each_in_turn(["orchestrator"], 9, self.ORCHESTRATOR_SECONDS, seconds))
+            blows.create_task(self._each_in_turn(["redis"], 14, self.REDIS_SECONDS, seconds))
+            blows.create_task(self._each_in_turn(["postgres"], seconds / 2, seconds, seconds))
+        await asyncio.gather(*self._reviving)
+
+    async def _each_in_turn(self, names: Sequence[str], first: float, every: float, until: float) -> None:
+        at = self.began + first
+        for name in cycle(names):
+            await asyncio.sleep(at - time.time())
+            if time.time() >= self.began + until:
+                return
+            await self._hurt(name)
+            at += every
+
+    async def _hurt(self, name: str) -> None:
+        process = self._stack.process(name)
+        # On a busy machine a start takes longer than the time between two blows: one worker is always there to go on.
+        for needed in WORKERS if name in WORKERS else (name,):
+            await revived(self._stack.process(needed))
+        if name == "redis":
+            async with Redis.from_url(self._stack.redis_url) as client:
+                await client.flushall()
+        self.faults.append(Fault(name, time.time()))
+        if name == "postgres":  # in an orderly way, and every connection breaks
+            self._meanwhile(process.restart())
+        else:
+            await killed(process)
+            self._meanwhile(revived(process))
+
+    def _meanwhile(self, work: Awaitable[None]) -> None:
+        self._reviving.add(asyncio.ensure_future(work))
+
+
+async def killed(process: Process) -> None:
+    """SIGKILL; returns when it has died of it."""
+    victim = process.pid
+    process.kill(signal.SIGKILL)
+
+    async def dead() -> bool:
+        return not process.running or process.pid != victim
+
+    assert await holds_within(10, dead)
 
 
 async def revived(process: Process) -> None:
-    """Starts it at once: the supervisor would do so as well, with pauses that grow for what dies again and again."""
-    while not process.running:
-        try:
+    """Starts it at once, until it is ready: the supervisor would do so as well, with pauses that grow for what dies again and again."""
+    while True:
+        with suppress(LaunchError):  # PostgreSQL may be dead, too
             await process.revive()
-        except LaunchError:  # PostgreSQL may be dead, too
-            await asyncio.sleep(0.2)
+            if process.running:
+                return
+        await asyncio.sleep(0.2)

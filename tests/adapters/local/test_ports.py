@@ -23,7 +23,20 @@ def test_the_plain_stack_has_the_documented_ports() -> None:
     ports = LocalPorts.at(0, shards=2)
     assert (ports.gateway, ports.envoy_admin, ports.orchestrator) == (8000, 9901, 50051)
     assert (ports.agents[0], ports.agents[-1]) == (8200, 8999)
-    assert (ports.orchestrator_metrics, ports.worker_metrics, ports.agent_metrics) == (9464, 9465, (9466, 9467))
+    assert (ports.orchestrator_metrics, ports.worker_metrics, ports.agent_metrics) == ((9464,), (9465,), (9466, 9467))
+
+
+def test_more_orchestrators_and_workers_have_ports_of_their_own() -> None:
+    ports = LocalPorts.at(0, shards=64, orchestrators=3, workers=2)
+    assert ports.orchestrators == (50051, 50052, 50053)
+    assert (ports.orchestrator_metrics, ports.worker_metrics) == ((9464, 9541, 9542), (9465, 9551))
+    assert len(set(ports.main.values())) == len(ports.main)
+
+
+@pytest.mark.parametrize("replicas", [{"orchestrators": 0}, {"orchestrators": 9}, {"workers": 0}, {"workers": 9}])
+def test_a_number_of_replicas_that_cannot_be_is_refused(replicas: dict[str, int]) -> None:
+    with pytest.raises(LaunchError, match="cannot be: use 1 to 8"):
+        LocalPorts.at(0, **replicas)
 
 
 def test_every_port_moves_with_the_offset() -> None:

@@ -1,9 +1,11 @@
 """What the gateway does before an orchestrator that turns calls away."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
@@ -30,6 +32,11 @@ async def refuse(_: Any, context: Any) -> Any:
     await context.abort(REFUSAL.code, REFUSAL.message, trailing_metadata=REFUSAL.trailers(correlation.current(), transcoded=transcoded))
 
 
+async def many(gateway: Gateway, calls: int = CALLS) -> list[httpx.Response]:
+    """The answers to so many calls, ten at a time."""
+    return [answer for _ in range(calls // 10) for answer in await asyncio.gather(*(gateway.http.get("/api/v1/agents") for _ in range(10)))]
+
+
 @pytest.fixture
 async def fresh(upstream: tuple[Backend, Relay], backend: Backend, tmp_path: Any) -> AsyncIterator[Gateway]:
     """A gateway that has seen nothing yet."""
@@ -39,8 +46,7 @@ async def fresh(upstream: tuple[Backend, Relay], backend: Backend, tmp_path: Any
 
 async def test_most_refusals_are_made_at_the_gateway_and_look_alike(fresh: Gateway, backend: Backend) -> None:
     backend.script.answer = refuse
-    for _ in range(CALLS):
-        response = await fresh.http.get("/api/v1/agents")
+    for response in await many(fresh):
         error = error_of(response, 503, "SERVICE_UNAVAILABLE")
         assert error["details"] == {"component": "orchestrator", "cause": "overloaded", "retryable": True, "retry_after_seconds": 1}
         assert response.headers["retry-after"] == "1"
@@ -65,14 +71,13 @@ async def test_native_callers_are_told_the_same(fresh: Gateway, backend: Backend
 
 async def test_probes_are_let_through_and_calls_again_when_they_are_accepted(fresh: Gateway, backend: Backend) -> None:
     backend.script.answer = refuse
-    for _ in range(CALLS):
-        await fresh.http.get("/api/v1/agents")
+    await many(fresh)
     for path in ("/health", "/ready", "/", "/openapi.json"):
         assert (await fresh.http.get(path)).status_code == 200
     backend.script.answer = None
 
     async def recovered() -> bool:
-        return all([(await fresh.http.get("/api/v1/agents")).status_code == 200 for _ in range(50)])
+        return all(response.status_code == 200 for response in await many(fresh, 50))
 
     assert await holds_within(20, recovered)
 
@@ -82,6 +87,5 @@ async def test_other_errors_turn_nobody_away(fresh: Gateway, backend: Backend) -
         raise ServiceUnavailable("the database cannot be reached", component="postgresql")
 
     backend.script.answer = failing
-    for _ in range(CALLS):
-        await fresh.http.get("/api/v1/agents")
+    await many(fresh)
     assert len(backend.script.requests) == CALLS

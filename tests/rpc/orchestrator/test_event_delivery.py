@@ -1,6 +1,7 @@
 """Orchestrators that die, and one that stops: events reach Kafka and watchers all the same."""
 
 import contextlib
+import signal
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from agentmesh.event.v1 import event_service_pb2 as pb
 
 from deploy.local.kafka import KafkaServer
+from orchestrator.adapters.outbox_relay import SILENT_SECONDS
 from tests.adapters.agent_host.running import Host
 from tests.adapters.orchestrator.event_log import emit, leaders, none_unpublished, none_waits
 from tests.adapters.orchestrator.looking import Connection
@@ -80,6 +82,28 @@ async def test_of_two_orchestrators_the_other_one_relays_when_the_first_is_kille
             assert [line["epoch"] for line in second.logged("relay_elected")] == [2]
             positions = await db.fetch("SELECT position FROM outbox ORDER BY position")
             assert [row["position"] for row in positions] == list(range(1, len(positions) + 1))
+
+
+async def test_a_relay_that_hangs_is_replaced_and_changes_nothing_when_it_wakes(settings: dict[str, str], tmp_path: Path) -> None:
+    async with running_orchestrator(_folder(tmp_path, "first"), **settings) as first, books(settings) as db:
+        await eventually(partial(leaders, db))
+        async with running_orchestrator(_folder(tmp_path, "second"), **settings) as second:
+            first.process.send_signal(signal.SIGSTOP)
+            ids = await emit(db, "a", "b")
+            await eventually(partial(none_waits, db), within=SILENT_SECONDS + 10)
+            assert len(second.logged("relay_elected")) == 1
+            first.process.send_signal(signal.SIGCONT)
+
+            async def given_up() -> bool:
+                return bool(first.logged("relay_stopped"))
+
+            await eventually(given_up)
+            ids += await emit(db, *"abcdef")
+            await eventually(partial(none_waits, db))
+            rows = await db.fetch("SELECT position, event_id FROM outbox WHERE source = 'tests' ORDER BY position")
+            assert [str(row["event_id"]) for row in rows] == ids
+            assert len({row["position"] for row in rows}) == len(ids)
+            assert await db.fetchval("SELECT count(*) = max(position) FROM outbox")
 
 
 async def test_a_server_that_stops_sends_its_watchers_away_and_they_go_on_elsewhere(settings: dict[str, str], tmp_path: Path) -> None:

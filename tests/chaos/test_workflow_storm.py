@@ -1,0 +1,112 @@
+"""Workflows under load while workers, the orchestrator, Redis and PostgreSQL are killed, again and again.
+
+CHAOS_RUNS and CHAOS_SECONDS make the storm larger and longer: `make chaos`.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+import pytest
+
+from deploy.local.stack import Stack
+from tests.chaos.conftest import ENVIRONMENT, Tell, running_stack
+from tests.chaos.quiet import set_pace, settled, well
+from tests.chaos.reconcile import Books, reconcile
+from tests.chaos.run_books import COMPLETED, FINAL, RunBook
+from tests.chaos.runs import Runs, runs_of
+from tests.chaos.starts import Crowd, unreliable_provider
+from tests.chaos.wounds import Fault, Weather
+
+RUNS = int(os.environ.get("CHAOS_RUNS", "60"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "40"))
+LEASE_SECONDS = 4
+MOVES_AGAIN_SECONDS = 10.0
+CALM_SECONDS = 60 + SECONDS / 2
+"""How long what is left may take when nothing is hurt any more."""
+RETRY = {"max_attempts": 8, "delay_seconds": 0.2}
+
+
+@pytest.fixture(scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory, compiled: Mapping[str, str]) -> AsyncIterator[Stack]:
+    """Two workers, with the leases of the promise."""
+    leases = {"EXECUTION_LEASE_SECONDS": str(LEASE_SECONDS), "STEP_LEASE_SECONDS": str(LEASE_SECONDS)}
+    paces = {"STEP_POLL_SECONDS": "1", "SWEEP_SECONDS": "1"}  # the workers' own
+    environment = {**ENVIRONMENT, **leases, **paces, **compiled}
+    async with running_stack(tmp_path_factory.mktemp("storm"), environment, workers=2) as running:
+        yield running
+
+
+@pytest.fixture
+async def runs(stack: Stack) -> AsyncIterator[Runs]:
+    async with runs_of(stack) as runs:
+        yield runs
+
+
+@pytest.mark.timeout(SECONDS + 2 * CALM_SECONDS + 120)
+async def test_every_run_ends_whatever_is_killed(stack: Stack, runs: Runs, tell: Tell) -> None:
+    """Every run reaches its end, no step completes twice, steps move again soon after each fault, and all books agree."""
+    await set_pace(stack, delay_ms=300)
+    weather, crowd = Weather(stack), Crowd(runs, RETRY)
+    async with unreliable_provider(stack):
+        await asyncio.gather(weather.rage(SECONDS), crowd.start_runs(RUNS, SECONDS))
+    await well(stack)
+    await all_ended(runs, RUNS)
+    await settled(stack)
+    books = await reconcile(stack.database_url, stack.simulator_log, [], crowd.starts)
+    gap, stranded = largest_gap(books.runs.values(), weather.faults), longest_wait(books.runs.values(), weather.faults)
+    report(tell, weather, books, gap, stranded)
+    assert {"worker", "worker-1", "orchestrator", "redis", "postgres"} <= weather.killed.keys()
+    assert len(books.runs) == RUNS
+    assert not [problem for book in books.runs.values() for problem in unreasonable(book)]
+    assert books.states["failed"], "the flaky step was never flaky"
+    assert gap[0] < MOVES_AGAIN_SECONDS
+    assert stranded[0] < MOVES_AGAIN_SECONDS
+
+
+async def all_ended(runs: Runs, number: int) -> None:
+    """Waits until so many runs are final."""
+    count = "SELECT count(*) AS n FROM runs WHERE status = ANY($1::text[])"
+    async with asyncio.timeout(CALM_SECONDS):
+        while (await runs.rows(count, FINAL))[0]["n"] < number:  # noqa: ASYNC110 (another process ends them)
+            await asyncio.sleep(0.2)
+
+
+def unreasonable(book: RunBook) -> list[str]:
+    """Why a run should have been completed, unless it was or one of its steps had been tried as often as it may be."""
+    exhausted = any(step["status"] == "failed" and step["attempts"] - step["crashes"] >= RETRY["max_attempts"] for step in book.steps)
+    return [] if book.row["status"] == COMPLETED or exhausted else [f"run {book.row['run_id']}: {book.row['failure']}"]
+
+
+def largest_gap(books: Iterable[RunBook], faults: Sequence[Fault]) -> tuple[float, str]:
+    """The longest time after a fault in which no step of any run changed, and what had been hurt last."""
+    times = sorted(change.at for book in books for change in book.changes if change.at >= faults[0].at)
+    gaps = [(after - before, before) for before, after in zip([faults[0].at, *times], times, strict=False)]
+    seconds, since = max(gaps)
+    return seconds, [fault.name for fault in faults if fault.at <= since + seconds][-1]
+
+
+def longest_wait(books: Iterable[RunBook], faults: Sequence[Fault]) -> tuple[float, str]:
+    """How long the unluckiest step that ran when something was hurt had to wait for its next change, and what was hurt."""
+    waits = [(0.0, "nothing")]
+    for book in books:
+        since: dict[str, float] = {}
+        for change in book.changes:
+            began = since.pop(change.task_id, None)
+            waits += [(change.at - fault.at, fault.name) for fault in faults if began is not None and began <= fault.at < change.at]
+            if change.state == "running":
+                since[change.task_id] = change.at
+    return max(waits)
+
+
+def report(tell: Tell, weather: Weather, books: Books, gap: tuple[float, str], stranded: tuple[float, str]) -> None:
+    """The figures of the storm."""
+    ends = Counter(book.row["status"] for book in books.runs.values())
+    took = max(change.at for book in books.runs.values() for change in book.changes) - weather.began
+    crashes = sum(step["crashes"] for book in books.runs.values() for step in book.steps)
+    tell(f"workflows: {len(books.runs)} runs in {took:.0f} s, {SECONDS:g} s of storm; hurt: {dict(weather.killed)}; ended: {dict(ends)}")
+    bought = sum(map(len, books.purchases.values()))
+    tell(f"steps: {sum(len(book.steps) for book in books.runs.values())}, taken from dead workers {crashes} times; {bought} purchases")
+    tell(f"executions of steps: {dict(books.states)}")
+    tell(f"no step moved for at most {gap[0]:.1f} s ({gap[1]}); a step that ran at a fault for at most {stranded[0]:.1f} s ({stranded[1]})")
