@@ -21,7 +21,7 @@ from schemathesis import GenerationMode
 
 from gateway.envoy.render import GENERATED
 from mesh.rpc.status import TABLE
-from tests.contract.existing import Existing
+from tests.contract.existing import Existing, make_runnable
 from tests.contract.gateway.wire import REQUEST_ID, events_of
 from tests.credentials import bearer
 from tests.e2e.books import check_books
@@ -131,6 +131,7 @@ def _generate(operation: Any, mode: GenerationMode, existing: Existing, send: Ca
         if exists:
             ids = existing.ids(operation.label) if case.path_parameters else {}
             case.path_parameters.update({name: real for name, real in ids.items() if name in case.path_parameters})
+            make_runnable(case.body)
         send(case)
 
     try:
