@@ -128,29 +128,25 @@ def who_has(port: int) -> str:
 
 
 @contextmanager
-def free_port_offset() -> Iterator[int]:
+def free_port_offset(orchestrators: int = 1, workers: int = 1) -> Iterator[int]:
     """Lends an offset at which every port is free, the agents' included; nobody else on the machine borrows it meanwhile.
 
     The reservation is a set of abstract Unix sockets, one for each hundred ports: they vanish with the process. The
     ports of the plain stack are left to it, whether it runs or not.
     """
-    plain = {port // BLOCK for port in _largest(0).every}
+    plain = {port // BLOCK for port in LocalPorts.at(0).every}
     for offset in (*random.sample(UNDISTURBED_OFFSETS, len(UNDISTURBED_OFFSETS)), *OTHER_OFFSETS):
         with ExitStack() as reservation:
-            wanted = {port // BLOCK for port in _largest(offset).every}
-            if not wanted & plain and all(_reserve(block, reservation) for block in wanted) and _all_free(offset):
+            ports = LocalPorts.at(offset, 1, orchestrators, workers).every
+            wanted = {port // BLOCK for port in ports}
+            if not wanted & plain and all(_reserve(block, reservation) for block in wanted) and all(map(is_free, ports)):
                 yield offset
                 return
     raise LaunchError("no offset is left at which all the ports of a stack are free: stop another stack")
 
 
 def _all_free(offset: int) -> bool:
-    return all(map(is_free, _largest(offset).every))
-
-
-def _largest(offset: int) -> LocalPorts:
-    """Every port that a stack of that offset can have, but for those of more agent hosts."""
-    return LocalPorts.at(offset, orchestrators=MAX_REPLICAS, workers=MAX_REPLICAS)
+    return all(map(is_free, LocalPorts.at(offset).every))
 
 
 def _numbered(user: str, ports: tuple[int, ...]) -> dict[str, int]:

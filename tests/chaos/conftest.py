@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,10 +27,10 @@ _told = pytest.StashKey[list[str]]()
 
 
 @asynccontextmanager
-async def running_stack(folder: Path, environment: Mapping[str, str], **options: Any) -> AsyncIterator[Stack]:
-    """A stack at a port offset of its own; `options` are the Stack's. Of its data nothing is left."""
-    with free_port_offset() as offset:
-        running = Stack(folder, offset, environment=environment, **options)
+async def running_stack(folder: Path, environment: Mapping[str, str], orchestrators: int = 1, workers: int = 1) -> AsyncIterator[Stack]:
+    """A stack at a port offset of its own, with so many orchestrators and workers. Of its data nothing is left."""
+    with free_port_offset(orchestrators, workers) as offset:
+        running = Stack(folder, offset, environment=environment, orchestrators=orchestrators, workers=workers)
         async with running:
             yield running
         running.erase()

@@ -49,7 +49,8 @@ class RunBook:
 
 async def read_runs(connection: "asyncpg.Connection[asyncpg.Record]") -> Mapping[str, RunBook]:
     """Every run there is."""
-    steps, changes, events = defaultdict(list), defaultdict(list), defaultdict(Counter[str])
+    steps, changes = defaultdict(list), defaultdict(list)
+    events: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in await connection.fetch("SELECT * FROM steps ORDER BY run_id, position"):
         steps[row["run_id"]].append(dict(row))
     told = "SELECT run_id, sequence, kind, payload, extract(epoch FROM occurred_at)::float8 AS at FROM run_events ORDER BY run_id, sequence"
