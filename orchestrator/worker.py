@@ -36,7 +36,8 @@ from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.run_ledger import STOP_CHANNEL
 from orchestrator.adapters.run_news import RunNews
 from orchestrator.adapters.sqlite_search import SqliteSearchIndex
-from orchestrator.app import build_policy, follow, prepare_database
+from orchestrator.app import follow, prepare_database
+from orchestrator.assembly import build_policy
 from orchestrator.executions.books import Books
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService

@@ -22,7 +22,7 @@ from mesh.rpc.interceptors.behaviour import BehaviourInterceptor
 from mesh.rpc.interceptors.permission import Permission
 from orchestrator.adapters.postgres import create_engine
 from orchestrator.adapters.postgres_denials import PostgresDenialLog
-from orchestrator.app import build_limits, build_policy, identity
+from orchestrator.assembly import build_identity, build_limits, build_policy
 from orchestrator.settings import OrchestratorSettings
 from tests.call_tokens import PRIVATE_KEY
 from tests.limits import LIFTED
@@ -73,10 +73,10 @@ async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInter
     redis = Redis.from_url(settings.redis_url)
     exits.push_async_callback(redis.aclose)
     denials = await exits.enter_async_context(PostgresDenialLog(engine))
-    authenticator, _ = identity(settings, exits, engine, redis)
+    authenticator, sessions, _ = build_identity(settings, exits, engine, redis)
     return {
         "authentication": Authentication(authenticator),
-        "limits": await build_limits(settings, exits),
+        "limits": await build_limits(settings, exits, sessions),
         "policy": Permission(await build_policy(settings, exits, denials)),
     }
 

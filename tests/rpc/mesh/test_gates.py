@@ -83,6 +83,16 @@ class InProcess:
         return self._buckets.take(charges)
 
 
+class NoSessions:
+    """Nobody here has a session."""
+
+    def watched(self, session_id: UUID) -> Sequence[str]:
+        return ()
+
+    async def is_revoked(self, session_id: UUID, present: Sequence[bool] | None) -> bool:
+        return False
+
+
 class Services(ExecutionServiceServicer, AuthServiceServicer, PlatformServiceServicer):
     """Answers, when it is told to."""
 
@@ -152,7 +162,7 @@ async def gates() -> AsyncIterator[Gates]:
         Telemetry(),
         ErrorBoundary(),
         Authentication(Names()),
-        Limits(InProcess(), ALLOWANCES, Peers(["127.0.0.0/8"])),
+        Limits(InProcess(), NoSessions(), ALLOWANCES, Peers(["127.0.0.0/8"])),
         Permission(ByScope()),
         RequestValidation(),
     )
