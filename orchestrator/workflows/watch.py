@@ -128,8 +128,8 @@ class RunWatch:
     async def changes(self, run: Run, after: int) -> AsyncIterator[Change | Silence | Ended]:
         """The changes of a run after one of them, each once and in order; Ended after the last.
 
-        `run` is the run as it was a moment ago. Silence comes whenever nothing has changed for 15 s. Raises ServiceUnavailable when
-        this process stops.
+        `run` is the run as it is now, not before that change. Silence comes whenever nothing has changed for 15 s. Raises
+        ServiceUnavailable when this process stops.
         """
         if run.state.final and after >= run.sequence:
             yield Ended(after, run.state)
