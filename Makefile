@@ -68,7 +68,9 @@ chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24
 chaos: export CHAOS_STREAMS ?= 3000
 chaos: export KAFKA_AWAY_SECONDS ?= 60
-chaos: python  ## Kill everything again and again for minutes, and reconcile the books (CHAOS_SECONDS=N, CHAOS_CLIENTS=N).
+chaos: export CHAOS_RUNS ?= 1000
+chaos: export CHAOS_ROUNDS ?= 3
+chaos: python  ## Kill everything again and again for minutes, and reconcile the books (CHAOS_SECONDS=N, CHAOS_CLIENTS=N, CHAOS_RUNS=N).
 	@$(SET_UP) everything
 	$(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)
 

@@ -18,12 +18,15 @@ from redis.asyncio import Redis
 from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from mesh.rpc.interceptors.authentication import Authentication
-from mesh.rpc.interceptors.behaviour import BehaviourInterceptor
-from mesh.rpc.interceptors.permission import Permission
+from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Stream, Unary
+from mesh.security import caller
 from orchestrator.adapters.postgres import create_engine
 from orchestrator.adapters.postgres_denials import PostgresDenialLog
 from orchestrator.assembly import build_identity, build_limits, build_policy
+from orchestrator.policy.model import Action, PolicyAgent
+from orchestrator.policy.service import PolicyService
 from orchestrator.settings import OrchestratorSettings
+from tests.bench.sides import AGENT
 from tests.call_tokens import PRIVATE_KEY
 from tests.limits import LIFTED
 
@@ -58,6 +61,28 @@ async def main(calls: int) -> None:
             print(f"{credential:>13}   {', '.join(f'{name} {ms:.3f}' for name, ms in medians.items())}; sum {sum(medians.values()):.3f} ms")
 
 
+class AgentPolicy(BehaviourInterceptor):
+    """The question that the execution service asks of the policy, as if it were a gate."""
+
+    def __init__(self, policy: PolicyService) -> None:
+        super().__init__()
+        self._policy = policy
+
+    def around_unary(self, method: str, behaviour: Unary) -> Unary:
+        """Asks about one agent, then calls."""
+        agent = PolicyAgent(AGENT, "marketing", "seo_strategist")
+
+        async def asked(request: Any, context: Any) -> Any:
+            await self._policy.check(caller.current(), Action.EXECUTE, agent)
+            return await behaviour(request, context)
+
+        return asked
+
+    def around_stream(self, method: str, behaviour: Stream) -> Stream:
+        """Streams are not measured."""
+        return behaviour
+
+
 async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInterceptor]:
     """The three interceptors as the orchestrator has them, in their order."""
     lifted: dict[str, Any] = {name.lower(): value for name, value in LIFTED.items()}
@@ -77,7 +102,7 @@ async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInter
     return {
         "authentication": Authentication(authenticator),
         "limits": await build_limits(settings, exits, sessions),
-        "policy": Permission(await build_policy(settings, exits, denials)),
+        "policy": AgentPolicy(await build_policy(settings, exits, denials)),
     }
 
 

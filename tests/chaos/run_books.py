@@ -84,9 +84,9 @@ def wrong_with_runs(runs: Mapping[str, RunBook], executions: Sequence[Row], star
     for row in executions:
         if row["run_id"] is not None:
             bought[str(row["run_id"]), row["task_id"]].append(row)
-    for (run_id, task_id), rows in bought.items():
-        if run_id not in runs:
-            yield f"run {run_id} is not there, and {len(rows)} executions are for its step {task_id}"
+    known = {(run_id, step["task_id"]) for run_id, book in runs.items() for step in book.steps}
+    for run_id, task_id in bought.keys() - known:
+        yield f"run {run_id} has no step {task_id}, and {len(bought[run_id, task_id])} executions are for it"
     for run_id, book in runs.items():
         for problem in (*_wrong_with_changes(book), *_wrong_with_events(book)):
             yield f"run {run_id} ({book.row['status']}) {problem}"

@@ -94,10 +94,15 @@ class Runs:
         query = "SELECT status FROM executions WHERE run_id = $1 AND task_id = $2 ORDER BY execution_id"
         return [row["status"] for row in await self.rows(query, run_id, task_id)]
 
+    async def sequences(self, run_id: str) -> list[int]:
+        """The sequences of its changes."""
+        query = "SELECT sequence FROM run_events WHERE run_id = $1 ORDER BY sequence"
+        return [row["sequence"] for row in await self.rows(query, run_id)]
+
     async def sound(self, run_id: str) -> None:
         """Its changes have every sequence once, and each completed step one completion."""
-        rows = await self.rows("SELECT sequence FROM run_events WHERE run_id = $1 ORDER BY sequence", run_id)
-        assert [row["sequence"] for row in rows] == list(range(1, len(rows) + 1))
+        sequences = await self.sequences(run_id)
+        assert sequences == list(range(1, len(sequences) + 1))
         assert set((await self.completions(run_id)).values()) <= {1}
 
 

@@ -1,32 +1,42 @@
-"""A rolling restart: every orchestrator and every worker, one after another, while clients call and workflows run.
+"""Two orchestrators and two workers that are restarted or killed one after another, while clients call, watch, and workflows run.
 
 CHAOS_ROUNDS does it more often: `make chaos`.
 """
 
 import asyncio
 import os
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from itertools import count
+from typing import Any
 
+import grpc
 import httpx
 import pytest
+from agentmesh.workflow.v1.workflow_service_pb2 import WatchRunRequest
+from agentmesh.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
 from deploy.local.stack import Stack
 from deploy.local.waiting import holds_within
 from tests.chaos.calls import OK, Call, Door, insist
 from tests.chaos.conftest import ENVIRONMENT, Tell, running_stack
-from tests.chaos.doors import grpc_door, rest_door
+from tests.chaos.doors import GrpcDoor, grpc_door, rest_door
 from tests.chaos.quiet import set_pace, settled, well
 from tests.chaos.reconcile import reconcile
 from tests.chaos.run_books import COMPLETED, Start
 from tests.chaos.runs import runs_of
 from tests.chaos.starts import Crowd
+from tests.chaos.wounds import killed, revived
 
 CALLS_A_SECOND = 50
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
 WORKFLOW_SECONDS = 0.5
 """The time between two runs that are started."""
 INSIST_SECONDS = 60.0
+CHANNELS = 10
+"""An HTTP/2 connection carries a hundred streams by default."""
 RETRY = {"max_attempts": 4, "delay_seconds": 0.2}
 DRAIN = {"DRAIN_NOTICE_SECONDS": "1"}
 """As the orchestrator has it by default: longer than the gateway takes to learn of it."""
@@ -50,6 +60,30 @@ def ledger() -> list[Call]:
 def starts() -> list[Start]:
     """Every run of the module."""
     return []
+
+
+@pytest.mark.timeout(240)
+async def test_200_watchers_who_come_and_go_see_every_change_once(stack: Stack, starts: list[Start], tell: Tell) -> None:
+    """Through the gateway, of ten runs, while one orchestrator after the other is killed."""
+    await set_pace(stack, delay_ms=1_000)
+    async with AsyncExitStack() as exits:
+        runs = await exits.enter_async_context(runs_of(stack))
+        channels = [await exits.enter_async_context(grpc_door(stack, "gateway")) for _ in range(CHANNELS)]
+        crowd = Crowd(runs, RETRY)
+        await crowd.start_runs(10, 1)
+        starts += crowd.starts
+        watchers = [
+            asyncio.create_task(watched(channels[number % CHANNELS], crowd.starts[number % 10].run_id, random.Random(number)))
+            for number in range(200)
+        ]
+        for name in ("orchestrator", "orchestrator-1"):
+            await killed(stack.process(name))
+            await revived(stack.process(name))
+        seen = await asyncio.gather(*watchers)
+        lengths = {start.run_id: len(await runs.sequences(start.run_id)) for start in crowd.starts}
+    tell(f"200 watchers of 10 runs came back {sum(again for _, again in seen)} times while both orchestrators were killed")
+    for number, (sequences, _) in enumerate(seen):
+        assert sequences == list(range(1, lengths[crowd.starts[number % 10].run_id] + 1))
 
 
 @pytest.mark.timeout(120 + 120 * ROUNDS)
@@ -83,6 +117,31 @@ async def test_a_rolling_restart_fails_no_call_and_no_run(
     assert Counter(call.outcome for call in made) == {OK: len(made)}
     assert ends == {COMPLETED: len(crowd.starts)}
     await reconcile(stack.database_url, stack.simulator_log, ledger, starts)
+
+
+async def watched(door: GrpcDoor, run_id: str, chance: random.Random) -> tuple[list[int], int]:
+    """Every sequence that one watcher sees until the run has ended, and how often it has come back."""
+    stub: Any = WorkflowServiceStub(door.channel)
+    seen: list[int] = []
+    for again in count():
+        watch = stub.WatchRun(WatchRunRequest(run_id=run_id, after_sequence=seen[-1] if seen else 0), timeout=INSIST_SECONDS)
+        patience = chance.randint(1, 8)
+        try:
+            async for event in watch:
+                kind = event.WhichOneof("event")
+                if kind == "done":
+                    return seen, again
+                if kind in ("run", "step"):
+                    seen.append(event.sequence)
+                patience -= 1
+                if not patience:
+                    break
+        except grpc.aio.AioRpcError as broken:
+            if broken.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL):
+                raise
+        watch.cancel()
+        await asyncio.sleep(chance.random() / 5)
+    raise AssertionError
 
 
 async def served_by(stack: Stack, orchestrators: int) -> None:

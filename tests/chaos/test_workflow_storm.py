@@ -20,7 +20,7 @@ from tests.chaos.starts import Crowd, unreliable_provider
 from tests.chaos.wounds import Fault, Weather
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "60"))
-SECONDS = float(os.environ.get("CHAOS_SECONDS", "40"))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
 LEASE_SECONDS = 4
 MOVES_AGAIN_SECONDS = 10.0
 CALM_SECONDS = 60 + SECONDS / 2
