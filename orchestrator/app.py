@@ -23,15 +23,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from definitions import reader
 from definitions.catalogue import Catalogue
-from definitions.model_names import ModelNames
-from definitions.prices import PriceBook
 from definitions.report import log_problems
 from definitions.watch import watch
 from mesh.admission import Admission
 from mesh.errors import ServiceUnavailable
 from mesh.process import CannotStart
 from mesh.readiness import announce
-from mesh.rpc.channel import ChannelPool
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.behaviour import OncePerMethod
@@ -41,25 +38,14 @@ from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.server import listen as open_port
-from mesh.rpc.status import retryable
-from mesh.security.call_tokens import CallTokenSigner
 from mesh.security.certificates import TlsFolder
-from mesh.security.identities import AGENT_HOST, ORCHESTRATOR
-from mesh.security.tls import ClientTls, ServerTls
-from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
+from mesh.security.identities import ORCHESTRATOR
+from mesh.security.tls import ServerTls
 from orchestrator.adapters.postgres import create_engine, migrate, unavailable
-from orchestrator.adapters.postgres_denials import PostgresDenialLog
-from orchestrator.adapters.postgres_executions import PostgresExecutionStore
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
-from orchestrator.adapters.postgres_sweeper import Sweeper
 from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
-from orchestrator.adapters.redis_bell import RedisBell, TopicBell
-from orchestrator.adapters.sqlite_search import SqliteSearchIndex
-from orchestrator.assembly import build_events, build_identity, build_limits, build_policy, build_workflows
+from orchestrator.adapters.redis_bell import RedisBell
+from orchestrator.assembly import build_calling, build_events, build_identity, build_limits, build_workflows
 from orchestrator.events.servicer import EventServicer
-from orchestrator.executions.books import Books
-from orchestrator.executions.purchase import Purchases
-from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
 from orchestrator.platform.service import PlatformService
 from orchestrator.platform.servicer import PlatformServicer
@@ -148,31 +134,14 @@ async def assemble(
     settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue, tls: TlsFolder | None
 ) -> Assembled:
     """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
-    prices = PriceBook.load()
-    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
-    stack.push_async_callback(channels.close)
-    addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
-    signer = CallTokenSigner(settings.call_token_signing_key, ORCHESTRATOR)
-    agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     bell = await stack.enter_async_context(RedisBell(redis))
-    outbox = TopicBell(bell, "outbox")
-    events = await build_events(settings, stack, engine, outbox, TopicBell(bell, "events"))
-    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.ring))
-    sweeping = asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run())
-    stack.callback(sweeping.cancel)
-    books = Books(prices, retryable)
-    purchases = Purchases(recorder, agents, books)
-    stack.push_async_callback(purchases.drain)
-
-    models = ModelNames(prices, settings.model_default)
-    registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
-    denials = await stack.enter_async_context(PostgresDenialLog(engine))
-    policy = await build_policy(settings, stack, denials)
-    executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
+    events = await build_events(settings, stack, engine, bell)
+    calling = await build_calling(settings, stack, engine, catalogue, bell, ORCHESTRATOR, tls)
+    registry, policy = calling.registry, calling.policy
     workflows, run_watch = await build_workflows(settings, stack, engine, registry, bell)
-    probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
+    probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
 
     authenticator, revocations, auth = build_identity(settings, stack, engine, redis)
     limits = await build_limits(settings, stack, revocations)
@@ -189,7 +158,7 @@ async def assemble(
     server = build_server(chain, max_request_bytes=MAX_REQUEST_BYTES)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
-    add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
+    add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
     add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
     add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)

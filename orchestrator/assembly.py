@@ -2,25 +2,40 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from definitions.catalogue import Catalogue
+from definitions.model_names import ModelNames
+from definitions.prices import PriceBook
 from mesh.limits import Sessions
 from mesh.process import CannotStart
+from mesh.rpc.channel import ChannelPool
 from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.peer import Peers
+from mesh.rpc.status import retryable
+from mesh.security.call_tokens import CallTokenSigner
+from mesh.security.certificates import TlsFolder
+from mesh.security.identities import AGENT_HOST
+from mesh.security.tls import ClientTls
 from mesh.security.tokens import AccessTokens
 from orchestrator.adapters.arq_doorbell import ArqDoorbell
 from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
+from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.identity_upkeep import IdentityUpkeep
 from orchestrator.adapters.kafka_publisher import KafkaPublisher
 from orchestrator.adapters.opa_policy import OpaPolicy
 from orchestrator.adapters.outbox_relay import OutboxRelay
 from orchestrator.adapters.outbox_upkeep import OutboxUpkeep
+from orchestrator.adapters.postgres_denials import PostgresDenialLog
 from orchestrator.adapters.postgres_events import PostgresEventStore
+from orchestrator.adapters.postgres_executions import PostgresExecutionStore
 from orchestrator.adapters.postgres_identity import PostgresIdentityStore
+from orchestrator.adapters.postgres_recorder import PostgresRecorder
 from orchestrator.adapters.postgres_runs import PostgresRunStore
+from orchestrator.adapters.postgres_sweeper import Sweeper
 from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
 from orchestrator.adapters.redis_bell import RedisBell, TopicBell
 from orchestrator.adapters.redis_limits import RedisLimits
@@ -28,8 +43,12 @@ from orchestrator.adapters.redis_revocations import RedisRevocations
 from orchestrator.adapters.regopy_policy import PolicyUnreadable, RegopyPolicy
 from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.run_news import RunNews
+from orchestrator.adapters.sqlite_search import SqliteSearchIndex
 from orchestrator.events.service import EventService
 from orchestrator.events.tail import EventTail
+from orchestrator.executions.books import Books
+from orchestrator.executions.purchase import Purchases
+from orchestrator.executions.service import ExecutionService
 from orchestrator.identity.api_keys import ApiKeyService
 from orchestrator.identity.authentication import Authenticator
 from orchestrator.identity.service import IdentityService
@@ -41,6 +60,44 @@ from orchestrator.registry.service import RegistryService
 from orchestrator.settings import OrchestratorSettings, SharedSettings
 from orchestrator.workflows.service import WorkflowService
 from orchestrator.workflows.watch import RunWatch
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCalling:
+    """What calls agents, with the books of this process."""
+
+    agents: GrpcAgents
+    registry: RegistryService
+    policy: PolicyService
+    executions: ExecutionService
+
+
+async def build_calling(
+    settings: SharedSettings,
+    stack: AsyncExitStack,
+    engine: AsyncEngine,
+    catalogue: Catalogue,
+    bell: RedisBell,
+    identity: str,
+    tls: TlsFolder | None,
+) -> AgentCalling:
+    """What calls agents as the service of that identity (a SPIFFE id)."""
+    prices = PriceBook.load()
+    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
+    stack.push_async_callback(channels.close)
+    addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
+    signer = CallTokenSigner(settings.call_token_signing_key, identity)
+    agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
+    outbox = TopicBell(bell, "outbox")
+    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.ring))
+    stack.callback(asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run()).cancel)
+    books = Books(prices, retryable)
+    purchases = Purchases(recorder, agents, books)
+    stack.push_async_callback(purchases.drain)
+    registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, SqliteSearchIndex, agents)
+    policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine)))
+    executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
+    return AgentCalling(agents, registry, policy, executions)
 
 
 async def build_workflows(
@@ -56,10 +113,9 @@ async def build_workflows(
     return WorkflowService(registry, PostgresWorkflowStore(engine), runs, run_watch), run_watch
 
 
-async def build_events(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, outbox: TopicBell, log_bell: TopicBell
-) -> EventService:
+async def build_events(settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, bell: RedisBell) -> EventService:
     """The log of events, with this process's candidate for the relay."""
+    outbox, log_bell = TopicBell(bell, "outbox"), TopicBell(bell, "events")
     publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
     await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_bell, publisher))
     upkeep = OutboxUpkeep(engine, settings.event_retention_days, publishing=publisher is not None)
