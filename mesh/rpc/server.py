@@ -37,7 +37,7 @@ def build_server(interceptors: Sequence[grpc.aio.ServerInterceptor], *, max_requ
     return server
 
 
-def _leave_unregistered(service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+def _leave_unregistered(service_name: str, method_handlers: Mapping[str, Any]) -> None:
     """Takes the place of grpcio's own."""
 
 
