@@ -9,6 +9,8 @@ PORT_OFFSET ?= 0
 SHARDS ?= 1
 # 1: mTLS between the services, with certificates of a development authority.
 TLS ?=
+# 1: events go to a Kafka broker, too; it needs Java 17 and Maven.
+KAFKA ?=
 # Where `make certs` makes certificates: the stack's own.
 CERTS ?= .agentmesh$(if $(filter-out 0,$(PORT_OFFSET)),/offset-$(PORT_OFFSET))/certs
 # More arguments for pytest, such as PYTEST_ARGS='-k redis'.
@@ -24,9 +26,9 @@ SET_UP = "$(PYTHON)" -m deploy.local.bootstrap
 help:  ## List these commands.
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
 
-up: python  ## Set up and run the whole platform on this machine (PORT_OFFSET=N, SHARDS=N, TLS=1, ANTHROPIC_API_KEY=...).
+up: python  ## Set up and run the whole platform on this machine (PORT_OFFSET=N, SHARDS=N, TLS=1, KAFKA=1, ANTHROPIC_API_KEY=...).
 	@$(SET_UP) runtime
-	@exec $(BIN)/python -m deploy.local up --port-offset $(PORT_OFFSET) --shards $(SHARDS) $(if $(TLS),--tls)
+	@exec $(BIN)/python -m deploy.local up --port-offset $(PORT_OFFSET) --shards $(SHARDS) $(if $(TLS),--tls) $(if $(KAFKA),--kafka)
 
 certs: python  ## Make or renew the certificates of every service by a development authority (CERTS=DIR); a running mesh takes them.
 	@$(SET_UP) runtime
@@ -55,16 +57,19 @@ gen: python  ## Regenerate gen/ from the contracts.
 	@$(SET_UP) everything
 	$(BIN)/python -m protos.codegen
 
-bench: python  ## Measure an agent call against the plain FastAPI build.
+bench: python  ## Measure agent calls beside the plain FastAPI build, what the gates take, an overload and a flood of logins.
 	@$(SET_UP) everything
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench calls
+	$(BIN)/python -m tests.bench gates
+	$(BIN)/python -m tests.bench overload
+	$(BIN)/python -m tests.bench logins
 
 chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24
 chaos: export CHAOS_STREAMS ?= 3000
+chaos: export KAFKA_AWAY_SECONDS ?= 60
 chaos: export CHAOS_RUNS ?= 1000
 chaos: export CHAOS_ROUNDS ?= 3
-chaos: export CHAOS_KAFKA_SECONDS ?= 60
 chaos: python  ## Kill everything again and again for minutes, and reconcile the books (CHAOS_SECONDS=N, CHAOS_CLIENTS=N, CHAOS_RUNS=N).
 	@$(SET_UP) everything
 	$(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)

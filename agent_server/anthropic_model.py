@@ -13,6 +13,7 @@ import httpx2
 from agent_server.errors import ModelApiError, ModelApiTimeout
 from agent_server.model import Answer, Meter, Prompt
 from agent_server.provider_errors import translated
+from agent_server.provider_http import MessagesHttpClient
 from agent_server.provider_usage import StreamReading, metered
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class AnthropicModel:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,  # retries stand in `_once_more` alone, where the caller's deadline bounds them
-            http_client=anthropic.DefaultAioHttpClient(limits=_LIMITS),
+            http_client=MessagesHttpClient(limits=_LIMITS),
             open_telemetry=False,  # nobody collects its spans, and each costs more than a log line
         )
         self._messages_url = str(self._client.base_url.join("v1/messages"))

@@ -19,6 +19,7 @@ from definitions.prices import PriceBook
 from definitions.report import log_problems
 from definitions.watch import watch
 from mesh.readiness import announce
+from mesh.rpc.interceptors.behaviour import OncePerMethod
 from mesh.rpc.interceptors.call_token import CallTokens
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry
@@ -63,7 +64,7 @@ def interceptors(verifier: CallTokenVerifier, *, mutual_tls: bool) -> Intercepto
     telemetry, errors, validation = Telemetry(), ErrorBoundary(), RequestValidation()
 
     def of_port(audience: Audience) -> Sequence[grpc.aio.ServerInterceptor]:
-        return telemetry, errors, CallTokens(verifier, audience, mutual_tls=mutual_tls), validation
+        return OncePerMethod(), telemetry, errors, CallTokens(verifier, audience, mutual_tls=mutual_tls), validation
 
     return of_port
 

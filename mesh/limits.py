@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,21 @@ class Verdict:
     """When it will not be."""
     present: tuple[bool, ...] | None = None
     """Which of the watched keys exist; None when nobody could be asked."""
+
+
+class Sessions(Protocol):
+    """Knows which sessions have ended, by keys that the limiter looks up on its way."""
+
+    def watched(self, session_id: UUID) -> Sequence[str]:
+        """The keys to look up; none when they would say nothing."""
+        ...
+
+    async def is_revoked(self, session_id: UUID, present: Sequence[bool] | None) -> bool:
+        """Whether the session has ended; `present` says which of the watched keys exist, None that nobody could be asked.
+
+        Raises ServiceUnavailable when nobody can tell.
+        """
+        ...
 
 
 class Limiter(Protocol):

@@ -23,76 +23,36 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from definitions import reader
 from definitions.catalogue import Catalogue
-from definitions.model_names import ModelNames
-from definitions.prices import PriceBook
 from definitions.report import log_problems
 from definitions.watch import watch
 from mesh.admission import Admission
 from mesh.errors import ServiceUnavailable
 from mesh.process import CannotStart
 from mesh.readiness import announce
-from mesh.rpc.channel import ChannelPool
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
+from mesh.rpc.interceptors.behaviour import OncePerMethod
 from mesh.rpc.interceptors.errors import ErrorBoundary
-from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
-from mesh.rpc.peer import Peers
 from mesh.rpc.server import Health, add_reflection, build_server, drain
 from mesh.rpc.server import listen as open_port
-from mesh.rpc.status import retryable
-from mesh.security.call_tokens import CallTokenSigner
 from mesh.security.certificates import TlsFolder
-from mesh.security.identities import AGENT_HOST, ORCHESTRATOR
-from mesh.security.tls import ClientTls, ServerTls
-from mesh.security.tokens import AccessTokens
-from orchestrator.adapters.arq_doorbell import ArqDoorbell
-from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
-from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
-from orchestrator.adapters.kafka_publisher import KafkaPublisher
-from orchestrator.adapters.opa_policy import OpaPolicy
-from orchestrator.adapters.outbox_relay import OutboxRelay
-from orchestrator.adapters.outbox_upkeep import OutboxUpkeep
+from mesh.security.identities import ORCHESTRATOR
+from mesh.security.tls import ServerTls
 from orchestrator.adapters.postgres import create_engine, migrate, unavailable
-from orchestrator.adapters.postgres_denials import PostgresDenialLog
-from orchestrator.adapters.postgres_events import PostgresEventStore
-from orchestrator.adapters.postgres_executions import PostgresExecutionStore
-from orchestrator.adapters.postgres_identity import PostgresIdentityStore
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
-from orchestrator.adapters.postgres_runs import PostgresRunStore
-from orchestrator.adapters.postgres_sweeper import Sweeper
-from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
 from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
-from orchestrator.adapters.redis_bell import RedisBell, TopicBell
-from orchestrator.adapters.redis_limits import RedisLimits
-from orchestrator.adapters.redis_revocations import RedisRevocations
-from orchestrator.adapters.regopy_policy import PolicyUnreadable, RegopyPolicy
-from orchestrator.adapters.run_bell import RedisRunBell
-from orchestrator.adapters.sqlite_search import SqliteSearchIndex
-from orchestrator.events.service import EventService
+from orchestrator.adapters.redis_bell import RedisBell
+from orchestrator.assembly import build_calling, build_events, build_identity, build_limits, build_workflows
 from orchestrator.events.servicer import EventServicer
-from orchestrator.events.tail import EventTail
-from orchestrator.executions.books import Books
-from orchestrator.executions.purchase import Purchases
-from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
-from orchestrator.identity.api_keys import ApiKeyService
-from orchestrator.identity.authentication import Authenticator
-from orchestrator.identity.service import IdentityService
-from orchestrator.identity.servicer import AuthServicer
-from orchestrator.identity.sessions import SessionTokens
 from orchestrator.platform.service import PlatformService
 from orchestrator.platform.servicer import PlatformServicer
-from orchestrator.policy.ports import DenialLog
-from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
 from orchestrator.registry.servicer import RegistryServicer
 from orchestrator.settings import OrchestratorSettings, SharedSettings
-from orchestrator.workflows.service import WorkflowService
 from orchestrator.workflows.servicer import WorkflowServicer
-from orchestrator.workflows.watch import RunWatch
 
 log = structlog.get_logger()
 
@@ -174,36 +134,20 @@ async def assemble(
     settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue, tls: TlsFolder | None
 ) -> Assembled:
     """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
-    prices = PriceBook.load()
-    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
-    stack.push_async_callback(channels.close)
-    addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
-    signer = CallTokenSigner(settings.call_token_signing_key, ORCHESTRATOR)
-    agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     bell = await stack.enter_async_context(RedisBell(redis))
-    outbox = TopicBell(bell, "outbox")
-    events = await build_events(settings, stack, engine, outbox, TopicBell(bell, "events"))
-    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.ring))
-    sweeping = asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run())
-    stack.callback(sweeping.cancel)
-    books = Books(prices, retryable)
-    purchases = Purchases(recorder, agents, books)
-    stack.push_async_callback(purchases.drain)
-
-    models = ModelNames(prices, settings.model_default)
-    registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
-    denials = await stack.enter_async_context(PostgresDenialLog(engine))
-    policy = await build_policy(settings, stack, denials)
-    executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
+    events = await build_events(settings, stack, engine, bell)
+    calling = await build_calling(settings, stack, engine, catalogue, bell, ORCHESTRATOR, tls)
+    registry, policy = calling.registry, calling.policy
     workflows, run_watch = await build_workflows(settings, stack, engine, registry, bell)
-    probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(agents, registry, settings.agent_shards))
+    probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
 
-    authenticator, auth = identity(settings, stack, engine, redis)
-    limits = await build_limits(settings, stack)
+    authenticator, revocations, auth = build_identity(settings, stack, engine, redis)
+    limits = await build_limits(settings, stack, revocations)
     chain = (
         AdmissionControl(Admission(), "orchestrator"),
+        OncePerMethod(),
         Telemetry(),
         ErrorBoundary(),
         Authentication(authenticator),
@@ -214,79 +158,12 @@ async def assemble(
     server = build_server(chain, max_request_bytes=MAX_REQUEST_BYTES)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
-    add_ExecutionServiceServicer_to_server(ExecutionServicer(executions), server)
+    add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
     add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
     add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
     add_reflection(server, SERVICES)
     return Assembled(registry, server, (events.stop, run_watch.stop))
-
-
-async def build_workflows(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, registry: RegistryService, bell: RedisBell
-) -> tuple[WorkflowService, RunWatch]:
-    """Workflows and runs as their users see them; the steps are the worker's."""
-    run_bell, doorbell = RedisRunBell(bell), ArqDoorbell(settings.redis_url, TopicBell(bell, "steps").ring)
-    runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, run_bell, doorbell))
-    run_watch = RunWatch(runs, run_bell)
-    for work in (doorbell.run(), run_watch.look_forever()):
-        stack.callback(asyncio.create_task(work).cancel)
-    return WorkflowService(registry, PostgresWorkflowStore(engine), runs, run_watch), run_watch
-
-
-async def build_events(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, outbox: TopicBell, log_bell: TopicBell
-) -> EventService:
-    """The log of events, with this process's candidate for the relay."""
-    publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
-    await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_bell, publisher))
-    upkeep = OutboxUpkeep(engine, settings.event_retention_days, publishing=publisher is not None)
-    store = PostgresEventStore(engine)
-    tail = EventTail(store, log_bell)
-    for work in (upkeep.run(), tail.run()):
-        stack.callback(asyncio.create_task(work).cancel)
-    return EventService(store, tail)
-
-
-async def build_policy(settings: SharedSettings, stack: AsyncExitStack, denials: DenialLog) -> PolicyService:
-    """The policy of OPA_URL, or else that of POLICY_PATH. Raises CannotStart for a folder without one."""
-    if settings.opa_url is not None:
-        return PolicyService(await stack.enter_async_context(OpaPolicy(settings.opa_url)), denials)
-    try:
-        return PolicyService(RegopyPolicy(settings.policy_path), denials)
-    except PolicyUnreadable as error:
-        raise CannotStart(f"POLICY_PATH: {error}") from error
-
-
-async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack) -> Limits:
-    """The limits as they are set, counted in Redis."""
-    allowances = Allowances(
-        agent_calls=settings.limit_agent_calls,
-        agent_calls_of_key=settings.limit_agent_calls_of_key,
-        agent_calls_in_flight=settings.limit_agent_calls_in_flight,
-        other_calls=settings.limit_calls,
-        open_calls_of_address=settings.limit_open_calls_of_address,
-        logins=settings.limit_logins,
-        logins_of_address=settings.limit_logins_of_address,
-    )
-    limiter = await stack.enter_async_context(RedisLimits(settings.redis_url))
-    return Limits(limiter, allowances, Peers(settings.proxies))
-
-
-def identity(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, redis: Redis
-) -> tuple[Authenticator, AuthServicer]:
-    """Builds what knows callers, and the service that shows it."""
-    access = AccessTokens(settings.jwt_secrets, settings.jwt_expiry_minutes * 60)
-    store = PostgresIdentityStore(engine, settings.refresh_expiry_days)
-    passwords = stack.enter_context(BcryptPasswords(settings.bcrypt_rounds))
-    revocations = RedisRevocations(redis, store)
-    following = asyncio.create_task(revocations.follow())
-    stack.callback(following.cancel)
-    authenticator = Authenticator(access, store, revocations)
-    service = IdentityService(store, passwords, SessionTokens(access, settings.jwt_secrets), revocations)
-    keys = ApiKeyService(store, authenticator.forget_key)
-    return authenticator, AuthServicer(service, keys, Peers(settings.proxies))
 
 
 async def follow(registry: RegistryService, settings: SharedSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:

@@ -31,10 +31,13 @@ async def run(settings: ConsumerSettings, stop: asyncio.Event) -> None:
         tasks = [asyncio.create_task(work) for work in (consumer.run(), upkeep.run())]
         announce(settings.ready_file, {})
         log.info("consumer_ready", group=handler.name)
-        await stop.wait()
+        stopping = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)  # what is under way is undone, and consumed by the next one
+        for ended in done:
+            await ended  # neither ends by itself: it has failed, and the process with it
 
 
 def main() -> None:

@@ -78,7 +78,7 @@ class OrchestratorSettings(SharedSettings):
     bcrypt_rounds: int = Field(default=12, ge=4, le=16)
     """What a password hash costs: twice as much with each more. Less than 12 is for tests."""
     trusted_proxies: str = "127.0.0.0/8,::1/128"
-    """Networks, separated by commas, whose `x-forwarded-for` is believed: where the gateway is."""
+    """Networks, separated by commas, whose word on a caller's address is believed: where the gateway is."""
 
     @field_validator("jwt_secret", "jwt_secret_previous")
     @classmethod

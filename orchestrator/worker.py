@@ -11,34 +11,22 @@ from uuid_utils.compat import uuid7
 
 from definitions import reader
 from definitions.catalogue import Catalogue
-from definitions.model_names import ModelNames
-from definitions.prices import PriceBook
 from definitions.report import log_problems
 from mesh.process import run_process
 from mesh.readiness import announce
-from mesh.rpc.channel import ChannelPool
 from mesh.rpc.status import retryable
-from mesh.security.call_tokens import CallTokenSigner
 from mesh.security.certificates import TlsFolder
-from mesh.security.identities import AGENT_HOST, WORKER
-from mesh.security.tls import ClientTls
+from mesh.security.identities import WORKER
 from orchestrator.adapters.arq_doorbell import ArqDoorbell, ArqPorter
-from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.postgres import create_engine
-from orchestrator.adapters.postgres_denials import PostgresDenialLog
 from orchestrator.adapters.postgres_ear import PostgresEar
-from orchestrator.adapters.postgres_executions import PostgresExecutionStore
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
 from orchestrator.adapters.postgres_steps import Leases, PostgresStepStore
-from orchestrator.adapters.postgres_sweeper import Sweeper
 from orchestrator.adapters.redis_bell import RedisBell, TopicBell
 from orchestrator.adapters.run_bell import RedisRunBell
 from orchestrator.adapters.run_ledger import STOP_CHANNEL
-from orchestrator.adapters.sqlite_search import SqliteSearchIndex
-from orchestrator.app import build_policy, follow, prepare_database
-from orchestrator.executions.books import Books
-from orchestrator.executions.purchase import Purchases
-from orchestrator.executions.service import ExecutionService
+from orchestrator.adapters.run_news import RunNews
+from orchestrator.app import follow, prepare_database
+from orchestrator.assembly import build_calling
 from orchestrator.registry.service import RegistryService
 from orchestrator.worker_settings import WorkerSettings
 from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace
@@ -75,9 +63,11 @@ async def assemble(
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     bell = await stack.enter_async_context(RedisBell(redis))
-    registry, executions = await build_executions(settings, stack, engine, catalogue, bell)
+    tls = TlsFolder(settings.mesh_tls_dir, WORKER) if settings.mesh_tls_dir else None
+    calling = await build_calling(settings, stack, engine, catalogue, bell, WORKER, tls)
+    news = RunNews(RedisRunBell(bell), TopicBell(bell, "outbox").ring)
     leases = Leases(settings.step_lease_seconds, settings.step_crash_limit)
-    store = await stack.enter_async_context(PostgresStepStore(settings.database_url, uuid7(), leases, RedisRunBell(bell)))
+    store = await stack.enter_async_context(PostgresStepStore(settings.database_url, uuid7(), leases, news))
     steps_bell = TopicBell(bell, "steps")
     doorbell = ArqDoorbell(settings.redis_url, steps_bell.ring)
     pace = Pace(
@@ -87,36 +77,12 @@ async def assemble(
         poll=settings.step_poll_seconds,
         drain=settings.drain_grace_seconds,
     )
-    dispatcher = Dispatcher(store, StepPerformer(executions, retryable), doorbell, pace)
+    dispatcher = Dispatcher(store, StepPerformer(calling.executions, retryable), doorbell, pace)
     porter = ArqPorter(settings.redis_url, settings.doorbell_poll_seconds, dispatcher.wake)
     ear = PostgresEar(settings.database_url, STOP_CHANNEL, dispatcher.look)
     for work in (doorbell.run(), porter.run(), ear.run(), _pass_on(steps_bell, dispatcher.wake)):
         stack.push_async_callback(_ended, asyncio.create_task(work))
-    return registry, dispatcher
-
-
-async def build_executions(
-    settings: WorkerSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue, bell: RedisBell
-) -> tuple[RegistryService, ExecutionService]:
-    """What calls agents, with the books of this process."""
-    prices = PriceBook.load()
-    tls = TlsFolder(settings.mesh_tls_dir, WORKER) if settings.mesh_tls_dir else None
-    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
-    stack.push_async_callback(channels.close)
-    addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
-    signer = CallTokenSigner(settings.call_token_signing_key, WORKER)
-    agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
-    outbox = TopicBell(bell, "outbox")
-    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.ring))
-    sweeping = asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run())
-    stack.callback(sweeping.cancel)
-    books = Books(prices, retryable)
-    purchases = Purchases(recorder, agents, books)
-    stack.push_async_callback(purchases.drain)
-    models = ModelNames(prices, settings.model_default)
-    registry = RegistryService(catalogue, models, settings.port_offset, SqliteSearchIndex, agents)
-    policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine)))
-    return registry, ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
+    return calling.registry, dispatcher
 
 
 async def _pass_on(bell: TopicBell, wake: Callable[[], None]) -> None:

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "clean":
             asyncio.run(remove_all())
         else:
-            up(options.port_offset, options.shards, options.tls)
+            up(options.port_offset, options.shards, options.tls, options.kafka)
     except LaunchError as error:
         print(f"agentmesh: {error}", file=sys.stderr, flush=True)
         return 1
@@ -32,14 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def up(port_offset: int, shards: int, tls: bool) -> None:
+def up(port_offset: int, shards: int, tls: bool, kafka: bool) -> None:
     """Runs a stack until it is told to stop."""
     began = time.monotonic()
     if "MAKELEVEL" in os.environ:  # we are `make up`: whoever kills make means us
         die_with_parent(signal.SIGTERM, os.getppid())
     from deploy.local.launcher import launch
 
-    asyncio.run(launch(port_offset, shards, tls, os.environ, began))
+    asyncio.run(launch(port_offset, shards, tls, kafka, os.environ, began))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--port-offset", type=int, default=0, metavar="N", help="add N to every port: a second stack beside the first")
     run.add_argument("--shards", type=int, default=1, metavar="N", help="agent host processes that share the agents")
     run.add_argument("--tls", action="store_true", help="mTLS between the services, with certificates of a development authority")
+    run.add_argument("--kafka", action="store_true", help="events go to a Kafka broker, too (needs Java, and Maven to fetch it)")
     commands.add_parser("clean", help="remove everything that stacks have kept on this machine")
     return outer
 

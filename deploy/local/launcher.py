@@ -11,7 +11,7 @@ from deploy.local.stack import Stack
 from deploy.local.state import StateFolder
 
 
-async def launch(port_offset: int, shards: int, tls: bool, environment: Mapping[str, str], began: float) -> None:
+async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environment: Mapping[str, str], began: float) -> None:
     """Runs the stack of that offset until SIGINT, SIGTERM or SIGHUP. LaunchError when it cannot be started.
 
     `began` is when it was asked for, in the seconds of `time.monotonic`.
@@ -19,7 +19,7 @@ async def launch(port_offset: int, shards: int, tls: bool, environment: Mapping[
     screen = Screen(began)
     provider = Provider.from_environment(environment)
     state = StateFolder.of_offset(port_offset)
-    stack = Stack(state.path, port_offset, shards, tls=tls, provider=provider, report=screen.step)
+    stack = Stack(state.path, port_offset, shards, tls=tls, kafka=kafka, provider=provider, report=screen.step)
     stop = stop_request(stack)
     try:
         if await started(stack, stop):

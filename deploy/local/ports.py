@@ -26,7 +26,7 @@ BLOCK = 100
 
 @dataclass(frozen=True)
 class LocalPorts:
-    """Every port of one stack. Those of PostgreSQL, Redis and the simulator lie where no agent ever is."""
+    """Every port of one stack. Those of PostgreSQL, Redis, Kafka and the simulator lie where no agent ever is."""
 
     offset: int
     gateway: int
@@ -39,6 +39,8 @@ class LocalPorts:
     postgres: int
     redis: int
     simulator: int
+    kafka: int
+    kafka_controller: int
     agents: range
 
     @classmethod
@@ -65,6 +67,8 @@ class LocalPorts:
             postgres=offset + 15_432,
             redis=offset + 16_379,
             simulator=offset + 17_100,
+            kafka=offset + 17_150,
+            kafka_controller=offset + 17_151,
             agents=range(offset + 8200, offset + 9000),
         )
 
@@ -83,6 +87,8 @@ class LocalPorts:
             "PostgreSQL": self.postgres,
             "Redis": self.redis,
             "simulator": self.simulator,
+            "Kafka": self.kafka,
+            "Kafka controller": self.kafka_controller,
             **_numbered("orchestrator metrics", self.orchestrator_metrics),
             **_numbered("worker metrics", self.worker_metrics),
             **{f"metrics of agent host {shard}": port for shard, port in enumerate(self.agent_metrics)},

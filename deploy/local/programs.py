@@ -16,7 +16,7 @@ POOL_SIZE, POOL_OVERFLOW = 20, 10
 WORKER_POOL_SIZE = 5
 """The worker's writes have connections of their own."""
 DRAIN_SECONDS = 10
-DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "JWT_SECRET", "MESH_TLS_DIR", "REDIS_URL")
+DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "KAFKA_", "JWT_SECRET", "MESH_TLS_DIR", "REDIS_URL")
 STOP_SECONDS = 15
 LOOPBACK = "127.0.0.1"
 
@@ -99,6 +99,10 @@ class Programs:
             **self._tls(WORKER),
         }
         return self._process(replica_name("worker", number), "orchestrator.worker", settings, prepare=prepare, after=("postgres", "redis"))
+
+    def consumer(self, prepare: Prepare) -> Process:
+        """The consumer of events. It comes after its servers, as the orchestrator does."""
+        return self._process("consumer", "orchestrator.consumer", {}, prepare=prepare, after=("postgres", "kafka"))
 
     def accounts_environment(self) -> dict[str, str]:
         """The environment of the command that makes accounts, but for DATABASE_URL."""

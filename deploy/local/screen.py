@@ -52,6 +52,7 @@ def doors(stack: Stack) -> str:
         ("REST, gRPC, gRPC-Web", f"{stack.gateway_url}  (contract: {stack.gateway_url}/openapi.json)"),
         ("orchestrator, gRPC", stack.orchestrator_target),
         ("agents, gRPC", f"localhost:{ports.agents[0]} to {ports.agents[-1]}"),
+        *([("Kafka", stack.kafka.bootstrap_servers)] if stack.kafka else []),
         ("Envoy admin", f"http://localhost:{ports.envoy_admin}"),
         (
             "Prometheus",

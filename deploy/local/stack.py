@@ -14,6 +14,7 @@ from deploy.local import certs
 from deploy.local.credentials import Credentials, FirstLogin
 from deploy.local.envoy import EnvoyServer
 from deploy.local.errors import LaunchError
+from deploy.local.kafka import KafkaServer
 from deploy.local.leftovers import end_leftovers
 from deploy.local.limits import raise_descriptor_limit
 from deploy.local.ports import LocalPorts
@@ -67,7 +68,7 @@ class Stack:
     `environment` reaches our own programs on top of what the stack gives them, `gateway` sets fields of GatewaySettings.
     Without a `provider` the simulator answers, whatever keys our own environment holds. Everything that is not our own
     program is ready to be used as soon as `start` returns. With `tls` the services speak mTLS among themselves, with certificates that
-    are made at each start. LaunchError says what cannot be.
+    are made at each start. With `kafka` events go to a broker, and a consumer counts them. LaunchError says what cannot be.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Stack:
         orchestrators: int = 1,
         workers: int = 1,
         tls: bool = False,
+        kafka: bool = False,
         provider: Provider | None = None,
         gateway: Mapping[str, Any] = NOTHING,
         report: Report = silent,
@@ -107,10 +109,13 @@ class Stack:
         self._agent_hosts = [programs.agent_host(shard) for shard in range(shards)]
         self._simulator_log = programs.simulator_log
         self.call_keys = programs.call_keys
-        servers = [self._postgres.process, self._redis.process, *([programs.simulator()] if self.simulated else [])]
+        self._kafka = self._make_kafka() if kafka else None
+        brokers = [self._kafka.process] if self._kafka else []
+        servers = [self._postgres.process, self._redis.process, *brokers, *([programs.simulator()] if self.simulated else [])]
         ours = [
             *(programs.orchestrator(number, self._make_database_and_secret) for number in range(orchestrators)),
             *(programs.worker(number, self._make_database) for number in range(workers)),
+            *([programs.consumer(self._make_database)] if self._kafka else []),
         ]
         self._supervisor = Supervisor([servers, self._agent_hosts, ours, [self._envoy.process]], report)
 
@@ -143,7 +148,7 @@ class Stack:
         await self.stop()
 
     def process(self, name: str) -> Process:
-        """One of its processes: postgres, redis, simulator, agents-<shard>, orchestrator, worker or envoy; KeyError for another name.
+        """One of its processes, by its name in messages: postgres, agents-<shard>, orchestrator, … KeyError for another name.
 
         A second orchestrator is orchestrator-1, a second worker worker-1, and so on.
         """
@@ -179,6 +184,11 @@ class Stack:
         """Every request that the simulator answered, a JSON object a line."""
         return self._simulator_log
 
+    @property
+    def kafka(self) -> KafkaServer | None:
+        """The broker, where there is one."""
+        return self._kafka
+
     def served(self) -> ServedAgents:
         """What the agent hosts said when they were last ready."""
         return ServedAgents.of([json.loads(self.state.ready_file(host.name).read_text()) for host in self._agent_hosts])
@@ -209,11 +219,16 @@ class Stack:
 
     async def _make_database(self) -> Mapping[str, str]:
         """What our programs learn about their servers, which have passwords from their first start on."""
-        return {"DATABASE_URL": await self._postgres.create_database(DATABASE), "REDIS_URL": self._redis.url()}
+        brokers = {"KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap_servers} if self._kafka else {}
+        return {"DATABASE_URL": await self._postgres.create_database(DATABASE), "REDIS_URL": self._redis.url(), **brokers}
 
     async def _make_database_and_secret(self) -> Mapping[str, str]:
         """The same, and what the orchestrator signs tokens with."""
         return {**await self._make_database(), "JWT_SECRET": self.credentials.jwt_secret()}
+
+    def _make_kafka(self) -> KafkaServer:
+        ports = self.ports
+        return KafkaServer(self.state.folder("kafka"), ports.kafka, ports.kafka_controller, traces=self.state.traces("kafka"))
 
     def _bootstrap(self, overrides: Mapping[str, Any]) -> str:
         settings = GatewaySettings(

@@ -22,6 +22,8 @@ WELCOME = {
     "ready": "/ready",
     "openapi": "/openapi.json",
 }
+LOGINS = r"/api/v1/auth/(login|register|refresh)(\?.*)?|/agentmesh\.identity\.v1\.AuthService/(Login|Register|RefreshToken)"
+"""Paths, REST and gRPC, of what costs a password hash or tries one."""
 OWN_PATHS = ("/", "/openapi.json")
 """What Envoy answers itself, besides errors."""
 
@@ -39,11 +41,16 @@ class GatewaySettings:
     descriptor_path: Path = GENERATED / "descriptor.binpb"
     openapi_path: Path = GENERATED / "openapi.json"
     lua_path: Path = HERE / "envelope.lua"
+    shedding_path: Path = HERE / "shedding.lua"
     access_log_path: Path = Path("/dev/stdout")
     per_ip_rate: int = 2000
     """Requests a second that one address may send for long."""
     per_ip_burst: int = 4000
     """Requests that one address may send at once."""
+    per_ip_login_rate: int = 5
+    """Logins, registrations and refreshed tokens a second that one address may send for long."""
+    per_ip_login_burst: int = 300
+    """The same, at once."""
     body_limit_bytes: int = 4 * 1024 * 1024
     """The largest body of a REST request; gRPC's own limit at the orchestrator is the same."""
     allowed_origins: str = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -80,7 +87,7 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
     methods = [*allowed_methods(rpcs), *((path, ("GET", "HEAD")) for path in OWN_PATHS)]
     upstream_tls = sds.upstream(settings.sds_dir) if settings.tls_dir else None
     welcome = json.dumps(WELCOME, indent=2) + "\n"
-    return template.render(settings=settings, rpcs=rpcs, allowed_methods=methods, welcome=welcome, upstream_tls=upstream_tls)
+    return template.render(settings=settings, logins=LOGINS, rpcs=rpcs, allowed_methods=methods, welcome=welcome, upstream_tls=upstream_tls)
 
 
 def write_sds(settings: GatewaySettings) -> None:

@@ -9,15 +9,13 @@ import grpc
 
 from mesh.rpc.interceptors.behaviour import metadata_value
 
-FORWARDED_FOR = "x-forwarded-for"
+CLIENT_KEY = "x-mesh-client"
+"""Metadata in which the gateway says whose call it forwards; it takes off what others have put there."""
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Peers:
-    """Tells callers' addresses. From `proxies` (networks in CIDR notation) the gateway's word is taken, from nobody else.
-
-    The gateway adds the address that it has seen itself at the end of `x-forwarded-for`; what stands before that anybody can write.
-    """
+    """Tells callers' addresses. From `proxies` (networks in CIDR notation) the gateway's word is taken, from nobody else."""
 
     def __init__(self, proxies: Sequence[str]) -> None:
         self._proxies = [ip_network(proxy) for proxy in proxies]
@@ -28,8 +26,7 @@ class Peers:
         if peer is None:
             return ""
         if any(peer in network for network in self._proxies):
-            forwarded = _address((metadata_value(context, FORWARDED_FOR) or "").rpartition(",")[2].strip())
-            return str(forwarded or peer)
+            return str(_address(metadata_value(context, CLIENT_KEY) or "") or peer)
         return str(peer)
 
 

@@ -15,9 +15,10 @@ Trailers = tuple[tuple[str, str | bytes], ...]
 
 
 class StandingRefusal:
-    """The same answer to everybody, but for the request's id and the time."""
+    """The same answer to everybody, but for the request's id and the time. `marks` are trailers that go with it."""
 
-    def __init__(self, error: MeshError) -> None:
+    def __init__(self, error: MeshError, *marks: tuple[str, str]) -> None:
+        self._marks = marks
         self.code = TABLE[error.reason].code
         status = status_of(error, _ID)
         self.message = summary(status)
@@ -37,7 +38,7 @@ class StandingRefusal:
         request.Pack(error_details_pb2.RequestInfo(request_id=request_id))
         # Two messages in a row are read as one, with the details of both.
         details = self._details + status_pb2.Status(details=[request]).SerializeToString()
-        trailers: Trailers = ((self._key, details), (correlation.REQUEST_ID_KEY, request_id))
+        trailers: Trailers = ((self._key, details), (correlation.REQUEST_ID_KEY, request_id), *self._marks)
         if not transcoded:
             return trailers
         envelope = f"{self._before}{request_id}{self._between}{timestamp()}{self._after}"

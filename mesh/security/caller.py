@@ -36,6 +36,8 @@ class Caller:
     """None for an access token."""
     token_id: str = ""
     """The `jti` of the access token; empty for an API key."""
+    session_id: UUID | None = None
+    """The session of the access token, which may have ended; None for an API key."""
 
     @property
     def sees(self) -> int | None:

@@ -92,6 +92,8 @@ class ArqPorter:
                 await self._listen()
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("doorbell_not_heard", error=type(error).__name__)
+            except Exception as error:  # whatever it is that ended arq's worker, ours goes on
+                log.exception("doorbell_broken", exc_info=error)
             failures = 0 if asyncio.get_running_loop().time() - began > _BACKOFF_SECONDS[-1] else failures + 1
             await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1])
 

@@ -1,7 +1,8 @@
 """Brings events to Kafka: acknowledged by all replicas, in order for each key."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -77,14 +78,23 @@ class KafkaPublisher:
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, client_id=CLIENT)
         try:
             await admin.start()
-            # The empty assignment is how this client lets the brokers decide both numbers.
-            wanted = [NewTopic(topic, BROKERS_DEFAULT, BROKERS_DEFAULT, replica_assignments={}) for topic in TOPICS]
-            answer = await admin.create_topics(wanted)
+            missing = set(TOPICS) - set(await admin.list_topics())
+            errors = await _made(admin, missing) if missing else []
         finally:
             await admin.close()
-        for topic, code, *message in answer.topic_errors:
+        for topic, code, *message in errors:
             if code not in (0, TopicAlreadyExistsError.errno):
                 log.warning("topic_not_made", topic=topic, error=for_code(code).__name__, message=message)
+
+
+async def _made(admin: AIOKafkaAdminClient, topics: Collection[str]) -> Sequence[Any]:
+    """What the brokers say of each new topic. Raises PublishFailed when they have nobody now who could make one."""
+    # The empty assignment is how this client lets the brokers decide both numbers.
+    new = [NewTopic(topic, BROKERS_DEFAULT, BROKERS_DEFAULT, replica_assignments={}) for topic in topics]
+    try:
+        return list((await admin.create_topics(new)).topic_errors)
+    except AttributeError as error:  # how this client says that there is no controller, as during its election
+        raise PublishFailed("Kafka has no controller now, and topics are missing") from error
 
 
 async def _batches(producer: AIOKafkaProducer, events: Sequence[Event]) -> tuple[dict[tuple[str, int], BatchBuilder], int]:

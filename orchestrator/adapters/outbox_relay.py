@@ -84,6 +84,8 @@ class OutboxRelay:
                 await self._stand()
             except* (*CONNECTION_LOST, asyncpg.PostgresError, Deposed) as errors:
                 log.warning("relay_stopped", errors=[type(error).__name__ for error in errors.exceptions])
+            except* Exception as errors:  # without a relay no event is seen any more: whatever it was, the next term is tried
+                log.error("relay_failed", exc_info=errors)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _stand(self) -> None:

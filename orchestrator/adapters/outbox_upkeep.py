@@ -40,6 +40,8 @@ class OutboxUpkeep:
                     forgotten_at = _now()
             except ServiceUnavailable as error:
                 log.warning("outbox_not_measured", error=error.message)
+            except Exception as error:
+                log.error("outbox_upkeep_failed", exc_info=error)
             await asyncio.sleep(MEASURE_SECONDS)
 
     async def measure(self) -> None:

@@ -14,6 +14,7 @@ from orchestrator.adapters import run_ledger as ledger
 from orchestrator.adapters import run_rows as rows
 from orchestrator.adapters.group_commit import Connection, GroupCommit
 from orchestrator.adapters.postgres import CONNECTION_LOST, database_unavailable, unavailable
+from orchestrator.adapters.run_news import RunNews
 from orchestrator.adapters.run_starts import Start, Started, write_starts
 from orchestrator.adapters.workflow_tables import run_events, runs, steps, workflows
 from orchestrator.workflows import failpoints
@@ -25,7 +26,7 @@ from orchestrator.workflows.errors import (
     WorkflowNotRunning,
 )
 from orchestrator.workflows.model import Change, Decision, Earlier, KeyClaim, NewRun, Run, RunPage
-from orchestrator.workflows.ports import Doorbell, RunBell
+from orchestrator.workflows.ports import Doorbell
 from orchestrator.workflows.progress import Progress
 
 _FINAL = ("completed", "failed", "cancelled")
@@ -42,9 +43,9 @@ class _Command:
 class PostgresRunStore:
     """See the port. An async context manager: changes go through lanes of group commits."""
 
-    def __init__(self, database_url: str, engine: AsyncEngine, bell: RunBell, doorbell: Doorbell) -> None:
+    def __init__(self, database_url: str, engine: AsyncEngine, news: RunNews, doorbell: Doorbell) -> None:
         self._engine = engine
-        self._bell = bell
+        self._news = news
         self._doorbell = doorbell
         self._starts: GroupCommit[Start, Started] = GroupCommit(database_url, write_starts)
         self._commands: GroupCommit[_Command, bool] = GroupCommit(database_url, self._write_commands)
@@ -71,7 +72,8 @@ class PostgresRunStore:
             raise started
         if isinstance(started, Run):
             self._doorbell.ring(started.run_id)
-            self._bell.changed([started.run_id])
+            self._news.bell.changed([started.run_id])
+            self._news.outbox()
         return started
 
     async def cancel(self, user_id: int | None, workflow_id: UUID) -> Run:
@@ -162,20 +164,18 @@ class PostgresRunStore:
     async def _command(self, command: _Command) -> bool:
         """Whether there was anything to do."""
         try:
-            done = await self._commands.submit(command)
+            return await self._commands.submit(command)
         except CONNECTION_LOST as error:
             raise database_unavailable() from error
-        if done:
-            self._bell.changed([command.run_id])
-        return done
 
     async def _write_commands(self, connection: Connection, commands: Sequence[_Command]) -> Sequence[bool]:
         async with connection.transaction():
             locked = await ledger.lock(connection, {command.run_id for command in commands})
             done = [command.run_id in locked and command.apply(locked[command.run_id]) for command in commands]
-            await ledger.write(connection, locked.values())
+            changed = await ledger.write(connection, locked.values())
             failpoints.BEFORE_COMMAND.hit()
         failpoints.AFTER_COMMAND.hit()
+        self._news.tell(changed)
         return done
 
 

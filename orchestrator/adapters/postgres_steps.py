@@ -13,11 +13,11 @@ from orchestrator.adapters import run_rows as rows
 from orchestrator.adapters import run_sql as sql
 from orchestrator.adapters.group_commit import Connection, GroupCommit, LazyConnection
 from orchestrator.adapters.postgres import CONNECTION_LOST, database_unavailable
+from orchestrator.adapters.run_news import RunNews
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.assignment import Assignment, Claimed, Completed, Hold, Report, Reported, Spent
 from orchestrator.workflows.errors import ReportRefused
 from orchestrator.workflows.model import StepState
-from orchestrator.workflows.ports import RunBell
 from orchestrator.workflows.progress import Progress
 
 LARGEST_CLAIM = 256
@@ -39,10 +39,10 @@ class Leases:
 class PostgresStepStore:
     """See the port. One per worker; an async context manager."""
 
-    def __init__(self, database_url: str, owner: UUID, leases: Leases, bell: RunBell) -> None:
+    def __init__(self, database_url: str, owner: UUID, leases: Leases, news: RunNews) -> None:
         self._owner = owner
         self._leases = leases
-        self._bell = bell
+        self._news = news
         self._reports: GroupCommit[Report, Reported] = GroupCommit(database_url, self._write_reports)
         self._claims = LazyConnection(database_url)
         self._keeping = LazyConnection(database_url)
@@ -76,7 +76,7 @@ class PostgresStepStore:
                 changed = await ledger.write(connection, runs.values())
                 failpoints.BEFORE_CLAIM.hit()
             failpoints.AFTER_CLAIM.hit()
-            self._bell.changed(changed)
+            self._news.tell(changed)
             work = await ledger.assignments(connection, taken)
         return Claimed(list(work.values()), more=len(locked) == limit)
 
@@ -129,7 +129,7 @@ class PostgresStepStore:
             changed = await ledger.write(connection, runs.values())
             failpoints.BEFORE_TENDING.hit()
         failpoints.AFTER_TENDING.hit()
-        self._bell.changed(changed)
+        self._news.tell(changed)
         return len(steps)
 
     def _lose(self, progress: Progress, task_id: str, spent: Spent) -> None:
@@ -143,7 +143,7 @@ class PostgresStepStore:
             changed = await ledger.write(connection, runs.values())
             failpoints.BEFORE_REPORT.hit()
         failpoints.AFTER_REPORT.hit()
-        self._bell.changed(changed)
+        self._news.tell(changed)
         following = [(report.hold.run_id, after) for report, (_, after) in zip(reports, applied, strict=True) if after]
         work = await ledger.assignments(connection, following)
         return [

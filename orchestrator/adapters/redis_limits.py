@@ -110,13 +110,13 @@ class RedisLimits:
 
     async def _ask(self, group: Sequence[_Request]) -> list[int]:
         keys: list[str] = []
-        arguments: list[int] = []
+        arguments: list[int | float] = []
         for request in group:
             keys += [charge.key for charge in request.charges]
             keys += request.watch
             arguments += len(request.charges), len(request.watch)
             for charge in request.charges:
-                arguments += int(charge.interval_seconds * _MICROSECONDS), _CAPACITY
+                arguments += charge.interval_seconds * _MICROSECONDS, _CAPACITY
         answers: list[int] = await self._take(keys=keys, args=arguments)
         return answers
 

@@ -1,4 +1,4 @@
-"""Which sessions have ended, told by Redis in one round trip; PostgreSQL has the last word.
+"""Which sessions have ended, told by Redis on the trip that counts the call; PostgreSQL has the last word.
 
 A key for each session that ended while access tokens of its are still out, and a sentinel that says that none is missing. Redis may
 lose anything at any time: without the sentinel PostgreSQL decides, and the list is written anew. What this process could not write, or
@@ -23,9 +23,9 @@ log = structlog.get_logger()
 
 SENTINEL = "agentmesh:revoked:complete"
 _FILLING = "agentmesh:revoked:filling"
-TIMEOUT_SECONDS = 0.025
+_SPREAD_SECONDS = 0.1
 PAUSE_SECONDS = 1.0
-"""For so long a Redis that was slow is not asked again; and how often the copy is made."""
+"""How often the copy is made."""
 COPIED_SECONDS = 30.0
 """How far back a copy reaches: longer than any transaction that ends a session takes to commit."""
 _WRITE_SECONDS = 5.0
@@ -59,38 +59,36 @@ class SessionLedger(Protocol):
 
 
 class RedisRevocations:
-    """Implements the port `RevocationList`. Its `follow` runs as long as the process."""
+    """Implements the ports `RevocationList` and `Sessions`. Its `follow` runs as long as the process."""
 
     def __init__(self, redis: Redis, ledger: SessionLedger) -> None:
         self._redis = redis
         self._ledger = ledger
         self._complete = redis.register_script(_COMPLETE)
         self._trusted = False
-        self._asked_again_at = 0.0
         self._wake = asyncio.Event()
 
-    async def is_revoked(self, session_id: UUID) -> bool:
+    def watched(self, session_id: UUID) -> Sequence[str]:
+        """The sentinel and the session's own key, as long as they are trusted; see the port."""
+        return (SENTINEL, revocation_key(session_id)) if self._trusted else ()
+
+    async def is_revoked(self, session_id: UUID, present: Sequence[bool] | None) -> bool:
         """Whether the session has ended; see the port."""
-        if self._trusted and _now() >= self._asked_again_at:
-            try:
-                async with asyncio.timeout(TIMEOUT_SECONDS):
-                    complete, revoked = await self._redis.mget(SENTINEL, revocation_key(session_id))
-            except TimeoutError:
-                self._asked_again_at = _now() + PAUSE_SECONDS  # slow is not lost, and slow for one is slow for all
-            except _REDIS_LOST as error:
-                self._distrust(type(error).__name__)
-            else:
-                if revoked is not None:
-                    return True
-                if complete is not None:
-                    return False
-                self._distrust("the sentinel is gone")
+        if present:
+            complete, revoked = present
+            if revoked:
+                return True
+            if complete:
+                return False
+            self._distrust("the sentinel is gone")
+        elif present is None and self._trusted:
+            self._distrust("Redis did not answer")
         return not await self._ledger.session_is_open(session_id)
 
     async def add(self, session_id: UUID, until: datetime) -> None:
         """Spreads the word; see the port."""
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS * 4):
+            async with asyncio.timeout(_SPREAD_SECONDS):
                 await self._write([(session_id, until)])
         except _REDIS_LOST as error:
             self._distrust(type(error).__name__)
@@ -136,7 +134,3 @@ class RedisRevocations:
             log.warning("revocations_distrusted", why=why)
         self._trusted = False
         self._wake.set()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -42,7 +42,7 @@ async def spent(connection: Connection, steps: Sequence[StepId]) -> Mapping[Step
     return {step: rows.spent(of_step) for step, of_step in found.items()}
 
 
-async def write(connection: Connection, progresses: Iterable[Progress]) -> list[UUID]:
+async def write(connection: Connection, progresses: Iterable[Progress]) -> list[Progress]:
     """Writes what has changed; returns the runs that have."""
     changed = [p for p in progresses if p.changes or p.touched]
     if not changed:
@@ -59,7 +59,7 @@ async def write(connection: Connection, progresses: Iterable[Progress]) -> list[
         [p.run.run_id for p in changed if p.stops_steps],
         STOP_CHANNEL,
     )
-    return [p.run.run_id for p in changed]
+    return changed
 
 
 def notes(progresses: Sequence[Progress]) -> list[list[object]]:

@@ -50,3 +50,7 @@ FROM unnest($13::uuid[], $14::text[], $15::int[], $16::text[], $17::text[], $18:
 AS t (run_id, task_id, position, agent_id, input, context, depends_on, max_attempts, delay_seconds, backoff, timeout_seconds, approval,
   status, waiting, next_attempt_at, approval_expires_at)
 """
+
+ACTIVE = """
+SELECT workflow_id, run_id FROM runs WHERE workflow_id = ANY($1::uuid[]) AND status NOT IN ('completed', 'failed', 'cancelled')
+"""

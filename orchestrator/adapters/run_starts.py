@@ -37,11 +37,13 @@ async def write_starts(connection: Connection, starts: Sequence[Start]) -> Seque
         now = {row["workflow_id"]: row["now"] for row in found if row["found"]}
         progresses = {run.run_id: _begun(run, now[run.workflow_id]) for run in fresh if run.workflow_id in now}
         begun = await _insert(connection, [(run, progresses[run.run_id]) for run in fresh if run.run_id in progresses])
+        late = [run.workflow_id for run in fresh if run.run_id in progresses and run.run_id not in begun]
+        active = {row["workflow_id"]: row["run_id"] for row in await connection.fetch(sql.ACTIVE, late)} if late else {}
         if refused := [start.run.run_id for start in starts if start.claim and start.run.run_id not in begun]:
             await connection.execute(sql.FREE_KEYS, refused)
         failpoints.BEFORE_START.hit()
     failpoints.AFTER_START.hit()
-    return [earlier.get(s.run.run_id) or _outcome(s.run, progresses.get(s.run.run_id), begun) for s in starts]
+    return [earlier.get(s.run.run_id) or _outcome(s.run, progresses.get(s.run.run_id), begun, active) for s in starts]
 
 
 async def claim_keys(connection: Connection, claims: Sequence[tuple[UUID, KeyClaim]]) -> Mapping[UUID, Earlier]:
@@ -111,11 +113,11 @@ def _step_rows(run: NewRun, progress: Progress) -> list[tuple[Any, ...]]:
     ]
 
 
-def _outcome(new: NewRun, progress: Progress | None, begun: set[UUID]) -> Started:
+def _outcome(new: NewRun, progress: Progress | None, begun: set[UUID], active: Mapping[UUID, UUID]) -> Started:
     workflow_id = str(new.workflow_id)
     if progress is None:
         return WorkflowNotFound(f"Workflow '{workflow_id}' not found; GET /api/v1/workflows lists yours", workflow_id=workflow_id)
     if new.run_id not in begun:
         message = f"Workflow '{workflow_id}' has an active run; wait for its end, or cancel it"
-        return WorkflowAlreadyRunning(message, workflow_id=workflow_id)
+        return WorkflowAlreadyRunning(message, workflow_id=workflow_id, run_id=str(active.get(new.workflow_id, "")))
     return replace(progress.run, steps=tuple(record.step for record in progress.records.values()))

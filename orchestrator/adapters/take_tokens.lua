@@ -30,7 +30,7 @@ while arg < #ARGV do
     end
     if refused_by == 0 then
       for i = 1, buckets do
-        redis.call('SET', KEYS[key + i], string.format('%.0f', fulls[i]), 'PX', math.ceil((fulls[i] - now) / 1000))
+        redis.call('SET', KEYS[key + i], string.format('%.0f', fulls[i]), 'PX', math.max(1, math.ceil((fulls[i] - now) / 1000)))
       end
     end
   end

@@ -1,7 +1,7 @@
 """Lists and watches the log of events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 
 from mesh.errors import ServiceUnavailable
@@ -11,6 +11,8 @@ from orchestrator.events.tail import EventTail
 
 LARGEST_PAGE = 200
 HEARTBEAT_SECONDS = 15.0
+READERS = 4
+"""Watchers that read the database at the same time. When hundreds come back at once, the others wait: connections are scarce."""
 
 
 class EventService:
@@ -20,6 +22,7 @@ class EventService:
         self._store = store
         self._tail = tail
         self._heartbeat = heartbeat_seconds
+        self._reading = asyncio.Semaphore(READERS)
         self._stopping = False
         self._watchers: set[asyncio.Event] = set()
 
@@ -27,7 +30,7 @@ class EventService:
         """A page, of 200 at most."""
         return await self._store.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
 
-    async def watch(self, wanted: EventFilter, after: int | None) -> AsyncIterator[Event | Silence]:
+    async def watch(self, wanted: EventFilter, after: int | None) -> AsyncGenerator[Event | Silence, None]:
         """Every event after the position, or from now on; then each new one, and Silence whenever none has come for 15 s.
 
         Without end; raises ServiceUnavailable when the log cannot be read, or this process stops.
@@ -35,7 +38,7 @@ class EventService:
         with self._tail.watching() as grown:
             self._watchers.add(grown)
             try:
-                position = await self._store.head() if after is None else after
+                position = await self._head() if after is None else after
                 async for item in self._follow(wanted, position, grown):
                     yield item
             finally:
@@ -62,10 +65,15 @@ class EventService:
                 yield Silence(position)
                 silent_since = _now()
 
+    async def _head(self) -> int:
+        async with self._reading:
+            return await self._store.head()
+
     async def _read(self, wanted: EventFilter, position: int) -> tuple[Sequence[Event], int, bool]:
         """A page from the database, up to where that is all, and whether more is there already."""
-        head = await self._store.head()
-        page = await self._store.list(EventQuery(wanted, LARGEST_PAGE, after=position))
+        async with self._reading:
+            head = await self._store.head()
+            page = await self._store.list(EventQuery(wanted, LARGEST_PAGE, after=position))
         last = page.events[-1].position if page.events else position
         return page.events, last if page.more else max(head, last), page.more
 

@@ -74,6 +74,9 @@ class EventTail:
                 log.warning("log_not_followed", error=error.message)
             self._lost = True
             return
+        except Exception as error:
+            log.error("log_not_followed", exc_info=error)
+            return
         self._lost = False
         if grown:
             for watcher in self._watchers:

@@ -117,10 +117,6 @@ class Passwords(Protocol):
 class RevocationList(Protocol):
     """Which sessions have ended while access tokens of theirs are still out."""
 
-    async def is_revoked(self, session_id: UUID) -> bool:
-        """Whether it has. Raises ServiceUnavailable when nobody can tell."""
-        ...
-
     async def add(self, session_id: UUID, until: datetime) -> None:
         """Spreads the word of a session that has ended in the store. Raises nothing: the store has the last word."""
         ...

@@ -151,6 +151,7 @@ class StoppedStep:
     execution_id: UUID | None
     bill: Bill | None
     output_tokens_after_request: int
+    """At most so many: all that the stopped call bought."""
 
 
 @dataclass(frozen=True, slots=True)

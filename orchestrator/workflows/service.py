@@ -95,9 +95,10 @@ class WorkflowService:
         Steps are bought in the caller's name, so that nobody but its owner runs a workflow. Raises WorkflowNotFound,
         WorkflowAlreadyRunning, IdempotencyConflict, and ValidationFailed when an agent has left the catalogue.
         """
-        workflow = await self._workflows.get(caller.user_id, workflow_id)
-        if workflow is None:
-            raise _no_workflow(workflow_id)
+        workflow = await self.get(caller, workflow_id)
+        if workflow.user_id != caller.user_id:
+            message = f"Workflow '{workflow_id}' is another user's; nobody but its owner can run it"
+            raise WorkflowNotFound(message, workflow_id=str(workflow_id))
         claim = _claim(caller, EXECUTE, idempotency_key, str(workflow_id))
         started: Run | Earlier
         if gone := graph.violations(workflow.tasks, self._exists):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -22,7 +22,11 @@ LOOK_SECONDS = 1.0
 """How long a change that no bell told of may stay unseen."""
 READ_AT_ONCE = 100
 KEPT_CHANGES = 200
+READERS = 3
+"""How many reads may be under way in one process: watchers who all come back at once must leave connections to everybody else."""
 FOREVER = 3600.0
+
+Read = Callable[[UUID, int], Awaitable[Sequence[Change]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,13 @@ class Ended:
 class FollowedRun:
     """One run that somebody watches: its newest changes, from `run` on. It follows from its making until it is left."""
 
-    def __init__(self, run: Run, store: RunStore, ears: RunEars) -> None:
+    def __init__(self, run: Run, read: Read, ears: RunEars) -> None:
         self.run_id = run.run_id
         self.end = run.sequence
         self.watchers: set[asyncio.Event] = set()
         self._begin = run.sequence
         self._kept: deque[Change] = deque(maxlen=KEPT_CHANGES)
-        self._store = store
+        self._read_changes = read
         self._lifetime = ExitStack()
         self._ear = self._lifetime.enter_context(ears.listen(run.run_id))
         self._lifetime.callback(asyncio.create_task(self._follow()).cancel)
@@ -78,7 +82,7 @@ class FollowedRun:
                 log.warning("run_not_followed", run_id=str(self.run_id), error=error.message)
 
     async def _read(self) -> None:
-        while changes := await self._store.changes(self.run_id, self.end, READ_AT_ONCE):
+        while changes := await self._read_changes(self.run_id, self.end):
             for change in changes:
                 if len(self._kept) == KEPT_CHANGES:
                     self._begin = self._kept[0].sequence
@@ -96,6 +100,7 @@ class RunWatch:
         self._ears = ears
         self._heartbeat = heartbeat_seconds
         self._followed: dict[UUID, FollowedRun] = {}
+        self._readers = asyncio.Semaphore(READERS)
         self._stopping = False
         self._lost = False
 
@@ -123,8 +128,8 @@ class RunWatch:
     async def changes(self, run: Run, after: int) -> AsyncIterator[Change | Silence | Ended]:
         """The changes of a run after one of them, each once and in order; Ended after the last.
 
-        `run` is the run as it was a moment ago. Silence comes whenever nothing has changed for 15 s. Raises ServiceUnavailable when
-        this process stops.
+        `run` is the run as it is now, not before that change. Silence comes whenever nothing has changed for 15 s. Raises
+        ServiceUnavailable when this process stops.
         """
         if run.state.final and after >= run.sequence:
             yield Ended(after, run.state)
@@ -148,13 +153,17 @@ class RunWatch:
             if followed is not None and sequence > followed.end:
                 followed.look()
 
+    async def _read(self, run_id: UUID, after: int) -> Sequence[Change]:
+        async with self._readers:
+            return await self._store.changes(run_id, after, READ_AT_ONCE)
+
     async def _found(self, followed: FollowedRun, after: int) -> Sequence[Change]:
         if self._stopping:
             raise ServiceUnavailable("this server stops; watch again after the last sequence that was seen", component="orchestrator")
         kept = followed.since(after)
         if kept is not None:
             return kept
-        earlier = await self._store.changes(followed.run_id, after, READ_AT_ONCE)
+        earlier = await self._read(followed.run_id, after)
         if not earlier:
             raise RunNotFound("the run has been deleted while it was watched", run_id=str(followed.run_id))
         return earlier
@@ -163,7 +172,7 @@ class RunWatch:
     def _following(self, run: Run) -> Iterator[tuple[FollowedRun, asyncio.Event]]:
         followed = self._followed.get(run.run_id)
         if followed is None:
-            followed = self._followed[run.run_id] = FollowedRun(run, self._store, self._ears)
+            followed = self._followed[run.run_id] = FollowedRun(run, self._read, self._ears)
         elif run.sequence > followed.end:
             followed.look()
         grown = asyncio.Event()

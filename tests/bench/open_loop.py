@@ -119,5 +119,5 @@ class OpenLoop:
         status = int(answer[9:12]) if answer else LOST
         self._outcome.answers.setdefault(status, []).append(times)
         connection.rest()
-        if answer:
+        if answer and b"connection: close" not in answer:  # as the gateway says when it answers before it has read a body
             self._idle.append(connection)

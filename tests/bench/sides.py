@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deploy.local.ports import free_port_offset
 from deploy.local.programs import Provider
@@ -40,11 +41,11 @@ async def provider(seconds: float = 0) -> AsyncIterator[tuple[str, int]]:
 
 
 @asynccontextmanager
-async def mesh(folder: Path, provider_url: str) -> AsyncIterator[Side]:
+async def mesh(folder: Path, provider_url: str, environment: Mapping[str, str] = LIFTED, **gateway: Any) -> AsyncIterator[Side]:
     """The whole local stack: Envoy, orchestrator, agent host, PostgreSQL, Redis."""
     real = Provider(name="anthropic", api_key="bench", base_url=provider_url)
     with free_port_offset() as offset:
-        async with Stack(folder, offset, provider=real, environment=LIFTED) as stack:
+        async with Stack(folder, offset, provider=real, environment=environment, gateway=gateway) as stack:
             pids = {name: stack.process(name).pid for name in MESH_PROCESSES}
             port = stack.ports.gateway
             yield Side("mesh", port, post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}", stack.credentials.token), pids)

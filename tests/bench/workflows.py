@@ -25,14 +25,15 @@ from redis.asyncio import Redis
 from deploy.local.ports import free_port_offset
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
+from orchestrator.adapters.arq_doorbell import QUEUE
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import AGENT, provider
+from tests.credentials import authorized
 
 PROCESSES = ("orchestrator", "worker", "agents-0", "postgres", "redis")
 CALLERS = 32
 IN_FLIGHT = 64
 POLL_SECONDS = 0.005
-QUEUE = "agentmesh:doorbell"
 FINAL = "('completed', 'failed', 'cancelled')"
 TASKS = (
     workflow_pb2.Task(id="research", agent_id=AGENT, input="What do shops like ours get wrong on category pages?"),
@@ -105,7 +106,7 @@ async def platform(folder: Path, provider_url: str) -> AsyncIterator[Platform]:
             ends = Ends(database)
             looking = asyncio.create_task(ends.look_forever())
             try:
-                yield Platform(stack, WorkflowServiceStub(channel), database, ends)
+                yield Platform(stack, WorkflowServiceStub(authorized(channel, stack.credentials.token)), database, ends)
             finally:
                 looking.cancel()
                 with suppress(asyncio.CancelledError):

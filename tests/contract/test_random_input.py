@@ -21,18 +21,31 @@ from schemathesis import GenerationMode
 
 from gateway.envoy.render import GENERATED
 from mesh.rpc.status import TABLE
+from tests.contract.existing import Existing, make_runnable
 from tests.contract.gateway.wire import REQUEST_ID, events_of
+from tests.credentials import bearer
 from tests.e2e.books import check_books
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question, running_platform
+from tests.e2e.workflows import Workflows, task
 
 REQUESTS = 2_000
 """No fewer than these."""
-EXAMPLES = 150
+EXAMPLES = 60
 """Of each kind for each operation; what has no parameters runs out of new requests earlier."""
+FEW_EXAMPLES = 15
+"""Of what costs a password hash, and its neighbours."""
 SECONDS_OF_ONE = 30
 ENVELOPE = "agentmesh.common.v1.ErrorEnvelope"
-EVENT = "agentmesh.execution.v1.StreamAgentResponse"
+EVENTS = {
+    "/api/v1/agents/{agent_id}/stream": "agentmesh.execution.v1.StreamAgentResponse",
+    "/api/v1/runs/{run_id}/watch": "agentmesh.workflow.v1.WatchRunResponse",
+}
+"""What the streams are made of."""
+ENDLESS = {"/api/v1/events/watch"}
+"""Streams without an end: nothing to check would ever be whole."""
+CREDENTIALS_NEEDED = {"POST /api/v1/auth/login", "POST /api/v1/auth/refresh", "POST /api/v1/auth/logout"}
+"""Nobody guesses a password or a token by chance."""
 
 
 @dataclass
@@ -54,26 +67,35 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
 
 @pytest.mark.timeout(600)
 async def test_whatever_is_asked_the_answer_is_in_the_contract(platform: Platform) -> None:
-    real_ids = {"agent_id": AGENT, "execution_id": (await platform.execute(question())).json()["execution_id"]}
+    workflows = Workflows(platform)
+    run = await workflows.completed(task("plan"))
+    real_ids = {
+        "agent_id": AGENT,
+        "execution_id": (await platform.execute(question())).json()["execution_id"],
+        "workflow_id": run["workflow_id"],
+        "run_id": run["run_id"],
+    }
     pids = {name: platform.stack.process(name).pid for name in ("envoy", "orchestrator", "agents-0")}
-    tally = await asyncio.to_thread(_ask_everything, platform.stack.gateway_url, real_ids)
+    tally = await asyncio.to_thread(_ask_everything, platform.stack.gateway_url, platform.stack.credentials.token, real_ids)
     print(f"\n{tally.requests} requests; {dict(sorted(tally.statuses.items()))}; {dict(tally.reasons)}")  # noqa: T201 (pytest -rP shows it)
     assert tally.requests >= REQUESTS
-    for operation in {label for label, _ in tally.statuses}:
+    for operation in {label for label, _ in tally.statuses} - CREDENTIALS_NEEDED:
         assert tally.statuses[operation, 200] > 0, f"{operation} never succeeded: nothing was tried"
-    assert {"VALIDATION_ERROR", "AGENT_NOT_FOUND", "EXECUTION_NOT_FOUND"} <= set(tally.reasons)
+    assert {"VALIDATION_ERROR", "AGENT_NOT_FOUND", "EXECUTION_NOT_FOUND", "WORKFLOW_NOT_FOUND", "RUN_NOT_FOUND"} <= set(tally.reasons)
     assert {name: platform.stack.process(name).pid for name in pids} == pids
     assert "unexpected_error" not in platform.stack.state.log("orchestrator").read_text()
     assert await check_books(platform) > 0
 
 
-def _ask_everything(url: str, real_ids: Mapping[str, str]) -> Tally:
+def _ask_everything(url: str, token: str, real_ids: Mapping[str, str]) -> Tally:
     document = json.loads((GENERATED / "openapi.json").read_text())
     contract, tally = Contract(document), Tally()
     with requests.Session() as session:
+        session.headers.update(bearer(token))
+        existing = Existing(session, url, real_ids)
 
         def send(case: Any) -> None:
-            response = case.call(base_url=url, session=session, timeout=SECONDS_OF_ONE)
+            response = case.call(base_url=url, session=session, headers=bearer(token), timeout=SECONDS_OF_ONE)
             tally.requests += 1
             tally.statuses[case.operation.label, response.status_code] += 1
             try:
@@ -83,20 +105,21 @@ def _ask_everything(url: str, real_ids: Mapping[str, str]) -> Tally:
                 raise
 
         described: Any = schemathesis.openapi.from_dict(document)
-        for found in described.get_all_operations():
+        for operation in (found.ok() for found in described.get_all_operations()):
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                _generate(found.ok(), mode, real_ids, send)
+                if operation.path not in ENDLESS:
+                    _generate(operation, mode, existing, send)
     return tally
 
 
-def _generate(operation: Any, mode: GenerationMode, real_ids: Mapping[str, str], send: Callable[[Any], None]) -> None:
+def _generate(operation: Any, mode: GenerationMode, existing: Existing, send: Callable[[Any], None]) -> None:
     """Sends one operation what fits its description, or what does not; half of it about things that exist.
 
     A request that brings a wrong answer is made small before it is shown.
     """
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=FEW_EXAMPLES if "/auth/" in operation.path else EXAMPLES,
         deadline=None,
         database=None,
         print_blob=True,
@@ -106,7 +129,9 @@ def _generate(operation: Any, mode: GenerationMode, real_ids: Mapping[str, str],
     @given(case=operation.as_strategy(generation_mode=mode), exists=strategies.booleans())
     def ask(case: Any, exists: bool) -> None:
         if exists:
-            case.path_parameters.update({name: real for name, real in real_ids.items() if name in case.path_parameters})
+            ids = existing.ids(operation.label) if case.path_parameters else {}
+            case.path_parameters.update({name: real for name, real in ids.items() if name in case.path_parameters})
+            make_runnable(case.body)
         send(case)
 
     try:
@@ -120,7 +145,8 @@ class Contract:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._components = document["components"]
-        self._envelope, self._event = self._schema(ENVELOPE), self._schema(EVENT)
+        self._envelope = self._schema(ENVELOPE)
+        self._events = {path: self._schema(name) for path, name in EVENTS.items()}
 
     def check(self, case: Any, response: Any) -> str:
         """Fails unless the answer is as documented; returns the reason of an error, or `OK`."""
@@ -129,8 +155,8 @@ class Contract:
         assert REQUEST_ID.fullmatch(request_id)
         if response.status_code != 200:
             return self._check_error(response, request_id)
-        if case.operation.path.endswith("/stream"):
-            self._check_events(response)
+        if (event := self._events.get(case.operation.path)) is not None:
+            self._check_events(response, event)
         else:
             case.operation.validate_response(response)
         return "OK"
@@ -143,12 +169,14 @@ class Contract:
         assert (TABLE[error["code"]].http_status, error["request_id"]) == (response.status_code, request_id)
         return str(error["code"])
 
-    def _check_events(self, response: Any) -> None:
+    def _check_events(self, response: Any, schema: jsonschema_rs.Draft202012Validator) -> None:
         assert response.headers["content-type"] == ["text/event-stream"]
         events = events_of(response.content.decode())  # `text` would be Latin-1: the type names no charset, for events have but one
         for event in events:
-            self._event.validate(event)
-        assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+            schema.validate(event)
+        # The end of a watch repeats the last change; it may begin after any change, also after the last one.
+        sequences = [event["sequence"] for event in events if not ("done" in event and "status" in event["done"])]
+        assert sequences == list(range(events[0]["sequence"], events[0]["sequence"] + len(sequences)))
         assert "done" in events[-1]
 
     def _schema(self, name: str) -> jsonschema_rs.Draft202012Validator:

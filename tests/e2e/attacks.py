@@ -132,6 +132,7 @@ TOKENS: dict[str, tuple[str, Forge]] = {
     "a header that is a list": (INVALID, lambda loot: assembled("[]", json.dumps(loot.claims()), loot.secret)),
     "a header without an end": (INVALID, lambda loot: assembled("[" * 1300, "{}", loot.secret)),
     "too long": (INVALID, lambda loot: loot.signed(username="x" * 3000)),
+    "as long as the gateway lets it be": (INVALID, lambda loot: "x" * 20_000),
     "nonsense": (INVALID, lambda loot: "nonsense"),
     # Taken back
     "after a logout": (REVOKED, lambda loot: loot.ended),

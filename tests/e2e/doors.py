@@ -13,13 +13,14 @@ import httpx
 from deploy.local.envoy import EnvoyServer
 from deploy.local.ports import any_free_port
 from gateway.envoy.render import GatewaySettings, render_bootstrap
+from tests.credentials import authorized, bearer
 from tests.e2e.platform import Platform
 from tests.e2e.waiting import eventually
 
 
 @dataclass(frozen=True)
 class Door:
-    """A gateway and its clients."""
+    """A gateway and its clients, which are the first administrator's."""
 
     http: httpx.AsyncClient
     channel: grpc.aio.Channel
@@ -41,9 +42,10 @@ async def second_gateway(platform: Platform, upstream_port: int, **settings: Any
         await envoy.start()
         address = f"localhost:{port}"
         try:
-            async with httpx.AsyncClient(base_url=f"http://{address}", timeout=30) as http, grpc.aio.insecure_channel(address) as channel:
+            client = httpx.AsyncClient(base_url=f"http://{address}", timeout=30, headers=bearer(platform.stack.credentials.token))
+            async with client as http, grpc.aio.insecure_channel(address) as channel:
                 await eventually(lambda: _healthy(http, admin_port))
-                yield Door(http, channel)
+                yield Door(http, authorized(channel, platform.stack.credentials.token))
         finally:
             await envoy.stop()
 

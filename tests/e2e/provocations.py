@@ -23,9 +23,10 @@ from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from tests.contract.gateway.wire import exchange
-from tests.credentials import bearer
+from tests.credentials import authorized, bearer
 from tests.e2e.definitions import AGENT
 from tests.e2e.doors import second_gateway
+from tests.e2e.people import login, new_key, new_person, register
 from tests.e2e.platform import Platform, question
 from tests.e2e.waiting import eventually
 
@@ -281,6 +282,62 @@ async def a_call_that_is_ended_at_the_agent(platform: Platform) -> Said:
 async def a_gateway_before_something_that_is_no_orchestrator(platform: Platform) -> Said:
     async with second_gateway(platform, platform.stack.ports.agents.start + 1) as door:
         return Said(await door.http.get("/api/v1/agents"))
+
+
+@provokes("AUTH_INVALID_CREDENTIALS")
+async def a_call_that_does_not_say_who_calls(platform: Platform) -> Said:
+    native = RegistryServiceStub(platform.doors["gateway"]).ListCategories(registry.ListCategoriesRequest(), timeout=SECONDS)
+    return Said(await platform.anonymous.get("/api/v1/categories"), await failure(native))
+
+
+@provokes("AUTH_INVALID_CREDENTIALS")
+async def a_login_with_a_wrong_password(platform: Platform) -> Said:
+    native = AuthServiceStub(platform.doors["gateway"]).Login(identity.LoginRequest(username="admin", password="a guess"), timeout=SECONDS)
+    return Said(await login(platform, "admin", "a guess"), await failure(native))
+
+
+@provokes("AUTH_TOKEN_EXPIRED")
+async def an_api_key_whose_time_is_over(platform: Platform) -> Said:
+    key_id, secret = await new_key(platform, await new_person(platform))
+    await platform.sql("UPDATE api_keys SET expires_at = now() WHERE api_key_id = $1", key_id)
+    return await shown(platform, secret)
+
+
+@provokes("AUTH_TOKEN_BLACKLISTED")
+async def an_access_token_after_the_logout(platform: Platform) -> Said:
+    person = await new_person(platform)
+    (await platform.anonymous.post("/api/v1/auth/logout", headers=person.headers)).raise_for_status()
+    return await shown(platform, person.access_token)
+
+
+@provokes("POLICY_DENIED")
+async def an_api_key_that_may_only_read(platform: Platform) -> Said:
+    _, secret = await new_key(platform, await new_person(platform), "read")
+    text = question()
+    native = executing(authorized(platform.doors["gateway"], secret), text)
+    said = Said(await platform.execute(text, headers=bearer(secret)), await failure(native))
+    assert platform.provider.purchases(text) == []
+    return said
+
+
+@provokes("USERNAME_TAKEN")
+async def a_name_that_another_user_has(platform: Platform) -> Said:
+    native = AuthServiceStub(platform.doors["gateway"]).Register(
+        identity.RegisterRequest(username="ADMIN", password="long enough"), timeout=SECONDS
+    )
+    return Said(await register(platform, username="Admin", password="long enough"), await failure(native))
+
+
+@provokes("API_KEY_NOT_FOUND")
+async def an_api_key_that_never_was(platform: Platform) -> Said:
+    native = AuthServiceStub(platform.gateway).RevokeApiKey(identity.RevokeApiKeyRequest(api_key_id=NO_EXECUTION), timeout=SECONDS)
+    return Said(await platform.http.delete(f"/api/v1/auth/api-keys/{NO_EXECUTION}"), await failure(native))
+
+
+async def shown(platform: Platform, credential: str) -> Said:
+    """What becomes of calls with a credential."""
+    native = RegistryServiceStub(authorized(platform.doors["gateway"], credential)).ListCategories(registry.ListCategoriesRequest())
+    return Said(await platform.anonymous.get("/api/v1/categories", headers=bearer(credential)), await failure(native))
 
 
 @provokes("INTERNAL")

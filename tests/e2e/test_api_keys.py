@@ -12,6 +12,7 @@ from tests.credentials import bearer
 from tests.e2e.definitions import AGENT
 from tests.e2e.people import AUTH, Person, new_key, new_person, posted
 from tests.e2e.platform import Platform, question
+from tests.e2e.waiting import eventually
 
 KEYS = f"{AUTH}/api-keys"
 READ = ["ACCESS_SCOPE_READ"]
@@ -75,19 +76,19 @@ async def test_a_key_may_do_what_it_was_made_for_and_is_told_what_it_lacks(
     assert [answer.status_code == 200 for answer in answers] == may
     for answer, lacks in zip(answers, ("read", "execute", "manage"), strict=True):
         if answer.status_code != 200:
-            assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "scope", "scope": lacks}
+            assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "missing_scope", "scope": lacks}
 
 
 async def test_a_stream_is_held_to_the_scope_as_well(platform: Platform, person: Person) -> None:
     _, secret = await new_key(platform, person, "read")
     answer = await platform.anonymous.post(f"/api/v1/agents/{AGENT}/stream", json={"input": "x"}, headers=bearer(secret))
-    assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "scope", "scope": "execute"}
+    assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "missing_scope", "scope": "execute"}
 
 
 async def test_a_key_makes_no_key_that_may_do_more(platform: Platform, person: Person) -> None:
     _, secret = await new_key(platform, person, "manage")
     answer = await posted(platform, "api-keys", bearer(secret), name="more", scopes=["ACCESS_SCOPE_MANAGE", "ACCESS_SCOPE_EXECUTE"])
-    assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "scope", "scope": "execute"}
+    assert error_of(answer, 403, "POLICY_DENIED")["details"] == {"rule": "missing_scope", "scope": "execute"}
 
 
 async def test_denials_stand_in_the_audit_log(platform: Platform) -> None:
@@ -97,8 +98,6 @@ async def test_denials_stand_in_the_audit_log(platform: Platform) -> None:
 
     async def denials() -> list[Any]:
         return await platform.sql("SELECT subject, details FROM audit_log WHERE action = 'access.denied' AND actor_id = $1", person.user_id)
-
-    from tests.e2e.waiting import eventually
 
     (row,) = await eventually(denials)
     assert row["subject"] == "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"

@@ -6,11 +6,6 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from agentmesh.event.v1 import event_service_pb2  # noqa: F401 - every service of the descriptor set is known once it is imported
-from agentmesh.execution.v1 import execution_service_pb2  # noqa: F401
-from agentmesh.identity.v1 import identity_service_pb2  # noqa: F401
-from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2  # noqa: F401
-from agentmesh.workflow.v1 import workflow_service_pb2  # noqa: F401
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -29,8 +24,6 @@ OPEN = {
     "PlatformService.GetHealth",
     "PlatformService.GetReadiness",
 }
-ARRIVES_WITH_A_LATER_ISSUE = {rpc.name for rpc in RPCS if rpc.name.startswith(("WorkflowService.", "EventService."))}
-"""No server serves them yet: they are NOT_IMPLEMENTED for everybody, and say nothing."""
 
 
 def test_only_these_are_open() -> None:
@@ -44,13 +37,9 @@ async def test_an_rpc_without_a_credential_is_refused_at_every_door(platform: Pl
     for binding in rpc.rest.bindings:
         path = re.sub(r"\{[^}]*}", "x", binding.template.replace("{agent_id}", AGENT))
         rest = await platform.anonymous.request(binding.method, path, json={} if binding.method == "POST" else None)
-        if rpc.name in ARRIVES_WITH_A_LATER_ISSUE:
-            assert rest.status_code == 501
-            continue
         error_of(rest, 401, "AUTH_INVALID_CREDENTIALS")
         assert rest.headers["www-authenticate"] == 'Bearer realm="agentmesh"'
-    expected = "UNIMPLEMENTED" if rpc.name in ARRIVES_WITH_A_LATER_ISSUE else "AUTH_INVALID_CREDENTIALS"
-    assert refusals == [expected] * 2
+    assert refusals == ["AUTH_INVALID_CREDENTIALS"] * 2
 
 
 async def test_bytes_that_are_no_request_are_not_looked_at_either(platform: Platform) -> None:

@@ -14,9 +14,6 @@ from tests.e2e.platform import Platform
 from tests.e2e.provocations import PROVOCATIONS, Provocation
 
 ARRIVES_WITH_A_LATER_ISSUE = {
-    # Identity and policies
-    *("AUTH_INVALID_CREDENTIALS", "AUTH_TOKEN_EXPIRED", "AUTH_TOKEN_BLACKLISTED"),
-    *("API_KEY_NOT_FOUND", "USERNAME_TAKEN"),
     # Budgets and the whole chain of guardrails
     *("BUDGET_EXCEEDED", "GUARDRAIL_BLOCKED"),
 }

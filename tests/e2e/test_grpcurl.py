@@ -16,6 +16,7 @@ from tests.e2e.waiting import eventually
 Grpcurl = Callable[..., Awaitable[str]]
 PUBLIC = {
     "agentmesh.execution.v1.ExecutionService",
+    "agentmesh.identity.v1.AuthService",
     "agentmesh.registry.v1.PlatformService",
     "agentmesh.registry.v1.RegistryService",
     "agentmesh.workflow.v1.WorkflowService",
@@ -24,11 +25,12 @@ PUBLIC = {
 
 
 @pytest.fixture(scope="session")
-def run(grpcurl: Path) -> Grpcurl:
-    """Runs grpcurl and returns what it printed; `failing` for a call that must fail."""
+def run(grpcurl: Path, shared_platform: Platform) -> Grpcurl:
+    """Runs grpcurl as the first administrator and returns what it printed; `failing` for a call that must fail."""
+    credential = f"authorization: Bearer {shared_platform.stack.credentials.token}"
 
     async def run(*arguments: str, failing: bool = False) -> str:
-        command = [str(grpcurl), "-plaintext", "-max-time", "30", *arguments]
+        command = [str(grpcurl), "-plaintext", "-max-time", "30", "-H", credential, *arguments]
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
         output = (await process.communicate())[0].decode()
         assert (process.returncode != 0) == failing, output

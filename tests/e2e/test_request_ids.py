@@ -112,7 +112,7 @@ async def test_an_id_that_does_not_look_like_one_is_replaced_by_a_new_one(platfo
         {"grpc-timeout": "soon", "grpc-encoding": "snappy", "grpc-accept-encoding": "x", "grpc-status": "0"},
         {"te": "trailers", "x-http-method-override": "DELETE", "content-encoding": "identity"},
         {"x!#$%&'*+^`|~": "HTTP allows this name and gRPC does not"},
-        {"authorization": f"Bearer {'x' * 20_000}"},
+        {"x-long": "x" * 20_000},
     ],
     ids=lambda headers: next(iter(headers)),
 )

@@ -16,6 +16,7 @@ from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR, service_
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question, running_platform
 from tests.e2e.waiting import eventually
+from tests.e2e.workflows import Workflows, task
 from tests.tls import certificate_at, client_channel
 
 SECONDS = 20
@@ -93,3 +94,10 @@ async def test_the_certificates_of_a_running_stack_are_renewed_by_one_command(se
 
     await eventually(renewed)
     assert (await secured.execute(question())).status_code == 200
+
+
+async def test_the_worker_calls_agents_too(secured: Platform) -> None:
+    workflows = Workflows(secured)
+    made = await workflows.create(task("first"), task("second", "Use this: {{tasks.first.result}}"))
+    run = await workflows.ended((await workflows.execute(made["workflow_id"]))["run_id"])
+    assert run["status"] == "RUN_STATUS_COMPLETED"

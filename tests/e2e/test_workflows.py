@@ -8,6 +8,7 @@ import pytest
 
 from tests.contract.gateway.wire import error_of
 from tests.e2e.definitions import write_agent
+from tests.e2e.people import new_person
 from tests.e2e.platform import Platform, question
 from tests.e2e.waiting import eventually
 from tests.e2e.workflows import Workflows, task
@@ -165,3 +166,22 @@ async def test_a_workflow_whose_agent_has_left_the_catalogue_does_not_start(work
     error = error_of(await workflows.try_("POST", f"workflows/{workflow_id}/execute", {}), 422, "VALIDATION_ERROR")
     assert [violation["field"] for violation in error["details"]["field_violations"]] == ["tasks[1].agent_id"]
     assert (await workflows.get(workflow_id))["status"] == "WORKFLOW_STATUS_PENDING"
+
+
+async def test_an_administrator_decides_and_cancels_for_others_and_runs_nothing_in_their_name(
+    platform: Platform, workflows: Workflows
+) -> None:
+    """`platform.http` is the first administrator's."""
+    owner = await new_person(platform)
+
+    async def waiting() -> dict[str, Any]:
+        made = await workflows.create(task("a", approval={"message": "Go?"}), headers=owner.headers)
+        return await workflows.execute(made["workflow_id"], headers=owner.headers)
+
+    asked, other = await waiting(), await waiting()
+    assert (await workflows.get(asked["workflow_id"]))["user_id"] == owner.user_id
+    refused = error_of(await workflows.try_("POST", f"workflows/{asked['workflow_id']}/execute", {}), 404, "WORKFLOW_NOT_FOUND")
+    assert "its owner" in refused["message"]
+    decided = await workflows.decide(asked["run_id"], "a", "APPROVED", "fine")
+    assert decided["steps"][0]["approval"]["decided_by"] not in (0, owner.user_id)
+    assert (await workflows.cancel(other["workflow_id"]))["status"] == "RUN_STATUS_CANCELLED"

@@ -1,14 +1,13 @@
 """Turns calls away when the process is at its limit, before anything is done for them. The outermost interceptor.
 
-gRPC reads each request as soon as it comes, and a refusal must cost much less than a call or the refusals themselves are the
-overload: this one does not wait for the request's message, and is made beforehand.
+A refusal must cost much less than a call, or the refusals themselves are the overload: this one is made beforehand. (Nor does it decode
+the request. That it waits for its bytes has a reason: a call that is answered before they have come can end as CANCELLED at its caller.)
 """
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-import structlog
 from google.protobuf.message import Message
 
 from mesh import admission, correlation
@@ -20,9 +19,8 @@ from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.interceptors.telemetry import HANDLED
 from mesh.rpc.refusal import StandingRefusal
 
-log = structlog.get_logger()
-
-LOG_SECONDS = 1.0
+OVERLOADED = ("x-mesh-overloaded", "1")
+"""By which the gateway knows these refusals, and makes most of them itself."""
 
 
 class AdmissionControl(BehaviourInterceptor):
@@ -32,7 +30,7 @@ class AdmissionControl(BehaviourInterceptor):
         super().__init__()
         self._control = control
         message = "the platform has more calls than it can begin in time; nothing was done, try again"
-        self._refusal = StandingRefusal(ServiceUnavailable(message, component=component, cause="overloaded"))
+        self._refusal = StandingRefusal(ServiceUnavailable(message, component=component, cause="overloaded"), OVERLOADED)
         self._refusing: dict[str, Any] = {}
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -46,7 +44,9 @@ class AdmissionControl(BehaviourInterceptor):
         return await super().intercept_service(continuation, handler_call_details)
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Counts the call until it has begun."""
+        """Counts the call until it has begun. How long a login takes says nothing: it waits for a hash, on purpose."""
+        if access_of(method).limit in (LimitClass.LOGIN, LimitClass.PROBE):
+            return behaviour
 
         async def admitted(request: Any, context: Context) -> Message:
             slot = self._control.enter()
@@ -59,7 +59,9 @@ class AdmissionControl(BehaviourInterceptor):
         return admitted
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
-        """Counts the stream until it has begun."""
+        """Counts a stream of an agent's until it has begun; others watch something, and are there for hours."""
+        if access_of(method).limit is not LimitClass.AGENT_CALL:
+            return behaviour
 
         async def admitted(request: Any, context: Context) -> AsyncIterator[Message]:
             slot = self._control.enter()
@@ -81,12 +83,11 @@ class AdmissionControl(BehaviourInterceptor):
             return None
         handled = HANDLED.labels(method, self._refusal.code.name)
 
-        async def refuse(requests: Any, context: Context) -> None:
+        async def refuse(request: Any, context: Context) -> None:
             handled.inc()
             request_id = correlation.adopt(metadata_value(context, correlation.REQUEST_ID_KEY))
             transcoded = metadata_value(context, TRANSCODED_KEY) is not None
             trailers = self._refusal.trailers(request_id, transcoded=transcoded)
             await context.abort(self._refusal.code, self._refusal.message, trailing_metadata=trailers)
 
-        # A handler of streams is called before any message has come.
-        return grpc.stream_stream_rpc_method_handler(refuse)
+        return grpc.unary_unary_rpc_method_handler(refuse)

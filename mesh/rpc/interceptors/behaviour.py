@@ -55,6 +55,24 @@ class BehaviourInterceptor(grpc.aio.ServerInterceptor):
         """The behaviour of a server-streaming rpc, wrapped."""
 
 
+class OncePerMethod(grpc.aio.ServerInterceptor):
+    """Finds the handler of each method once; gRPC would go through all interceptors that follow for every call.
+
+    For one server, before the interceptors whose answer depends on the method alone.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Any] = {}
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Called by gRPC for each call."""
+        method = str(handler_call_details.method)
+        handler = self._handlers.get(method)
+        if handler is None and (handler := await continuation(handler_call_details)) is not None:
+            self._handlers[method] = handler
+        return handler
+
+
 def metadata_value(context: Context, key: str) -> str | None:
     """The first value that the caller sent under `key`, or None."""
     for name, value in context.invocation_metadata() or ():

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 
 from mesh.rpc.access import access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
+from mesh.rpc.interceptors.errors import Undecodable
 from mesh.security.call_tokens import CALL_TOKEN_KEY, CallTokenVerifier
 from mesh.security.errors import InvalidCredentials
 from mesh.security.identities import CALLERS_OF_AGENTS
@@ -57,6 +58,8 @@ class CallTokens(BehaviourInterceptor):
         claims = self._verifier.read(metadata_value(context, CALL_TOKEN_KEY))
         if peer is not None and claims.issuer != peer:
             raise InvalidCredentials(f"the call token is not of {peer}, whose certificate was shown")
+        if isinstance(request, Undecodable):
+            return  # names nobody; validation refuses it
         self._verifier.use(claims, agent_id=self._audience(request, claims.agent_id), execution_id=request.execution_id)
 
 

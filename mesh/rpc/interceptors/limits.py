@@ -1,7 +1,7 @@
-"""Counts calls: by user and credential, and those that nobody has to sign by the address they come from."""
+"""Counts calls: by user and credential, and those that nobody has to sign by the address they come from; and who has logged out."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -11,12 +11,13 @@ from google.protobuf.message import Message
 from prometheus_client import Counter
 
 from mesh.errors import RateLimitExceeded
-from mesh.limits import Charge, Limiter
-from mesh.rpc.access import LimitClass, access_of
+from mesh.limits import Charge, Limiter, Sessions, Verdict
+from mesh.rpc.access import Access, LimitClass, access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.rpc.peer import Peers
 from mesh.security import caller
 from mesh.security.caller import Caller
+from mesh.security.errors import TokenRevoked
 
 REFUSED = Counter("rate_limit_refused_total", "Calls that were refused by a limit", ["limit"])
 IN_FLIGHT = "agent_calls_in_flight"
@@ -59,11 +60,15 @@ class InFlight:
 
 
 class Limits(BehaviourInterceptor):
-    """Refuses with RATE_LIMIT_EXCEEDED what is too much. Probes, and rpcs inside the mesh, are not counted."""
+    """Refuses with RATE_LIMIT_EXCEEDED what is too much, and with AUTH_TOKEN_BLACKLISTED a caller whose session has ended.
 
-    def __init__(self, limiter: Limiter, allowances: Allowances, peers: Peers) -> None:
+    Both are asked in one trip to Redis. Probes, and rpcs inside the mesh, are not counted.
+    """
+
+    def __init__(self, limiter: Limiter, sessions: Sessions, allowances: Allowances, peers: Peers) -> None:
         super().__init__()
         self._limiter = limiter
+        self._sessions = sessions
         self._allowances = allowances
         self._peers = peers
         self._in_flight = InFlight(allowances.agent_calls_in_flight)
@@ -75,7 +80,7 @@ class Limits(BehaviourInterceptor):
             return behaviour
 
         async def counted(request: Any, context: Context) -> Message:
-            await self._take(self._of_address(access.limit, request, context) if access.open else self._of_user(access.limit))
+            await self._admit(access, request, context)
             return await behaviour(request, context)
 
         async def counted_in_flight(request: Any, context: Context) -> Message:
@@ -91,7 +96,7 @@ class Limits(BehaviourInterceptor):
             return behaviour
 
         async def counted(request: Any, context: Context) -> AsyncIterator[Message]:
-            await self._take(self._of_address(access.limit, request, context) if access.open else self._of_user(access.limit))
+            await self._admit(access, request, context)
             async for message in behaviour(request, context):
                 yield message
 
@@ -102,13 +107,17 @@ class Limits(BehaviourInterceptor):
 
         return counted_in_flight if access.limit is LimitClass.AGENT_CALL else counted
 
-    async def _take(self, charges: Sequence[Charge]) -> None:
-        verdict = await self._limiter.take(charges)
-        if (charge := verdict.refused_by) is not None:
-            raise refusal(charge.limit, verdict.wait_seconds, f"more than {charge.per_minute} a minute ({charge.limit}); try again later")
-
-    def _of_user(self, limit: LimitClass) -> list[Charge]:
-        return charges_of(caller.current(), limit, self._allowances)
+    async def _admit(self, access: Access, request: Any, context: Context) -> None:
+        if access.open:
+            _refuse(await self._limiter.take(self._of_address(access.limit, request, context)))
+            return
+        who = caller.current()
+        session = who.session_id
+        watched = () if session is None else self._sessions.watched(session)
+        verdict = await self._limiter.take(charges_of(who, access.limit, self._allowances), watched)
+        _refuse(verdict)
+        if session is not None and await self._sessions.is_revoked(session, verdict.present):
+            raise TokenRevoked("the session of this access token has ended; log in again")
 
     def _of_address(self, limit: LimitClass, request: Any, context: Context) -> list[Charge]:
         address, allowances = _network(self._peers.address_of(context)), self._allowances
@@ -119,6 +128,11 @@ class Limits(BehaviourInterceptor):
             known = hashlib.blake2b(name.strip().casefold().encode(errors="replace"), digest_size=16).hexdigest()
             charges.insert(0, Charge("logins", f"limit:logins:{address}:{known}", allowances.logins))
         return charges
+
+
+def _refuse(verdict: Verdict) -> None:
+    if (charge := verdict.refused_by) is not None:
+        raise refusal(charge.limit, verdict.wait_seconds, f"more than {charge.per_minute} a minute ({charge.limit}); try again later")
 
 
 def charges_of(who: Caller, limit: LimitClass, allowances: Allowances) -> list[Charge]:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from mesh.rpc.access import access_of
+from mesh.rpc.access import LimitClass, access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.security import caller
 from mesh.security.caller import Caller, Scope
@@ -20,7 +20,11 @@ class Permissions(Protocol):
 
 
 class Permission(BehaviourInterceptor):
-    """Refuses what the caller's role or credential does not allow. Open rpcs, and those inside the mesh, pass."""
+    """Refuses what the caller's role or credential does not allow.
+
+    Open rpcs pass, those inside the mesh, and those that have an agent work: the policy is asked about these once, by their service, which
+    knows the agent. A question costs as much as everything else on the way in.
+    """
 
     def __init__(self, permissions: Permissions) -> None:
         super().__init__()
@@ -28,7 +32,7 @@ class Permission(BehaviourInterceptor):
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         """Asks, then calls."""
-        scope = access_of(method).scope
+        scope = _scope_to_ask_for(method)
         if scope is None:
             return behaviour
 
@@ -40,7 +44,7 @@ class Permission(BehaviourInterceptor):
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
         """Asks, then streams."""
-        scope = access_of(method).scope
+        scope = _scope_to_ask_for(method)
         if scope is None:
             return behaviour
 
@@ -50,3 +54,8 @@ class Permission(BehaviourInterceptor):
                 yield message
 
         return permitted
+
+
+def _scope_to_ask_for(method: str) -> Scope | None:
+    access = access_of(method)
+    return None if access.limit is LimitClass.AGENT_CALL else access.scope

@@ -18,6 +18,7 @@ from mesh.rpc.convert import struct, values
 from tests.adapters.agent_host.conftest import ALONE, CHECKED, FIRST, SECOND, Call, failure_of, read
 from tests.adapters.agent_host.running import Host, agent_id
 from tests.adapters.simulator.conftest import eventually
+from tests.call_tokens import call_token
 
 
 async def test_describe_tells_what_the_agent_is_and_where_it_lives(host: Host) -> None:
@@ -156,8 +157,9 @@ async def test_an_agent_alone_on_its_port_need_not_be_named(host: Host) -> None:
 
 async def test_undecodable_bytes_are_a_validation_error_and_the_host_lives_on(host: Host) -> None:
     execute: Any = host.channel(ALONE).unary_unary("/agentmesh.agent.v1.AgentService/Execute")
-    error = await failure_of(execute(b"\xff\xff\xff"))
+    error = await failure_of(execute(b"\xff\xff\xff", metadata=call_token(agent_id(ALONE))))
     assert error.reason == "VALIDATION_ERROR"
+    assert (await failure_of(execute(b"\xff\xff\xff"))).reason == "AUTH_INVALID_CREDENTIALS"
     assert (await host.stub(ALONE).Describe(pb.DescribeRequest())).agent.number == ALONE
 
 

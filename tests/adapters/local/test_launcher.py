@@ -135,7 +135,7 @@ async def test_a_killed_launcher_leaves_nothing_and_the_next_one_starts_at_once(
     """
     async with up(offset) as launcher:
         await launcher.shows("Ctrl-C stops everything")
-        assert len(launcher.programs()) == 6
+        assert len(launcher.programs()) == 7
         launcher.process.kill()
         await launcher.process.wait()
         port = launcher.ports.agents[11]

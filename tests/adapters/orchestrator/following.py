@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.adapters.postgres_runs import PostgresRunStore
 from orchestrator.adapters.postgres_steps import Leases, PostgresStepStore
 from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
+from orchestrator.adapters.run_news import RunNews
 from orchestrator.executions.books import new_id
 from orchestrator.workflows.assignment import Completed, Report
 from orchestrator.workflows.model import Change, NewRun, NewWorkflow, Run, Step, Task, Workflow
@@ -81,8 +82,8 @@ class Runs:
 async def running_stores(url: str, engine: AsyncEngine, bell: RunBell) -> AsyncIterator[Runs]:
     """Stores that ring this bell."""
     async with (
-        PostgresRunStore(url, engine, bell, NoDoorbell()) as store,
-        PostgresStepStore(url, OWNER, Leases(seconds=30, crash_limit=3), bell) as steps,
+        PostgresRunStore(url, engine, RunNews(bell, lambda: None), NoDoorbell()) as store,
+        PostgresStepStore(url, OWNER, Leases(seconds=30, crash_limit=3), RunNews(bell, lambda: None)) as steps,
     ):
         yield Runs(store, PostgresWorkflowStore(engine), steps)
 

@@ -59,6 +59,11 @@ async def test_a_bucket_holds_a_minutes_tokens_and_says_when_there_is_one_again(
     assert 8 < verdict.wait_seconds <= 10
 
 
+@pytest.mark.parametrize("per_minute", [1, 7, 600, 10**6, 10**9])
+async def test_a_bucket_may_be_small_or_as_good_as_bottomless(limits: RedisLimits, per_minute: int) -> None:
+    assert (await limits.take([bucket(per_minute)])) == Verdict(present=())
+
+
 async def test_tokens_come_back_one_by_one(limits: RedisLimits) -> None:
     charge = bucket(1200)
     assert await granted(limits, charge, 1300) < 1300

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -15,8 +15,9 @@ from orchestrator.adapters import outbox_sql as sql
 from orchestrator.adapters.outbox_relay import RELAY_LOCK
 from orchestrator.adapters.outbox_upkeep import OutboxUpkeep
 from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.events.model import Event
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
-from tests.adapters.orchestrator.event_log import Bells, emit, leaders, none_waits, relaying, stamped
+from tests.adapters.orchestrator.event_log import Bells, emit, leaders, none_unpublished, none_waits, relaying, stamped
 from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually
 from tests.unit.orchestrator.making import completed, intent
 
@@ -206,3 +207,29 @@ async def test_the_lag_is_measured(engine: AsyncEngine, db: Connection) -> None:
     assert REGISTRY.get_sample_value("outbox_events", {"for": "position"}) == 2
     assert 60 <= (REGISTRY.get_sample_value("outbox_lag_seconds", {"for": "position"}) or 0) < 70
     assert REGISTRY.get_sample_value("outbox_events", {"for": "kafka"}) == 0
+
+
+class Erratic:
+    """A publisher that fails in ways that nobody foresaw, and then does what it should."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.accepted: list[int] = []
+
+    async def publish(self, events: Sequence[Event]) -> int:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("nobody foresaw this")
+        self.accepted += [event.position for event in events[:3]]
+        return min(3, len(events))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_what_nobody_foresaw_does_not_end_the_relay(books_url: str, redis_url: str, db: Connection) -> None:
+    publisher = Erratic(failures=2)
+    async with relaying(books_url, redis_url, publisher):
+        await emit(db, *"abcdefgh")
+        await eventually(partial(none_unpublished, db))
+    assert publisher.accepted == list(range(1, 9))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -9,6 +10,8 @@ import httpx
 import pytest
 from agentmesh.execution.v1 import execution_service_pb2 as execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from agentmesh.identity.v1 import identity_service_pb2 as identity
+from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceStub
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
@@ -177,3 +180,23 @@ async def test_an_address_that_waits_as_told_may_ask_again(narrow: Gateway) -> N
         pass
     await asyncio.sleep(int(response.headers["retry-after"]))  # what the answer says is the thing under test
     assert (await narrow.http.get("/api/v1/agents")).status_code == 200
+
+
+async def test_logins_have_a_bucket_of_their_own_for_each_address(upstream: tuple[Backend, Relay], tmp_path: Path) -> None:
+    login = identity.LoginRequest(username="ada", password="correct horse")
+    async with running_gateway(tmp_path, upstream[1].port, per_ip_login_rate=1, per_ip_login_burst=3) as gateway:
+        paths = [f"/api/v1/auth/{name}" for name in ("login", "register", "refresh")]
+        answers = [await gateway.http.post(path, json={}) for path in (*paths, *paths)]
+        error_of(answers[-1], 429, "RATE_LIMIT_EXCEEDED")
+        assert [answer.status_code for answer in answers[:3]] == [501] * 3  # this backend knows nobody
+        refused = (await asyncio.gather(*(_login(gateway, login) for _ in range(20))))[-1]
+        known = error_of_status(refused)
+        assert known is not None
+        assert known.reason == "RATE_LIMIT_EXCEEDED"
+        assert (await gateway.http.get("/api/v1/agents")).status_code == 200
+
+
+async def _login(gateway: Gateway, request: identity.LoginRequest) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await AuthServiceStub(gateway.channel).Login(request, timeout=10)
+    return failed.value

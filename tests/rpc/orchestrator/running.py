@@ -27,12 +27,14 @@ from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from mesh.errors import RemoteError
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from mesh.rpc.status import error_of
+from mesh.security.identities import ORCHESTRATOR
 from tests.adapters.agent_host.running import Host, agent_id
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator, eventually
 from tests.call_tokens import PRIVATE_KEY
 from tests.credentials import authorized
 from tests.limits import LIFTED
+from tests.tls import client_channel
 
 if TYPE_CHECKING:
     from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub
@@ -54,7 +56,7 @@ class Orchestrator:
     port: int
     log: Path
     token: str
-    anonymous: grpc.aio.Channel = field(init=False)
+    anonymous: grpc.aio.Channel
     channel: grpc.aio.Channel = field(init=False)
     events: "EventServiceAsyncStub" = field(init=False)
     executions: "ExecutionServiceAsyncStub" = field(init=False)
@@ -62,8 +64,6 @@ class Orchestrator:
     platform: "PlatformServiceAsyncStub" = field(init=False)
 
     def __post_init__(self) -> None:
-        own = ("grpc.use_local_subchannel_pool", 1)  # a connection that no other client shares
-        self.anonymous = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=(*CHANNEL_OPTIONS, own))
         self.channel = authorized(self.anonymous, self.token)
         self.events = EventServiceStub(self.channel)
         self.executions = ExecutionServiceStub(self.channel)
@@ -115,19 +115,27 @@ async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
             process.kill()
         raise
     port = json.loads(ready.read_text())["port"]
-    return Orchestrator(process, port, log_file, await logged_in(port))
+    channel = anonymous_channel(port, settings.get("MESH_TLS_DIR"))
+    return Orchestrator(process, port, log_file, await logged_in(channel), channel)
 
 
-async def logged_in(port: int, username: str = USER) -> str:
+def anonymous_channel(port: int, tls_dir: str | None = None) -> grpc.aio.Channel:
+    """A connection that no other client shares; by TLS, without a certificate, where the orchestrator has a folder of them."""
+    if tls_dir is not None:
+        return client_channel(port, ORCHESTRATOR, Path(tls_dir), None)
+    own = ("grpc.use_local_subchannel_pool", 1)
+    return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=(*CHANNEL_OPTIONS, own))
+
+
+async def logged_in(channel: grpc.aio.Channel, username: str = USER) -> str:
     """An access token of the user, who is registered if it is not known."""
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        auth: AuthServiceAsyncStub = AuthServiceStub(channel)
-        try:
-            await auth.Register(identity.RegisterRequest(username=username, password=PASSWORD))
-        except grpc.aio.AioRpcError as failure:
-            if ours(failure).reason != "USERNAME_TAKEN":
-                raise
-        return (await auth.Login(identity.LoginRequest(username=username, password=PASSWORD))).access_token
+    auth: AuthServiceAsyncStub = AuthServiceStub(channel)
+    try:
+        await auth.Register(identity.RegisterRequest(username=username, password=PASSWORD))
+    except grpc.aio.AioRpcError as failure:
+        if ours(failure).reason != "USERNAME_TAKEN":
+            raise
+    return (await auth.Login(identity.LoginRequest(username=username, password=PASSWORD))).access_token
 
 
 @contextlib.asynccontextmanager
@@ -265,9 +273,9 @@ async def failure_of(call: Any) -> RemoteError:
     raise AssertionError(f"the call did not fail: {answer}")
 
 
-def ours(failure: grpc.aio.AioRpcError | None) -> RemoteError:
+def ours(failure: BaseException | None) -> RemoteError:
     """The documented error behind a failure."""
-    assert failure is not None
+    assert isinstance(failure, grpc.aio.AioRpcError), failure
     error = error_of(failure)
     assert error is not None, failure
     return error

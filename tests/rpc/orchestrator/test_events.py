@@ -14,7 +14,13 @@ from mesh.rpc.convert import values
 from tests.adapters.agent_host.running import agent_id
 from tests.adapters.orchestrator.event_log import emit, none_waits
 from tests.adapters.simulator.conftest import eventually
-from tests.rpc.orchestrator.running import Call, Mesh, failure_of
+from tests.rpc.orchestrator.running import USER, Call, Mesh, failure_of
+
+
+@pytest.fixture
+async def me(mesh: Mesh) -> int:
+    """The user who asks."""
+    return int(await mesh.db.fetchval("SELECT id FROM users WHERE username = $1", USER))
 
 
 async def listed(mesh: Mesh, **fields: Any) -> list[Event]:
@@ -60,37 +66,37 @@ async def test_a_call_is_an_event_that_can_be_listed(mesh: Mesh, call: Call) -> 
     assert event.timestamp.seconds > 0
 
 
-async def test_pages_hold_every_event_once_in_either_order(mesh: Mesh) -> None:
+async def test_pages_hold_every_event_once_in_either_order(mesh: Mesh, me: int) -> None:
     before = await head(mesh)
-    ids = await emit(mesh.db, *["pages"] * 7, user_id=0)
+    ids = await emit(mesh.db, *["pages"] * 7, user_id=me)
     await head(mesh)
     fields = {"after_position": before, "page_size": 3, "aggregate_id": "pages"}
     assert [event.event_id for event in await listed(mesh, **fields)] == ids
     assert [event.event_id for event in await listed(mesh, order=pb.EVENT_ORDER_NEWEST_FIRST, **fields)] == ids[::-1]
 
 
-async def test_events_are_filtered_by_type_and_aggregate(mesh: Mesh) -> None:
+async def test_events_are_filtered_by_type_and_aggregate(mesh: Mesh, me: int) -> None:
     before = await head(mesh)
-    (started, _) = await emit(mesh.db, "run_1", "run_2", event_type="workflow.started", user_id=0)
-    await emit(mesh.db, "run_1", event_type="workflow.completed", user_id=0)
+    (started, _) = await emit(mesh.db, "run_1", "run_2", event_type="workflow.started", user_id=me)
+    await emit(mesh.db, "run_1", event_type="workflow.completed", user_id=me)
     await head(mesh)
     found = await listed(mesh, after_position=before, event_type="workflow.started", aggregate_id="run_1")
     assert [event.event_id for event in found] == [started]
 
 
-async def test_another_users_events_are_neither_listed_nor_watched(mesh: Mesh) -> None:
+async def test_another_users_events_are_neither_listed_nor_watched(mesh: Mesh, me: int) -> None:
     before = await head(mesh)
     async with watching(mesh, after_position=before) as watch:
         await emit(mesh.db, "theirs", user_id=77)
         await emit(mesh.db, "nobodys", user_id=None)
-        (own,) = await emit(mesh.db, "own", user_id=0)
+        (own,) = await emit(mesh.db, "own", user_id=me)
         assert (await watch.read()).logged.event_id == own
     assert [event.event_id for event in await listed(mesh, after_position=before)] == [own]
 
 
-async def test_a_watch_shows_what_is_there_and_then_what_comes(mesh: Mesh, call: Call) -> None:
+async def test_a_watch_shows_what_is_there_and_then_what_comes(mesh: Mesh, call: Call, me: int) -> None:
     before = await head(mesh)
-    ids = await emit(mesh.db, *["old"] * 450, user_id=0)
+    ids = await emit(mesh.db, *["old"] * 450, user_id=me)
     await head(mesh)
     async with watching(mesh, after_position=before) as watch:
         seen = [await watch.read() for _ in range(450)]
@@ -102,15 +108,15 @@ async def test_a_watch_shows_what_is_there_and_then_what_comes(mesh: Mesh, call:
         assert message.sequence == 451
 
 
-async def test_a_watch_without_a_position_shows_only_what_comes(mesh: Mesh) -> None:
-    await emit(mesh.db, "past", user_id=0)
+async def test_a_watch_without_a_position_shows_only_what_comes(mesh: Mesh, me: int) -> None:
+    await emit(mesh.db, "past", user_id=me)
     last = await head(mesh)
-    async with watching(mesh, event_type="agent.executed") as watch:
+    async with watching(mesh, aggregate_id="new") as watch:
         reading = asyncio.create_task(watch.read())
 
         async def seen() -> bool:
-            await emit(mesh.db, "new", user_id=0)  # again, until the watch has begun
-            await asyncio.wait([reading], timeout=0.2)
+            await emit(mesh.db, "new", user_id=me)  # again, until the watch has begun
+            await asyncio.wait([reading], timeout=1)
             return reading.done()
 
         await eventually(seen)

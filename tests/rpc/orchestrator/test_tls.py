@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 import grpc
 import pytest
-from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest
@@ -83,24 +82,8 @@ async def secured(
         }
         async with running_orchestrator(folder / "orchestrator", **settings) as orchestrator:
             db = await asyncpg.connect(url.replace("+asyncpg", ""))
-            channel = user_channel(orchestrator, authority)
-            secure = replace_channel(orchestrator, channel)
-            yield SecuredMesh(secure, host, provider, db, authority)
-            await channel.close()
+            yield SecuredMesh(orchestrator, host, provider, db, authority)
             await db.close()
-
-
-def user_channel(orchestrator: Orchestrator, authority: DevelopmentAuthority) -> grpc.aio.Channel:
-    """A user who trusts the authority and has no certificate."""
-    return client_channel(orchestrator.port, ORCHESTRATOR, authority.folder_of(GATEWAY), None)
-
-
-def replace_channel(orchestrator: Orchestrator, channel: grpc.aio.Channel) -> Orchestrator:
-    """The same orchestrator as it is called through another channel."""
-    secure = replace(orchestrator)
-    secure.channel = channel
-    secure.executions, secure.registry = ExecutionServiceStub(channel), RegistryServiceStub(channel)
-    return secure
 
 
 async def test_a_user_without_a_certificate_calls_an_agent_through_both_hops(secured: SecuredMesh) -> None:

@@ -31,11 +31,11 @@ def fill(control: Admission) -> list[Slot]:
 
 
 def test_at_rest_a_thousand_may_come_at_once() -> None:
-    assert len(fill(Admission())) == MOST
+    assert len(fill(Admission(clock=lambda: 100.0))) == MOST
 
 
 def test_a_call_that_has_begun_makes_room_once() -> None:
-    control = Admission()
+    control = Admission(clock=lambda: 100.0)
     slots = fill(control)
     slots[0].begun()
     slots[0].begun()
@@ -79,7 +79,7 @@ def test_an_overload_is_forgotten_when_nobody_waits_any_more() -> None:
 
 
 def test_the_call_of_this_task_has_begun() -> None:
-    control = Admission()
+    control = Admission(clock=lambda: 100.0)
     slots = fill(control)
     begun()  # outside a call: nothing to say
     assert not control.admits()

@@ -8,14 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.adapters.postgres_runs import PostgresRunStore
 from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.workflows.engine import Agents, Runs, Silence
+from tests.adapters.orchestrator.workflows.engine import NO_NEWS, Agents, Runs, Silence
 
 
 @pytest.fixture
 async def runs(books_url: str, db: Connection, engine: AsyncEngine) -> AsyncIterator[Runs]:
     await db.execute("TRUNCATE workflows CASCADE")
-    silence = Silence()
-    async with PostgresRunStore(books_url, engine, silence, silence) as store:
+    async with PostgresRunStore(books_url, engine, NO_NEWS, Silence()) as store:
         yield Runs(store, PostgresWorkflowStore(engine), db)
 
 

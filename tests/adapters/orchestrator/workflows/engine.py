@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from orchestrator.adapters.postgres_runs import PostgresRunStore
 from orchestrator.adapters.postgres_steps import Leases, PostgresStepStore
 from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
+from orchestrator.adapters.run_news import RunNews
 from orchestrator.executions.model import Failure
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows import graph
@@ -35,6 +36,9 @@ class Silence:
 
     def ring(self, run_id: UUID) -> None:
         """Nothing."""
+
+
+NO_NEWS = RunNews(Silence(), lambda: None)
 
 
 @dataclass
@@ -124,7 +128,7 @@ class Runs:
 @asynccontextmanager
 async def worker(url: str, agents: Agents, pace: Pace = PACE, crash_limit: int = 3) -> AsyncIterator[Dispatcher]:
     """A worker in this process."""
-    async with PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), Silence()) as store:
+    async with PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), NO_NEWS) as store:
         dispatcher = Dispatcher(store, agents, Silence(), pace)
         stop = asyncio.Event()
         running = asyncio.create_task(dispatcher.run(stop))

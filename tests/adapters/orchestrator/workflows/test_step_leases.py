@@ -17,7 +17,7 @@ from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBa
 from orchestrator.workflows.model import RunState, StepState
 from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually, expire
 from tests.adapters.orchestrator.relay import Relay
-from tests.adapters.orchestrator.workflows.engine import BROKEN, OWNER, PACE, Agents, Runs, Silence, task, until, worker
+from tests.adapters.orchestrator.workflows.engine import BROKEN, NO_NEWS, OWNER, PACE, Agents, Runs, task, until, worker
 from tests.unit.orchestrator.making import BILL, intent
 
 FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
@@ -26,7 +26,7 @@ FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 @asynccontextmanager
 async def store(url: str, lease: float = 0.2, crash_limit: int = 3) -> AsyncIterator[PostgresStepStore]:
     """The store of a worker that gives no sign of life by itself."""
-    async with PostgresStepStore(url, uuid7(), Leases(lease, crash_limit), Silence()) as one:
+    async with PostgresStepStore(url, uuid7(), Leases(lease, crash_limit), NO_NEWS) as one:
         yield one
 
 

@@ -663,7 +663,7 @@ class StoppedStep(_message.Message):
     execution_id: _builtins.str
     """The execution that was stopped; empty when none had begun."""
     output_tokens_after_request: _builtins.int
-    """Output tokens that were bought after the cancellation was asked for: an upper bound where `usage` is `estimated`."""
+    """At most so many output tokens were bought after the cancellation was asked for: all that the stopped call bought."""
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage:
         """What the stopped call used in all; `estimated` when the provider did not say. Absent when nothing was bought."""

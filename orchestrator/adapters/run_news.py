@@ -1,0 +1,26 @@
+"""Who is told of committed changes: watchers, the relay of events, and Prometheus."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from orchestrator.workflows import metrics
+from orchestrator.workflows.ports import RunBell
+from orchestrator.workflows.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class RunNews:
+    """Tells after a commit. `outbox` says that there are events."""
+
+    bell: RunBell
+    outbox: Callable[[], None]
+
+    def tell(self, changed: Sequence[Progress]) -> None:
+        """What has been committed of these runs."""
+        if not changed:
+            return
+        self.bell.changed([progress.run.run_id for progress in changed])
+        if any(progress.events for progress in changed):
+            self.outbox()
+        for progress in changed:
+            metrics.count(progress.changes)

@@ -1,0 +1,49 @@
+"""The real Kafka as the local stack runs it."""
+
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from deploy.local import java_tools
+from deploy.local.java_tools import NoJava
+from deploy.local.kafka import KafkaServer
+from deploy.local.ports import any_free_port
+
+TOPIC = "kept"
+
+
+@pytest.mark.usefixtures("kafka_jars")
+async def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
+    server = KafkaServer(tmp_path, any_free_port(), any_free_port())
+    await server.start()
+    try:
+        admin = AIOKafkaAdminClient(bootstrap_servers=server.bootstrap_servers)
+        await admin.start()
+        await admin.create_topics([NewTopic(TOPIC, 1, 1)])
+        await admin.close()
+        async with AIOKafkaProducer(bootstrap_servers=server.bootstrap_servers, acks="all") as producer:
+            await producer.send_and_wait(TOPIC, b"a fact")
+        server.process.kill()
+        await server.process.crashes.get()
+        await server.start()
+        async with AIOKafkaConsumer(TOPIC, bootstrap_servers=server.bootstrap_servers, auto_offset_reset="earliest") as consumer:
+            assert (await consumer.getone()).value == b"a fact"
+    finally:
+        await server.stop()
+
+
+def test_without_java_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoJava, match="Java 17"):
+        KafkaServer(tmp_path, 1, 2)
+
+
+def test_without_maven_it_is_said_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "java").write_text("#!/bin/sh\n")
+    (tmp_path / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(java_tools, "TOOLS", tmp_path / "tools")
+    with pytest.raises(NoJava, match="no Maven"):
+        java_tools.kafka()

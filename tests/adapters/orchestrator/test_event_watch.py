@@ -1,0 +1,161 @@
+"""Watching the log: every event once and in order, for many watchers, from wherever they begin."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from functools import partial
+
+from redis.asyncio import Redis
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.adapters.postgres_events import PostgresEventStore
+from orchestrator.events import tail as tail_module
+from orchestrator.events.model import EventFilter, Silence
+from orchestrator.events.service import EventService
+from orchestrator.events.tail import EventTail
+from tests.adapters.orchestrator.event_log import Bells, bells, emit, none_waits, relaying
+from tests.adapters.orchestrator.looking import Connection, eventually
+
+USERS = 4
+WATCHERS = 200
+
+
+@contextlib.asynccontextmanager
+async def serving(engine: AsyncEngine, own: Bells, heartbeat_seconds: float = 15) -> AsyncIterator[EventService]:
+    """EventService as a process has it."""
+    store = PostgresEventStore(engine)
+    tail = EventTail(store, own.events)
+    following = asyncio.create_task(tail.run())
+    try:
+        yield EventService(store, tail, heartbeat_seconds)
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def watch_for(service: EventService, seen: list[tuple[int, str]], wanted: EventFilter, most: int, position: int) -> int:
+    """Reads so many events and leaves; returns where it was."""
+    async with contextlib.aclosing(service.watch(wanted, position)) as coming:
+        async for item in coming:
+            position = item.position
+            if not isinstance(item, Silence):
+                seen.append((item.position, str(item.event_id)))
+                most -= 1
+            if most <= 0:
+                break
+    return position
+
+
+async def test_watchers_who_come_and_go_see_every_event_of_theirs_once(
+    books_url: str, redis_url: str, db: Connection, engine: AsyncEngine
+) -> None:
+    """Two hundred, each leaving at random and coming back after the last position that it saw."""
+    total = 600
+    async with relaying(books_url, redis_url), bells(redis_url) as own, serving(engine, own) as service:
+
+        async def watcher(number: int) -> list[tuple[int, str]]:
+            seen: list[tuple[int, str]] = []
+            wanted, position = EventFilter(number % USERS), 0
+            while len(seen) < total // USERS:
+                position = await watch_for(service, seen, wanted, min(random.randint(1, 60), total // USERS - len(seen)), position)
+                await asyncio.sleep(random.random() * 0.05)
+            return seen
+
+        watching = [asyncio.create_task(watcher(number)) for number in range(WATCHERS)]
+        for turn in range(total // 10):
+            await emit(db, *["a", "b"] * 5, user_id=turn % USERS)
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            results = await asyncio.gather(*watching)
+    for user in range(USERS):
+        rows = await db.fetch("SELECT position, event_id FROM outbox WHERE user_id = $1 ORDER BY position", user)
+        expected = [(row["position"], str(row["event_id"])) for row in rows]
+        assert all(seen == expected for seen in results[user::USERS])
+
+
+async def test_many_watchers_cost_one_read_and_none_when_nothing_happens(
+    books_url: str, redis_url: str, db: Connection, engine: AsyncEngine
+) -> None:
+    queries = 0
+
+    def count(*_: object) -> None:
+        nonlocal queries
+        queries += 1
+
+    async with relaying(books_url, redis_url), bells(redis_url) as own, serving(engine, own) as service:
+        seen: list[list[tuple[int, str]]] = [[] for _ in range(50)]
+        reading = [asyncio.create_task(watch_for(service, mine, EventFilter(None), 2, 0)) for mine in seen]
+        await emit(db, "a")
+
+        async def all_have(length: int) -> bool:
+            return all(len(mine) == length for mine in seen)
+
+        await eventually(partial(all_have, 1))
+        sqlalchemy_event.listen(engine.sync_engine, "before_cursor_execute", count)
+        await emit(db, "a")
+        await asyncio.gather(*reading)
+        sqlalchemy_event.remove(engine.sync_engine, "before_cursor_execute", count)
+    assert queries < 10
+
+
+async def test_without_redis_a_watcher_sees_what_comes_within_a_second_or_so(books_url: str, db: Connection, engine: AsyncEngine) -> None:
+    nowhere = "redis://127.0.0.1:1/0"
+    async with relaying(books_url, nowhere), bells(nowhere) as own, serving(engine, own) as service:
+        seen: list[tuple[int, str]] = []
+        reading = asyncio.create_task(watch_for(service, seen, EventFilter(None), 3, 0))
+        for _ in range(3):
+            await emit(db, "a")
+        async with asyncio.timeout(3 * tail_module.LOOK_SECONDS + 2):
+            await reading
+
+
+async def test_a_watcher_who_falls_far_behind_goes_on_from_the_database(
+    books_url: str, redis_url: str, db: Connection, engine: AsyncEngine
+) -> None:
+    async with relaying(books_url, redis_url), bells(redis_url) as own, serving(engine, own) as service:
+        async with contextlib.aclosing(service.watch(EventFilter(None), 0)) as slow:
+            await emit(db, "a")
+            assert (await anext(slow)).position == 1
+            for _ in range(5):
+                await emit(db, *["a"] * 1000)  # more than the tail keeps
+            await eventually(partial(none_waits, db))
+            positions = [(await anext(slow)).position for _ in range(5000)]
+        assert positions == list(range(2, 5002))
+
+
+async def test_silence_is_told_with_the_position_behind_which_there_is_nothing(
+    books_url: str, redis_url: str, db: Connection, engine: AsyncEngine
+) -> None:
+    async with (
+        relaying(books_url, redis_url),
+        bells(redis_url) as own,
+        serving(engine, own, heartbeat_seconds=0.3) as service,
+        contextlib.aclosing(service.watch(EventFilter(8), 0)) as watch,
+    ):
+        await emit(db, *["others"] * 3, user_id=7)
+        await eventually(partial(none_waits, db))
+
+        async def told() -> bool:
+            return await anext(watch) == Silence(3)
+
+        await eventually(told)
+
+
+async def test_the_bell_rings_in_other_processes_and_again_after_redis_was_away(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as redis, bells(redis_url) as here, bells(redis_url) as there:
+        with here.events.listen() as ear, here.outbox.listen() as deaf:
+
+            async def heard() -> bool:
+                there.events.ring()
+                return bool(await ear.wait(0.2))
+
+            await eventually(heard)
+            while await deaf.wait(0.05):  # the welcome of a bell that has just been hung
+                pass
+            there.events.ring()
+            assert await ear.wait(5)
+            assert not await deaf.wait(0.1)
+            await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            await eventually(heard)

@@ -1,0 +1,35 @@
+import asyncio
+from collections.abc import Sequence
+
+from orchestrator.adapters.group_commit import Connection, GroupCommit
+
+
+class Written:
+    """Takes note of the groups and of when each began; writes nothing."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.began: list[float] = []
+
+    async def __call__(self, connection: Connection, items: Sequence[int]) -> Sequence[int]:
+        self.began.append(asyncio.get_running_loop().time())
+        self.groups.append(list(items))
+        return items
+
+
+async def test_commits_keep_the_distance_that_is_asked_for_and_what_gathers_is_one_group(database_url: str) -> None:
+    written = Written()
+    async with GroupCommit(database_url, written, lambda: 0.1) as lane:
+        await lane.submit(0)  # the first makes the connection
+        await lane.submit(1)
+        assert await asyncio.gather(*map(lane.submit, range(2, 6))) == [2, 3, 4, 5]
+    assert written.groups == [[0], [1], [2, 3, 4, 5]]
+    assert written.began[2] - written.began[1] >= 0.095  # the connection is fetched in between
+
+
+async def test_without_a_distance_nobody_waits_for_company(database_url: str) -> None:
+    written = Written()
+    async with GroupCommit(database_url, written, lambda: 0.0) as lane:
+        for item in range(3):
+            assert await lane.submit(item) == item
+    assert written.groups == [[0], [1], [2]]

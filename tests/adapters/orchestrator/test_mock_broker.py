@@ -1,0 +1,45 @@
+"""The relay and the consumer with librdkafka's mock broker, which is there where Java is not: the whole way, without any failure."""
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Producer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.adapters.event_counts import EventCounts
+from orchestrator.adapters.kafka_consumer import EventConsumer
+from orchestrator.adapters.kafka_publisher import KafkaPublisher
+from orchestrator.events.model import TOPICS
+from tests.adapters.orchestrator.event_log import emit, none_unpublished, relaying
+from tests.adapters.orchestrator.looking import Connection, eventually
+
+
+@pytest.fixture
+def mock_broker() -> Iterator[str]:
+    """The address of a broker inside this process; it lives as long as the producer that brought it."""
+    owner = Producer({"bootstrap.servers": "", "test.mock.num.brokers": 1})
+    (broker,) = owner.list_topics(timeout=10).brokers.values()
+    for topic in TOPICS:
+        owner.list_topics(topic, timeout=10)  # asked for, it is made; the mock makes none by itself
+    yield f"{broker.host}:{broker.port}"
+    del owner
+
+
+async def test_events_go_all_the_way(books_url: str, redis_url: str, db: Connection, engine: AsyncEngine, mock_broker: str) -> None:
+    handler = EventCounts()
+    handler.name = f"counts-{uuid4().hex}"
+
+    async def all_counted() -> bool:
+        counted = await db.fetchval("SELECT sum(events)::int FROM event_counts WHERE event_type = 'agent.executed' AND user_id = 3")
+        return await none_unpublished(db) and counted == 500
+
+    async with relaying(books_url, redis_url, KafkaPublisher(mock_broker)):
+        await emit(db, *(f"agent_{n % 9}" for n in range(500)), user_id=3)
+        await eventually(partial(none_unpublished, db), within=20)
+        consuming = asyncio.create_task(EventConsumer(mock_broker, engine, handler).run())
+        await eventually(all_counted, within=30)
+        consuming.cancel()
+        await asyncio.wait([consuming])

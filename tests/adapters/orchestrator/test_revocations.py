@@ -1,0 +1,237 @@
+"""Which sessions have ended: told by Redis, and by PostgreSQL whenever Redis may not know."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+from uuid_utils.compat import uuid7
+
+from deploy.local.ports import any_free_port
+from deploy.local.redis import RedisServer
+from mesh.security.caller import Role
+from orchestrator.adapters.postgres_identity import PostgresIdentityStore
+from orchestrator.adapters.redis_limits import RedisLimits
+from orchestrator.adapters.redis_revocations import SENTINEL, RedisRevocations, revocation_key
+from tests.adapters.orchestrator.looking import eventually
+
+PATIENT = 0.5
+"""Seconds for Redis to answer: this machine has more to do than a platform's."""
+
+
+class Process:
+    """The list as one process has it, asked on the trip that counts a call."""
+
+    def __init__(self, list_: RedisRevocations, limits: RedisLimits) -> None:
+        self.add = list_.add
+        self._list = list_
+        self._limits = limits
+
+    async def is_revoked(self, session_id: UUID) -> bool:
+        verdict = await self._limits.take((), self._list.watched(session_id))
+        return await self._list.is_revoked(session_id, verdict.present)
+
+
+Begin = Callable[[], Awaitable[Process]]
+
+
+class Ledger(PostgresIdentityStore):
+    """The real one, which counts how often it is asked about a session, and can be made to wait when it is asked for the list."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine, 30)
+        self.asked = 0
+        self.lists = asyncio.Event()
+        self.lists.set()
+        self.listing = asyncio.Event()
+
+    async def session_is_open(self, session_id: UUID) -> bool:
+        self.asked += 1
+        return await super().session_is_open(session_id)
+
+    async def ended_sessions(self, within_seconds: float | None) -> list[tuple[UUID, datetime]]:
+        found = list(await super().ended_sessions(within_seconds))
+        self.listing.set()
+        await self.lists.wait()
+        return found
+
+
+@pytest.fixture
+def ledger(engine: AsyncEngine) -> Ledger:
+    return Ledger(engine)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """A Redis of the test's own, to be hurt."""
+    server = RedisServer(tmp_path, any_free_port())
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(server.url()) as redis:
+        yield redis
+
+
+@pytest.fixture
+async def begin(server: RedisServer, ledger: Ledger) -> AsyncIterator[Begin]:
+    """Starts one process's list."""
+    async with AsyncExitStack() as stack:
+
+        async def start() -> Process:
+            client = Redis.from_url(server.url())
+            stack.push_async_callback(client.aclose)
+            revocations = RedisRevocations(client, ledger)
+            stack.callback(asyncio.create_task(revocations.follow()).cancel)
+            return Process(revocations, await stack.enter_async_context(RedisLimits(server.url(), PATIENT)))
+
+        yield start
+
+
+async def new_session(ledger: Ledger, *, minutes: float = 60) -> tuple[UUID, datetime]:
+    """A session, and until when its access tokens are good."""
+    session_id, until = uuid7(), datetime.now(UTC) + timedelta(minutes=minutes)
+    async with ledger.begin() as work:
+        user = await work.add_user(f"user.{session_id.hex}", "no hash", Role.USER)
+        assert user is not None
+        await work.open_session(session_id, user.user_id, until)
+    return session_id, until
+
+
+async def ended_session(ledger: Ledger, *, minutes: float = 60) -> tuple[UUID, datetime]:
+    """One that has ended, of which nobody has been told."""
+    session_id, until = await new_session(ledger, minutes=minutes)
+    async with ledger.begin() as work:
+        await work.end_session(session_id)
+    return session_id, until
+
+
+async def complete(redis: Redis) -> bool:
+    return bool(await redis.exists(SENTINEL))
+
+
+async def told_by_redis(ledger: Ledger, revocations: Process, session_id: UUID) -> bool | None:
+    """What is said without the ledger; None if that had to be asked."""
+    before = ledger.asked
+    revoked = await revocations.is_revoked(session_id)
+    return revoked if ledger.asked == before else None
+
+
+async def trusted(ledger: Ledger, revocations: Process) -> None:
+    """Returns once the list answers by itself."""
+    someone, _ = await new_session(ledger)
+
+    async def answers() -> bool:
+        return await told_by_redis(ledger, revocations, someone) is False
+
+    await eventually(answers)
+
+
+async def test_once_the_list_is_written_redis_alone_is_asked(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+    ended, _ = await ended_session(ledger)
+    revocations = await begin()
+    await trusted(ledger, revocations)
+    assert await complete(redis)
+    assert await told_by_redis(ledger, revocations, ended) is True
+
+
+async def test_before_that_postgresql_is(begin: Begin, ledger: Ledger) -> None:
+    ledger.lists.clear()
+    revocations = await begin()
+    (ended, _), (going, _) = await ended_session(ledger), await new_session(ledger)
+    assert (await revocations.is_revoked(ended), await revocations.is_revoked(going)) == (True, False)
+    assert ledger.asked == 2
+
+
+async def test_a_session_that_never_was_is_not_open(ledger: Ledger, begin: Begin) -> None:
+    ledger.lists.clear()
+    assert await (await begin()).is_revoked(uuid7())
+
+
+async def test_a_flush_takes_nothing_back_and_the_list_is_written_again(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+    ended, _ = await ended_session(ledger)
+    revocations = await begin()
+    await trusted(ledger, revocations)
+    await redis.flushall()
+    assert await revocations.is_revoked(ended)
+    await trusted(ledger, revocations)
+    assert await told_by_redis(ledger, revocations, ended) is True
+
+
+async def test_a_flush_while_the_list_is_written_makes_it_begin_anew(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+    """The sentinel must not stand over a list of which a part was lost."""
+    ended, _ = await ended_session(ledger)
+    ledger.lists.clear()
+    revocations = await begin()
+    await ledger.listing.wait()
+    await redis.flushall()
+    ledger.listing.clear()
+    ledger.lists.set()
+    await ledger.listing.wait()
+    await trusted(ledger, revocations)
+    assert await told_by_redis(ledger, revocations, ended) is True
+
+
+async def test_what_ends_here_is_known_at_once_in_every_process(begin: Begin, ledger: Ledger) -> None:
+    here, there = await begin(), await begin()
+    for revocations in (here, there):
+        await trusted(ledger, revocations)
+    session_id, until = await ended_session(ledger)
+    await here.add(session_id, until)
+    assert [await told_by_redis(ledger, one, session_id) for one in (here, there)] == [True, True]
+
+
+async def test_what_a_process_could_not_tell_before_it_died_is_told_by_the_others(begin: Begin, ledger: Ledger) -> None:
+    revocations = await begin()
+    await trusted(ledger, revocations)
+    session_id, _ = await ended_session(ledger)
+
+    async def known() -> bool:
+        return await told_by_redis(ledger, revocations, session_id) is True
+
+    await eventually(known)
+
+
+async def test_without_redis_postgresql_says_what_is_so(begin: Begin, ledger: Ledger, server: RedisServer) -> None:
+    """Also what ended meanwhile; and when Redis is back with its old data, the sentinel among them, nothing is taken back."""
+    revocations = await begin()
+    await trusted(ledger, revocations)
+    await server.process.stop()
+    session_id, until = await ended_session(ledger)
+    await revocations.add(session_id, until)
+    assert await revocations.is_revoked(session_id)
+    await server.process.start()
+    assert await revocations.is_revoked(session_id)
+    await trusted(ledger, revocations)
+    assert await told_by_redis(ledger, revocations, session_id) is True
+
+
+async def test_a_redis_that_hangs_costs_a_moment_and_changes_no_answer(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+    revocations = await begin()
+    await trusted(ledger, revocations)
+    (ended, _), (going, _) = await ended_session(ledger), await new_session(ledger)
+    pause: Any = redis.execute_command
+    await pause("CLIENT", "PAUSE", "1000", "ALL")
+    async with asyncio.timeout(4):
+        assert [await revocations.is_revoked(one) for one in (ended, going) * 3] == [True, False] * 3
+
+
+async def test_a_key_stays_until_the_last_token_has_expired_and_not_for_ever(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+    session_id, until = await ended_session(ledger, minutes=10)
+    revocations = await begin()
+    await revocations.add(session_id, until)
+    assert 10 * 60 - 30 < await redis.ttl(revocation_key(session_id)) < 10 * 60 + 120
+
+
+async def test_an_ended_session_whose_tokens_have_expired_is_in_no_list(ledger: Ledger) -> None:
+    session_id, _ = await ended_session(ledger, minutes=-1)
+    assert session_id not in {one for one, _ in await ledger.ended_sessions(None)}

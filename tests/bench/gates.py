@@ -1,0 +1,131 @@
+"""`python -m tests.bench gates`: what it takes to know, count and permit a caller.
+
+Each interceptor is called as gRPC calls it, one call after the other, as the orchestrator wires it: over the real Redis and PostgreSQL
+of a running stack, with the policy in process. The sum of the medians is to stay under a millisecond.
+"""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from deploy.local.ports import free_port_offset
+from deploy.local.stack import Stack
+from mesh.rpc.interceptors.authentication import Authentication
+from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Stream, Unary
+from mesh.security import caller
+from orchestrator.adapters.postgres import create_engine
+from orchestrator.adapters.postgres_denials import PostgresDenialLog
+from orchestrator.assembly import build_identity, build_limits, build_policy
+from orchestrator.policy.model import Action, PolicyAgent
+from orchestrator.policy.service import PolicyService
+from orchestrator.settings import OrchestratorSettings
+from tests.bench.sides import AGENT
+from tests.call_tokens import PRIVATE_KEY
+from tests.limits import LIFTED
+
+EXECUTE = "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
+WARM_UP = 200
+
+
+class Context:
+    """As much of a call as the interceptors look at."""
+
+    def __init__(self, token: str) -> None:
+        self._metadata = (("user-agent", "bench"), ("authorization", f"Bearer {token}"))
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """What the caller sent."""
+        return self._metadata
+
+    def peer(self) -> str:
+        """Where it comes from."""
+        return "ipv4:127.0.0.1:50000"
+
+
+async def main(calls: int) -> None:
+    """Measures and prints, for an API key and for an access token."""
+    async with AsyncExitStack() as exits:
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-bench-")))
+        offset = exits.enter_context(free_port_offset())
+        stack = await exits.enter_async_context(Stack(folder, offset))
+        gates = await built(stack, exits)
+        for credential, token in {"API key": stack.credentials.token, "access token": await logged_in(stack)}.items():
+            medians = {name: await median_ms(gate, Context(token), calls) for name, gate in gates.items()}
+            print(f"{credential:>13}   {', '.join(f'{name} {ms:.3f}' for name, ms in medians.items())}; sum {sum(medians.values()):.3f} ms")
+
+
+class AgentPolicy(BehaviourInterceptor):
+    """The question that the execution service asks of the policy, as if it were a gate."""
+
+    def __init__(self, policy: PolicyService) -> None:
+        super().__init__()
+        self._policy = policy
+
+    def around_unary(self, method: str, behaviour: Unary) -> Unary:
+        """Asks about one agent, then calls."""
+        agent = PolicyAgent(AGENT, "marketing", "seo_strategist")
+
+        async def asked(request: Any, context: Any) -> Any:
+            await self._policy.check(caller.current(), Action.EXECUTE, agent)
+            return await behaviour(request, context)
+
+        return asked
+
+    def around_stream(self, method: str, behaviour: Stream) -> Stream:
+        """Streams are not measured."""
+        return behaviour
+
+
+async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInterceptor]:
+    """The three interceptors as the orchestrator has them, in their order."""
+    lifted: dict[str, Any] = {name.lower(): value for name, value in LIFTED.items()}
+    settings = OrchestratorSettings(
+        database_url=stack.database_url,
+        redis_url=stack.redis_url,
+        jwt_secret=stack.credentials.jwt_secret(),
+        call_token_private_key=PRIVATE_KEY,
+        **lifted,
+    )
+    engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
+    exits.push_async_callback(engine.dispose)
+    redis = Redis.from_url(settings.redis_url)
+    exits.push_async_callback(redis.aclose)
+    denials = await exits.enter_async_context(PostgresDenialLog(engine))
+    authenticator, sessions, _ = build_identity(settings, exits, engine, redis)
+    return {
+        "authentication": Authentication(authenticator),
+        "limits": await build_limits(settings, exits, sessions),
+        "policy": AgentPolicy(await build_policy(settings, exits, denials)),
+    }
+
+
+async def median_ms(gate: BehaviourInterceptor, context: Any, calls: int) -> float:
+    """The median time that a call spends in this gate alone, in milliseconds."""
+
+    async def passed(request: Any, context: Any) -> Any:
+        return request
+
+    behaviour = gate.around_unary(EXECUTE, passed)
+    seconds = []
+    for _ in range(WARM_UP + calls):
+        began = time.perf_counter()
+        await behaviour(None, context)
+        seconds.append(time.perf_counter() - began)
+        await asyncio.sleep(0)  # others of this loop have their turn, as in the orchestrator
+    return statistics.median(seconds[WARM_UP:]) * 1000
+
+
+async def logged_in(stack: Stack) -> str:
+    """The access token of a new user."""
+    login = {"username": "bench", "password": "a password for nobody"}
+    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=30) as http:
+        (await http.post("/api/v1/auth/register", json=login)).raise_for_status()
+        answer = (await http.post("/api/v1/auth/login", json=login)).raise_for_status()
+    return str(answer.json()["access_token"])

@@ -1,0 +1,51 @@
+"""Things that exist on a platform, so that a request which a machine thinks up can be about one of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from tests.e2e.definitions import AGENT
+from tests.e2e.workflows import task
+
+ASKING = task("plan", approval={"message": "Go?"})
+
+
+def make_runnable(body: Any) -> None:
+    """Gives the tasks of a workflow, if there are any, an agent that exists and no graph: by chance neither would ever be right."""
+    tasks = body.get("tasks") if isinstance(body, dict) else None
+    for number, one in enumerate(tasks if isinstance(tasks, list) else ()):
+        if isinstance(one, dict):
+            one.update(id=f"t{number}", agent_id=AGENT, depends_on=[])
+
+
+class Existing:
+    """Gives ids by the names of path parameters. What a request uses up is made anew for each."""
+
+    def __init__(self, session: requests.Session, url: str, lasting: Mapping[str, str]) -> None:
+        self._session = session
+        self._url = url
+        self._lasting = lasting
+
+    def ids(self, operation: str) -> Mapping[str, str]:
+        """The ids for a request of this operation, e.g. `GET /api/v1/workflows/{workflow_id}`."""
+        if operation.endswith(("/cancel", "/decide")):
+            return self._waiting_run()
+        if operation == "DELETE /api/v1/workflows/{workflow_id}":
+            return {"workflow_id": self._workflow()}
+        if operation == "DELETE /api/v1/auth/api-keys/{api_key_id}":
+            asked = {"name": "short-lived", "scopes": ["ACCESS_SCOPE_READ"]}
+            return {"api_key_id": self._post("auth/api-keys", asked)["api_key"]["api_key_id"]}
+        return self._lasting
+
+    def _workflow(self) -> str:
+        return str(self._post("workflows", {"name": "Short-lived", "tasks": [ASKING]})["workflow"]["workflow_id"])
+
+    def _waiting_run(self) -> Mapping[str, str]:
+        run = self._post(f"workflows/{self._workflow()}/execute", {})["run"]
+        return {"workflow_id": run["workflow_id"], "run_id": run["run_id"], "step_id": "plan"}
+
+    def _post(self, path: str, body: Any) -> Any:
+        response = self._session.post(f"{self._url}/api/v1/{path}", json=body, timeout=30)
+        assert response.status_code == 200, response.text
+        return response.json()

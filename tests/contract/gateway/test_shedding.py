@@ -1,0 +1,91 @@
+"""What the gateway does before an orchestrator that turns calls away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from agentmesh.registry.v1 import registry_service_pb2 as registry
+from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+
+from deploy.local.waiting import holds_within
+from mesh import correlation
+from mesh.errors import ServiceUnavailable
+from mesh.rpc.interceptors.admission import OVERLOADED
+from mesh.rpc.interceptors.behaviour import metadata_value
+from mesh.rpc.interceptors.errors import TRANSCODED_KEY
+from mesh.rpc.refusal import StandingRefusal
+from mesh.rpc.status import error_of as error_of_status
+from tests.contract.gateway.backend import Backend
+from tests.contract.gateway.relay import Relay
+from tests.contract.gateway.running import Gateway, running_gateway
+from tests.contract.gateway.wire import error_of
+
+REFUSAL = StandingRefusal(ServiceUnavailable("too much", component="orchestrator", cause="overloaded"), OVERLOADED)
+CALLS = 300
+
+
+async def refuse(_: Any, context: Any) -> Any:
+    transcoded = metadata_value(context, TRANSCODED_KEY) is not None
+    await context.abort(REFUSAL.code, REFUSAL.message, trailing_metadata=REFUSAL.trailers(correlation.current(), transcoded=transcoded))
+
+
+async def many(gateway: Gateway, calls: int = CALLS) -> list[httpx.Response]:
+    """The answers to so many calls, ten at a time."""
+    return [answer for _ in range(calls // 10) for answer in await asyncio.gather(*(gateway.http.get("/api/v1/agents") for _ in range(10)))]
+
+
+@pytest.fixture
+async def fresh(upstream: tuple[Backend, Relay], backend: Backend, tmp_path: Any) -> AsyncIterator[Gateway]:
+    """A gateway that has seen nothing yet."""
+    async with running_gateway(tmp_path, upstream[1].port) as gateway:
+        yield gateway
+
+
+async def test_most_refusals_are_made_at_the_gateway_and_look_alike(fresh: Gateway, backend: Backend) -> None:
+    backend.script.answer = refuse
+    for response in await many(fresh):
+        error = error_of(response, 503, "SERVICE_UNAVAILABLE")
+        assert error["details"] == {"component": "orchestrator", "cause": "overloaded", "retryable": True, "retry_after_seconds": 1}
+        assert response.headers["retry-after"] == "1"
+        assert OVERLOADED[0] not in response.headers
+    assert len(backend.script.requests) < CALLS / 3
+
+
+async def test_native_callers_are_told_the_same(fresh: Gateway, backend: Backend) -> None:
+    backend.script.answer = refuse
+    stub = RegistryServiceStub(fresh.channel)
+    for _ in range(CALLS):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.ListAgents(registry.ListAgentsRequest(), timeout=10)
+        known = error_of_status(refused.value)
+        assert known is not None
+        assert (known.reason, known.retry_after_seconds) == ("SERVICE_UNAVAILABLE", 1.0)
+        assert known.details == {"component": "orchestrator", "cause": "overloaded"}
+        metadata = [*(refused.value.initial_metadata() or ()), *(refused.value.trailing_metadata() or ())]
+        assert OVERLOADED[0] not in [key for key, _ in metadata]
+    assert len(backend.script.requests) < CALLS / 3
+
+
+async def test_probes_are_let_through_and_calls_again_when_they_are_accepted(fresh: Gateway, backend: Backend) -> None:
+    backend.script.answer = refuse
+    await many(fresh)
+    for path in ("/health", "/ready", "/", "/openapi.json"):
+        assert (await fresh.http.get(path)).status_code == 200
+    backend.script.answer = None
+
+    async def recovered() -> bool:
+        return all(response.status_code == 200 for response in await many(fresh, 50))
+
+    assert await holds_within(20, recovered)
+
+
+async def test_other_errors_turn_nobody_away(fresh: Gateway, backend: Backend) -> None:
+    async def failing(_: Any, context: Any) -> Any:
+        raise ServiceUnavailable("the database cannot be reached", component="postgresql")
+
+    backend.script.answer = failing
+    await many(fresh)
+    assert len(backend.script.requests) == CALLS

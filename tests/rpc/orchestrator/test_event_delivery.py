@@ -1,0 +1,132 @@
+"""Orchestrators that die, and one that stops: events reach Kafka and watchers all the same."""
+
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from agentmesh.event.v1 import event_service_pb2 as pb
+
+from deploy.local.kafka import KafkaServer
+from orchestrator.adapters.outbox_relay import SILENT_SECONDS
+from tests.adapters.agent_host.running import Host
+from tests.adapters.orchestrator.event_log import emit, leaders, none_unpublished, none_waits
+from tests.adapters.orchestrator.looking import Connection
+from tests.adapters.orchestrator.topics import delivered, offsets
+from tests.adapters.simulator.conftest import eventually
+from tests.conftest import CreateDatabase
+from tests.rpc.orchestrator.running import USER, ours, running_orchestrator, start_orchestrator
+
+
+@pytest.fixture
+async def settings(create_database: CreateDatabase, shared_host: Host, redis_url: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Of an orchestrator with books of its own."""
+    return {
+        "DATABASE_URL": await create_database(f"delivery_{abs(hash(request.node.name)) % 10**8}"),
+        "REDIS_URL": redis_url,
+        "DEFINITIONS_PATH": str(shared_host.log.parent / "definitions"),
+        "PORT_OFFSET": str(shared_host.offset),
+    }
+
+
+@contextlib.asynccontextmanager
+async def books(settings: dict[str, str]) -> AsyncIterator[Connection]:
+    db = await asyncpg.connect(settings["DATABASE_URL"].replace("+asyncpg", ""))
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+async def test_a_relay_that_dies_after_publishing_repeats_and_loses_nothing(
+    settings: dict[str, str], kafka_server: KafkaServer, tmp_path: Path
+) -> None:
+    """Between Kafka's word and the books stands a kill: the next relay publishes again, and consumers leave out what they have seen."""
+    since = await offsets(kafka_server)
+    settings["KAFKA_BOOTSTRAP_SERVERS"] = kafka_server.bootstrap_servers
+    doomed = await start_orchestrator(_folder(tmp_path, "doomed"), **settings, FAILPOINTS="relay.after_publishing")
+    async with books(settings) as db:
+        ids = await emit(db, *(f"agent_{n % 3}" for n in range(30)))
+        await doomed.process.wait()
+        await doomed.anonymous.close()
+        assert not await none_unpublished(db)
+        before = await delivered(kafka_server, since)
+        assert sum(map(len, before.values())) > 0
+        async with running_orchestrator(_folder(tmp_path, "next"), **settings):
+            await eventually(partial(none_unpublished, db), within=20)
+        after = await delivered(kafka_server, since)
+        own = {key: events for key, events in after.items() if key.startswith("agent_")}
+        assert sum(map(len, own.values())) > len(ids), "the kill came too late to have anything repeated"
+        for n in range(3):
+            assert list(dict.fromkeys(event.event_id for event in own[f"agent_{n}"])) == ids[n::3]
+
+
+async def test_of_two_orchestrators_the_other_one_relays_when_the_first_is_killed(settings: dict[str, str], tmp_path: Path) -> None:
+    first = await start_orchestrator(_folder(tmp_path, "first"), **settings)
+    async with books(settings) as db:
+        await eventually(partial(leaders, db))
+        async with running_orchestrator(_folder(tmp_path, "second"), **settings) as second:
+            await emit(db, "a", "b")
+            await eventually(partial(none_waits, db))
+            assert (len(first.logged("relay_elected")), second.logged("relay_elected")) == (1, [])
+            first.process.kill()
+            await first.process.wait()
+            await first.anonymous.close()
+            await emit(db, "a", "b")
+            await eventually(partial(none_waits, db))
+            assert [line["epoch"] for line in second.logged("relay_elected")] == [2]
+            positions = await db.fetch("SELECT position FROM outbox ORDER BY position")
+            assert [row["position"] for row in positions] == list(range(1, len(positions) + 1))
+
+
+async def test_a_relay_that_hangs_is_replaced_and_changes_nothing_when_it_wakes(settings: dict[str, str], tmp_path: Path) -> None:
+    async with running_orchestrator(_folder(tmp_path, "first"), **settings) as first, books(settings) as db:
+        await eventually(partial(leaders, db))
+        async with running_orchestrator(_folder(tmp_path, "second"), **settings) as second:
+            first.process.send_signal(signal.SIGSTOP)
+            ids = await emit(db, "a", "b")
+            await eventually(partial(none_waits, db), within=SILENT_SECONDS + 10)
+            assert len(second.logged("relay_elected")) == 1
+            first.process.send_signal(signal.SIGCONT)
+
+            async def given_up() -> bool:
+                return bool(first.logged("relay_stopped"))
+
+            await eventually(given_up)
+            ids += await emit(db, *"abcdef")
+            await eventually(partial(none_waits, db))
+            rows = await db.fetch("SELECT position, event_id FROM outbox WHERE source = 'tests' ORDER BY position")
+            assert [str(row["event_id"]) for row in rows] == ids
+            assert len({row["position"] for row in rows}) == len(ids)
+            assert await db.fetchval("SELECT count(*) = max(position) FROM outbox")
+
+
+async def test_a_server_that_stops_sends_its_watchers_away_and_they_go_on_elsewhere(settings: dict[str, str], tmp_path: Path) -> None:
+    async with books(settings) as db:
+        async with running_orchestrator(_folder(tmp_path, "first"), **settings) as first:
+            me = await db.fetchval("SELECT id FROM users WHERE username = $1", USER)
+            watch: Any = first.events.WatchEvents(pb.WatchEventsRequest(after_position=0, aggregate_id="mine"), timeout=60)
+            await emit(db, "mine", user_id=me)
+            seen = (await watch.read()).logged
+            assert await first.stop() == 0
+            last = await watch.read()
+            assert (last.WhichOneof("event"), last.error.code) == ("error", "SERVICE_UNAVAILABLE")
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                await watch.read()
+            assert ours(ended.value).reason == "SERVICE_UNAVAILABLE"
+            (missed,) = await emit(db, "mine", user_id=me)
+        async with running_orchestrator(_folder(tmp_path, "next"), **settings) as second:
+            request = pb.WatchEventsRequest(after_position=seen.position, aggregate_id="mine")
+            again: Any = second.events.WatchEvents(request, timeout=60)
+            assert (await again.read()).logged.event_id == missed
+
+
+def _folder(parent: Path, name: str) -> Path:
+    folder = parent / name
+    folder.mkdir()
+    return folder

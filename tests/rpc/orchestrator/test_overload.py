@@ -1,0 +1,43 @@
+"""An orchestrator that cannot begin the calls that come: a lock in the database keeps every one of them waiting."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import grpc
+from agentmesh.registry.v1 import platform_service_pb2 as platform
+
+from mesh.admission import MOST
+from tests.adapters.simulator.conftest import eventually
+from tests.rpc.orchestrator.running import Mesh, ours
+
+TOO_MANY, ENOUGH = 200, 50
+
+
+async def test_what_is_too_much_is_turned_away_at_once_and_the_rest_is_not_harmed(mesh: Mesh) -> None:
+    async with mesh.db.transaction():
+        await mesh.db.execute("LOCK TABLE executions IN ACCESS EXCLUSIVE MODE")
+        calls = [asyncio.ensure_future(mesh.call().execute(timeout=60)) for _ in range(MOST + TOO_MANY)]
+
+        async def turned_away() -> bool:
+            refused = [error for call in calls if call.done() and (error := ours(call.exception())).details.get("cause") == "overloaded"]
+            assert {error.reason for error in refused} <= {"SERVICE_UNAVAILABLE"}
+            return len(refused) >= ENOUGH
+
+        await eventually(turned_away, within=30)
+        await mesh.orchestrator.platform.GetHealth(platform.GetHealthRequest(), timeout=10)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    async def let_in() -> Any:
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            return await mesh.call().execute()
+        return None
+
+    assert (await eventually(let_in, within=30)).result
+
+    async def settled() -> bool:
+        return bool(await mesh.db.fetchval("SELECT count(*) = 0 FROM executions WHERE status = 'running'"))
+
+    await eventually(settled, within=60)

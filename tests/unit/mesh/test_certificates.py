@@ -1,0 +1,102 @@
+"""Certificates in a folder: which are taken, which are left alone, and what the development authority makes."""
+
+import stat
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from deploy.local.call_keys import CallKeys
+from deploy.local.certs import DevelopmentAuthority, main
+from mesh.process import CannotStart
+from mesh.security import keys
+from mesh.security.certificates import CERTIFICATE, KEY, ROOTS, TlsFolder, identities_of
+from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR, SERVICES, server_name, service_of
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> DevelopmentAuthority:
+    return DevelopmentAuthority(tmp_path)
+
+
+@pytest.fixture
+def every_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are looked at each time, not once a second."""
+    monkeypatch.setattr("mesh.security.certificates.LOOK_SECONDS", 0)
+
+
+def test_nothing_is_read_again_while_nothing_changes(authority: DevelopmentAuthority, every_look: None) -> None:
+    folder = TlsFolder(authority.issue(ORCHESTRATOR), ORCHESTRATOR)
+    assert folder.current() is folder.current()
+
+
+def test_new_files_are_taken(authority: DevelopmentAuthority, every_look: None) -> None:
+    folder = TlsFolder(authority.issue(ORCHESTRATOR), ORCHESTRATOR)
+    before = folder.current()
+    path = authority.issue(ORCHESTRATOR)
+    assert folder.current() is not before
+    assert folder.current().chain == (path / CERTIFICATE).read_bytes()
+
+
+@pytest.mark.parametrize("broken", [ROOTS, CERTIFICATE, KEY])
+@pytest.mark.parametrize("how", ["gone", "garbled"])
+def test_what_is_not_fit_is_left_alone_until_it_is(authority: DevelopmentAuthority, every_look: None, broken: str, how: str) -> None:
+    path = authority.issue(ORCHESTRATOR)
+    folder = TlsFolder(path, ORCHESTRATOR)
+    before, text = folder.current(), (path / broken).read_bytes()
+    if how == "gone":
+        (path / broken).unlink()
+    else:
+        (path / broken).write_text("-----BEGIN CERTIFICATE-----\nhalf")
+    assert folder.current() is before
+    (path / broken).write_bytes(text)
+    assert folder.current() == before
+    with_more = authority.issue(ORCHESTRATOR)
+    assert folder.current().chain == (with_more / CERTIFICATE).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("identity", "lifetime", "told"),
+    [
+        (GATEWAY, timedelta(days=1), f"is not of {ORCHESTRATOR} but of {GATEWAY}"),
+        (ORCHESTRATOR, timedelta(minutes=-1), "tls.crt has expired at"),
+    ],
+    ids=["another service", "expired"],
+)
+def test_a_certificate_that_serves_no_purpose_is_refused(
+    authority: DevelopmentAuthority, identity: str, lifetime: timedelta, told: str
+) -> None:
+    path = authority.issue(identity, lifetime=lifetime)
+    with pytest.raises(CannotStart) as refused:
+        TlsFolder(path, ORCHESTRATOR)
+    assert told in refused.value.message
+    assert "\n" not in refused.value.message
+
+
+def test_the_command_makes_every_service_a_certificate_and_keeps_its_authority(tmp_path: Path) -> None:
+    main([str(tmp_path)])
+    root = (tmp_path / ROOTS).read_bytes()
+    main([str(tmp_path), "--host", "agents.example.com"])
+    assert (tmp_path / ROOTS).read_bytes() == root
+    for identity in SERVICES:
+        folder = tmp_path / service_of(identity)
+        certificate = x509.load_pem_x509_certificate((folder / CERTIFICATE).read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert identities_of(certificate) == [identity]
+        assert {server_name(identity), "localhost", "agents.example.com"} <= set(names.get_values_for_type(x509.DNSName))
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(root))
+        TlsFolder(folder, identity)
+    for secret in (tmp_path / "ca.key", tmp_path / service_of(AGENT_HOST) / KEY):
+        assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+def test_a_stack_keeps_its_pair_of_call_token_keys_where_only_its_owner_reads_them(tmp_path: Path) -> None:
+    pair = CallKeys(tmp_path / "keys")
+    pair.make()
+    private = pair.private.read_text()
+    pair.public.unlink()
+    pair.make()
+    assert pair.private.read_text() == private
+    assert pair.public.read_text() == keys.public_pem(keys.read_private(private))
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (pair.private, pair.public)} == {0o600}

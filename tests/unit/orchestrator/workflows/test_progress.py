@@ -1,0 +1,153 @@
+"""The rules by which a run goes on."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from orchestrator.executions.model import Failure
+from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Spent
+from orchestrator.workflows.model import Decision, Retry, Run, RunState, Step, StepApproval, StepState
+from orchestrator.workflows.progress import Progress, Record
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+ME, OTHER = uuid4(), uuid4()
+LEASE = 5.0
+BROKEN = Failure("LLM_API_ERROR", "overloaded", {}, retryable=True)
+NOTHING = Spent()
+PATIENT = Retry()
+
+
+def step(task_id: str, *after: str, retry: Retry = PATIENT, approval: StepApproval | None = None) -> Record:
+    return Record(Step(task_id, "agent", StepState.PENDING, approval=approval), after, retry, waiting=len(after))
+
+
+def started(*records: Record) -> Progress:
+    progress = Progress(Run(uuid4(), uuid4(), 7, RunState.PENDING, 0, "req_1", NOW), records, NOW)
+    progress.start()
+    return progress
+
+
+def states(progress: Progress) -> dict[str, StepState]:
+    return {task_id: record.step.state for task_id, record in progress.records.items()}
+
+
+def types(progress: Progress) -> Sequence[str]:
+    return [event.event_type for event in progress.events]
+
+
+def test_changes_are_numbered_without_a_gap_and_a_run_tells_of_its_steps_first() -> None:
+    progress = started(step("a"))
+    progress.begin("a", ME, LEASE)
+    progress.report("a", ME, 1, Completed("x"), NOTHING)
+    assert [change.sequence for change in progress.changes] == [1, 2, 3, 4, 5, 6]
+    assert [change.subject.state for change in progress.changes] == ["pending", "ready", "running", "running", "completed", "completed"]
+    assert progress.run.sequence == 6
+
+
+def test_a_step_is_given_once_and_only_when_it_is_due() -> None:
+    progress = started(step("a"), step("b", "a"))
+    assert not progress.begin("b", ME, LEASE)
+    assert not progress.begin("nobody", ME, LEASE)
+    assert progress.begin("a", ME, LEASE)
+    assert not progress.begin("a", OTHER, LEASE)
+    progress.records["a"].step = Step("a", "agent", StepState.READY)
+    progress.records["a"].due_at = NOW + timedelta(seconds=1)
+    assert not progress.begin("a", ME, LEASE)
+
+
+@pytest.mark.parametrize(("owner", "epoch"), [(OTHER, 1), (ME, 0), (ME, 2)])
+def test_only_the_word_of_whoever_has_the_step_counts(owner: UUID, epoch: int) -> None:
+    progress = started(step("a"))
+    progress.begin("a", ME, LEASE)
+    assert not progress.report("a", owner, epoch, Completed("x"), NOTHING)
+    assert states(progress) == {"a": StepState.RUNNING}
+
+
+def test_each_delay_is_longer_than_the_one_before_by_the_backoff() -> None:
+    progress = started(step("a", retry=Retry(max_attempts=4, delay_seconds=10, backoff=2)))
+    delays = []
+    for epoch in (1, 2, 3):
+        progress.records["a"].due_at = NOW
+        assert progress.begin("a", ME, LEASE)
+        progress.report("a", ME, epoch, AttemptFailed(BROKEN), NOTHING)
+        due_at = progress.records["a"].due_at
+        assert due_at is not None
+        delays.append((due_at - NOW).total_seconds())
+    assert delays == [10, 20, 40]
+    progress.records["a"].due_at = NOW
+    progress.begin("a", ME, LEASE)
+    progress.report("a", ME, 4, AttemptFailed(BROKEN), NOTHING)
+    assert (progress.run.state, progress.run.failed_task) == (RunState.FAILED, "a")
+
+
+def test_neither_a_hand_back_nor_a_crash_takes_an_attempt_away() -> None:
+    progress = started(step("a", retry=Retry(max_attempts=1)))
+    progress.begin("a", ME, LEASE)
+    progress.report("a", ME, 1, HandedBack(), NOTHING)
+    assert progress.records["a"].step.attempts == 0
+    progress.begin("a", ME, LEASE)
+    progress.records["a"].lease_until = NOW
+    progress.lost("a", NOTHING, crash_limit=5)
+    progress.begin("a", ME, LEASE)
+    assert progress.report("a", ME, 3, AttemptFailed(BROKEN), NOTHING)
+    assert progress.run.state is RunState.FAILED
+
+
+def test_a_lease_that_was_prolonged_is_not_lost() -> None:
+    progress = started(step("a"))
+    progress.begin("a", ME, LEASE)
+    progress.lost("a", NOTHING, crash_limit=5)
+    assert states(progress) == {"a": StepState.RUNNING}
+
+
+def test_a_run_fails_once_the_last_sibling_has_stopped() -> None:
+    progress = started(step("bad"), step("slow"), step("later", "bad", "slow"))
+    for task_id in ("bad", "slow"):
+        progress.begin(task_id, ME, LEASE)
+    progress.report("bad", ME, 1, AttemptFailed(Failure("GUARDRAIL_BLOCKED", "no", {}, retryable=False)), NOTHING)
+    assert progress.stops_steps
+    assert states(progress) == {"bad": StepState.FAILED, "slow": StepState.RUNNING, "later": StepState.CANCELLED}
+    assert progress.report("slow", ME, 1, Completed("too late"), NOTHING)
+    assert progress.run.state is RunState.FAILED
+    assert progress.records["slow"].step.result == ""
+    assert types(progress) == ["workflow.started", "workflow.failed"]
+
+
+def test_a_cancel_while_a_run_fails_leaves_it_failing() -> None:
+    progress = started(step("bad"), step("slow"))
+    for task_id in ("bad", "slow"):
+        progress.begin(task_id, ME, LEASE)
+    progress.report("bad", ME, 1, AttemptFailed(Failure("GUARDRAIL_BLOCKED", "no", {}, retryable=False)), NOTHING)
+    progress.cancel()
+    progress.report("slow", ME, 1, HandedBack(), NOTHING)
+    assert progress.run.state is RunState.FAILED
+
+
+def test_nothing_changes_a_final_run() -> None:
+    progress = started(step("a"))
+    progress.cancel()
+    assert progress.run.state is RunState.CANCELLED
+    changes = len(progress.changes)
+    progress.cancel()
+    assert not progress.begin("a", ME, LEASE)
+    assert not progress.report("a", ME, 1, Completed("x"), NOTHING)
+    assert not progress.decide("a", Decision.APPROVED, 7, "")
+    assert len(progress.changes) == changes
+
+
+def test_a_question_is_asked_when_the_steps_turn_has_come() -> None:
+    asked = StepApproval("May I?", 60, Decision.REJECTED)
+    progress = started(step("a"), step("b", "a", approval=asked))
+    assert types(progress) == ["workflow.started"]
+    progress.begin("a", ME, LEASE)
+    progress.report("a", ME, 1, Completed("x"), NOTHING)
+    assert progress.give_successor("a", ME, LEASE) is None
+    approval = progress.records["b"].step.approval
+    assert approval is not None
+    assert approval.expires_at == NOW + timedelta(seconds=60)
+    assert progress.run.state is RunState.WAITING_APPROVAL
+    assert types(progress)[-1] == "workflow.approval_requested"
+    progress.silence("b")
+    assert progress.run.state is RunState.WAITING_APPROVAL, "its time has not passed"
