@@ -145,7 +145,7 @@ async def test_the_provider_call_of_a_cancelled_step_ends_within_a_second(stack:
 
     assert await holds_within(5, busy)
     cancelling = (await runs.http.post(f"/api/v1/workflows/{workflow_id}/cancel", json={})).json()["run"]
-    assert cancelling["status"] == "RUN_STATUS_CANCELLING"
+    assert cancelling["status"] in ("RUN_STATUS_CANCELLING", "RUN_STATUS_CANCELLED"), "a quick worker has stopped before the answer"
     assert await holds_within(1, idle), "the provider's calls end within a second"
     assert await runs.ended(run_id) == "cancelled"
     run = (await runs.http.get(f"/api/v1/runs/{run_id}")).json()["run"]
@@ -207,11 +207,12 @@ async def test_without_redis_the_once_a_second_look_drives_everything(stack: Sta
 
 async def test_a_worker_that_is_told_to_stop_hands_its_steps_back_uncounted(stack: Stack, runs: Runs) -> None:
     await set_pace(stack, delay_ms=30_000)
+    await stack.process("worker").restart(env={"DRAIN_GRACE_SECONDS": "1"})
     run_id = await runs.start(task("a", retry={"max_attempts": 1}))
     await runs.running(run_id, "a")
     began = time.monotonic()
     await stack.process("worker").stop()
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 10
     assert [tuple(row) for row in await runs.rows("SELECT status, attempts, crashes FROM steps WHERE run_id = $1", run_id)] == [
         ("ready", 0, 0)
     ]

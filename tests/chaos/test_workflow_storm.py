@@ -25,6 +25,7 @@ LEASE_SECONDS = 4
 MOVES_AGAIN_SECONDS = 10.0
 CALM_SECONDS = 60 + SECONDS / 2
 """How long what is left may take when nothing is hurt any more."""
+OPEN = ("ready", "running")
 RETRY = {"max_attempts": 8, "delay_seconds": 0.2}
 
 
@@ -80,22 +81,27 @@ def unreasonable(book: RunBook) -> list[str]:
 
 
 def largest_gap(books: Iterable[RunBook], faults: Sequence[Fault]) -> tuple[float, str]:
-    """The longest time after a fault in which no step of any run changed, and what had been hurt last."""
-    times = sorted(change.at for book in books for change in book.changes if change.at >= faults[0].at)
-    gaps = [(after - before, before) for before, after in zip([faults[0].at, *times], times, strict=False)]
-    seconds, since = max(gaps)
-    return seconds, [fault.name for fault in faults if fault.at <= since + seconds][-1]
+    """The longest time in which there was something to do and no step of any run changed, and what had been hurt last."""
+    changes = sorted((change.at, f"{book.row['run_id']} {change.task_id}", change.state) for book in books for change in book.changes)
+    longest, to_do = (0.0, "nothing"), set[str]()
+    before = faults[0].at
+    for at, step, state in changes:
+        if to_do and at > before:
+            longest = max(longest, (at - before, [fault.name for fault in faults if fault.at <= at][-1]))
+        before = max(before, at)
+        (to_do.add if state in OPEN else to_do.discard)(step)
+    return longest
 
 
 def longest_wait(books: Iterable[RunBook], faults: Sequence[Fault]) -> tuple[float, str]:
-    """How long the unluckiest step that ran when something was hurt had to wait for its next change, and what was hurt."""
+    """How long the unluckiest step that was ready or ran when something was hurt had to wait for its next change; what was hurt."""
     waits = [(0.0, "nothing")]
     for book in books:
         since: dict[str, float] = {}
         for change in book.changes:
             began = since.pop(change.task_id, None)
             waits += [(change.at - fault.at, fault.name) for fault in faults if began is not None and began <= fault.at < change.at]
-            if change.state == "running":
+            if change.state in OPEN:
                 since[change.task_id] = change.at
     return max(waits)
 
@@ -109,4 +115,6 @@ def report(tell: Tell, weather: Weather, books: Books, gap: tuple[float, str], s
     bought = sum(map(len, books.purchases.values()))
     tell(f"steps: {sum(len(book.steps) for book in books.runs.values())}, taken from dead workers {crashes} times; {bought} purchases")
     tell(f"executions of steps: {dict(books.states)}")
-    tell(f"no step moved for at most {gap[0]:.1f} s ({gap[1]}); a step that ran at a fault for at most {stranded[0]:.1f} s ({stranded[1]})")
+    tell(
+        f"no step moved for at most {gap[0]:.1f} s ({gap[1]}); one that was due at a fault for at most {stranded[0]:.1f} s ({stranded[1]})"
+    )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import count, cycle
 
 from redis.asyncio import Redis
 
@@ -100,13 +100,13 @@ class Weather:
         await asyncio.gather(*self._reviving)
 
     async def _each_in_turn(self, names: Sequence[str], first: float, every: float, until: float) -> None:
-        at = self.began + first
-        for name in cycle(names):
-            await asyncio.sleep(at - time.time())
-            if time.time() >= self.began + until:
+        ends = self.began + until
+        for name, number in zip(cycle(names), count()):
+            at = self.began + first + number * every
+            if max(at, time.time()) >= ends:
                 return
+            await asyncio.sleep(at - time.time())
             await self._hurt(name)
-            at += every
 
     async def _hurt(self, name: str) -> None:
         process = self._stack.process(name)
