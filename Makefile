@@ -57,12 +57,13 @@ gen: python  ## Regenerate gen/ from the contracts.
 	@$(SET_UP) everything
 	$(BIN)/python -m protos.codegen
 
-bench: python  ## Measure agent calls beside the plain FastAPI build, what the gates take, an overload and a flood of logins.
+bench: python  ## Measure agent calls beside the plain FastAPI build, what the gates take, an overload, a flood of logins, durable runs.
 	@$(SET_UP) everything
 	$(BIN)/python -m tests.bench calls
 	$(BIN)/python -m tests.bench gates
 	$(BIN)/python -m tests.bench overload
 	$(BIN)/python -m tests.bench logins
+	$(BIN)/python -m tests.bench workflows
 
 chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24
