@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from uuid_utils.compat import uuid7
 
 from mesh.usage import TokenUsage
-from orchestrator.executions.model import Bill, Failure
+from orchestrator.executions.model import Bill, Failure, State
 from orchestrator.workflows.assignment import Assignment, Hold, Spent
 from orchestrator.workflows.events import WorkflowEvent
 from orchestrator.workflows.model import Change, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
@@ -115,7 +115,7 @@ def spent(rows: Sequence[Row]) -> Spent:
         return Spent()
     last = rows[-1]
     bills = [bill for row in rows if (bill := _bill(row)) is not None]
-    return Spent(_uuid(last["execution_id"]), last["agent_revision"], _sum(bills), _bill(last))
+    return Spent(_uuid(last["execution_id"]), last["agent_revision"], _sum(bills), _bill(last), last["status"] == State.COMPLETED)
 
 
 def change(row: Row, result: str = "") -> Change:

@@ -42,7 +42,7 @@ FROM steps s WHERE s.run_id = ANY($1::uuid[]) ORDER BY s.run_id, s.position
 
 SPENT = """
 SELECT e.run_id, e.task_id, e.execution_id, e.agent_revision, e.model, e.input_tokens, e.output_tokens, e.cache_read_tokens,
-  e.cache_write_tokens, e.usage_estimated, e.cost_micro_usd, e.price_table
+  e.cache_write_tokens, e.usage_estimated, e.cost_micro_usd, e.price_table, e.status
 FROM executions e JOIN unnest($1::uuid[], $2::text[]) AS t (run_id, task_id) ON e.run_id = t.run_id AND e.task_id = t.task_id
 WHERE e.status <> 'running'
 ORDER BY e.execution_id

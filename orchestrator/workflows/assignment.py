@@ -101,3 +101,5 @@ class Spent:
     bill: Bill | None = None
     last_bill: Bill | None = None
     """Of the last attempt alone."""
+    answered: bool = False
+    """Whether the answer of the last attempt is recorded: whoever takes the step over finds it, and calls nobody."""

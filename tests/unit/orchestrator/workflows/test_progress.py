@@ -95,6 +95,17 @@ def test_neither_a_hand_back_nor_a_crash_takes_an_attempt_away() -> None:
     assert progress.run.state is RunState.FAILED
 
 
+@pytest.mark.parametrize(("spent", "most"), [(NOTHING, 2), (Spent(uuid4(), answered=True), 4)])
+def test_a_step_that_keeps_losing_its_worker_fails_and_later_when_its_answer_is_recorded(spent: Spent, most: int) -> None:
+    progress = started(step("a"))
+    for crash in range(1, most + 1):
+        progress.begin("a", ME, LEASE)
+        progress.records["a"].lease_until = NOW
+        progress.lost("a", spent, crash_limit=2)
+        assert progress.run.state.final == (crash == most)
+    assert progress.run.state is RunState.FAILED
+
+
 def test_a_lease_that_was_prolonged_is_not_lost() -> None:
     progress = started(step("a"))
     progress.begin("a", ME, LEASE)
