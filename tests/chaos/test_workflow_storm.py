@@ -25,6 +25,7 @@ LEASE_SECONDS = 4
 MOVES_AGAIN_SECONDS = 10.0
 CALM_SECONDS = 60 + SECONDS / 2
 """How long what is left may take when nothing is hurt any more."""
+CRASH_LIMIT = 8
 OPEN = ("ready", "running")
 RETRY = {"max_attempts": 8, "delay_seconds": 0.2}
 
@@ -33,7 +34,7 @@ RETRY = {"max_attempts": 8, "delay_seconds": 0.2}
 async def stack(tmp_path_factory: pytest.TempPathFactory, compiled: Mapping[str, str]) -> AsyncIterator[Stack]:
     """Two workers, with the leases of the promise."""
     leases = {"EXECUTION_LEASE_SECONDS": str(LEASE_SECONDS), "STEP_LEASE_SECONDS": str(LEASE_SECONDS)}
-    paces = {"STEP_POLL_SECONDS": "1", "SWEEP_SECONDS": "1"}  # the workers' own
+    paces = {"STEP_POLL_SECONDS": "1", "SWEEP_SECONDS": "1", "STEP_CRASH_LIMIT": str(CRASH_LIMIT)}  # the first two are the workers' own
     environment = {**ENVIRONMENT, **leases, **paces, **compiled}
     async with running_stack(tmp_path_factory.mktemp("storm"), environment, workers=2) as running:
         yield running
@@ -75,8 +76,12 @@ async def all_ended(runs: Runs, number: int) -> None:
 
 
 def unreasonable(book: RunBook) -> list[str]:
-    """Why a run should have been completed, unless it was or one of its steps had been tried as often as it may be."""
-    exhausted = any(step["status"] == "failed" and step["attempts"] - step["crashes"] >= RETRY["max_attempts"] for step in book.steps)
+    """Why a run should have been completed, unless it was or one of its steps had been tried as often as it may be.
+
+    A worker that is killed every five seconds can hit the same step again and again; after CRASH_LIMIT times it is given up.
+    """
+    failed = [step for step in book.steps if step["status"] == "failed"]
+    exhausted = any(step["attempts"] - step["crashes"] >= RETRY["max_attempts"] or step["crashes"] >= CRASH_LIMIT for step in failed)
     return [] if book.row["status"] == COMPLETED or exhausted else [f"run {book.row['run_id']}: {book.row['failure']}"]
 
 
