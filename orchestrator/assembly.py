@@ -88,7 +88,7 @@ async def build_calling(
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
     signer = CallTokenSigner(settings.call_token_signing_key, identity)
     agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
-    outbox = TopicBell(bell, "outbox")
+    outbox = TopicBell(bell, "outbox", hurry=False)
     recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.ring))
     stack.callback(asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run()).cancel)
     books = Books(prices, retryable)
@@ -105,7 +105,7 @@ async def build_workflows(
 ) -> tuple[WorkflowService, RunWatch]:
     """Workflows and runs as their users see them; the steps are the worker's."""
     run_bell, doorbell = RedisRunBell(bell), ArqDoorbell(settings.redis_url, TopicBell(bell, "steps").ring)
-    news = RunNews(run_bell, TopicBell(bell, "outbox").ring)
+    news = RunNews(run_bell, TopicBell(bell, "outbox", hurry=False).ring)
     runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, news, doorbell))
     run_watch = RunWatch(runs, run_bell)
     for work in (doorbell.run(), run_watch.look_forever()):
@@ -115,7 +115,7 @@ async def build_workflows(
 
 async def build_events(settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, bell: RedisBell) -> EventService:
     """The log of events, with this process's candidate for the relay."""
-    outbox, log_bell = TopicBell(bell, "outbox"), TopicBell(bell, "events")
+    outbox, log_bell = TopicBell(bell, "outbox", hurry=False), TopicBell(bell, "events", hurry=False)
     publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
     await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_bell, publisher))
     upkeep = OutboxUpkeep(engine, settings.event_retention_days, publishing=publisher is not None)

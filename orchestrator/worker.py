@@ -65,7 +65,7 @@ async def assemble(
     bell = await stack.enter_async_context(RedisBell(redis))
     tls = TlsFolder(settings.mesh_tls_dir, WORKER) if settings.mesh_tls_dir else None
     calling = await build_calling(settings, stack, engine, catalogue, bell, WORKER, tls)
-    news = RunNews(RedisRunBell(bell), TopicBell(bell, "outbox").ring)
+    news = RunNews(RedisRunBell(bell), TopicBell(bell, "outbox", hurry=False).ring)
     leases = Leases(settings.step_lease_seconds, settings.step_crash_limit)
     store = await stack.enter_async_context(PostgresStepStore(settings.database_url, uuid7(), leases, news))
     steps_bell = TopicBell(bell, "steps")

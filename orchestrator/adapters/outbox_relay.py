@@ -29,7 +29,7 @@ RELAY_LOCK = 0x61676D65_73680002
 AFTER_PUBLISHING = Failpoint("relay.after_publishing")
 STAMPED_AT_ONCE = 1000
 PUBLISHED_AT_ONCE = 500
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.05
 """Between two rounds under load: what gathers meanwhile is stamped by one statement."""
 LOOK_SECONDS = 1.0
 """How long an event that no bell told of may wait."""

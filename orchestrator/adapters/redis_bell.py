@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any, Self
 from uuid import uuid4
 
@@ -16,6 +16,8 @@ log = structlog.get_logger()
 CHANNEL = "agentmesh:bell"
 GATHER_SECONDS = 0.005
 """Rings that fall together travel in one message."""
+UNHURRIED_SECONDS = 0.05
+"""How long a ring waits for others when it can. Each message costs every process as much as a log line."""
 AWAY_SECONDS = 1.0
 SEND_SECONDS = 1.0
 
@@ -53,6 +55,7 @@ class RedisBell:
         self._ears: defaultdict[str, set[Ear]] = defaultdict(set)
         self._unsent: set[str] = set()
         self._to_send = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._away = False
 
     async def __aenter__(self) -> Self:
@@ -66,11 +69,16 @@ class RedisBell:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def ring(self, topic: str) -> None:
-        """Wakes everybody who listens to a topic. Returns at once; the topic holds no space."""
+    def ring(self, topic: str, *, hurry: bool = True) -> None:
+        """Wakes everybody who listens to a topic: here at once, elsewhere as soon as can be or, without hurry, within 50 ms.
+
+        Returns at once; the topic holds no space.
+        """
         self._wake(topic)
         self._unsent.add(topic)
         self._to_send.set()
+        if hurry:
+            self._hurry.set()
 
     @contextmanager
     def listen(self, topic: str) -> Iterator[Ear]:
@@ -95,7 +103,11 @@ class RedisBell:
     async def _send_forever(self) -> None:
         while True:
             await self._to_send.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNHURRIED_SECONDS):
+                    await self._hurry.wait()
             self._to_send.clear()
+            self._hurry.clear()
             topics, self._unsent = self._unsent, set()
             try:
                 async with asyncio.timeout(SEND_SECONDS):
@@ -140,15 +152,16 @@ class RedisBell:
 
 
 class TopicBell:
-    """One topic of the bell."""
+    """One topic of the bell; `hurry` as in RedisBell.ring."""
 
-    def __init__(self, bell: RedisBell, topic: str) -> None:
+    def __init__(self, bell: RedisBell, topic: str, *, hurry: bool = True) -> None:
         self._bell = bell
         self._topic = topic
+        self._hurry = hurry
 
     def ring(self) -> None:
         """Wakes everybody who listens to it."""
-        self._bell.ring(self._topic)
+        self._bell.ring(self._topic, hurry=self._hurry)
 
     def listen(self) -> Any:
         """An ear for it."""
