@@ -83,7 +83,7 @@ async def test_a_workflow_comes_back_as_it_was_described(served: Served) -> None
     made = await served.create(tasks=(task,))
     assert (made.name, made.user_id, made.state, made.task_count) == ("Launch", ANN.user_id, RunState.PENDING, 1)
     found = await served.service.get(ANN, made.workflow_id)
-    assert ([replace(one, depends_on=()) for one in found.tasks], found.results, found.latest_run_id) == ([task], (), None)
+    assert ([replace(one, depends_on=()) for one in found.tasks], found.results, found.latest_run_id) == ([task], [], None)
 
 
 async def test_everybody_sees_his_own_and_an_admin_everything(served: Served) -> None:
