@@ -51,7 +51,7 @@ class OrchestratorSettings(SharedSettings):
     """Brokers to which events go, as `host:port,host:port`; empty for none."""
     event_retention_days: float = Field(default=30, gt=0)
     """How long the log keeps an event."""
-    drain_notice_seconds: float = Field(default=1, ge=0)
+    drain_notice_seconds: float = Field(default=1.5, ge=0)
     """How long NOT_SERVING stands before the server stops taking calls; above the gateway's health check interval."""
     limit_agent_calls: int = Field(default=600, ge=1)
     """Calls to agents that a user may make in a minute, and at once when the last ones are a minute ago."""
