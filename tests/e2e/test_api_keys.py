@@ -100,7 +100,7 @@ async def test_denials_stand_in_the_audit_log(platform: Platform) -> None:
         return await platform.sql("SELECT subject, details FROM audit_log WHERE action = 'access.denied' AND actor_id = $1", person.user_id)
 
     (row,) = await eventually(denials)
-    assert row["subject"] == "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
+    assert row["subject"] == f"execute {AGENT}"
     assert key_id in row["details"]
 
 

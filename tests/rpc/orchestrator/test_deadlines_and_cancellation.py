@@ -6,7 +6,7 @@ import pytest
 
 from tests.adapters.simulator.conftest import eventually
 from tests.contract.gateway.relay import Relay
-from tests.rpc.orchestrator.running import Call, Mesh, failure_of, ours, read
+from tests.rpc.orchestrator.running import Call, Mesh, anonymous_channel, failure_of, ours, read
 
 
 async def over_at_provider(call: Call) -> bool:
@@ -97,7 +97,8 @@ async def test_a_client_whose_connection_breaks_has_cancelled(mesh: Mesh, kind: 
     relay = Relay()
     relay.target = mesh.orchestrator.port
     await relay.accept()
-    call = replace(mesh, orchestrator=replace(mesh.orchestrator, port=relay.port)).call()
+    behind = replace(mesh.orchestrator, port=relay.port, anonymous=anonymous_channel(relay.port))
+    call = replace(mesh, orchestrator=behind).call()
     await call.fault("hang")
     lost = getattr(call, kind)()
     await eventually(call.asked)

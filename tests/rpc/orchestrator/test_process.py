@@ -124,10 +124,12 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     answers = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     names = [service.name async for answer in answers for service in answer.list_services_response.service]
     assert sorted(names) == [
+        "agentmesh.event.v1.EventService",
         "agentmesh.execution.v1.ExecutionService",
         "agentmesh.identity.v1.AuthService",
         "agentmesh.registry.v1.PlatformService",
         "agentmesh.registry.v1.RegistryService",
+        "agentmesh.workflow.v1.WorkflowService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     ]
