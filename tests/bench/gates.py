@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from agentmesh.execution.v1 import execution_service_pb2
 from redis.asyncio import Redis
 
 from deploy.local.ports import free_port_offset
@@ -30,7 +31,7 @@ from tests.bench.sides import AGENT
 from tests.call_tokens import PRIVATE_KEY
 from tests.limits import LIFTED
 
-EXECUTE = "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
+EXECUTE = f"/{execution_service_pb2.DESCRIPTOR.services_by_name['ExecutionService'].full_name}/ExecuteAgent"
 WARM_UP = 200
 
 
