@@ -29,6 +29,7 @@ from orchestrator.adapters.arq_doorbell import QUEUE
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import AGENT, provider
 from tests.credentials import authorized
+from tests.limits import LIFTED
 
 PROCESSES = ("orchestrator", "worker", "agents-0", "postgres", "redis")
 CALLERS = 32
@@ -101,7 +102,10 @@ async def platform(folder: Path, provider_url: str) -> AsyncIterator[Platform]:
     """The whole local stack in front of the zero-delay provider."""
     real = Provider(name="anthropic", api_key="bench", base_url=provider_url)
     with free_port_offset() as offset:
-        async with Stack(folder, offset, provider=real) as stack, grpc.aio.insecure_channel(stack.orchestrator_target) as channel:
+        async with (
+            Stack(folder, offset, environment=LIFTED, provider=real) as stack,
+            grpc.aio.insecure_channel(stack.orchestrator_target) as channel,
+        ):
             database = await asyncpg.connect(stack.database_url.replace("+asyncpg", ""))
             ends = Ends(database)
             looking = asyncio.create_task(ends.look_forever())
