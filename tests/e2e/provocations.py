@@ -152,13 +152,15 @@ async def more_requests_than_one_address_may_send(platform: Platform) -> Said:
 @provokes("RATE_LIMIT_EXCEEDED")
 async def more_logins_under_one_name_than_are_let_through(platform: Platform) -> Said:
     guess = {"username": f"guess-{secrets.token_hex(6)}", "password": "correct horse"}
-    for _ in range(10):
-        assert (await platform.http.post("/api/v1/auth/login", json=guess)).status_code == 401
-    rest = await platform.http.post("/api/v1/auth/login", json=guess)
+    # On a slow machine a token comes back in the meantime: a guess takes a quarter of a second or more.
+    while (rest := await platform.http.post("/api/v1/auth/login", json=guess)).status_code == 401:
+        pass
     assert rest.json()["error"]["details"]["limit"] == "logins"
     assert 1 <= int(rest.headers["retry-after"]) <= 6
-    native = AuthServiceStub(platform.gateway).Login(identity.LoginRequest(**guess), timeout=SECONDS)
-    return Said(rest, await failure(native))
+    stub = AuthServiceStub(platform.gateway)
+    while (native := await failure(stub.Login(identity.LoginRequest(**guess), timeout=SECONDS))).code() is grpc.StatusCode.UNAUTHENTICATED:
+        pass
+    return Said(rest, native)
 
 
 @provokes("POLICY_DENIED")
