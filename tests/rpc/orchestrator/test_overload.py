@@ -11,7 +11,8 @@ from mesh.admission import MOST
 from tests.adapters.simulator.conftest import eventually
 from tests.rpc.orchestrator.running import Mesh, ours
 
-TOO_MANY, ENOUGH = 200, 50
+TOO_MANY, ENOUGH, FEW = 200, 50, 5
+OVERLOADED = {"component": "orchestrator", "cause": "overloaded"}
 
 
 async def test_what_is_too_much_is_turned_away_at_once_and_the_rest_is_not_harmed(mesh: Mesh) -> None:
@@ -20,8 +21,11 @@ async def test_what_is_too_much_is_turned_away_at_once_and_the_rest_is_not_harme
         calls = [asyncio.ensure_future(mesh.call().execute(timeout=60)) for _ in range(MOST + TOO_MANY)]
 
         async def turned_away() -> bool:
-            refused = [error for call in calls if call.done() and (error := ours(call.exception())).details.get("cause") == "overloaded"]
+            failed = [call.exception() for call in calls if call.done()]
+            cut = [error for error in failed if isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.CANCELLED]
+            refused = [error for error in map(ours, (error for error in failed if error not in cut)) if error.details == OVERLOADED]
             assert {error.reason for error in refused} <= {"SERVICE_UNAVAILABLE"}
+            assert len(cut) <= FEW  # by gRPC itself, which now and then loses the status of a call that ends as soon as it came
             return len(refused) >= ENOUGH
 
         await eventually(turned_away, within=30)
