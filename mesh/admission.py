@@ -27,17 +27,13 @@ class Admission:
         self._clock = clock
         self._most_waiting = MOST
         self._waiting = 0
-        self._refused = 0
         self._interval_began = clock()
         self._begun = 0
         self._shortest = float("inf")
 
     def admits(self) -> bool:
         """Whether another call may wait."""
-        if self._waiting < self._most_waiting:
-            return True
-        self._refused += 1
-        return False
+        return self._waiting < self._most_waiting
 
     def enter(self) -> "Slot":
         """A call waits from now on."""
@@ -54,11 +50,6 @@ class Admission:
         self._shortest = min(self._shortest, now - since)
         if now - self._interval_began >= INTERVAL_SECONDS:
             self._adapt(now)
-
-    def take_refused(self) -> int:
-        """How many were refused since this was last asked."""
-        refused, self._refused = self._refused, 0
-        return refused
 
     def _adapt(self, now: float) -> None:
         if self._shortest > self._target:

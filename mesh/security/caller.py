@@ -34,8 +34,6 @@ class Caller:
     scopes: frozenset[Scope] = EVERY_SCOPE
     api_key_id: UUID | None = None
     """None for an access token."""
-    token_id: str = ""
-    """The `jti` of the access token; empty for an API key."""
     session_id: UUID | None = None
     """The session of the access token, which may have ended; None for an API key."""
 

@@ -39,7 +39,7 @@ class Authenticator:
         user = await self._users.get(claims.user_id)
         if user is None:
             raise InvalidCredentials("the user of this access token does not exist")
-        return Caller(user.user_id, user.username, user.role, token_id=claims.token_id, session_id=session_of(claims.token_id))
+        return Caller(user.user_id, user.username, user.role, session_id=session_of(claims.token_id))
 
     async def _by_key(self, secret: str) -> Caller:
         holder = await self._keys.get(hashed(secret))

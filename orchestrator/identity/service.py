@@ -21,7 +21,7 @@ from orchestrator.identity.model import (
     User,
 )
 from orchestrator.identity.ports import IdentityStore, IdentityWork, Passwords, RevocationList
-from orchestrator.identity.sessions import SessionTokens, hashed, session_of
+from orchestrator.identity.sessions import SessionTokens, hashed
 
 REPEATABLE_SECONDS = 10.0
 """For so long a refresh token that comes again is taken for a client that missed the answer, not for a thief."""
@@ -90,9 +90,9 @@ class IdentityService:
 
     async def logout(self, caller: Caller, origin: Origin) -> None:
         """Ends the session of the access token. Raises InvalidCredentials for an API key."""
-        if not caller.token_id:
+        session_id = caller.session_id
+        if session_id is None:
             raise InvalidCredentials("an API key has no session to end; revoke the key instead")
-        session_id = session_of(caller.token_id)
         async with self._store.begin() as work:
             until = await work.end_session(session_id)
             await work.audit(AuditEntry(Action.LOGGED_OUT, caller.user_id, caller.username, origin))
