@@ -25,6 +25,10 @@ SERVER_OPTIONS = (
     # 16 KiB by default, it refuses at random.
     ("grpc.max_metadata_size", 32 * 1024),
     ("grpc.absolute_max_metadata_size", 32 * 1024),
+    # Of more than 1,000 calls that come at once, and wait to be looked at, gRPC by default ends some at random as CANCELLED, without a
+    # word. Whom to turn away, and how, is for the admission control to say.
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 100_001),
 )
 
 

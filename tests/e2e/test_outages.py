@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from tests.contract.gateway.wire import error_of
@@ -33,15 +34,24 @@ async def test_without_its_host_an_agent_is_unreachable_and_still_listed(platfor
         assert refused.elapsed.total_seconds() < 1  # architecture.md: nobody waits for a host that is gone
 
 
-async def test_without_the_database_agents_are_found_and_nothing_is_bought(platform: Platform) -> None:
+async def test_without_the_database_nobody_can_tell_who_calls_and_nothing_is_bought(platform: Platform) -> None:
     text = question()
+
+    async def search() -> httpx.Response:
+        return await platform.http.get("/api/v1/agents", params={"search": "seo"})
+
+    async def nobody_known() -> bool:
+        return (await search()).status_code != 200
+
     async with stopped(platform, "postgres"):
-        assert (await platform.http.get("/api/v1/agents", params={"search": "seo"})).json()["total"] > 0
+        await eventually(nobody_known)  # a caller's key is known for a second
+        error_of(await search(), 503, "SERVICE_UNAVAILABLE")
         assert (await platform.http.get("/health")).status_code == 200
         for _ in range(3):
             error_of(await platform.execute(text), 503, "SERVICE_UNAVAILABLE")
         error_of(await platform.http.post(f"/api/v1/agents/{AGENT}/stream", json={"input": text}), 503, "SERVICE_UNAVAILABLE")
     assert platform.provider.purchases(text) == []
+    assert (await search()).json()["total"] > 0
     assert (await platform.execute(text)).status_code == 200
 
 

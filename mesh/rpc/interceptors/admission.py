@@ -1,7 +1,7 @@
 """Turns calls away when the process is at its limit, before anything is done for them. The outermost interceptor.
 
-A refusal must cost much less than a call, or the refusals themselves are the overload: this one is made beforehand. (Nor does it decode
-the request. That it waits for its bytes has a reason: a call that is answered before they have come can end as CANCELLED at its caller.)
+A refusal must cost much less than a call, or the refusals themselves are the overload: this one is made beforehand, and does not decode
+the request.
 """
 
 from collections.abc import AsyncIterator
