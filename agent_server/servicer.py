@@ -13,14 +13,14 @@ from agent_server.calls import CallsUnderWay
 from agent_server.model import Model
 from agent_server.turn import Turn
 from definitions.convert import agent_to_proto
+from mesh.rpc.acceptance import ACCEPTED, WANTED_KEY
 from mesh.rpc.convert import usage_to_proto
+from mesh.rpc.interceptors.behaviour import metadata_value
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 LONGEST_CALL_SECONDS = 600.0
 """What a call without a deadline of its own gets."""
-ACCEPTED = (("x-mesh-accepted", "1"),)
-"""Initial metadata of an accepted call: until a caller has seen it, nothing was bought."""
 MARGIN_SECONDS = 0.1
 """Kept back from the caller's deadline, so that the answer that time is up still reaches the caller."""
 
@@ -43,7 +43,8 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     async def Execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
         """The whole answer."""
         turn, name = self._turn(request)
-        await context.send_initial_metadata(ACCEPTED)  # from here on the caller knows that something may be bought
+        if metadata_value(context, WANTED_KEY) is not None:
+            await context.send_initial_metadata(ACCEPTED)  # from here on the caller knows that something may be bought
         result = await self._calls.whole(request.execution_id, turn, _time_left(context))
         return convert.execute_response(name, result)
 

@@ -18,6 +18,7 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from mesh.rpc.acceptance import WANTED
 from mesh.rpc.status import error_of
 from tests.adapters.agent_host.conftest import read
 from tests.adapters.agent_host.running import Host, agent_id, free_offset, running_host, start_host, write_agent
@@ -138,13 +139,13 @@ async def test_a_host_that_is_killed_leaves_callers_a_trace_of_whether_their_cal
     call = uuid.uuid4().hex
     await simulator.fault("hang", input_contains=call)
     host = await start_host(tmp_path, definitions, simulator.url, free_offset([1]))
-    begun = host.stub(1).Execute(pb.ExecuteRequest(input=call, execution_id=call))
+    begun = host.stub(1).Execute(pb.ExecuteRequest(input=call, execution_id=call), metadata=(WANTED,))
     waiting = asyncio.ensure_future(_code(begun))
     await eventually(lambda: simulator.entries(call))
     host.process.kill()
     assert await waiting is grpc.StatusCode.UNAVAILABLE
     assert dict(await begun.initial_metadata())["x-mesh-accepted"] == "1"
-    refused = host.stub(1).Execute(pb.ExecuteRequest(input="x"))
+    refused = host.stub(1).Execute(pb.ExecuteRequest(input="x"), metadata=(WANTED,))
     assert await _code(refused) is grpc.StatusCode.UNAVAILABLE
     assert "x-mesh-accepted" not in dict(await refused.initial_metadata() or ())
     await host.close()

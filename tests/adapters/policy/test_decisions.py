@@ -1,12 +1,15 @@
 """The same questions to the policy in process and to the real OPA: the same answers."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from orchestrator.adapters.opa_policy import OpaPolicy
-from orchestrator.adapters.regopy_policy import PolicyUnreadable, RegopyPolicy
+from orchestrator.adapters.regopy_policy import REMEMBERED_SECONDS, PolicyUnreadable, RegopyPolicy
+from orchestrator.policy.model import Action, Question
 from orchestrator.policy.ports import Policy
 from orchestrator.settings import POLICY
 from tests.adapters.policy.cases import BOB, CASES, CLERK, Case
@@ -60,3 +63,18 @@ def test_a_folder_without_a_policy_is_refused(tmp_path: Path, files: dict[str, s
         (tmp_path / name).write_text(text)
     with pytest.raises(PolicyUnreadable, match=complaint):
         RegopyPolicy(tmp_path)
+
+
+async def test_a_grant_holds_for_a_second_and_a_denial_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "agents.rego").write_text(
+        "package agents\nimport rego.v1\ndefault allow := false\nallow if input.user.user_id == data.admitted\ndenial := {}"
+    )
+    (tmp_path / "access.yaml").write_text(f"admitted: {BOB.user_id}")
+    policy, question = RegopyPolicy(tmp_path), Question(BOB, Action.READ)
+    assert await policy.allows(question)
+    assert not await policy.allows(Question(replace(BOB, user_id=BOB.user_id + 1), Action.READ))
+    monkeypatch.setattr(policy, "_ask", lambda *_: False)  # as of a rule that goes by the clock
+    assert await policy.allows(question)
+    later = monotonic() + REMEMBERED_SECONDS
+    monkeypatch.setattr("orchestrator.adapters.regopy_policy.monotonic", lambda: later)
+    assert not await policy.allows(question)

@@ -14,10 +14,10 @@ from orchestrator.settings import POLICY
 
 async def main():
     policy, process = RegopyPolicy(POLICY), psutil.Process()
-    question = Question(Caller(1, "ada"), Action.EXECUTE, PolicyAgent("a_b_agent_1_1", "a", "b"))
+    agent = PolicyAgent("a_b_agent_1_1", "a", "b")
     for round in range(3):
-        for _ in range(2000):
-            assert await policy.allows(question)
+        for user in range(2000):
+            assert await policy.allows(Question(Caller(round * 2000 + user, "ada"), Action.EXECUTE, agent))
         if round == 0:
             before = process.memory_info().rss
     print(process.memory_info().rss - before)

@@ -10,8 +10,11 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1 import agent_service_pb2_grpc
 
 from deploy.local.ports import any_free_port
+from mesh import admission
+from mesh.admission import Admission
 from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
 from mesh.rpc import channel
+from mesh.rpc.acceptance import ACCEPTED, WANTED
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.server import Health
 from mesh.rpc.status import status_of, trailing_details
@@ -54,12 +57,18 @@ async def unary(agents: GrpcAgents, call: AgentCall, stop: StopSignal) -> None:
     await agents.execute(call, stop)
 
 
+async def watched(agents: GrpcAgents, call: AgentCall, stop: StopSignal) -> None:
+    """As one call in eight that the admission control counts."""
+    admission.adopt(Admission().enter())
+    await agents.execute(call, stop)
+
+
 async def streamed(agents: GrpcAgents, call: AgentCall, stop: StopSignal) -> None:
     async for _ in agents.stream(call, stop):
         pass
 
 
-KINDS = pytest.mark.parametrize("ask", [unary, streamed])
+KINDS = pytest.mark.parametrize("ask", [unary, watched, streamed])
 Ask = Callable[[GrpcAgents, AgentCall, StopSignal], Coroutine[Any, Any, None]]
 
 
@@ -76,7 +85,7 @@ def aborting(code: grpc.StatusCode, *, begun: bool) -> Behaviour:
 
     async def behave(context: Any) -> None:
         if begun:
-            await context.send_initial_metadata((("x-mesh-accepted", "1"),))
+            await context.send_initial_metadata(ACCEPTED)
         await context.abort(code, "none of our words")
 
     return behave
@@ -118,13 +127,41 @@ async def test_a_grpc_server_that_hosts_no_agents_is_no_agent(agents: GrpcAgents
     await server.stop(0)
 
 
-@KINDS
+@pytest.mark.parametrize("ask", [watched, streamed])
 async def test_a_connection_that_breaks_before_the_call_was_accepted_bought_nothing(
     agents: GrpcAgents, agent: Misbehaving, ask: Ask
 ) -> None:
     error = await failure(agents, agent, ask, aborting(grpc.StatusCode.UNAVAILABLE, begun=False))
     assert isinstance(error, AgentUnavailable)
     assert error.details == {"agent_id": AGENT_ID}
+
+
+async def test_of_a_call_whose_acceptance_nobody_watched_the_worst_is_believed(agents: GrpcAgents, agent: Misbehaving) -> None:
+    error = await failure(agents, agent, unary, aborting(grpc.StatusCode.UNAVAILABLE, begun=False))
+    assert isinstance(error, AgentLost)
+    error = await failure(agents, agent, unary, aborting(grpc.StatusCode.UNIMPLEMENTED, begun=False))
+    assert isinstance(error, AgentUnavailable)
+
+
+async def test_a_call_that_is_watched_is_known_to_have_begun_before_the_answer_comes(agents: GrpcAgents, agent: Misbehaving) -> None:
+    answering = asyncio.Event()
+
+    async def take_over(context: Any) -> None:
+        assert WANTED in tuple(context.invocation_metadata())
+        await context.send_initial_metadata(ACCEPTED)
+        await answering.wait()
+
+    agent.behave = take_over
+    control = Admission()
+    slot = control.enter()
+    admission.adopt(slot)
+    asking = asyncio.create_task(agents.execute(call_to(agent.port), StopSignal()))
+    async with asyncio.timeout(5):
+        while not slot.has_begun:  # noqa: ASYNC110 - it is a server that says so
+            await asyncio.sleep(0.005)
+    assert not asking.done()
+    answering.set()
+    await asking
 
 
 @KINDS
@@ -187,7 +224,7 @@ async def test_a_whole_stream_is_an_answer_whatever_comes_between(agents: GrpcAg
 @KINDS
 async def test_an_agent_that_does_not_end_a_cancelled_call_in_time_is_cut_off(agents: GrpcAgents, agent: Misbehaving, ask: Ask) -> None:
     async def hang(context: Any) -> None:
-        await context.send_initial_metadata((("x-mesh-accepted", "1"),))
+        await context.send_initial_metadata(ACCEPTED)
         await asyncio.Event().wait()
 
     agent.behave = hang
@@ -208,7 +245,7 @@ async def test_an_agent_that_falls_silent_is_lost_when_the_connection_is_found_d
     """A host that was stopped, a cable that was pulled: nothing closes the connection, only pings tell. In earnest they are slower."""
 
     async def hang(context: Any) -> None:
-        await context.send_initial_metadata((("x-mesh-accepted", "1"),))
+        await context.send_initial_metadata(ACCEPTED)
         await asyncio.Event().wait()
 
     agent.behave = hang

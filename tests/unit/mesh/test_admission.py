@@ -1,4 +1,4 @@
-from mesh.admission import FEWEST, MOST, Admission, Slot, adopt, begun
+from mesh.admission import FEWEST, MOST, WATCHED, Admission, Slot, adopt, begun
 
 
 class Door:
@@ -61,6 +61,28 @@ def test_one_call_that_did_not_wait_shows_that_no_queue_stands() -> None:
         door.pass_through(calls=20, wait=5.0, every=0.01)
         door.pass_through(calls=1, wait=0.0, every=0.001)
     assert door.capacity() == MOST
+
+
+def test_calls_that_are_passed_on_wait_no_longer_but_for_one_in_eight_that_stands_for_the_others() -> None:
+    control = Admission(clock=lambda: 100.0)
+    slots = fill(control)
+    watched = [slot for slot in slots if slot.pass_on()]
+    assert len(watched) == MOST / WATCHED
+    assert [slot.has_begun for slot in slots].count(False) == len(watched)
+    assert not control.admits()
+    watched[0].begun()
+    assert len(fill(control)) == WATCHED
+
+
+def test_the_queue_at_the_agents_is_found_by_the_calls_that_are_watched() -> None:
+    door = Door()
+    for _ in range(2_000 // WATCHED):  # a thousand begin in a second
+        slots = [door.control.enter() for _ in range(WATCHED)]
+        [watched] = [slot for slot in slots if slot.pass_on()]
+        door.now += 0.001 * WATCHED
+        watched._since = door.now - 0.4
+        watched.begun()
+    assert door.capacity() in range(225, 275)
 
 
 def test_after_an_overload_more_and_more_are_let_in() -> None:
