@@ -17,7 +17,7 @@ from time import monotonic
 
 TARGET_SECONDS = 0.25
 INTERVAL_SECONDS = 0.25
-FEWEST = 64
+FEWEST = 96
 """So many may wait on the slowest machine."""
 MOST = 1_000
 WATCHED = 8

@@ -15,7 +15,7 @@ _NOBODY_SAID_WHY = "unnamed"
 
 
 class PolicyService:
-    """Decides, each time anew."""
+    """Decides, and says no when nobody can."""
 
     def __init__(self, policy: Policy, denials: DenialLog) -> None:
         self._policy = policy
