@@ -12,7 +12,7 @@ async def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
     """One whole platform for all tests here: Envoy, orchestrator, agent host, PostgreSQL, Redis and the simulator."""
     async with running_platform(tmp_path_factory.mktemp("platform")) as platform:
         yield platform
-        assert await check_books(platform) > 0  # after all that the tests have done to it
+        await check_books(platform)  # after all that the tests have done to it
 
 
 @pytest.fixture
