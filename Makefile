@@ -13,6 +13,8 @@ TLS ?=
 KAFKA ?=
 # Where `make certs` makes certificates: the stack's own.
 CERTS ?= .agentmesh$(if $(filter-out 0,$(PORT_OFFSET)),/offset-$(PORT_OFFSET))/certs
+# Processes that share the tests: they wait more than they work. -n 0 among the arguments is one.
+TEST_PROCESSES ?= 2
 # More arguments for pytest, such as PYTEST_ARGS='-k redis'.
 PYTEST_ARGS ?=
 
@@ -39,7 +41,7 @@ test: python  ## Set up, run every check and every test (PYTEST_ARGS='-k redis')
 	@"$(PYTHON)" -m deploy.local.java_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PYTEST_ARGS)
 
 lint: python  ## Check style, types, imports and contracts.
 	@$(SET_UP) everything
@@ -73,7 +75,7 @@ chaos: export CHAOS_RUNS ?= 1000
 chaos: export CHAOS_ROUNDS ?= 3
 chaos: python  ## Kill everything again and again for minutes, and reconcile the books (CHAOS_SECONDS=N, CHAOS_CLIENTS=N, CHAOS_RUNS=N).
 	@$(SET_UP) everything
-	$(BIN)/python -m pytest tests/chaos $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 0 tests/chaos $(PYTEST_ARGS)
 
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 lock: python  ## Resolve the dependencies of pyproject.toml anew, keeping the versions that still fit.

@@ -1,4 +1,4 @@
-"""The real servers that tests stand on, each started once for the whole run."""
+"""The real servers that tests stand on, each started once by every process of the run; how those share the tests, and their figures."""
 
 import os
 import secrets
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
 
 from deploy.local import go_tools, java_tools
 from deploy.local.errors import LaunchError
@@ -13,8 +14,39 @@ from deploy.local.kafka import KafkaServer
 from deploy.local.ports import any_free_port
 from deploy.local.postgres import PostgresServer
 from deploy.local.redis import RedisServer
+from tests.sharing import Sharing, rank
 
 CreateDatabase = Callable[[str], Awaitable[str]]
+Tell = Callable[[str], None]
+FIGURES = "figures"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
+    return Sharing(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.nodeid))
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Tell:
+    """Keeps a line of figures for the end of the run, whichever process makes it."""
+
+    def keep(line: str) -> None:
+        request.node.user_properties.append((FIGURES, line))
+
+    return keep
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for kind in terminalreporter.stats.values() for report in kind if isinstance(report, pytest.TestReport)]
+    lines = [line for report in reports if report.when == "call" for name, line in report.user_properties if name == FIGURES]
+    if lines:
+        terminalreporter.section(FIGURES)
+        for line in lines:
+            terminalreporter.write_line(str(line))
 
 
 @pytest.fixture(scope="session")

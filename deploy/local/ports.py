@@ -3,7 +3,7 @@
 import errno
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -22,6 +22,11 @@ UNDISTURBED_OFFSETS = range(11_000, MAX_OFFSET + 1, 100)
 # Here the orchestrator's lies among them, where a connection may take it while it is down for a moment.
 OTHER_OFFSETS = range(3000, 11_000, 100)
 BLOCK = 100
+# Where no stack of a test lies with an undisturbed offset.
+SINGLE_PORTS = range(10_200, 19_000)
+_claimed: set[int] = set()
+_own_blocks: set[int] = set()
+_for_good = ExitStack()
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,27 @@ class LocalPorts:
 
 
 def any_free_port() -> int:
-    """A port that nobody uses now, below the ephemeral ones, where the kernel would give it away."""
-    return next(port for port in random.sample(range(20_000, 32_000), 1000) if is_free(port))
+    """A port that nobody uses now, and that is this process's until it ends. The kernel gives none of these to clients."""
+    port = next((port for port in reversed(SINGLE_PORTS) if claim((port,))), None)
+    if port is None:
+        raise LaunchError(f"no port from {SINGLE_PORTS.start} to {SINGLE_PORTS.stop - 1} is free")
+    return port
+
+
+def claim(ports: Iterable[int]) -> bool:
+    """Takes ports for this process until it ends: whether all were free, and nobody else and no earlier claim had any of them.
+
+    The hundreds in which they lie are kept from all other processes, which find theirs the same way.
+    """
+    wanted = frozenset(ports)
+    with ExitStack() as reservation:
+        new = {port // BLOCK for port in wanted} - _own_blocks
+        if wanted & _claimed or not all(_reserve(block, reservation) for block in new) or not all(map(is_free, wanted)):
+            return False
+        _claimed.update(wanted)
+        _own_blocks.update(new)
+        _for_good.push(reservation.pop_all())
+    return True
 
 
 def is_free(port: int) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.local.ports import free_port_offset
+from deploy.local.ports import any_free_port, free_port_offset
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
 from tests.bench.load import post
@@ -35,7 +34,7 @@ class Side:
 @asynccontextmanager
 async def provider(seconds: float = 0) -> AsyncIterator[tuple[str, int]]:
     """The URL and process id of a provider that takes so long to answer."""
-    port = free_port()
+    port = any_free_port()
     async with _python("tests.bench.provider", str(port), str(seconds), port=port) as pid:
         yield f"http://127.0.0.1:{port}", pid
 
@@ -54,20 +53,13 @@ async def mesh(folder: Path, provider_url: str, environment: Mapping[str, str] =
 @asynccontextmanager
 async def peer(provider_url: str) -> AsyncIterator[Side]:
     """lld.md in FastAPI: two services."""
-    agent, orchestrator = free_port(), free_port()
+    agent, orchestrator = any_free_port(), any_free_port()
     async with (
         _python("tests.bench.peer", "agent", str(agent), provider_url, port=agent) as agent_pid,
         _python("tests.bench.peer", "orchestrator", str(orchestrator), f"http://127.0.0.1:{agent}", port=orchestrator) as pid,
     ):
         request = post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{orchestrator}")
         yield Side("peer", orchestrator, request, {"peer orchestrator": pid, "peer agent": agent_pid})
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

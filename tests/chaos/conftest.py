@@ -1,6 +1,6 @@
-"""A whole stack to be hurt, and what is said of it at the end of the run."""
+"""A whole stack to be hurt."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,9 +21,6 @@ ENVIRONMENT = LIFTED | {
     "DRAIN_NOTICE_SECONDS": "0",
 }
 """Short, so that what a dead process leaves open is settled while a test waits."""
-
-Tell = Callable[[str], None]
-_told = pytest.StashKey[list[str]]()
 
 
 @asynccontextmanager
@@ -60,16 +57,3 @@ async def rest(stack: Stack) -> AsyncIterator[RestDoor]:
     """A REST client of the module's stack."""
     async with rest_door(stack) as door:
         yield door
-
-
-@pytest.fixture
-def tell(request: pytest.FixtureRequest) -> Tell:
-    """Keeps a line of figures for the end of the run."""
-    return request.config.stash.setdefault(_told, []).append
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if lines := config.stash.get(_told, []):
-        terminalreporter.section("chaos")
-        for line in lines:
-            terminalreporter.write_line(line)

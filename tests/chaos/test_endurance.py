@@ -10,10 +10,10 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 
 from deploy.local.stack import Stack
 from tests.chaos.calls import CANCELLED, OK, Attempt, Call, Ledger, attempt, insist, new_request_id
-from tests.chaos.conftest import Tell
 from tests.chaos.doors import AGENT, GrpcDoor, RestDoor, grpc_door
 from tests.chaos.quiet import provider_busy, set_pace, settled, well
 from tests.chaos.reconcile import reconcile
+from tests.conftest import Tell
 
 STREAMS = int(os.environ.get("CHAOS_STREAMS", "300"))
 AT_ONCE = 20

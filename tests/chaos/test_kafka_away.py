@@ -20,9 +20,10 @@ from tests.adapters.orchestrator.event_log import emit
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.orchestrator.topics import delivered
 from tests.chaos.calls import Call, new_request_id
-from tests.chaos.conftest import ENVIRONMENT, Tell
+from tests.chaos.conftest import ENVIRONMENT
 from tests.chaos.doors import RestDoor, rest_door
 from tests.chaos.quiet import well
+from tests.conftest import Tell
 
 AWAY_SECONDS = float(os.environ.get("KAFKA_AWAY_SECONDS", "8"))
 CATCH_UP_SECONDS = 60.0

@@ -21,7 +21,7 @@ from agentmesh.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 from deploy.local.stack import Stack
 from deploy.local.waiting import holds_within
 from tests.chaos.calls import OK, Call, Door, insist
-from tests.chaos.conftest import ENVIRONMENT, Tell, running_stack
+from tests.chaos.conftest import ENVIRONMENT, running_stack
 from tests.chaos.doors import GrpcDoor, grpc_door, rest_door
 from tests.chaos.quiet import set_pace, settled, well
 from tests.chaos.reconcile import reconcile
@@ -29,6 +29,7 @@ from tests.chaos.run_books import COMPLETED, Start
 from tests.chaos.runs import runs_of
 from tests.chaos.starts import Crowd
 from tests.chaos.wounds import killed, revived
+from tests.conftest import Tell
 
 CALLS_A_SECOND = 50
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))

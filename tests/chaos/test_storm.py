@@ -15,11 +15,11 @@ import pytest
 
 from deploy.local.stack import Stack
 from tests.chaos.calls import LOST, NOTHING_BOUGHT, OK, PATIENCE_SECONDS, UNAVAILABLE, Call, Door, Ledger, insist
-from tests.chaos.conftest import Tell
 from tests.chaos.doors import RestDoor, grpc_door
 from tests.chaos.quiet import set_pace, settled, well
 from tests.chaos.reconcile import reconcile
 from tests.chaos.wounds import OTHERS, Storm
+from tests.conftest import Tell
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
 CLIENTS = int(os.environ.get("CHAOS_CLIENTS", "12"))

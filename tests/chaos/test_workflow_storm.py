@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 import pytest
 
 from deploy.local.stack import Stack
-from tests.chaos.conftest import ENVIRONMENT, Tell, running_stack
+from tests.chaos.conftest import ENVIRONMENT, running_stack
 from tests.chaos.quiet import set_pace, settled, well
 from tests.chaos.reconcile import Books, reconcile
 from tests.chaos.run_books import COMPLETED, FINAL, RunBook
 from tests.chaos.runs import Runs, runs_of
 from tests.chaos.starts import Crowd, unreliable_provider
 from tests.chaos.wounds import Fault, Weather
+from tests.conftest import Tell
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "60"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))

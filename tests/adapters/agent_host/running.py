@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -20,7 +19,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from definitions.model import calculate_port
-from deploy.local.ports import is_free
+from deploy.local.ports import SINGLE_PORTS, claim
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from tests.adapters.simulator.conftest import eventually
 from tests.call_tokens import PUBLIC_KEY, minting
@@ -30,6 +29,10 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60
 """Most of a start is the import of the provider's SDK: 3 s of CPU on a machine that has others to serve."""
+
+
+AGENT_PORTS = range(8200, 9000)
+HOST_OFFSETS = range(SINGLE_PORTS.start - AGENT_PORTS.start, SINGLE_PORTS.stop - AGENT_PORTS.stop + 1, 25)
 
 
 def agent_id(number: int) -> str:
@@ -108,9 +111,9 @@ class Host:
 
 
 def free_offset(numbers: Iterable[int]) -> int:
-    """An offset that puts these agents on free ports, below those that the kernel gives to clients."""
+    """An offset that puts these agents on free ports, which are this process's until it ends."""
     ports = {calculate_port(number) for number in numbers}
-    return next(offset for offset in random.sample(range(2_000, 23_000), 1_000) if all(is_free(port + offset) for port in ports))
+    return next(offset for offset in HOST_OFFSETS if claim(port + offset for port in ports))
 
 
 async def start_host(folder: Path, definitions: Path, provider_url: str, offset: int, **settings: str) -> Host:

@@ -3,13 +3,15 @@
 import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.local.errors import LaunchError
-from deploy.local.ports import MAX_OFFSET, UNDISTURBED_OFFSETS, LocalPorts, any_free_port, free_port_offset, is_free
+from deploy.local.ports import MAX_OFFSET, SINGLE_PORTS, UNDISTURBED_OFFSETS, LocalPorts, any_free_port, claim, free_port_offset, is_free
 
 
 @pytest.fixture
@@ -100,3 +102,18 @@ def test_an_offset_is_lent_to_one_at_a_time() -> None:
     with free_port_offset() as first, free_port_offset() as second:
         assert not LocalPorts.at(first).every & LocalPorts.at(second).every
         assert not LocalPorts.at(first).every & LocalPorts.at(0).every
+
+
+def test_a_port_is_given_to_one_process_once_though_nobody_listens_yet() -> None:
+    mine = {any_free_port() for _ in range(3)}
+    assert len(mine) == 3
+    assert not claim(mine)
+    ask = f"from deploy.local.ports import any_free_port, claim; print(any_free_port(), claim({mine}))"
+    answer = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+    assert int(answer[0]) not in mine
+    assert answer[1] == "False"
+
+
+def test_single_ports_are_in_no_stacks_way() -> None:
+    for offset in UNDISTURBED_OFFSETS:
+        assert not {port // 100 for port in LocalPorts.at(offset).every} & {port // 100 for port in SINGLE_PORTS}

@@ -128,12 +128,12 @@ def test_an_empty_catalogue_finds_nothing() -> None:
 
 
 def seconds(index: SqliteSearchIndex, words: str) -> float:
-    """The quickest of several: the machine may have other work."""
+    """Of the processor, the quickest of several: the machine may have other work."""
 
     def once() -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         index.find(words)
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     return min(once() for _ in range(15))
 
@@ -151,6 +151,6 @@ def test_the_dearest_search_that_a_request_may_hold_does_not_hold_up_other_calls
 
 
 def test_an_index_of_1500_agents_is_built_in_a_moment(shipped_size: Sequence[AgentDefinition]) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     SqliteSearchIndex(shipped_size)
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5

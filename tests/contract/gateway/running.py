@@ -1,7 +1,6 @@
 """A real Envoy for the tests."""
 
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import grpc
 import httpx
 
 from deploy.local.envoy import EnvoyServer
+from deploy.local.ports import any_free_port
 from deploy.local.waiting import holds_within
 from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
 
@@ -46,7 +46,7 @@ async def running_gateway(folder: Path, *upstream_ports: int, **settings: Any) -
 @contextlib.asynccontextmanager
 async def lone_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> AsyncIterator[Gateway]:
     """The same, whether or not there is anybody behind it."""
-    port, admin_port = _free_port(), _free_port()
+    port, admin_port = any_free_port(), any_free_port()
     chosen = GatewaySettings(
         gateway_port=port,
         admin_port=admin_port,
@@ -64,9 +64,3 @@ async def lone_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> A
             yield Gateway(port, admin_port, chosen.access_log_path, http, channel)
     finally:
         await envoy.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -1,8 +1,6 @@
 """The policy as callers of the orchestrator meet it."""
 
-import asyncio
 import shutil
-import sys
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 from deploy.local.ports import any_free_port
 from orchestrator.settings import POLICY
 from tests.adapters.agent_host.running import Host, agent_id
+from tests.adapters.policy.conftest import running_opa
 from tests.rpc.orchestrator.conftest import ALONE, FIRST
 from tests.rpc.orchestrator.running import Orchestrator, failure_of, ours, read, running_orchestrator
 
@@ -69,15 +68,10 @@ async def test_a_policy_that_cannot_be_read_keeps_the_orchestrator_from_starting
 
 
 async def test_what_opa_decides_counts(tmp_path: Path, settings: dict[str, str], opa: Path) -> None:
-    port = any_free_port()
-    policy = restricting(tmp_path / "policy", FIRST)
-    command = [str(opa), "run", "--server", "--addr", f"127.0.0.1:{port}", "--log-level", "error", "--skip-version-check", str(policy)]
-    process = await asyncio.create_subprocess_exec(*command, stderr=sys.stderr)
-    try:
-        async with running_orchestrator(tmp_path, **settings, OPA_URL=f"http://127.0.0.1:{port}") as orchestrator:
-            assert (await asking(orchestrator, agent_id(ALONE))).result
-            refused = await failure_of(asking(orchestrator, agent_id(FIRST)))
-            assert (refused.reason, refused.details["rule"]) == ("POLICY_DENIED", "restricted_agent")
-    finally:
-        process.terminate()
-        await process.wait()
+    async with (
+        running_opa(opa, restricting(tmp_path / "policy", FIRST)) as server,
+        running_orchestrator(tmp_path, **settings, OPA_URL=server.url) as orchestrator,
+    ):
+        assert (await asking(orchestrator, agent_id(ALONE))).result
+        refused = await failure_of(asking(orchestrator, agent_id(FIRST)))
+        assert (refused.reason, refused.details["rule"]) == ("POLICY_DENIED", "restricted_agent")

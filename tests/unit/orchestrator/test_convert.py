@@ -98,7 +98,20 @@ def test_the_last_page_has_no_token() -> None:
     assert convert.list_response(ExecutionPage([RECORD], more=False)).next_page_token == ""
 
 
-@pytest.mark.parametrize("token", ["x", "AAAA", "%%%%", "ÿ" * 24, "A" * 24, "A" * 200, "\x00" * 24, str(RECORD.execution_id), "=" * 24])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x",
+        "AAAA",
+        "%%%%",
+        "ÿ" * 24,
+        "A" * 24,
+        "A" * 200,
+        "\x00" * 24,
+        pytest.param(str(RECORD.execution_id), id="an execution id"),
+        "=" * 24,
+    ],
+)
 def test_a_token_that_no_page_gave_is_refused_by_name(token: str) -> None:
     with pytest.raises(ValidationFailed) as refused:
         convert.query(pb.ListExecutionsRequest(page_token=token), 7)
