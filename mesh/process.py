@@ -34,7 +34,7 @@ def run_process(service: str, settings_type: type[S], load_run: Callable[[], Run
         configure_logging(service, settings.log_format)
         _serve_metrics(settings)
         run = load_run()
-        _spare_the_collector()
+        spare_the_collector()
         run_until_stopped(partial(run, settings))
     except MeshError as error:
         sys.stderr.write(f"{service}: {error.message}\n")
@@ -55,7 +55,7 @@ def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         runner.run(guarded())
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Collects cycles less often, and never looks at what was imported. 700 new objects, its default, are those of two calls."""
     gc.collect()
     gc.freeze()

@@ -1,8 +1,10 @@
 """`make bench`: an agent call through the gateway, beside the plain FastAPI build of lld.md, in one run; or `workflows`.
 
-Slices of load are taken in turn (mesh, peer, peer, mesh, …), many short rounds at 1, 16 and 64 requests in flight; figures are medians
-of rounds, ratios are medians of each round's ratio. The machine may be shared: compare columns, not runs. Where both cores are busy the
-ratio of the rates follows that of the CPU that a call takes in all processes of a side, and the CPU is the steadier of the two.
+Beside both stands the floor: the mesh's hops (Envoy, two gRPC services, the SDK) without its work. No mesh of this architecture gets
+below that. Slices of load are taken in turn (mesh, peer, floor, floor, peer, …), many short rounds at 1, 16 and 64 requests in flight;
+figures are medians of rounds, ratios are medians of each round's ratio. The machine may be shared: compare columns, not runs. Where both
+cores are busy the ratio of the rates follows that of the CPU that a call takes in all processes of a side, and the CPU is the steadier
+of the two.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import uvloop
 
 from tests.bench import gates, load, login_flood, overload, workflows
 from tests.bench.cpu import cpu_seconds
-from tests.bench.sides import Side, mesh, peer, provider
+from tests.bench.sides import Side, floor, mesh, peer, provider
 
 GENERATOR = "load generator"
 PROVIDER = "provider"
@@ -54,9 +56,9 @@ async def measure(side: Side, shared: dict[str, int], in_flight: int, seconds: f
 async def main(rounds: int, seconds: float) -> None:
     """Runs the comparison and prints it."""
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-bench-"))
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-bench-"))) for _ in range(2)]
         url, provider_pid = await stack.enter_async_context(provider())
-        sides = [await stack.enter_async_context(mesh(Path(folder), url)), await stack.enter_async_context(peer(url))]
+        sides = [await stack.enter_async_context(side) for side in (mesh(folders[0], url), peer(url), floor(folders[1], url))]
         shared = {PROVIDER: provider_pid}
         for side in sides:
             await measure(side, shared, 16, seconds)  # warm up: connections, code paths, prepared statements
@@ -78,11 +80,12 @@ def show(in_flight: int, taken: dict[str, list[Measured]]) -> None:
         costs = ", ".join(f"{process} {ms:.2f}" for process, ms in cpu.items())
         total = statistics.median(r.total_cpu_ms for r in results)
         print(f"{name:>12}{rate:>22.0f}{p50:>10.2f}{p95:>10.2f}{total:>10.2f}   {costs}")
-    pairs = list(zip(taken["mesh"], taken["peer"], strict=True))
-    rates = [mesh.slice.per_second / peer.slice.per_second for mesh, peer in pairs]
-    cpu_ratio = statistics.median(mesh.total_cpu_ms / peer.total_cpu_ms for mesh, peer in pairs)
-    each = ", ".join(f"{ratio:.2f}" for ratio in rates)
-    print(f"{'mesh / peer':>12}{statistics.median(rates):>22.2f}{cpu_ratio:>30.2f}   (req/s in each round: {each})")
+    for name in ("mesh", "floor"):
+        pairs = list(zip(taken[name], taken["peer"], strict=True))
+        rates = [side.slice.per_second / peer.slice.per_second for side, peer in pairs]
+        cpu_ratio = statistics.median(side.total_cpu_ms / peer.total_cpu_ms for side, peer in pairs)
+        each = ", ".join(f"{ratio:.2f}" for ratio in rates)
+        print(f"{f'{name} / peer':>12}{statistics.median(rates):>22.2f}{cpu_ratio:>30.2f}   (req/s in each round: {each})")
 
 
 def _quantile(values: Sequence[float], q: float) -> float:
