@@ -19,6 +19,8 @@ MAX_OFFSET = LAST_PORT - ORCHESTRATOR - MAX_REPLICAS + 1
 SUGGESTED_OFFSETS = (10_000, 2000, 4000, 6000, 12_000, 14_000)
 # With these no port of a stack lies among the kernel's ephemeral ones (32768 to 60999): only the orchestrator's is above them.
 UNDISTURBED_OFFSETS = range(11_000, MAX_OFFSET + 1, 100)
+# Of those as many as go beside each other.
+ALIGNED_OFFSETS = (11_000, 12_800, 14_600)
 # Here the orchestrator's lies among them, where a connection may take it while it is down for a moment.
 OTHER_OFFSETS = range(3000, 11_000, 100)
 BLOCK = 100
@@ -159,7 +161,7 @@ def free_port_offset(orchestrators: int = 1, workers: int = 1) -> Iterator[int]:
     ports of the plain stack are left to it, whether it runs or not.
     """
     plain = {port // BLOCK for port in LocalPorts.at(0).every}
-    for offset in (*random.sample(UNDISTURBED_OFFSETS, len(UNDISTURBED_OFFSETS)), *OTHER_OFFSETS):
+    for offset in (*random.sample(ALIGNED_OFFSETS, len(ALIGNED_OFFSETS)), *UNDISTURBED_OFFSETS, *OTHER_OFFSETS):
         with ExitStack() as reservation:
             ports = LocalPorts.at(offset, 1, orchestrators, workers).every
             wanted = {port // BLOCK for port in ports}
