@@ -24,8 +24,8 @@ ALIGNED_OFFSETS = (11_000, 12_800, 14_600)
 # Here the orchestrator's lies among them, where a connection may take it while it is down for a moment.
 OTHER_OFFSETS = range(3000, 11_000, 100)
 BLOCK = 100
-# Where no stack of a test lies with an undisturbed offset.
-SINGLE_PORTS = range(10_200, 19_000)
+# Where no stack of a test ever lies.
+SINGLE_PORTS = range(2_000, 7_900)
 _claimed: set[int] = set()
 _own_blocks: set[int] = set()
 _for_good = ExitStack()

@@ -19,7 +19,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from definitions.model import calculate_port
-from deploy.local.ports import SINGLE_PORTS, claim
+from deploy.local.ports import claim
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from tests.adapters.simulator.conftest import eventually
 from tests.call_tokens import PUBLIC_KEY, minting
@@ -31,8 +31,7 @@ START_SECONDS = 60
 """Most of a start is the import of the provider's SDK: 3 s of CPU on a machine that has others to serve."""
 
 
-AGENT_PORTS = range(8200, 9000)
-HOST_OFFSETS = range(SINGLE_PORTS.start - AGENT_PORTS.start, SINGLE_PORTS.stop - AGENT_PORTS.stop + 1, 25)
+HOST_OFFSETS = range(2_000, 10_000, 25)
 
 
 def agent_id(number: int) -> str:
