@@ -18,7 +18,7 @@ from time import monotonic
 TARGET_SECONDS = 0.25
 INTERVAL_SECONDS = 0.25
 FEWEST = 96
-"""So many may wait on the slowest machine."""
+"""So many may wait on the slowest machine: twelve of those that are watched, each of which stands for eight."""
 MOST = 1_000
 WATCHED = 8
 """One call in so many is watched until an agent has taken it over."""

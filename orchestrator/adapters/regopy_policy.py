@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import yaml
 from regopy import Interpreter, RegoError
 
+from mesh.brief_memory import BriefMemory
 from orchestrator.policy.errors import PolicyUnavailable
 from orchestrator.policy.model import Denial, Question
 
 REMEMBERED_SECONDS = 1.0
 """For so long a grant holds for the same question; only rules about the time of day could have changed their mind."""
-MOST_REMEMBERED = 10_000
+REMEMBERED = 10_000
 _ALLOW, _DENIAL = "agents/allow", "agents/denial"
 
 
@@ -30,7 +30,7 @@ class RegopyPolicy:
 
     def __init__(self, folder: Path) -> None:
         self._interpreter = Interpreter()
-        self._granted: dict[Question, float] = {}
+        self._grants: BriefMemory[Question, bool] = BriefMemory(self._granted, REMEMBERED_SECONDS, REMEMBERED)
         try:
             for path in _rules(folder):
                 self._interpreter.add_module(path.name, path.read_text())
@@ -43,19 +43,15 @@ class RegopyPolicy:
 
     async def allows(self, question: Question) -> bool:
         """Whether `data.agents.allow` is true."""
-        now = monotonic()
-        if now < self._granted.get(question, 0.0):
-            return True
-        allowed = self._ask(_ALLOW, question) is True
-        if allowed:
-            if len(self._granted) >= MOST_REMEMBERED:
-                self._granted.clear()
-            self._granted[question] = now + REMEMBERED_SECONDS
-        return allowed
+        return await self._grants.get(question) is True
 
     async def denial(self, question: Question) -> Denial | None:
         """What `data.agents.denial` says."""
         return Denial.of(self._ask(_DENIAL, question))
+
+    async def _granted(self, question: Question) -> bool | None:
+        """True or nothing: a denial is not remembered."""
+        return True if self._ask(_ALLOW, question) is True else None
 
     def _ask(self, entrypoint: str, question: Question) -> Any:
         """The value of a rule; None for undefined."""

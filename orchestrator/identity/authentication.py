@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
+from mesh.brief_memory import BriefMemory
 from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials, TokenExpired, TokenRevoked
 from mesh.security.tokens import AccessTokens
-from orchestrator.identity.brief_memory import BriefMemory
 from orchestrator.identity.model import KeyHolder, User
 from orchestrator.identity.ports import IdentityStore
 from orchestrator.identity.sessions import KEY_PREFIX, hashed, session_of

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.local.envoy import EnvoyServer
 from deploy.local.ports import any_free_port, free_port_offset
-from deploy.local.probe import http_status
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
-from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
 from tests.bench.load import post
+from tests.contract.gateway.running import lone_gateway
 from tests.limits import LIFTED
 
 AGENT = "marketing_seo_strategist_agent_1_1"
@@ -68,31 +66,17 @@ async def peer(provider_url: str) -> AsyncIterator[Side]:
 @asynccontextmanager
 async def floor(folder: Path, provider_url: str) -> AsyncIterator[Side]:
     """The mesh's hops without its work: Envoy, and two bare gRPC services."""
-    agent, orchestrator, port, admin = (any_free_port() for _ in range(4))
-    settings = GatewaySettings(
-        gateway_port=port,
-        admin_port=admin,
-        orchestrators=(("127.0.0.1", orchestrator),),
-        access_log_path=folder / "access.log",
-        sds_dir=folder / "sds",
-        per_ip_rate=1_000_000,
-        per_ip_burst=1_000_000,
-    )
-    write_sds(settings)
-    envoy = EnvoyServer(folder, admin, lambda: render_bootstrap(settings))
+    agent, orchestrator = any_free_port(), any_free_port()
     async with (
         _python("tests.bench.floor", "agent", str(agent), provider_url, port=agent) as agent_pid,
         _python("tests.bench.floor", "orchestrator", str(orchestrator), str(agent), port=orchestrator) as pid,
+        lone_gateway(folder, orchestrator, concurrency=2, per_ip_rate=1_000_000, per_ip_burst=1_000_000) as gateway,
     ):
-        await envoy.start()
-        try:
-            async with asyncio.timeout(10):
-                while await http_status(port, "/api/v1/agents") == 503:  # noqa: ASYNC110 - until the gateway has seen the orchestrator
-                    await asyncio.sleep(0.05)
-            request = post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{port}")
-            yield Side("floor", port, request, {"envoy": envoy.process.pid, "bare orchestrator": pid, "bare agent": agent_pid})
-        finally:
-            await envoy.stop()
+        request = post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{gateway.port}")
+        async with asyncio.timeout(10):
+            while (await gateway.http.get("/api/v1/agents")).status_code == 503:  # noqa: ASYNC110 - until it has seen the orchestrator
+                await asyncio.sleep(0.05)
+        yield Side("floor", gateway.port, request, {"envoy": gateway.pid, "bare orchestrator": pid, "bare agent": agent_pid})
 
 
 @asynccontextmanager

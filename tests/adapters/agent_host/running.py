@@ -32,6 +32,7 @@ START_SECONDS = 60
 
 
 HOST_OFFSETS = range(2_000, 10_000, 25)
+"""With these the agents' ports, 8200 to 8999, are above single ports and below the undisturbed stacks'."""
 
 
 def agent_id(number: int) -> str:

@@ -5,13 +5,26 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.local.errors import LaunchError
-from deploy.local.ports import MAX_OFFSET, SINGLE_PORTS, UNDISTURBED_OFFSETS, LocalPorts, any_free_port, claim, free_port_offset, is_free
+from deploy.local.ports import (
+    ALIGNED_OFFSETS,
+    BLOCK,
+    MAX_OFFSET,
+    MAX_REPLICAS,
+    OTHER_OFFSETS,
+    SINGLE_PORTS,
+    UNDISTURBED_OFFSETS,
+    LocalPorts,
+    any_free_port,
+    claim,
+    free_port_offset,
+    is_free,
+)
 
 
 @pytest.fixture
@@ -115,5 +128,15 @@ def test_a_port_is_given_to_one_process_once_though_nobody_listens_yet() -> None
 
 
 def test_single_ports_are_in_no_stacks_way() -> None:
-    for offset in UNDISTURBED_OFFSETS:
-        assert not {port // 100 for port in LocalPorts.at(offset).every} & {port // 100 for port in SINGLE_PORTS}
+    for offset in (0, *UNDISTURBED_OFFSETS, *OTHER_OFFSETS):
+        assert not blocks(LocalPorts.at(offset).every) & blocks(SINGLE_PORTS)
+
+
+def test_aligned_stacks_go_beside_each_other() -> None:
+    taken = [blocks(LocalPorts.at(offset, 1, MAX_REPLICAS, MAX_REPLICAS).every) for offset in ALIGNED_OFFSETS]
+    assert len(frozenset().union(*taken)) == sum(map(len, taken))
+
+
+def blocks(ports: Iterable[int]) -> frozenset[int]:
+    """The hundreds in which they lie, which is what a process reserves."""
+    return frozenset(port // BLOCK for port in ports)

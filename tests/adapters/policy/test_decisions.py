@@ -3,7 +3,6 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
@@ -75,6 +74,6 @@ async def test_a_grant_holds_for_a_second_and_a_denial_for_none(tmp_path: Path, 
     assert not await policy.allows(Question(replace(BOB, user_id=BOB.user_id + 1), Action.READ))
     monkeypatch.setattr(policy, "_ask", lambda *_: False)  # as of a rule that goes by the clock
     assert await policy.allows(question)
-    later = monotonic() + REMEMBERED_SECONDS
-    monkeypatch.setattr("orchestrator.adapters.regopy_policy.monotonic", lambda: later)
+    later = asyncio.get_running_loop().time() + REMEMBERED_SECONDS
+    monkeypatch.setattr("mesh.brief_memory._now", lambda: later)
     assert not await policy.allows(question)

@@ -21,6 +21,7 @@ class Gateway:
 
     port: int
     admin_port: int
+    pid: int
     access_log: Path
     http: httpx.AsyncClient
     channel: grpc.aio.Channel
@@ -44,8 +45,8 @@ async def running_gateway(folder: Path, *upstream_ports: int, **settings: Any) -
 
 
 @contextlib.asynccontextmanager
-async def lone_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> AsyncIterator[Gateway]:
-    """The same, whether or not there is anybody behind it."""
+async def lone_gateway(folder: Path, *upstream_ports: int, concurrency: int = 1, **settings: Any) -> AsyncIterator[Gateway]:
+    """The same, whether or not there is anybody behind it, with so many worker threads."""
     port, admin_port = any_free_port(), any_free_port()
     chosen = GatewaySettings(
         gateway_port=port,
@@ -56,11 +57,11 @@ async def lone_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> A
         **settings,
     )
     write_sds(chosen)
-    envoy = EnvoyServer(folder, admin_port, lambda: render_bootstrap(chosen), concurrency=1)
+    envoy = EnvoyServer(folder, admin_port, lambda: render_bootstrap(chosen), concurrency=concurrency)
     await envoy.start()
     address = f"127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient(base_url=f"http://{address}", timeout=15) as http, grpc.aio.insecure_channel(address) as channel:
-            yield Gateway(port, admin_port, chosen.access_log_path, http, channel)
+            yield Gateway(port, admin_port, envoy.process.pid, chosen.access_log_path, http, channel)
     finally:
         await envoy.stop()

@@ -164,6 +164,23 @@ async def test_a_call_that_is_watched_is_known_to_have_begun_before_the_answer_c
     await asking
 
 
+async def test_a_call_that_is_watched_and_ends_without_an_answer_is_lost(agents: GrpcAgents) -> None:
+    async def nothing(_: Any, __: Any) -> AsyncIterator[pb.ExecuteResponse]:
+        for answer in list[pb.ExecuteResponse]():
+            yield answer
+
+    server = grpc.aio.server()
+    handler = grpc.method_handlers_generic_handler(
+        "agentmesh.agent.v1.AgentService", {"Execute": grpc.unary_stream_rpc_method_handler(nothing)}
+    )
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    with pytest.raises(AgentLost):
+        await watched(agents, call_to(port), StopSignal())
+    await server.stop(0)
+
+
 @KINDS
 @pytest.mark.parametrize(
     "code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL]

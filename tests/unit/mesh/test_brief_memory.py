@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from orchestrator.identity.brief_memory import BriefMemory
+from mesh.brief_memory import BriefMemory
 
 
 class Source:
