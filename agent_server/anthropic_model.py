@@ -1,7 +1,6 @@
 """The model port over the Anthropic SDK: one client for the process, one bounded retry, every failure told apart."""
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from agent_server.model import Answer, Meter, Prompt
 from agent_server.provider_errors import translated
 from agent_server.provider_http import MessagesHttpClient
 from agent_server.provider_usage import StreamReading, metered
+from agent_server.whole_messages import WholeMessages
 
 T = TypeVar("T")
 
@@ -28,14 +28,15 @@ class AnthropicModel:
     """Answers prompts through the Messages API. An async context manager; one per process."""
 
     def __init__(self, api_key: str, base_url: str | None) -> None:
+        http = MessagesHttpClient(limits=_LIMITS)
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key,
             base_url=base_url,
             max_retries=0,  # retries stand in `_once_more` alone, where the caller's deadline bounds them
-            http_client=MessagesHttpClient(limits=_LIMITS),
+            http_client=http,
             open_telemetry=False,  # nobody collects its spans, and each costs more than a log line
         )
-        self._messages_url = str(self._client.base_url.join("v1/messages"))
+        self._whole = WholeMessages(self._client, http)
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,14 +65,7 @@ class AnthropicModel:
     async def _ask(self, prompt: Prompt, meter: Meter) -> Answer:
         meter.sent(prompt)
         with translated(meter):
-            # `messages.create` walks through request and response field by field, which takes a third of the CPU of a call.
-            response = await self._client.post(
-                self._messages_url,
-                cast_to=httpx2.Response,
-                content=_body(prompt),
-                options={"headers": _headers(prompt), "timeout": self._client.timeout},
-            )
-            message = json.loads(response.content)
+            message = await self._whole.create(_fields(prompt), _headers(prompt))
             metered(meter, message["model"], message["usage"])
             return Answer(_text_of(message["content"]), message["model"], message["stop_reason"])
 
@@ -88,10 +82,6 @@ def _fields(prompt: Prompt) -> dict[str, Any]:
         "system": prompt.system,
         "messages": [{"role": "user", "content": prompt.input}],
     }
-
-
-def _body(prompt: Prompt) -> bytes:
-    return json.dumps(_fields(prompt), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _headers(prompt: Prompt) -> dict[str, str]:

@@ -11,6 +11,7 @@ from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 
 from mesh import correlation
+from mesh.plain_json import to_json
 
 
 def configure_logging(service: str, log_format: str) -> None:
@@ -28,22 +29,25 @@ def configure_logging(service: str, log_format: str) -> None:
         structlog.processors.StackInfoRenderer(),
         stamp,
     ]
-    # Local variables stay out of tracebacks: among them are keys and what users wrote.
-    last: list[Any] = (
-        [ExceptionRenderer(ExceptionDictTransformer(show_locals=False)), structlog.processors.JSONRenderer()]
-        if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    )
+    if log_format == "json":
+        # Local variables stay out of tracebacks: among them are keys and what users wrote.
+        shared.append(ExceptionRenderer(ExceptionDictTransformer(show_locals=False)))
+        ours: Any = structlog.processors.JSONRenderer(to_json)
+        theirs: Any = structlog.processors.JSONRenderer()
+        factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    else:
+        ours = theirs = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        factory = structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
-        processors=[*shared, *last],
+        processors=[*shared, ours],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, theirs]
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

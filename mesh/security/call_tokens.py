@@ -2,10 +2,9 @@
 
 A token is a compact JWS (RFC 7515) signed with Ed25519. Its header is the same for every token of a key, so a verifier compares it as
 a whole with those that its keys would write: there is no algorithm to choose and no key id to look up, and a token of another kind
-that the same key may have signed is none of ours.
+that the same key may have signed is none of ours. libsodium signs and checks: it takes less than half of OpenSSL's CPU for it.
 """
 
-import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import deque
 from collections.abc import Sequence
@@ -14,10 +13,13 @@ from hashlib import sha256
 from secrets import token_urlsafe
 from time import time
 
-from cryptography.exceptions import InvalidSignature
+import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.exceptions import BadSignatureError
+from nacl.signing import SigningKey, VerifyKey
 
 from mesh.errors import ServiceUnavailable
+from mesh.plain_json import to_json
 from mesh.security.errors import InvalidCredentials, TokenExpired
 from mesh.security.identities import CALLERS_OF_AGENTS
 
@@ -48,7 +50,7 @@ class CallTokenSigner:
     """Mints the tokens of one service."""
 
     def __init__(self, key: Ed25519PrivateKey, issuer: str) -> None:
-        self._key = key
+        self._key = SigningKey(key.private_bytes_raw())
         self._issuer = issuer
         self._header = _header(key.public_key())
 
@@ -64,8 +66,8 @@ class CallTokenSigner:
             "exp": now + LIFETIME_SECONDS,
             "jti": token_urlsafe(16),
         }
-        signed = f"{self._header}.{_encoded(json.dumps(claims).encode())}"
-        return f"{signed}.{_encoded(self._key.sign(signed.encode()))}"
+        signed = f"{self._header}.{_encoded(to_json(claims))}"
+        return f"{signed}.{_encoded(self._key.sign(signed.encode()).signature)}"
 
 
 class CallTokenVerifier:
@@ -75,7 +77,7 @@ class CallTokenVerifier:
     """
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
-        self._keys = {_header(key): key for key in keys}
+        self._keys = {_header(key): VerifyKey(key.public_bytes_raw()) for key in keys}
         self._used = UsedTokens(MOST_REMEMBERED)
         self._began = time()
 
@@ -118,8 +120,8 @@ class CallTokenVerifier:
         if key is None:
             raise InvalidCredentials("the call token is malformed, or signed with a key that this host does not know")
         try:
-            key.verify(_decoded(signature), f"{header}.{payload}".encode())
-        except (InvalidSignature, ValueError):
+            key.verify(f"{header}.{payload}".encode(), _decoded(signature))
+        except (BadSignatureError, ValueError):
             raise InvalidCredentials("the signature of the call token is wrong") from None
         return _decoded(payload)
 
@@ -149,12 +151,12 @@ class UsedTokens:
 
 def _header(key: Ed25519PublicKey) -> str:
     key_id = _encoded(sha256(key.public_bytes_raw()).digest()[:12])
-    return _encoded(json.dumps({"alg": "EdDSA", "typ": "call+jwt", "kid": key_id}).encode())
+    return _encoded(to_json({"alg": "EdDSA", "typ": "call+jwt", "kid": key_id}))
 
 
 def _claims(payload: bytes) -> CallClaims:
     try:
-        said = json.loads(payload)
+        said = orjson.loads(payload)
         return CallClaims(
             issuer=str(said["iss"]),
             agent_id=str(said["aud"]),

@@ -1,8 +1,7 @@
 """The recorder on PostgreSQL: two lanes of group commits, and the leases of what is under way."""
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
@@ -13,6 +12,8 @@ import asyncpg
 import structlog
 from uuid_utils.compat import uuid7
 
+from mesh.plain_json import to_json
+from mesh.usage import TokenUsage
 from orchestrator.adapters import recorder_sql as sql
 from orchestrator.adapters.group_commit import Connection, GroupCommit, LazyConnection, NotConnected
 from orchestrator.adapters.postgres import CONNECTION_LOST, database_unavailable
@@ -30,6 +31,8 @@ _KEY_HOURS = {RPC: 24, STEP_RPC: 24 * 90}
 SPACING_SECONDS = 0.0003
 """How far commits lie apart, for each execution under way. At 64 it halves the CPU of PostgreSQL and spares a sixth of ours."""
 LONGEST_SPACING_SECONDS = 0.02
+_NUL = "\\u0000"
+"""As JSON writes it; or the same six characters in a text, which then is looked at for nothing."""
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -123,13 +126,13 @@ class PostgresRecorder:
     async def _write_intents(self, connection: Connection, intents: Sequence[Intent]) -> Sequence[Duplicate | None]:
         BEFORE_INTENT.hit()
         if not any(intent.idempotency_key for intent in intents):
-            await connection.execute(sql.INSERT_INTENTS, *self._intent_columns(intents))
+            await connection.execute(sql.INSERT_INTENTS, *self._intents_of(intents))
             duplicates: dict[UUID, Duplicate] = {}
         else:
             async with connection.transaction():
                 duplicates = await _claim_keys(connection, [intent for intent in intents if intent.idempotency_key])
                 fresh = [intent for intent in intents if intent.execution_id not in duplicates]
-                await connection.execute(sql.INSERT_INTENTS, *self._intent_columns(fresh))
+                await connection.execute(sql.INSERT_INTENTS, *self._intents_of(fresh))
         AFTER_INTENT.hit()
         return [duplicates.get(intent.execution_id) for intent in intents]
 
@@ -137,12 +140,14 @@ class PostgresRecorder:
         BEFORE_SETTLEMENT.hit()
         if lost := [entry.settlement.intent for entry in entries if not entry.intent_is_known]:
             # From here on they are committed: what the server may still be writing of them comes to nothing.
-            await connection.execute(sql.INSERT_INTENTS + "ON CONFLICT (execution_id) DO NOTHING", *self._intent_columns(lost))
+            await connection.execute(sql.INSERT_INTENTS + "ON CONFLICT (execution_id) DO NOTHING", *self._intents_of(lost))
         freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.idempotency_key]
-        columns = _columns([_settlement_row(entry) for entry in entries], 17)
         # Nobody learns of a step's answer before the step's own commit, which flushes this one.
         flush = "off" if all(entry.settlement.intent.step for entry in entries) else "on"
-        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, *columns, freed, flush)}
+        document = _document(map(_settlement_row, entries))
+        if _NUL in document:
+            document = _document(_without_nul(_settlement_row(entry)) for entry in entries)
+        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, document, freed, flush)}
         AFTER_SETTLEMENT.hit()
         self._told()
         if others := [entry.event_id for entry in entries if entry.event_id not in settled]:
@@ -150,18 +155,8 @@ class PostgresRecorder:
             settled |= {row["event_id"] for row in await connection.fetch(sql.SETTLED_BEFORE, others)}
         return [entry.event_id in settled for entry in entries]
 
-    def _intent_columns(self, intents: Sequence[Intent]) -> list[Any]:
-        rows = [
-            (
-                *(i.execution_id, i.user_id, i.agent_id, i.agent_name, i.agent_revision, i.input),
-                *(None if i.context is None else json.dumps(i.context), i.streamed, i.request_id, i.worst_case.usage.model),
-                *(i.worst_case.usage.input_tokens, i.worst_case.usage.output_tokens, i.worst_case.cost_micro_usd),
-                *(i.worst_case.price_table, i.step and i.step.run_id, i.step and i.step.task_id),
-            )
-            for i in intents
-        ]
-        *columns, task_ids = _columns(rows, 16)
-        return [*columns, self._owner, self._lease, task_ids]
+    def _intents_of(self, intents: Sequence[Intent]) -> tuple[str, UUID, float]:
+        return _document(map(_intent_row, intents)), self._owner, self._lease
 
     def _spacing(self) -> float:
         return min(len(self._leases) * SPACING_SECONDS, LONGEST_SPACING_SECONDS)
@@ -210,16 +205,61 @@ def _name(intent: Intent) -> tuple[int, str, str]:
     return intent.user_id, RPC if intent.step is None else STEP_RPC, intent.idempotency_key
 
 
-def _settlement_row(entry: _Entry) -> tuple[Any, ...]:
+def _intent_row(intent: Intent) -> dict[str, Any]:
+    worst = intent.worst_case
+    return {
+        "execution_id": intent.execution_id,
+        "user_id": intent.user_id,
+        "agent_id": intent.agent_id,
+        "agent_name": intent.agent_name,
+        "agent_revision": intent.agent_revision,
+        "input": intent.input,
+        "context": intent.context,
+        "streamed": intent.streamed,
+        "request_id": intent.request_id,
+        "model": worst.usage.model,
+        "input_tokens": worst.usage.input_tokens,
+        "output_tokens": worst.usage.output_tokens,
+        "cost_micro_usd": worst.cost_micro_usd,
+        "price_table": worst.price_table,
+        "run_id": intent.step and intent.step.run_id,
+        "task_id": intent.step and intent.step.task_id,
+    }
+
+
+def _settlement_row(entry: _Entry) -> dict[str, Any]:
     s = entry.settlement
     event = agent_executed(s)
-    failure = None if s.failure is None else json.dumps(_without_nul(asdict(s.failure)))
-    metadata = json.dumps(_without_nul(s.metadata))
-    return (
-        *(s.intent.execution_id, s.state.value, _without_nul(s.result), metadata, failure, s.seconds),
-        *_bill_columns(s.bill, s.intent.worst_case.price_table),
-        *(entry.event_id, json.dumps(event.data), json.dumps(event.metadata)),
-    )
+    return {
+        "execution_id": s.intent.execution_id,
+        "status": s.state.value,
+        "result": s.result,
+        "metadata": s.metadata,
+        "failure": None if s.failure is None else asdict(s.failure),
+        "seconds": s.seconds,
+        **_bill_row(s.bill, s.intent.worst_case.price_table),
+        "event_id": entry.event_id,
+        "event_data": event.data,
+        "event_metadata": event.metadata,
+    }
+
+
+def _bill_row(bill: Bill | None, price_table: str) -> dict[str, Any]:
+    usage = TokenUsage("", 0, 0) if bill is None else bill.usage
+    return {
+        "model": usage.model or None,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "usage_estimated": usage.estimated,
+        "cost_micro_usd": 0 if bill is None else bill.cost_micro_usd,
+        "price_table": price_table if bill is None else bill.price_table,
+    }
+
+
+def _document(rows: Iterable[dict[str, Any]]) -> str:
+    return to_json(list(rows)).decode()
 
 
 def _without_nul(value: Any) -> Any:
@@ -229,16 +269,6 @@ def _without_nul(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_without_nul(key): _without_nul(item) for key, item in value.items()}
     return [_without_nul(item) for item in value] if isinstance(value, list) else value
-
-
-def _bill_columns(bill: Bill | None, price_table: str) -> tuple[Any, ...]:
-    if bill is None:
-        return None, 0, 0, 0, 0, False, 0, price_table
-    usage = bill.usage
-    return (
-        *(usage.model, usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens),
-        *(usage.estimated, bill.cost_micro_usd, bill.price_table),
-    )
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:

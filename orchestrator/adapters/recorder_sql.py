@@ -1,5 +1,7 @@
 """The statements of the recorder and the sweeper. Each writes many rows at once.
 
+Those of every call take their rows as one JSON document: arrays, a column each, cost the client half as much again.
+
 Several processes run them at the same time, so whoever waits for keys takes them in one order: user, rpc, key by its bytes.
 """
 
@@ -22,24 +24,22 @@ INSERT_INTENTS = """
 INSERT INTO executions (execution_id, user_id, agent_id, agent_name, agent_revision, status, input, context, streamed, request_id,
   model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_estimated, cost_micro_usd, price_table,
   owner, lease_until, run_id, task_id)
-SELECT t.execution_id, t.user_id, t.agent_id, t.agent_name, t.agent_revision, 'running', t.input, t.context::jsonb, t.streamed,
+SELECT t.execution_id, t.user_id, t.agent_id, t.agent_name, t.agent_revision, 'running', t.input, t.context, t.streamed,
   t.request_id, t.model, t.input_tokens, t.output_tokens, 0, 0, true, t.cost_micro_usd, t.price_table,
-  $16, clock_timestamp() + $17 * interval '1 second', t.run_id, t.task_id
-FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::text[], $10::text[],
-  $11::int[], $12::int[], $13::bigint[], $14::text[], $15::uuid[], $18::text[])
-AS t (execution_id, user_id, agent_id, agent_name, agent_revision, input, context, streamed, request_id, model,
-  input_tokens, output_tokens, cost_micro_usd, price_table, run_id, task_id)
+  $2, clock_timestamp() + $3 * interval '1 second', t.run_id, t.task_id
+FROM json_to_recordset($1::json) AS t (execution_id uuid, user_id int, agent_id text, agent_name text, agent_revision text, input text,
+  context jsonb, streamed bool, request_id text, model text, input_tokens int, output_tokens int, cost_micro_usd bigint,
+  price_table text, run_id uuid, task_id text)
 """
 
 SETTLE = """
 WITH t AS (
-  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::text[], $8::int[], $9::int[],
-    $10::int[], $11::int[], $12::bool[], $13::bigint[], $14::text[], $15::uuid[], $16::text[], $17::text[])
-  AS t (execution_id, status, result, metadata, failure, seconds, model, input_tokens, output_tokens, cache_read_tokens,
-    cache_write_tokens, usage_estimated, cost_micro_usd, price_table, event_id, event_data, event_metadata)
+  SELECT * FROM json_to_recordset($1::json) AS t (execution_id uuid, status text, result text, metadata jsonb, failure jsonb,
+    seconds float8, model text, input_tokens int, output_tokens int, cache_read_tokens int, cache_write_tokens int,
+    usage_estimated bool, cost_micro_usd bigint, price_table text, event_id uuid, event_data jsonb, event_metadata jsonb)
 ), settled AS (
   UPDATE executions e
-  SET status = t.status, result = t.result, metadata = t.metadata::jsonb, failure = t.failure::jsonb, seconds = t.seconds,
+  SET status = t.status, result = t.result, metadata = t.metadata, failure = t.failure, seconds = t.seconds,
     model = t.model, input_tokens = t.input_tokens, output_tokens = t.output_tokens, cache_read_tokens = t.cache_read_tokens,
     cache_write_tokens = t.cache_write_tokens, usage_estimated = t.usage_estimated, cost_micro_usd = t.cost_micro_usd,
     price_table = t.price_table, finished_at = clock_timestamp()
@@ -48,16 +48,16 @@ WITH t AS (
   RETURNING e.execution_id, e.agent_id, t.event_id, t.event_data, t.event_metadata
 ), event AS (
   INSERT INTO outbox (event_id, event_type, aggregate_id, source, data, metadata)
-  SELECT event_id, 'agent.executed', agent_id, 'orchestrator', event_data::jsonb, event_metadata::jsonb FROM settled
+  SELECT event_id, 'agent.executed', agent_id, 'orchestrator', event_data, event_metadata FROM settled
 ), held AS (
   SELECT k.user_id, k.rpc, k.key FROM idempotency_keys k JOIN settled s ON k.resource_id = s.execution_id
-  WHERE k.resource_id = ANY($18::uuid[])
+  WHERE k.resource_id = ANY($2::uuid[])
   ORDER BY k.user_id, k.rpc, k.key COLLATE "C" FOR UPDATE OF k
 ), freed AS (
   UPDATE idempotency_keys k SET free = true FROM held
   WHERE k.user_id = held.user_id AND k.rpc = held.rpc AND k.key = held.key
 )
-SELECT event_id, set_config('synchronous_commit', $19, true) FROM settled
+SELECT event_id, set_config('synchronous_commit', $3, true) FROM settled
 """
 
 SETTLED_BEFORE = "SELECT event_id FROM outbox WHERE event_id = ANY($1::uuid[])"

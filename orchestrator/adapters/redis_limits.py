@@ -4,14 +4,16 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha1
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
+import hiredis
 import structlog
 from prometheus_client import Counter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from mesh.limits import Charge, Verdict
 from orchestrator.adapters.local_limits import LocalLimits
@@ -19,6 +21,7 @@ from orchestrator.adapters.local_limits import LocalLimits
 log = structlog.get_logger()
 
 SCRIPT = (Path(__file__).parent / "take_tokens.lua").read_text()
+_DIGEST = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 ANSWER_SECONDS = 0.025
 CONNECT_SECONDS = 1.0
 FAILURES = 3
@@ -48,8 +51,7 @@ class RedisLimits:
     """
 
     def __init__(self, url: str, seconds: float = ANSWER_SECONDS) -> None:
-        self._redis = Redis.from_url(url, single_connection_client=True, socket_connect_timeout=CONNECT_SECONDS)
-        self._take = self._redis.register_script(SCRIPT)
+        self._connection = Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS).connection_pool.make_connection()
         self._seconds = seconds
         self._local = LocalLimits()
         self._waiting: list[_Request] = []
@@ -68,7 +70,7 @@ class RedisLimits:
         self._task.cancel()
         await asyncio.wait([self._task])
         self._give_up(self._waiting)
-        await self._redis.aclose()
+        await self._connection.disconnect()
 
     async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
         """Takes a token for every charge, or none; `present` is None when Redis did not answer."""
@@ -108,7 +110,7 @@ class RedisLimits:
                     log.info("limits_back_in_redis")
                 self._failures = 0
 
-    async def _ask(self, group: Sequence[_Request]) -> list[int]:
+    async def _ask(self, group: Sequence[_Request]) -> Any:
         keys: list[str] = []
         arguments: list[int | float] = []
         for request in group:
@@ -117,8 +119,16 @@ class RedisLimits:
             arguments += len(request.charges), len(request.watch)
             for charge in request.charges:
                 arguments += charge.interval_seconds * _MICROSECONDS, _CAPACITY
-        answers: list[int] = await self._take(keys=keys, args=arguments)
-        return answers
+        try:
+            return await self._call("EVALSHA", _DIGEST, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self._call("EVAL", SCRIPT, len(keys), *keys, *arguments)
+
+    async def _call(self, *command: str | float) -> Any:
+        """What Redis answers. The client's own way to call a script goes through eight layers: half of the CPU of the trip."""
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
+        await self._connection.send_packed_command(packed)
+        return await self._connection.read_response()
 
     async def _fall_back(self, group: Sequence[_Request], error: Exception) -> None:
         self._failures += 1
@@ -131,8 +141,7 @@ class RedisLimits:
             self._waiting = []
             self._wake.clear()
         with suppress(RedisError, OSError):
-            if self._redis.connection is not None:  # its state is not known
-                await self._redis.connection.disconnect(nowait=True)
+            await self._connection.disconnect(nowait=True)  # its state is not known
 
     def _give_up(self, group: Sequence[_Request]) -> None:
         for request in group:

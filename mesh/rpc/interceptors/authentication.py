@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from google.protobuf.message import Message
 
 from mesh.rpc.access import Access, access_of
-from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
+from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_values
 from mesh.security import caller
 from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials
@@ -67,13 +67,12 @@ def credential(context: Context) -> str:
 
     Raises InvalidCredentials for none, for two, and for what cannot be one.
     """
-    shown = [(name, value) for name, value in context.invocation_metadata() or () if name in (AUTHORIZATION, API_KEY)]
+    shown = [(name, value) for name in (AUTHORIZATION, API_KEY) for value in metadata_values(context, name)]
     if len(shown) != 1:
         if shown:
             raise InvalidCredentials("more than one credential was sent; send one, as authorization or as x-api-key")
         raise InvalidCredentials("no credential was sent; send `authorization: Bearer <access token or API key>`")
-    name, value = shown[0]
-    text = value if isinstance(value, str) else value.decode("latin-1")
+    name, text = shown[0]
     if name == API_KEY:
         if not _KEY.fullmatch(text):
             raise InvalidCredentials("x-api-key holds no API key; one begins with `amk_`")

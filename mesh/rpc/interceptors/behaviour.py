@@ -4,13 +4,16 @@ Every rpc of ours takes one request. gRPC's own services (health, reflection) pa
 """
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
 Context = grpc.aio.ServicerContext[Any, Any]
+_metadata: ContextVar[tuple[Context | None, dict[str, list[str]]]] = ContextVar("metadata", default=(None, {}))
+"""What came with the call of this task. gRPC makes all of it anew whenever it is asked."""
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Stream = Callable[[Any, Context], AsyncIterator[Message]]
 
@@ -75,7 +78,16 @@ class OncePerMethod(grpc.aio.ServerInterceptor):
 
 def metadata_value(context: Context, key: str) -> str | None:
     """The first value that the caller sent under `key`, or None."""
-    for name, value in context.invocation_metadata() or ():
-        if name == key:
-            return value if isinstance(value, str) else value.decode("latin-1")
-    return None
+    values = metadata_values(context, key)
+    return values[0] if values else None
+
+
+def metadata_values(context: Context, key: str) -> Sequence[str]:
+    """All values that the caller sent under `key`."""
+    of, metadata = _metadata.get()
+    if of is not context:
+        metadata = {}
+        for name, value in context.invocation_metadata() or ():
+            metadata.setdefault(name, []).append(value if isinstance(value, str) else value.decode("latin-1"))
+        _metadata.set((context, metadata))
+    return metadata.get(key, ())

@@ -1,6 +1,6 @@
 """The outermost interceptor: the correlation id, one log line per call, and the server's metrics."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from time import perf_counter
 from typing import Any
 
@@ -30,6 +30,8 @@ class Telemetry(BehaviourInterceptor):
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         """Measures a unary call."""
 
+        end = _ending(method)
+
         async def measured(request: Any, context: Context) -> Message:
             began = _begin(context)
             code = "CANCELLED"
@@ -41,12 +43,14 @@ class Telemetry(BehaviourInterceptor):
                 code = _code(context)
                 raise
             finally:
-                _end(method, code, began)
+                end(code, began)
 
         return measured
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
         """Measures a stream, to its end."""
+
+        end = _ending(method)
 
         async def measured(request: Any, context: Context) -> AsyncIterator[Message]:
             began = _begin(context)
@@ -59,7 +63,7 @@ class Telemetry(BehaviourInterceptor):
                 code = _code(context)
                 raise
             finally:
-                _end(method, code, began)
+                end(code, began)
 
         return measured
 
@@ -75,8 +79,14 @@ def _code(context: Context) -> str:
     return code.name if isinstance(code, grpc.StatusCode) else _CODES.get(code, "UNKNOWN")
 
 
-def _end(method: str, code: str, began: float) -> None:
-    seconds = perf_counter() - began
-    HANDLED.labels(method, code).inc()
-    SECONDS.labels(method).observe(seconds)
-    log.info("call", rpc=method, code=code, seconds=round(seconds, 6))
+def _ending(method: str) -> Callable[[str, float], None]:
+    """What tells how a call of the method ended."""
+    taken, succeeded = SECONDS.labels(method), HANDLED.labels(method, "OK")
+
+    def end(code: str, began: float) -> None:
+        seconds = perf_counter() - began
+        (succeeded if code == "OK" else HANDLED.labels(method, code)).inc()
+        taken.observe(seconds)
+        log.info("call", rpc=method, code=code, seconds=round(seconds, 6))
+
+    return end

@@ -44,7 +44,7 @@ async def settled(db: Connection, of: Intent) -> bool:
 async def test_a_settlement_whose_confirmation_was_lost_counts_once(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
     recorded = keyed("k")
     await recorder.record(recorded)
-    relay.lose_answer_to(recorded.execution_id.bytes)
+    relay.lose_answer_to(str(recorded.execution_id).encode())
     assert await recorder.settle(failed(recorded, retryable=True))
     assert relay.cut == 1
     assert (await looking.state(db, recorded), len(await looking.events(db, recorded))) == ("failed", 1)
@@ -56,7 +56,7 @@ async def test_a_settlement_that_never_reached_the_server_is_written_by_the_next
 ) -> None:
     recorded = intent()
     await recorder.record(recorded)
-    relay.lose_request(recorded.execution_id.bytes)
+    relay.lose_request(str(recorded.execution_id).encode())
     assert await recorder.settle(completed(recorded))
     assert relay.cut == 1
     assert (await looking.state(db, recorded), len(await looking.events(db, recorded))) == ("completed", 1)
@@ -65,7 +65,7 @@ async def test_a_settlement_that_never_reached_the_server_is_written_by_the_next
 async def test_a_whole_group_whose_confirmation_was_lost_counts_once_each(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
     recorded = [intent() for _ in range(200)]
     await asyncio.gather(*map(recorder.record, recorded))
-    relay.lose_answer_to(recorded[100].execution_id.bytes)
+    relay.lose_answer_to(str(recorded[100].execution_id).encode())
     assert await asyncio.gather(*(recorder.settle(completed(one)) for one in recorded)) == [True] * 200
     assert relay.cut == 1
     events = [looking.data(event)["execution_id"] for event in await looking.events(db)]
@@ -79,7 +79,7 @@ async def test_a_settlement_that_somebody_else_made_is_not_taken_for_ones_own(
     recorded = intent()
     await recorder.record(recorded)
     await db.execute("UPDATE executions SET status = 'outcome_unknown', epoch = 2 WHERE execution_id = $1", recorded.execution_id)
-    relay.lose_answer_to(recorded.execution_id.bytes)
+    relay.lose_answer_to(str(recorded.execution_id).encode())
     assert not await recorder.settle(completed(recorded))
 
 
@@ -87,7 +87,7 @@ async def test_an_intent_whose_confirmation_was_lost_is_refused_and_settled_at_n
     recorder: PostgresRecorder, db: Connection, relay: Relay
 ) -> None:
     refused = intent()
-    relay.lose_answer_to(refused.execution_id.bytes)
+    relay.lose_answer_to(str(refused.execution_id).encode())
     with pytest.raises(ServiceUnavailable) as error:
         await recorder.record(refused)
     assert error.value.details == {"component": "postgresql"}
@@ -112,7 +112,7 @@ async def test_an_intent_that_was_lost_on_its_way_is_refused_and_stands_as_refus
     recorder: PostgresRecorder, db: Connection, relay: Relay
 ) -> None:
     refused = intent()
-    relay.lose_request(refused.execution_id.bytes)
+    relay.lose_request(str(refused.execution_id).encode())
     with pytest.raises(ServiceUnavailable):
         await recorder.record(refused)
 
@@ -134,7 +134,7 @@ async def test_a_whole_group_of_intents_is_refused_when_nobody_knows_what_became
     recorder: PostgresRecorder, db: Connection, relay: Relay
 ) -> None:
     refused = [intent() for _ in range(100)]
-    relay.lose_answer_to(refused[50].execution_id.bytes)
+    relay.lose_answer_to(str(refused[50].execution_id).encode())
     outcomes = await asyncio.gather(*map(recorder.record, refused), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ServiceUnavailable] * 100
 
