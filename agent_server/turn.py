@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from time import perf_counter
 from typing import Any
 
@@ -16,6 +17,7 @@ from mesh.usage import TokenUsage
 # The names and labels of lld.md 3.1.
 REQUESTS = Counter("agent_requests_total", "Total requests", ["agent_name", "status"])
 SECONDS = Histogram("agent_processing_seconds", "Processing time in seconds", ["agent_name"])
+_requests, _seconds = cache(REQUESTS.labels), cache(SECONDS.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ class Turn:
     def observe(self, status: str) -> None:
         """Tells Prometheus how the turn ended: `success`, or the reason of its error in lower case."""
         name = self._agent.definition.name
-        REQUESTS.labels(name, status).inc()
-        SECONDS.labels(name).observe(self.seconds)
+        _requests(name, status).inc()
+        _seconds(name).observe(self.seconds)
 
     @property
     def agent_id(self) -> str:

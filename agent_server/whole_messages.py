@@ -45,7 +45,8 @@ class WholeMessages:
     def _request(self, content: bytes, headers: Mapping[str, str]) -> httpx2.Request:
         request = httpx2.Request("POST", self._url, stream=httpx2.ByteStream(content), extensions={"timeout": self._timeout})
         request.headers = self._headers.copy()
-        request.headers.update(headers)
+        for name, value in headers.items():
+            request.headers[name] = value
         request.read()
         return request
 

@@ -29,6 +29,8 @@ FAILURES = 3
 REST_SECONDS = 1.0
 """For how long."""
 LARGEST_GROUP = 128
+GATHER_SECONDS = 0.003
+"""How far trips lie apart while calls come so often that they share them. A call that comes alone waits for nobody."""
 LOCAL = Counter("rate_limit_local_total", "Calls whose limits were counted in the process, because Redis did not answer")
 _MICROSECONDS = 1_000_000
 _CAPACITY = 60 * _MICROSECONDS
@@ -92,8 +94,13 @@ class RedisLimits:
         return verdict
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        began, together = 0.0, 1
         while True:
             await self._wake.wait()
+            if together > 1 and (early := began + GATHER_SECONDS - loop.time()) > 0:
+                await asyncio.sleep(early)
+            began, together = loop.time(), len(self._waiting)
             group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
             if not self._waiting:
                 self._wake.clear()
