@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, cast
 
+import anthropic
 import pytest
 
 from agent_server.anthropic_model import AnthropicModel
@@ -47,12 +49,15 @@ class Provider:
 
     answers: list[bytes] = field(default_factory=lambda: [FINE])
     requests: int = 0
+    heads: list[str] = field(default_factory=list)
+    """What came before each request's body, in lower case."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
                 await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
                 self.requests += 1
+                self.heads.append(head)
                 given = self.answers[min(self.requests, len(self.answers)) - 1]
                 if given == CLOSE:
                     break
@@ -98,6 +103,28 @@ async def failure(way: Way, model: AnthropicModel) -> tuple[ModelApiError, Meter
         await way(model, meter)
     assert KEY not in repr(failed.value) + failed.value.message
     return failed.value, meter
+
+
+async def test_a_whole_message_is_asked_for_as_the_sdk_would_ask(provider: Provider, model: AnthropicModel) -> None:
+    """But for what it says of its own timeouts, and a word that HTTP/1.1 need not be told."""
+    await whole(model, Meter())
+    address = re.search(r"host: (\S+)", provider.heads[0])
+    assert address is not None
+    async with anthropic.AsyncAnthropic(api_key=KEY, base_url=f"http://{address[1]}", http_client=anthropic.DefaultAioHttpClient()) as sdk:
+        messages = [{"role": "user", "content": PROMPT.input}]
+        extra = {"x-agentmesh-execution-id": PROMPT.execution_id}
+        await sdk.messages.create(
+            model=PROMPT.model, max_tokens=PROMPT.max_tokens, system=PROMPT.system, messages=cast(Any, messages), extra_headers=extra
+        )
+    ours, theirs = (dict(_lines(head)) for head in provider.heads)
+    for unlike in ("x-stainless-timeout", "x-stainless-read-timeout", "connection"):
+        theirs.pop(unlike)
+    assert ours == theirs
+    assert provider.heads[0].splitlines()[0] == provider.heads[1].splitlines()[0]
+
+
+def _lines(head: str) -> list[tuple[str, str]]:
+    return [(name, value) for line in head.splitlines()[1:] if line for name, _, value in [line.partition(": ")]]
 
 
 @pytest.mark.parametrize("wait", [None, "nan", "-5", "Fri, 27 Nov 2026 10:00:00 GMT", "soon"])

@@ -147,6 +147,12 @@ async def test_the_character_that_postgresql_cannot_store_is_left_out(recorder: 
     assert json.loads((await looking.execution(db, recorded[1]))["failure"])["message"] == "overloaded"
 
 
+async def test_a_context_keeps_numbers_that_no_machine_word_holds(recorder: PostgresRecorder, db: Connection) -> None:
+    recorded = intent(context={"big": int(1e300), "small": 0.1, "deep": [{"none": None}]})
+    await recorder.record(recorded)
+    assert json.loads((await looking.execution(db, recorded))["context"]) == recorded.context
+
+
 async def test_a_recorder_that_ends_closes_its_connections(books_url: str, db: Connection) -> None:
     async with PostgresRecorder(books_url, 0.1) as recorder:
         recorded = intent()
