@@ -29,7 +29,7 @@ STEP_RPC = "workflow.step"
 _KEY_HOURS = {RPC: 24, STEP_RPC: 24 * 90}
 """A step may wait for its next attempt for longer than a day."""
 SPACING_SECONDS = 0.0003
-"""How far commits lie apart, for each execution under way. At 64 it halves the CPU of PostgreSQL and spares a sixth of ours."""
+"""How far commits lie apart, for each execution under way. At 64 it spares a fifth of the CPU of PostgreSQL and a twentieth of ours."""
 LONGEST_SPACING_SECONDS = 0.02
 _NUL = "\\u0000"
 """As JSON writes it; or the same six characters in a text, which then is looked at for nothing."""

@@ -12,10 +12,10 @@ import grpc
 from google.protobuf.message import Message
 
 Context = grpc.aio.ServicerContext[Any, Any]
-_metadata: ContextVar[tuple[Context | None, dict[str, list[str]]]] = ContextVar("metadata", default=(None, {}))
-"""What came with the call of this task. gRPC makes all of it anew whenever it is asked."""
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Stream = Callable[[Any, Context], AsyncIterator[Message]]
+_metadata: ContextVar[tuple[Context | None, dict[str, list[str]]]] = ContextVar("metadata", default=(None, {}))
+"""What came with the call of this task. gRPC makes all of it anew whenever it is asked."""
 
 
 class BehaviourInterceptor(grpc.aio.ServerInterceptor):
