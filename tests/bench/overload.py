@@ -21,7 +21,7 @@ from tests.bench.open_loop import OpenLoop, Outcome
 from tests.bench.sides import Side, mesh, provider
 
 PROVIDER_SECONDS = 0.2
-LEVELS = (32, 64, 96, 128)
+LEVELS = (64, 128, 192, 256, 320)
 LEVEL_SECONDS = 5.0
 FACTOR = 3
 REST_SECONDS = 5.0
@@ -33,7 +33,8 @@ async def main(seconds: float) -> None:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-bench-"))
         url, _ = await stack.enter_async_context(provider(PROVIDER_SECONDS))
-        side = await stack.enter_async_context(mesh(Path(folder), url))
+        everybody = {"per_ip_rate": 1_000_000, "per_ip_burst": 1_000_000}  # all load comes from one address
+        side = await stack.enter_async_context(mesh(Path(folder), url, **everybody))
         peak = await find_peak(side)
         memory = [resident(side.pids)]
         generator = OpenLoop(side.port, lambda: side.request)
