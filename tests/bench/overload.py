@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -33,7 +34,7 @@ async def main(seconds: float) -> None:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-bench-"))
         url, _ = await stack.enter_async_context(provider(PROVIDER_SECONDS))
-        everybody = {"per_ip_rate": 1_000_000, "per_ip_burst": 1_000_000}  # all load comes from one address
+        everybody: dict[str, Any] = {"per_ip_rate": 1_000_000, "per_ip_burst": 1_000_000}  # all load comes from one address
         side = await stack.enter_async_context(mesh(Path(folder), url, **everybody))
         peak = await find_peak(side)
         memory = [resident(side.pids)]
