@@ -1,12 +1,12 @@
 """Asks the Messages API for whole answers, with a request that the SDK has described once."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 import anthropic
 import httpx2
-import orjson
 
 from agent_server.provider_http import MessagesHttpClient
 from mesh.plain_json import to_json
@@ -40,7 +40,7 @@ class WholeMessages:
             raise anthropic.APIConnectionError(request=request) from error
         if not response.is_success:
             raise anthropic.APIStatusError(f"status {response.status_code}", response=response, body=_body(response))
-        return orjson.loads(response.content)
+        return json.loads(response.content)  # orjson refuses lone surrogates, and with them the usage
 
     def _request(self, content: bytes, headers: Mapping[str, str]) -> httpx2.Request:
         request = httpx2.Request("POST", self._url, stream=httpx2.ByteStream(content), extensions={"timeout": self._timeout})
@@ -53,6 +53,6 @@ class WholeMessages:
 
 def _body(response: httpx2.Response) -> object:
     try:
-        return orjson.loads(response.content)
+        return json.loads(response.content)
     except ValueError:
         return response.text

@@ -16,6 +16,7 @@ from agent_server.anthropic_model import AnthropicModel
 from agent_server.errors import ModelApiError, ModelApiTimeout
 from agent_server.model import Answer, Meter, Prompt
 from deploy.local.ports import any_free_port
+from mesh.usage import TokenUsage
 
 KEY = "key-" + "0123456789" * 3
 PROMPT = Prompt("claude-sonnet-5-5", "You help people.", "Hello", 1_000, "execution-1")
@@ -213,6 +214,12 @@ async def test_a_body_that_is_no_message_is_an_error_that_can_be_tried_again(
     failed, meter = await failure(whole, model)
     assert (failed.retryable, provider.requests) == (True, 1)
     assert meter.usage is not None
+
+
+async def test_an_answer_with_half_a_character_costs_what_was_billed_for_it(provider: Provider, model: AnthropicModel) -> None:
+    provider.answers = [answer("200 OK", MESSAGE | {"content": [{"type": "text", "text": "\ud83d"}]})]
+    _, meter = await failure(whole, model)
+    assert meter.usage == TokenUsage("m", USAGE["input_tokens"], USAGE["output_tokens"])
 
 
 START = {
