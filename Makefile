@@ -34,11 +34,11 @@ up: python  ## Set up and run the whole platform on this machine (PORT_OFFSET=N,
 
 certs: python  ## Make or renew the certificates of every service by a development authority (CERTS=DIR); a running mesh takes them.
 	@$(SET_UP) runtime
-	@$(BIN)/python -m deploy.local.certs $(CERTS)
+	@$(BIN)/python -m deploy.local.secrets.certs $(CERTS)
 
 test: python  ## Set up, run every check and every test (PYTEST_ARGS='-k redis').
-	@"$(PYTHON)" -m deploy.local.go_tools >/dev/null 2>&1 &
-	@"$(PYTHON)" -m deploy.local.java_tools >/dev/null 2>&1 &
+	@"$(PYTHON)" -m deploy.local.tools.go_tools >/dev/null 2>&1 &
+	@"$(PYTHON)" -m deploy.local.tools.java_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PYTEST_ARGS)
@@ -53,7 +53,7 @@ lint: python  ## Check style, types, imports and contracts.
 
 check: lint  ## Everything that can be checked without running it: lint, drift of generated code, definitions.
 	$(BIN)/python -m protos.codegen --check
-	$(BIN)/python -m definitions lint
+	$(BIN)/python -m catalogue lint
 
 gen: python  ## Regenerate gen/ from the contracts.
 	@$(SET_UP) everything

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from agent_server.settings import AgentHostSettings
+from agent_server.hosting.settings import AgentHostSettings
 from mesh.process import run_process
 
 
@@ -13,7 +13,7 @@ def main() -> None:
 
 
 def _run() -> Callable[[AgentHostSettings, asyncio.Event], Awaitable[None]]:
-    from agent_server.app import run  # the SDK takes seconds to import
+    from agent_server.hosting.app import run  # the SDK takes seconds to import
 
     return run
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from xdist.remote import Producer
 
-from deploy.local import go_tools, java_tools
 from deploy.local.errors import LaunchError
-from deploy.local.kafka import KafkaServer
 from deploy.local.ports import any_free_port
-from deploy.local.postgres import PostgresServer
-from deploy.local.redis import RedisServer
-from tests.sharing import Sharing, rank
+from deploy.local.servers.kafka import KafkaServer
+from deploy.local.servers.postgres import PostgresServer
+from deploy.local.servers.redis import RedisServer
+from deploy.local.tools import go_tools, java_tools
+from tests.support.sharing import Sharing, rank
 
 CreateDatabase = Callable[[str], Awaitable[str]]
 Tell = Callable[[str], None]

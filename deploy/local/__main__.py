@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from deploy.local.clean import remove_all
 from deploy.local.errors import LaunchError
-from deploy.local.leash import die_with_parent
+from deploy.local.supervision.leash import die_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

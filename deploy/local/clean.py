@@ -4,9 +4,9 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from deploy.local.leftovers import end_leftovers
 from deploy.local.placement import folder_outside
 from deploy.local.state import HOME, StateFolder
+from deploy.local.supervision.leftovers import end_leftovers
 
 
 async def remove_all(home: Path = HOME) -> None:

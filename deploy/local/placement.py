@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from deploy.local.errors import LaunchError
-from deploy.local.leash import Account
+from deploy.local.supervision.leash import Account
 
 PREFERRED_USERS = ("postgres", "nobody", "daemon")
 OUTSIDE = Path("/var/tmp")

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.local.call_keys import CallKeys
 from deploy.local.ports import LocalPorts
-from deploy.local.process import Prepare, Process, ProcessSpec, nothing_to_prepare, ready_file_written
+from deploy.local.secrets.call_keys import CallKeys
 from deploy.local.state import REPOSITORY, StateFolder
+from deploy.local.supervision.process import Prepare, Process, ProcessSpec, nothing_to_prepare, ready_file_written
 from mesh.security.identities import AGENT_HOST, ORCHESTRATOR, WORKER, service_of
 
 POOL_SIZE, POOL_OVERFLOW = 20, 10
@@ -62,7 +62,7 @@ class Programs:
     def simulator(self) -> Process:
         """The Messages API simulator."""
         settings = {"SIMULATOR_PORT": str(self.ports.simulator), "SIMULATOR_LOG": str(self.simulator_log)}
-        return self._process("simulator", "deploy.local.simulator", settings, prepare=self._make_simulator_folder)
+        return self._process("simulator", "deploy.simulator", settings, prepare=self._make_simulator_folder)
 
     def agent_host(self, shard: int) -> Process:
         """One host of agents."""
@@ -86,7 +86,13 @@ class Programs:
             "DB_MAX_OVERFLOW": str(POOL_OVERFLOW),
             **self._tls(ORCHESTRATOR),
         }
-        return self._process(replica_name("orchestrator", number), "orchestrator", settings, prepare=prepare, after=("postgres", "redis"))
+        return self._process(
+            replica_name("orchestrator", number),
+            "orchestrator.processes.orchestrator",
+            settings,
+            prepare=prepare,
+            after=("postgres", "redis"),
+        )
 
     def worker(self, number: int, prepare: Prepare) -> Process:
         """A worker. It comes after its servers, as an orchestrator does."""
@@ -98,11 +104,13 @@ class Programs:
             "DB_MAX_OVERFLOW": "0",
             **self._tls(WORKER),
         }
-        return self._process(replica_name("worker", number), "orchestrator.worker", settings, prepare=prepare, after=("postgres", "redis"))
+        return self._process(
+            replica_name("worker", number), "orchestrator.processes.worker", settings, prepare=prepare, after=("postgres", "redis")
+        )
 
     def consumer(self, prepare: Prepare) -> Process:
         """The consumer of events. It comes after its servers, as the orchestrator does."""
-        return self._process("consumer", "orchestrator.consumer", {}, prepare=prepare, after=("postgres", "kafka"))
+        return self._process("consumer", "orchestrator.processes.consumer", {}, prepare=prepare, after=("postgres", "kafka"))
 
     def accounts_environment(self) -> dict[str, str]:
         """The environment of the command that makes accounts, but for DATABASE_URL."""

@@ -5,9 +5,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from deploy.local.credentials import ADMINISTRATOR
-from deploy.local.probe import http_status
+from deploy.local.secrets.credentials import ADMINISTRATOR
 from deploy.local.stack import DisabledPort, Stack
+from deploy.local.supervision.probe import http_status
 
 EXAMPLE_AGENT = "marketing_content_strategist_agent_1_11"
 EXAMPLE_INPUT = '{"input": "Plan the content of a bakery that opens in spring"}'

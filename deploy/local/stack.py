@@ -10,22 +10,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from deploy.local import certs
-from deploy.local.credentials import Credentials, FirstLogin
-from deploy.local.envoy import EnvoyServer
 from deploy.local.errors import LaunchError
-from deploy.local.kafka import KafkaServer
-from deploy.local.leftovers import end_leftovers
 from deploy.local.limits import raise_descriptor_limit
 from deploy.local.ports import LocalPorts
-from deploy.local.postgres import PostgresServer
-from deploy.local.probe import http_status
-from deploy.local.process import Process
 from deploy.local.programs import Programs, Provider
-from deploy.local.redis import RedisServer
+from deploy.local.secrets import certs
+from deploy.local.secrets.credentials import Credentials, FirstLogin
+from deploy.local.servers.envoy import EnvoyServer
+from deploy.local.servers.kafka import KafkaServer
+from deploy.local.servers.postgres import PostgresServer
+from deploy.local.servers.redis import RedisServer
 from deploy.local.state import StateFolder
-from deploy.local.supervisor import Report, Supervisor
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.leftovers import end_leftovers
+from deploy.local.supervision.probe import http_status
+from deploy.local.supervision.process import Process
+from deploy.local.supervision.supervisor import Report, Supervisor
+from deploy.local.supervision.waiting import holds_within
 from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
 from mesh.security.identities import GATEWAY, service_of
 

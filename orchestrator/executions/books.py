@@ -8,9 +8,9 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from definitions.model import AgentDefinition
-from definitions.prices import PriceBook
-from definitions.tokens import estimate_tokens
+from catalogue.model import AgentDefinition
+from catalogue.pricing.prices import PriceBook
+from catalogue.pricing.tokens import estimate_tokens
 from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
 from mesh.usage import TokenUsage
 from orchestrator.executions.errors import AgentLost

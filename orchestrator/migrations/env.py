@@ -2,8 +2,10 @@
 
 from alembic import context
 
-from orchestrator.adapters import event_tables, identity_tables, workflow_tables  # noqa: F401 - their tables join the metadata
-from orchestrator.adapters.tables import metadata
+import orchestrator.adapters.events.tables
+import orchestrator.adapters.identity.tables
+import orchestrator.adapters.workflows.tables  # noqa: F401 - these tables join the metadata
+from orchestrator.adapters.postgres.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 with context.begin_transaction():

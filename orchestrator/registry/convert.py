@@ -3,8 +3,8 @@
 from agentmesh.agent.v1 import agent_pb2
 from agentmesh.registry.v1 import registry_pb2
 
-from definitions.catalogue import Category
-from definitions.convert import agent_to_proto
+from catalogue.catalogue import Category
+from catalogue.convert import agent_to_proto
 from orchestrator.registry.model import AgentHealth, HealthState, ListedAgent
 
 _HEALTH = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from definitions.model import AgentDefinition
+from catalogue.model import AgentDefinition
 
 
 @dataclass(frozen=True, slots=True)

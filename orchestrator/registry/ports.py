@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from definitions.model import AgentDefinition
+from catalogue.model import AgentDefinition
 from orchestrator.registry.model import HealthState
 
 

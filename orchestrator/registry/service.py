@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import perf_counter
 
-from definitions.catalogue import Catalogue, Category
-from definitions.model import AgentDefinition
-from definitions.model_names import ModelNames
+from catalogue.catalogue import Catalogue, Category
+from catalogue.model import AgentDefinition
+from catalogue.pricing.model_names import ModelNames
 from orchestrator.registry.model import AgentHealth, HealthState, ListedAgent
 from orchestrator.registry.ports import HealthProbe, SearchIndexFactory
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
-from definitions.errors import AgentNotFound
+from catalogue.errors import AgentNotFound
 from mesh import free_form
 from mesh.errors import IdempotencyConflict, ValidationFailed, Violation
 from mesh.security.caller import Caller

@@ -15,8 +15,8 @@ from agentmesh.agent.v1 import agent_service_pb2 as agents
 from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from agentmesh.execution.v1 import execution_service_pb2 as executions
 
-from agent_server.anthropic_model import AnthropicModel
-from agent_server.model import Meter, Prompt
+from agent_server.model.ports import Meter, Prompt
+from agent_server.providers.anthropic.messages import AnthropicModel
 from mesh.process import run_until_stopped, spare_the_collector, yield_to_whoever_runs
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.server import Health, build_server, listen

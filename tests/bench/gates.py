@@ -21,15 +21,17 @@ from deploy.local.stack import Stack
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Stream, Unary
 from mesh.security import caller
-from orchestrator.adapters.postgres import create_engine
-from orchestrator.adapters.postgres_denials import PostgresDenialLog
-from orchestrator.assembly import build_identity, build_limits, build_policy
+from orchestrator.adapters.policy.denial_log import PostgresDenialLog
+from orchestrator.adapters.postgres.engine import create_engine
+from orchestrator.composition.identity import build_identity
+from orchestrator.composition.limits import build_limits
+from orchestrator.composition.policy import build_policy
+from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.policy.model import Action, PolicyAgent
 from orchestrator.policy.service import PolicyService
-from orchestrator.settings import OrchestratorSettings
 from tests.bench.sides import AGENT
-from tests.call_tokens import PRIVATE_KEY
-from tests.limits import LIFTED
+from tests.support.call_tokens import PRIVATE_KEY
+from tests.support.limits import LIFTED
 
 EXECUTE = f"/{execution_service_pb2.DESCRIPTOR.services_by_name['ExecutionService'].full_name}/ExecuteAgent"
 WARM_UP = 200

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.bench import load
 from tests.bench.open_loop import OpenLoop, Outcome
 from tests.bench.sides import Side, mesh, provider
-from tests.limits import LIFTED
+from tests.support.limits import LIFTED
 
 PER_SECOND = 200
 PROVIDER_SECONDS = 0.2

@@ -14,7 +14,7 @@ from deploy.local.programs import Provider
 from deploy.local.stack import Stack
 from tests.bench.load import post
 from tests.contract.gateway.running import lone_gateway
-from tests.limits import LIFTED
+from tests.support.limits import LIFTED
 
 AGENT = "marketing_seo_strategist_agent_1_1"
 QUESTION = "Our category pages lost a third of their clicks since March. Where do we look first, and in what order?"

@@ -25,11 +25,11 @@ from redis.asyncio import Redis
 from deploy.local.ports import free_port_offset
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
-from orchestrator.adapters.arq_doorbell import QUEUE
+from orchestrator.adapters.wakeups.arq_wakeup import QUEUE
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import AGENT, provider
-from tests.credentials import authorized
-from tests.limits import LIFTED
+from tests.support.credentials import authorized
+from tests.support.limits import LIFTED
 
 PROCESSES = ("orchestrator", "worker", "agents-0", "postgres", "redis")
 CALLERS = 32

@@ -13,7 +13,7 @@ from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceSt
 from deploy.local.stack import Stack
 from mesh.rpc.status import error_of
 from tests.chaos.calls import PATIENCE_SECONDS, Answer, Call, ConnectionBroke, Refused
-from tests.credentials import authorized, bearer
+from tests.support.credentials import authorized, bearer
 
 if TYPE_CHECKING:
     from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub

@@ -4,9 +4,9 @@ import asyncpg
 import httpx
 
 from deploy.local.stack import Stack
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.waiting import holds_within
 from tests.chaos.doors import AGENT
-from tests.credentials import bearer
+from tests.support.credentials import bearer
 
 
 async def well(stack: Stack, seconds: float = 30) -> None:

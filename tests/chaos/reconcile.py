@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from definitions.prices import PriceBook
+from catalogue.pricing.prices import PriceBook
 from tests.chaos.calls import NOTHING_BOUGHT, OK, Call
 from tests.chaos.run_books import COMPLETED, Row, RunBook, Start, read_runs, wrong_with_runs
 

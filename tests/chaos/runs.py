@@ -12,9 +12,9 @@ import httpx
 from uuid_utils.compat import uuid7
 
 from deploy.local.stack import Stack
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.waiting import holds_within
 from tests.chaos.doors import AGENT
-from tests.credentials import bearer
+from tests.support.credentials import bearer
 
 FINAL = ("completed", "failed", "cancelled")
 DELAY_SECONDS = 0.2

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 
 import pytest
 
-import orchestrator.app
-from deploy.local.process import Process
+import orchestrator.composition.orchestrator
 from deploy.local.stack import Stack
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.process import Process
+from deploy.local.supervision.waiting import holds_within
 from mesh.failpoints import Failpoint
 from tests.chaos.calls import LOST, OK, UNAVAILABLE, Call, Ledger, attempt
 from tests.chaos.doors import RestDoor, grpc_door
 from tests.chaos.quiet import settled, well
 from tests.chaos.reconcile import reconcile
 
-assert orchestrator.app  # imported for the failpoints that it brings
+assert orchestrator.composition.orchestrator  # imported for the failpoints that it brings
 
 
 @dataclass(frozen=True, slots=True)

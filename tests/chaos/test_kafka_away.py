@@ -12,10 +12,10 @@ from time import monotonic
 import asyncpg
 import pytest
 
-from deploy.local.kafka import KafkaServer
 from deploy.local.ports import free_port_offset
+from deploy.local.servers.kafka import KafkaServer
 from deploy.local.stack import Stack
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.waiting import holds_within
 from tests.adapters.orchestrator.event_log import emit
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.orchestrator.topics import delivered

@@ -17,7 +17,7 @@ from deploy.local.clean import remove_all
 from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from deploy.local.state import StateFolder
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.waiting import holds_within
 from tests.chaos.calls import OK, Call, attempt
 from tests.chaos.conftest import ENVIRONMENT
 from tests.chaos.doors import rest_door

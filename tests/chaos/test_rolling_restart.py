@@ -19,7 +19,7 @@ from agentmesh.workflow.v1.workflow_service_pb2 import WatchRunRequest
 from agentmesh.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
 from deploy.local.stack import Stack
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.waiting import holds_within
 from tests.chaos.calls import OK, Call, Door, insist
 from tests.chaos.conftest import ENVIRONMENT, running_stack
 from tests.chaos.doors import GrpcDoor, grpc_door, rest_door

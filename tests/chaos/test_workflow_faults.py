@@ -9,17 +9,17 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-import orchestrator.worker
-from deploy.local.process import Process, ready_file_written
+import orchestrator.processes.worker
 from deploy.local.stack import Stack
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.process import Process, ready_file_written
+from deploy.local.supervision.waiting import holds_within
 from mesh.failpoints import Failpoint
-from orchestrator.adapters.arq_doorbell import JOB_TIMEOUT_SECONDS
+from orchestrator.adapters.wakeups.arq_wakeup import JOB_TIMEOUT_SECONDS
 from tests.chaos.quiet import answering, set_pace, settled, well
 from tests.chaos.runs import Runs, runs_of, task
 from tests.chaos.test_failpoints import gone
 
-assert orchestrator.worker  # imported for the failpoints that it brings
+assert orchestrator.processes.worker  # imported for the failpoints that it brings
 
 RECOVERY_SECONDS = 10
 IN_WORKER = sorted(name for name in Failpoint.known if name.startswith(("execution.", "workflow.before_claim", "workflow.after_claim")))

@@ -12,9 +12,9 @@ from itertools import count, cycle
 from redis.asyncio import Redis
 
 from deploy.local.errors import LaunchError
-from deploy.local.process import Process
 from deploy.local.stack import Stack
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.process import Process
+from deploy.local.supervision.waiting import holds_within
 
 PEACE_SECONDS = 1.5
 """How long a new orchestrator serves before it is killed; with its start this makes a kill about every three seconds."""

@@ -24,11 +24,11 @@ from mesh.rpc.status import TABLE
 from tests.conftest import Tell
 from tests.contract.existing import Existing, make_runnable
 from tests.contract.gateway.wire import REQUEST_ID, events_of
-from tests.credentials import bearer
 from tests.e2e.books import check_books
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question, running_platform
 from tests.e2e.workflows import Workflows, task
+from tests.support.credentials import bearer
 
 REQUESTS = 2_000
 """No fewer than these."""

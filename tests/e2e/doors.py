@@ -10,12 +10,12 @@ from typing import Any
 import grpc
 import httpx
 
-from deploy.local.envoy import EnvoyServer
 from deploy.local.ports import any_free_port
+from deploy.local.servers.envoy import EnvoyServer
 from gateway.envoy.render import GatewaySettings, render_bootstrap
-from tests.credentials import authorized, bearer
 from tests.e2e.platform import Platform
 from tests.e2e.waiting import eventually
+from tests.support.credentials import authorized, bearer
 
 
 @dataclass(frozen=True)

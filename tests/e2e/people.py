@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from tests.credentials import bearer
 from tests.e2e.platform import Platform
+from tests.support.credentials import bearer
 
 AUTH = "/api/v1/auth"
 

@@ -17,12 +17,12 @@ from deploy.local.stack import Stack
 from mesh.security import keys
 from mesh.security.call_tokens import CallTokenSigner
 from mesh.security.identities import ORCHESTRATOR
-from tests.call_tokens import call_token
-from tests.credentials import authorized, bearer
 from tests.e2e.definitions import AGENT, write_definitions
 from tests.e2e.provider import Provider
 from tests.e2e.waiting import eventually
-from tests.limits import LIFTED
+from tests.support.call_tokens import call_token
+from tests.support.credentials import authorized, bearer
+from tests.support.limits import LIFTED
 
 RUNNING = "EXECUTION_STATUS_RUNNING"
 

@@ -23,12 +23,12 @@ from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from tests.contract.gateway.wire import exchange
-from tests.credentials import authorized, bearer
 from tests.e2e.definitions import AGENT
 from tests.e2e.doors import second_gateway
 from tests.e2e.people import login, new_key, new_person, register
 from tests.e2e.platform import Platform, question
 from tests.e2e.waiting import eventually
+from tests.support.credentials import authorized, bearer
 
 SECONDS = 30
 NOBODY = "nobody_agent_1_999999"

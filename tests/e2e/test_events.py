@@ -10,11 +10,11 @@ from agentmesh.event.v1 import event_service_pb2 as pb
 from agentmesh.event.v1.event_service_pb2_grpc import EventServiceStub
 
 from tests.contract.gateway.wire import error_of
-from tests.credentials import authorized
 from tests.e2e.people import Person, new_person
 from tests.e2e.platform import Platform, question
 from tests.e2e.waiting import eventually
 from tests.e2e.workflows import Workflows, task
+from tests.support.credentials import authorized
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from agentmesh.workflow.v1 import workflow_pb2
 
-from tests.credentials import bearer
 from tests.e2e.contract_rpcs import ContractRpc, every_rpc
 from tests.e2e.people import Person, new_key, new_person
 from tests.e2e.platform import Platform, question
 from tests.e2e.waiting import eventually
 from tests.e2e.workflows import task
+from tests.support.credentials import bearer
 
 NEVER_WAS = "01900000-0000-7000-8000-000000000000"
 Foreign = Callable[[Platform, Person], Awaitable[dict[str, Any]]]

@@ -9,9 +9,9 @@ import jwt
 import pytest
 
 from tests.contract.gateway.wire import error_of
-from tests.credentials import bearer
 from tests.e2e.people import AUTH, Person, logged_in, login, new_name, new_person, posted, register
 from tests.e2e.platform import Platform
+from tests.support.credentials import bearer
 
 OF_USER = "session_id IN (SELECT session_id FROM sessions WHERE user_id = $1)"
 

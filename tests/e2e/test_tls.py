@@ -11,13 +11,13 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from deploy.local.certs import issue_all
+from deploy.local.secrets.certs import issue_all
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR, service_of
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question, running_platform
 from tests.e2e.waiting import eventually
 from tests.e2e.workflows import Workflows, task
-from tests.tls import certificate_at, client_channel
+from tests.support.tls import certificate_at, client_channel
 
 SECONDS = 20
 

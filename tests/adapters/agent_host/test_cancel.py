@@ -13,7 +13,7 @@ from mesh.usage import TokenUsage
 from tests.adapters.agent_host.conftest import ALONE, Call, failure_of, ours, read
 from tests.adapters.agent_host.running import agent_id
 from tests.adapters.simulator.conftest import eventually
-from tests.call_tokens import minting
+from tests.support.call_tokens import minting
 
 SECONDS = 1.0
 

@@ -5,7 +5,7 @@ from time import monotonic
 
 import pytest
 
-from deploy.local.simulator.answer import MADE_UP_CREDENTIALS
+from deploy.simulator.answers.answer import MADE_UP_CREDENTIALS
 from mesh.errors import RemoteError
 from mesh.rpc.convert import values
 from mesh.usage import TokenUsage

@@ -10,7 +10,7 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from definitions.reader import read
+from catalogue.files.reader import read
 from deploy.local.limits import raise_descriptor_limit
 from tests.adapters.agent_host.running import Host, running_host
 from tests.conftest import Tell

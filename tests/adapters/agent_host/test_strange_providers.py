@@ -12,9 +12,9 @@ from typing import Any, cast
 import anthropic
 import pytest
 
-from agent_server.anthropic_model import AnthropicModel
-from agent_server.errors import ModelApiError, ModelApiTimeout
-from agent_server.model import Answer, Meter, Prompt
+from agent_server.model.errors import ModelApiError, ModelApiTimeout
+from agent_server.model.ports import Answer, Meter, Prompt
+from agent_server.providers.anthropic.messages import AnthropicModel
 from deploy.local.ports import any_free_port
 from mesh.usage import TokenUsage
 

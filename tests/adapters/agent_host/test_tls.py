@@ -14,8 +14,8 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from deploy.local.certs import DevelopmentAuthority, issue_all
-from deploy.local.secret_files import write_private
+from deploy.local.secrets.certs import DevelopmentAuthority, issue_all
+from deploy.local.secrets.secret_files import write_private
 from mesh.rpc.status import error_of
 from mesh.security import keys
 from mesh.security.call_tokens import CallTokenSigner
@@ -25,8 +25,8 @@ from tests.adapters.agent_host.conftest import failure_of
 from tests.adapters.agent_host.running import Host, agent_id, running_host, write_agent
 from tests.adapters.agent_host.test_process import refusal
 from tests.adapters.simulator.conftest import Simulator, eventually
-from tests.call_tokens import PRIVATE_KEY, call_token
-from tests.tls import certificate_at, client_channel
+from tests.support.call_tokens import PRIVATE_KEY, call_token
+from tests.support.tls import certificate_at, client_channel
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.process import Process, ProcessSpec, Traces, ready_file_written
+from deploy.local.supervision.process import Process, ProcessSpec, Traces, ready_file_written
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 

@@ -8,10 +8,10 @@ import json
 import sys
 from pathlib import Path
 
-from deploy.local.postgres import PostgresServer
-from deploy.local.process import Process, ProcessSpec, Traces, ready_file_written
-from deploy.local.redis import RedisServer
-from deploy.local.supervisor import Supervisor
+from deploy.local.servers.postgres import PostgresServer
+from deploy.local.servers.redis import RedisServer
+from deploy.local.supervision.process import Process, ProcessSpec, Traces, ready_file_written
+from deploy.local.supervision.supervisor import Supervisor
 
 
 async def main(folder: Path, postgres_port: int, redis_port: int) -> None:

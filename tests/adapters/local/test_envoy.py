@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.envoy import EnvoyServer
 from deploy.local.errors import LaunchError
 from deploy.local.ports import any_free_port
-from deploy.local.probe import http_status
+from deploy.local.servers.envoy import EnvoyServer
+from deploy.local.supervision.probe import http_status
 
 BOOTSTRAP = """
 admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}

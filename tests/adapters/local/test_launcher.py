@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from deploy.local.clean import remove_all
-from deploy.local.leftovers import still_running
 from deploy.local.ports import LocalPorts, free_port_offset, is_free
-from deploy.local.probe import http_status
 from deploy.local.state import StateFolder
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.leftovers import still_running
+from deploy.local.supervision.probe import http_status
+from deploy.local.supervision.waiting import holds_within
 
 UP_SECONDS = 90
 

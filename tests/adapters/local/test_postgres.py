@@ -14,8 +14,8 @@ import pytest
 from deploy.local import placement
 from deploy.local.errors import LaunchError
 from deploy.local.ports import any_free_port
-from deploy.local.postgres import PostgresServer
-from deploy.local.waiting import holds_within
+from deploy.local.servers.postgres import PostgresServer
+from deploy.local.supervision.waiting import holds_within
 
 MakeServer = Callable[[Path], PostgresServer]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import LaunchError
-from deploy.local.leftovers import end_leftovers, remember, still_running
-from deploy.local.process import Process
+from deploy.local.supervision.leftovers import end_leftovers, remember, still_running
+from deploy.local.supervision.process import Process
 
 MakeProcess = Callable[..., Process]
 

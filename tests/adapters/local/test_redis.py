@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
 
 from deploy.local.ports import any_free_port
-from deploy.local.redis import RedisServer
+from deploy.local.servers.redis import RedisServer
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_without_python_there_is_one_line_that_says_what_to_do(command: str) -> 
 
 def test_the_bootstrap_needs_no_package(tmp_path: Path) -> None:
     """It runs on a bare Python: -S hides all that is installed."""
-    command = [sys.executable, "-S", "-c", "import deploy.local.bootstrap, deploy.local.go_tools, deploy.local.__main__"]
+    command = [sys.executable, "-S", "-c", "import deploy.local.bootstrap, deploy.local.tools.go_tools, deploy.local.__main__"]
     ended = subprocess.run(command, cwd=REPOSITORY, env={}, capture_output=True, text=True, check=False, timeout=60)
     assert ended.stderr == ""
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import LaunchError
-from deploy.local.process import Process
-from deploy.local.supervisor import Supervisor
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.process import Process
+from deploy.local.supervision.supervisor import Supervisor
+from deploy.local.supervision.waiting import holds_within
 
 MakeProcess = Callable[..., Process]
 

@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.local.kafka import KafkaServer
-from deploy.local.postgres import PostgresServer
-from orchestrator.adapters.postgres import create_engine, migrate
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from deploy.local.servers.kafka import KafkaServer
+from deploy.local.servers.postgres import PostgresServer
+from orchestrator.adapters.executions.recorder import PostgresRecorder
+from orchestrator.adapters.postgres.engine import create_engine, migrate
 from tests.adapters.orchestrator.looking import Connection
 from tests.conftest import CreateDatabase
 

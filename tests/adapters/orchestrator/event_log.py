@@ -8,8 +8,8 @@ from typing import Any
 from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
-from orchestrator.adapters.outbox_relay import OutboxRelay, Publisher
-from orchestrator.adapters.redis_bell import RedisBell, TopicBell
+from orchestrator.adapters.events.outbox_relay import OutboxRelay, Publisher
+from orchestrator.adapters.wakeups.redis_notifier import RedisBell, TopicBell
 from tests.adapters.orchestrator.looking import Connection
 
 EMIT = """

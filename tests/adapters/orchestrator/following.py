@@ -7,10 +7,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.adapters.postgres_runs import PostgresRunStore
-from orchestrator.adapters.postgres_steps import Leases, PostgresStepStore
-from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
-from orchestrator.adapters.run_news import RunNews
+from orchestrator.adapters.workflows.announcements import RunNews
+from orchestrator.adapters.workflows.runs import PostgresRunStore
+from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
+from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.executions.books import new_id
 from orchestrator.workflows.assignment import Completed, Report
 from orchestrator.workflows.model import Change, NewRun, NewWorkflow, Run, Step, Task, Workflow

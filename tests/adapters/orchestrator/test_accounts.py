@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from orchestrator.adapters.bcrypt_passwords import BcryptPasswords
-from orchestrator.adapters.postgres_identity import PostgresIdentityStore
+from orchestrator.adapters.identity.passwords import BcryptPasswords
+from orchestrator.adapters.identity.store import PostgresIdentityStore
 from orchestrator.identity.errors import TooManyAttempts
 from orchestrator.identity.sessions import hashed
 from tests.adapters.orchestrator.looking import Connection
@@ -19,7 +19,7 @@ from tests.adapters.orchestrator.looking import Connection
 
 async def accounts(url: str, *arguments: str, text: str = "") -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orchestrator.accounts", *arguments),
+        *(sys.executable, "-m", "orchestrator.processes.accounts", *arguments),
         env={**os.environ, "DATABASE_URL": url, "BCRYPT_ROUNDS": "4"},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

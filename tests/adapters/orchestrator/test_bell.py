@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from orchestrator.adapters.redis_bell import CHANNEL, RedisBell
+from orchestrator.adapters.wakeups.redis_notifier import CHANNEL, RedisBell
 
 SECONDS = 10.0
 

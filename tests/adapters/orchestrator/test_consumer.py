@@ -14,11 +14,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from deploy.local.kafka import KafkaServer
-from orchestrator.adapters.consumer_upkeep import ConsumerUpkeep
-from orchestrator.adapters.event_counts import EventCounts
-from orchestrator.adapters.kafka_consumer import EventConsumer
-from orchestrator.adapters.kafka_publisher import KafkaPublisher
+from deploy.local.servers.kafka import KafkaServer
+from orchestrator.adapters.events.consumer_upkeep import ConsumerUpkeep
+from orchestrator.adapters.events.counts import EventCounts
+from orchestrator.adapters.events.kafka_consumer import EventConsumer
+from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
 from orchestrator.events.convert import event_json
 from orchestrator.events.model import AGENT_TOPIC, Event
 from tests.adapters.orchestrator.event_log import emit, none_unpublished, relaying

@@ -12,11 +12,11 @@ import asyncpg
 import pytest
 
 from deploy.local.ports import any_free_port
-from deploy.local.postgres import PostgresServer
+from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
-from orchestrator.adapters.postgres import create_engine, migrate
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
-from orchestrator.adapters.postgres_sweeper import Sweeper
+from orchestrator.adapters.executions.recorder import PostgresRecorder
+from orchestrator.adapters.executions.sweeper import Sweeper
+from orchestrator.adapters.postgres.engine import create_engine, migrate
 from orchestrator.executions.model import Intent
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS

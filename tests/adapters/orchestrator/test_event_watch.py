@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.adapters.postgres_events import PostgresEventStore
+from orchestrator.adapters.events.store import PostgresEventStore
 from orchestrator.events import tail as tail_module
 from orchestrator.events.model import EventFilter, Silence
 from orchestrator.events.service import EventService

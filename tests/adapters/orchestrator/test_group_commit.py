@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from orchestrator.adapters.group_commit import Connection, GroupCommit
+from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit
 
 
 class Written:

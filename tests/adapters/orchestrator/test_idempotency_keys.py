@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.executions.model import Duplicate, Intent, Settlement, State
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS

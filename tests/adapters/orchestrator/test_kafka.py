@@ -10,8 +10,8 @@ from typing import Any
 from agentmesh.event.v1.event_pb2 import Event
 from aiokafka import AIOKafkaConsumer
 
-from deploy.local.kafka import KafkaServer
-from orchestrator.adapters.kafka_publisher import KafkaPublisher
+from deploy.local.servers.kafka import KafkaServer
+from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
 from orchestrator.events.model import TOPICS
 from tests.adapters.orchestrator.event_log import emit, leaders, none_unpublished, none_waits, relaying, stamped
 from tests.adapters.orchestrator.looking import Connection, eventually

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.executions.model import Intent
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.looking import Connection

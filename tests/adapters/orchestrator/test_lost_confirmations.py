@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import make_url
 
 from deploy.local.ports import any_free_port
-from deploy.local.postgres import PostgresServer
+from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
-from orchestrator.adapters import group_commit
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.executions.recorder import PostgresRecorder
+from orchestrator.adapters.postgres import group_commit
 from orchestrator.executions.model import Duplicate, Intent
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS

@@ -10,10 +10,10 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils import uuid7
 
-import orchestrator.adapters.event_tables  # noqa: F401 (its tables are part of the metadata)
-from deploy.local.postgres import PostgresServer
-from orchestrator.adapters.identity_tables import users
-from orchestrator.adapters.postgres import MIGRATION_LOCK, create_engine, migrate
+import orchestrator.adapters.events.tables  # noqa: F401 (its tables are part of the metadata)
+from deploy.local.servers.postgres import PostgresServer
+from orchestrator.adapters.identity.tables import users
+from orchestrator.adapters.postgres.engine import MIGRATION_LOCK, create_engine, migrate
 
 metadata = users.metadata
 NewEngine = Callable[[], AsyncEngine]

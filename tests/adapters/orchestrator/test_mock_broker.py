@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka import Producer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.adapters.event_counts import EventCounts
-from orchestrator.adapters.kafka_consumer import EventConsumer
-from orchestrator.adapters.kafka_publisher import KafkaPublisher
+from orchestrator.adapters.events.counts import EventCounts
+from orchestrator.adapters.events.kafka_consumer import EventConsumer
+from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
 from orchestrator.events.model import TOPICS
 from tests.adapters.orchestrator.event_log import emit, none_unpublished, relaying
 from tests.adapters.orchestrator.looking import Connection, eventually

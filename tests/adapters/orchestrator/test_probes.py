@@ -8,19 +8,19 @@ from redis.asyncio import Redis
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from definitions.model_names import ModelNames
-from definitions.prices import PriceBook
+from catalogue.pricing.model_names import ModelNames
+from catalogue.pricing.prices import PriceBook
 from deploy.local.ports import any_free_port
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.server import Health
-from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
-from orchestrator.adapters.postgres import create_engine
-from orchestrator.adapters.probes import AgentHostsProbe, PostgresProbe, RedisProbe
-from orchestrator.adapters.sqlite_search import SqliteSearchIndex
+from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.platform.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.postgres.engine import create_engine
+from orchestrator.adapters.registry.search import SqliteSearchIndex
 from orchestrator.platform.ports import Component
 from orchestrator.registry.service import RegistryService
 from tests.adapters.agent_host.running import free_offset
-from tests.call_tokens import SIGNER
+from tests.support.call_tokens import SIGNER
 from tests.unit.orchestrator.making import catalogue, definition
 
 NUMBERS = range(1, 9)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.executions.model import State
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.looking import Connection

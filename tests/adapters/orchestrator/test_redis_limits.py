@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from deploy.local.ports import any_free_port
-from deploy.local.redis import RedisServer
+from deploy.local.servers.redis import RedisServer
 from mesh.limits import Charge, Verdict
-from orchestrator.adapters import redis_limits
-from orchestrator.adapters.redis_limits import RedisLimits
+from orchestrator.adapters.limits import redis_buckets as redis_limits
+from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from tests.adapters.simulator.conftest import eventually
 
 PATIENT = 5.0

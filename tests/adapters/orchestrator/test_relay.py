@@ -11,10 +11,10 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.adapters import outbox_sql as sql
-from orchestrator.adapters.outbox_relay import RELAY_LOCK
-from orchestrator.adapters.outbox_upkeep import OutboxUpkeep
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.events import outbox_sql as sql
+from orchestrator.adapters.events.outbox_relay import RELAY_LOCK
+from orchestrator.adapters.events.outbox_upkeep import OutboxUpkeep
+from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.events.model import Event
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
 from tests.adapters.orchestrator.event_log import Bells, emit, leaders, none_unpublished, none_waits, relaying, stamped

@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from deploy.local.ports import any_free_port
-from deploy.local.redis import RedisServer
+from deploy.local.servers.redis import RedisServer
 from mesh.security.caller import Role
-from orchestrator.adapters.postgres_identity import PostgresIdentityStore
-from orchestrator.adapters.redis_limits import RedisLimits
-from orchestrator.adapters.redis_revocations import SENTINEL, RedisRevocations, revocation_key
+from orchestrator.adapters.identity.revocations import SENTINEL, RedisRevocations, revocation_key
+from orchestrator.adapters.identity.store import PostgresIdentityStore
+from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from tests.adapters.orchestrator.looking import eventually
 
 PATIENT = 0.5

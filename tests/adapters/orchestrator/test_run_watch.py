@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.errors import ServiceUnavailable
-from orchestrator.adapters.redis_bell import Ear, RedisBell
-from orchestrator.adapters.run_bell import RedisRunBell
+from orchestrator.adapters.wakeups.redis_notifier import Ear, RedisBell
+from orchestrator.adapters.workflows.notifier import RedisRunBell
 from orchestrator.workflows.model import Change, Run, RunState
 from orchestrator.workflows.ports import RunEars
 from orchestrator.workflows.watch import Ended, RunWatch, Silence

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from definitions import reader
-from definitions.model import AgentDefinition
-from definitions.synthetic import generate
-from orchestrator.adapters.sqlite_search import SqliteSearchIndex
+from catalogue.files import reader
+from catalogue.model import AgentDefinition
+from catalogue.synthetic import generate
+from orchestrator.adapters.registry.search import SqliteSearchIndex
 from tests.unit.orchestrator.making import definition
 
 

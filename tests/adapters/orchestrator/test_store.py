@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.ports import any_free_port
 from mesh.errors import ServiceUnavailable
-from orchestrator.adapters.postgres import create_engine
-from orchestrator.adapters.postgres_executions import PostgresExecutionStore
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
+from orchestrator.adapters.executions.recorder import PostgresRecorder
+from orchestrator.adapters.executions.store import PostgresExecutionStore
+from orchestrator.adapters.postgres.engine import create_engine
 from orchestrator.executions.books import new_id
 from orchestrator.executions.model import ExecutionQuery, Failure, Intent, State
 from tests.adapters.orchestrator import looking

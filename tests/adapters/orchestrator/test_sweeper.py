@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
-from orchestrator.adapters.postgres_sweeper import Sweeper
+from orchestrator.adapters.executions.recorder import PostgresRecorder
+from orchestrator.adapters.executions.sweeper import Sweeper
 from orchestrator.executions.model import Intent, State
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS

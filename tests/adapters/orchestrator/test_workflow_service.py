@@ -9,12 +9,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from definitions.catalogue import Catalogue
-from definitions.model_names import ModelNames
-from definitions.prices import PriceBook
+from catalogue.catalogue import Catalogue
+from catalogue.pricing.model_names import ModelNames
+from catalogue.pricing.prices import PriceBook
 from mesh.errors import IdempotencyConflict, MeshError, ValidationFailed
 from mesh.security.caller import Caller, Role
-from orchestrator.adapters.sqlite_search import SqliteSearchIndex
+from orchestrator.adapters.registry.search import SqliteSearchIndex
 from orchestrator.registry.model import HealthState
 from orchestrator.registry.service import RegistryService
 from orchestrator.workflows.errors import (

@@ -9,8 +9,8 @@ from agentmesh.event.v1.event_pb2 import Event
 from aiokafka import AIOKafkaConsumer
 from google.protobuf.json_format import Parse
 
-from deploy.local.kafka import KafkaServer
-from orchestrator.adapters.kafka_publisher import KafkaPublisher
+from deploy.local.servers.kafka import KafkaServer
+from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
 from orchestrator.events.model import TOPICS
 from tests.adapters.orchestrator.event_log import emit
 from tests.adapters.orchestrator.looking import Connection

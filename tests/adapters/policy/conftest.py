@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from deploy.local.ports import any_free_port
-from orchestrator.settings import POLICY
+from orchestrator.composition.settings import POLICY
 from tests.adapters.policy.cases import RESTRICTIONS
 from tests.adapters.simulator.conftest import eventually
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.opa_policy import OpaPolicy
-from orchestrator.adapters.regopy_policy import REMEMBERED_SECONDS, PolicyUnreadable, RegopyPolicy
+from orchestrator.adapters.policy.opa import OpaPolicy
+from orchestrator.adapters.policy.regopy_engine import REMEMBERED_SECONDS, PolicyUnreadable, RegopyPolicy
+from orchestrator.composition.settings import POLICY
 from orchestrator.policy.model import Action, Question
 from orchestrator.policy.ports import Policy
-from orchestrator.settings import POLICY
 from tests.adapters.policy.cases import BOB, CASES, CLERK, Case
 from tests.adapters.policy.conftest import OpaServer
 

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from mesh.security.caller import Caller
-from orchestrator.adapters.opa_policy import OpaPolicy
-from orchestrator.adapters.regopy_policy import RegopyPolicy
+from orchestrator.adapters.policy.opa import OpaPolicy
+from orchestrator.adapters.policy.regopy_engine import RegopyPolicy
 from orchestrator.policy.errors import PolicyDenied
 from orchestrator.policy.model import Action
 from orchestrator.policy.ports import Policy

@@ -8,9 +8,9 @@ import asyncio
 import orchestrator.app  # what a process loads, in the order in which it does
 import psutil
 from mesh.security.caller import Caller
-from orchestrator.adapters.regopy_policy import RegopyPolicy
+from orchestrator.adapters.policy.regopy_engine import RegopyPolicy
 from orchestrator.policy.model import Action, PolicyAgent, Question
-from orchestrator.settings import POLICY
+from orchestrator.composition.settings import POLICY
 
 async def main():
     policy, process = RegopyPolicy(POLICY), psutil.Process()

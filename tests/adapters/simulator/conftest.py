@@ -67,7 +67,7 @@ async def start_simulator(folder: Path, **settings: str) -> tuple[asyncio.subpro
     ready = folder / "ready.json"
     environment = {**os.environ, "READY_FILE": str(ready), "SIMULATOR_LOG": str(folder / "log.jsonl"), "SIMULATOR_PORT": "0", **settings}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.local.simulator"),
+        *(sys.executable, "-m", "deploy.simulator"),
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -18,7 +18,7 @@ from anthropic import (
     RateLimitError,
 )
 
-from deploy.local.simulator.answer import MADE_UP_CREDENTIALS
+from deploy.simulator.answers.answer import MADE_UP_CREDENTIALS
 from tests.adapters.simulator.conftest import Simulator, eventually
 
 SONNET = "claude-sonnet-5-5"

@@ -5,8 +5,8 @@ from typing import Any
 
 from anthropic import AsyncAnthropic
 
-from deploy.local.simulator.cache import PromptCache
-from deploy.local.simulator.prompt import Prompt
+from deploy.simulator.messages.cache import PromptCache
+from deploy.simulator.messages.prompt import Prompt
 
 
 def request(shared: str, own: str, text: str = "What now?", **mark: str) -> dict[str, Any]:

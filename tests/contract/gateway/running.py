@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 import httpx
 
-from deploy.local.envoy import EnvoyServer
 from deploy.local.ports import any_free_port
-from deploy.local.waiting import holds_within
+from deploy.local.servers.envoy import EnvoyServer
+from deploy.local.supervision.waiting import holds_within
 from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
 
 

@@ -9,7 +9,7 @@ import pytest
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.waiting import holds_within
 from tests.contract.gateway.backend import AGENT_ID, Backend
 from tests.contract.gateway.running import Gateway
 from tests.contract.gateway.wire import REQUEST_ID, error_of, exchange, frame

@@ -14,7 +14,7 @@ from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from google.rpc import error_details_pb2, status_pb2
 
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.waiting import holds_within
 from mesh.rpc.status import find
 from tests.contract.gateway.backend import AGENT_ID, Backend
 from tests.contract.gateway.relay import Relay

@@ -12,7 +12,7 @@ import yaml
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
-from deploy.local.envoy import program
+from deploy.local.servers.envoy import program
 from gateway.envoy.__main__ import settings_from
 from gateway.envoy.contract import Binding, allowed_methods, public_rpcs
 from gateway.envoy.render import GatewaySettings, render_bootstrap

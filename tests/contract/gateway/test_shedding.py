@@ -10,7 +10,7 @@ import pytest
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
-from deploy.local.waiting import holds_within
+from deploy.local.supervision.waiting import holds_within
 from mesh import correlation
 from mesh.errors import ServiceUnavailable
 from mesh.rpc.interceptors.admission import OVERLOADED

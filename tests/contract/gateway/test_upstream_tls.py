@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 
-from deploy.local.certs import DevelopmentAuthority, issue_all
-from deploy.local.waiting import holds_within
+from deploy.local.secrets.certs import DevelopmentAuthority, issue_all
+from deploy.local.supervision.waiting import holds_within
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR
 from mesh.security.tls import ServerTls, peer_identity
 from tests.contract.gateway.backend import Backend
 from tests.contract.gateway.running import lone_gateway, running_gateway
-from tests.tls import trust
+from tests.support.tls import trust
 
 AGENTS = "/api/v1/agents"
 

@@ -42,7 +42,7 @@ from mesh.rpc.server import Health, build_server
 from mesh.rpc.status import error_of
 from mesh.security.caller import Caller, Scope
 from mesh.security.errors import InvalidCredentials, ScopeMissing
-from orchestrator.adapters.local_limits import LocalLimits
+from orchestrator.adapters.limits.local import LocalLimits
 
 AGENT = "marketing_seo_strategist_agent_1_1"
 WORK = pb.ExecuteAgentRequest(agent_id=AGENT, input="x")

@@ -31,10 +31,10 @@ from mesh.security.identities import ORCHESTRATOR
 from tests.adapters.agent_host.running import Host, agent_id
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator, eventually
-from tests.call_tokens import PRIVATE_KEY
-from tests.credentials import authorized
-from tests.limits import LIFTED
-from tests.tls import client_channel
+from tests.support.call_tokens import PRIVATE_KEY
+from tests.support.credentials import authorized
+from tests.support.limits import LIFTED
+from tests.support.tls import client_channel
 
 if TYPE_CHECKING:
     from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub
@@ -103,7 +103,9 @@ async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
         **settings,
     }
     with log_file.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=log)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "orchestrator.processes.orchestrator", env=environment, stderr=log
+        )
 
     async def announced() -> bool:
         assert process.returncode is None, log_file.read_text()

@@ -18,14 +18,14 @@ from mesh.rpc.acceptance import ACCEPTED, WANTED
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.server import Health
 from mesh.rpc.status import status_of, trailing_details
-from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.executions.books import new_id
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
 from orchestrator.registry.model import HealthState
-from tests.call_tokens import SIGNER
 from tests.rpc.orchestrator.misbehaving import Behaviour, Misbehaving, SilentRelay
+from tests.support.call_tokens import SIGNER
 from tests.unit.orchestrator.making import AGENT_ID
 
 GRACE_SECONDS = 0.2

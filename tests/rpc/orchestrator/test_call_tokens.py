@@ -12,14 +12,14 @@ from mesh.rpc.channel import ChannelPool
 from mesh.security import keys
 from mesh.security.call_tokens import CALL_TOKEN_KEY, CallClaims, CallTokenVerifier
 from mesh.security.identities import ORCHESTRATOR
-from orchestrator.adapters.grpc_agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.executions.books import new_id
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
-from tests.call_tokens import PUBLIC_KEY, SIGNER
 from tests.rpc.orchestrator.misbehaving import Misbehaving
 from tests.rpc.orchestrator.running import Mesh, failure_of, ours, read, running_orchestrator
 from tests.rpc.orchestrator.test_process import standard
+from tests.support.call_tokens import PUBLIC_KEY, SIGNER
 from tests.unit.orchestrator.making import AGENT_ID
 
 

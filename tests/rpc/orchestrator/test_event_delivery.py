@@ -12,8 +12,8 @@ import grpc
 import pytest
 from agentmesh.event.v1 import event_service_pb2 as pb
 
-from deploy.local.kafka import KafkaServer
-from orchestrator.adapters.outbox_relay import SILENT_SECONDS
+from deploy.local.servers.kafka import KafkaServer
+from orchestrator.adapters.events.outbox_relay import SILENT_SECONDS
 from tests.adapters.agent_host.running import Host
 from tests.adapters.orchestrator.event_log import emit, leaders, none_unpublished, none_waits
 from tests.adapters.orchestrator.looking import Connection

@@ -9,7 +9,7 @@ import pytest
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 
 from deploy.local.ports import any_free_port
-from orchestrator.settings import POLICY
+from orchestrator.composition.settings import POLICY
 from tests.adapters.agent_host.running import Host, agent_id
 from tests.adapters.policy.conftest import running_opa
 from tests.rpc.orchestrator.conftest import ALONE, FIRST

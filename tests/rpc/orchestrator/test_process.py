@@ -18,9 +18,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deploy.local.ports import any_free_port
 from tests.adapters.simulator.conftest import eventually
-from tests.call_tokens import PRIVATE_KEY
 from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.running import JWT_SECRET, Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
+from tests.support.call_tokens import PRIVATE_KEY
 
 Start = Callable[..., Awaitable[Mesh]]
 
@@ -159,7 +159,9 @@ async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, s
 async def refusal(settings: dict[str, str]) -> tuple[int | None, str]:
     """How a process ends that does not start, and what it says."""
     environment = {**os.environ, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, "JWT_SECRET": JWT_SECRET, **settings}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "orchestrator", env=environment, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orchestrator.processes.orchestrator", env=environment, stderr=asyncio.subprocess.PIPE
+    )
     async with asyncio.timeout(30):
         _, errors = await process.communicate()
     return process.returncode, errors.decode()

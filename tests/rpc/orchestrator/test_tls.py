@@ -14,7 +14,7 @@ from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from deploy.local.certs import DevelopmentAuthority, issue_all
+from deploy.local.secrets.certs import DevelopmentAuthority, issue_all
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR
 from tests.adapters.agent_host.running import Host, agent_id, running_host
 from tests.adapters.simulator.conftest import Simulator, eventually
@@ -22,7 +22,7 @@ from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.conftest import ALONE, CHECKED, FIRST, write_definitions
 from tests.rpc.orchestrator.running import Mesh, Orchestrator, running_orchestrator
 from tests.rpc.orchestrator.test_process import refusal
-from tests.tls import certificate_at, client_channel, trust
+from tests.support.tls import certificate_at, client_channel, trust
 
 
 @dataclass

@@ -15,7 +15,7 @@ from mesh.security.caller import Caller
 from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
 from tests.adapters.simulator.conftest import eventually
-from tests.credentials import authorized
+from tests.support.credentials import authorized
 
 
 class Endless:

@@ -5,12 +5,12 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from agent_server.agent import Agent, Directory
-from agent_server.model import Prompt
-from definitions.catalogue import Catalogue
-from definitions.model import AgentDefinition
-from definitions.model_names import ModelNames
-from definitions.prices import PriceBook
+from agent_server.model.ports import Prompt
+from agent_server.turn.agent import Agent, Directory
+from catalogue.catalogue import Catalogue
+from catalogue.model import AgentDefinition
+from catalogue.pricing.model_names import ModelNames
+from catalogue.pricing.prices import PriceBook
 
 T = TypeVar("T")
 PROMPT = Prompt("claude-sonnet-5-5", "You help people.", "Hello", 1_000, "execution-1")

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from agent_server.agent import Agent, Directory
-from definitions.catalogue import Catalogue
-from definitions.errors import AgentNotFound
-from definitions.model_names import ModelNames
+from agent_server.turn.agent import Agent, Directory
+from catalogue.catalogue import Catalogue
+from catalogue.errors import AgentNotFound
+from catalogue.pricing.model_names import ModelNames
 from mesh.errors import ValidationFailed
 from tests.unit.agent_server.conftest import define
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from agent_server.agent import Agent
-from agent_server.calls import CallsUnderWay
-from agent_server.errors import AgentExecutionFailed, ModelApiError
-from agent_server.model import Answer, Meter, Prompt
-from agent_server.turn import Result, Turn
+from agent_server.hosting.calls import CallsUnderWay
+from agent_server.model.errors import AgentExecutionFailed, ModelApiError
+from agent_server.model.ports import Answer, Meter, Prompt
+from agent_server.turn.agent import Agent
+from agent_server.turn.turn import Result, Turn
 from mesh.errors import CallCancelled, MeshError
 from mesh.usage import TokenUsage
 from tests.unit.agent_server.conftest import closing, define

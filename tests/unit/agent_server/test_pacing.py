@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_server import pacing
-from agent_server.pacing import FRAME_SECONDS, HEARTBEAT_SECONDS, PieceQueue
+from agent_server.hosting import pacing
+from agent_server.hosting.pacing import FRAME_SECONDS, HEARTBEAT_SECONDS, PieceQueue
 from tests.unit.agent_server.conftest import closing
 
 Frame = str | int | None

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from agent_server.host import Address
-from agent_server.settings import AgentHostSettings
+from agent_server.hosting.host import Address
+from agent_server.hosting.settings import AgentHostSettings
 from mesh.settings import explain
-from tests.call_tokens import PRIVATE_KEY, PUBLIC_KEY
+from tests.support.call_tokens import PRIVATE_KEY, PUBLIC_KEY
 
 KEY = SecretStr("key-" + "0" * 20)
 

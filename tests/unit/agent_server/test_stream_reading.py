@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from agent_server.errors import ModelApiError
-from agent_server.model import Meter
-from agent_server.provider_usage import IN_FLIGHT_TOKENS, StreamReading, metered
+from agent_server.model.errors import ModelApiError
+from agent_server.model.ports import Meter
+from agent_server.providers.anthropic.usage import IN_FLIGHT_TOKENS, StreamReading, metered
 from mesh.usage import TokenUsage
 from tests.unit.agent_server.conftest import PROMPT
 

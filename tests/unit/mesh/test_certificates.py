@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from deploy.local.call_keys import CallKeys
-from deploy.local.certs import DevelopmentAuthority, main
+from deploy.local.secrets.call_keys import CallKeys
+from deploy.local.secrets.certs import DevelopmentAuthority, main
 from mesh.process import CannotStart
 from mesh.security import keys
 from mesh.security.certificates import CERTIFICATE, KEY, ROOTS, TlsFolder, identities_of

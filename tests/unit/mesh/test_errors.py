@@ -6,13 +6,13 @@ import pkgutil
 from collections import Counter
 
 import agent_server
-import definitions
+import catalogue
 import mesh
 import orchestrator
 from mesh.errors import MeshError, RemoteError
 from mesh.rpc.status import TABLE
 
-PACKAGES = (mesh, definitions, agent_server, orchestrator)
+PACKAGES = (mesh, catalogue, agent_server, orchestrator)
 
 
 def errors_of_all_packages() -> list[type[MeshError]]:

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from definitions.catalogue import Catalogue
-from definitions.model import AgentDefinition
+from catalogue.catalogue import Catalogue
+from catalogue.model import AgentDefinition
 from mesh.usage import TokenUsage
 from orchestrator.executions.books import new_id
 from orchestrator.executions.model import Bill, Failure, Intent, Settlement, State, Work

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.adapters.grpc_agents import AgentAddresses
+from orchestrator.adapters.executions.agents import AgentAddresses
 
 
 def test_one_host_on_this_machine_has_every_port() -> None:

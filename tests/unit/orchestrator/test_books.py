@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_server.agent import Agent
-from definitions.prices import PriceBook
-from deploy.local.simulator.prompt import Prompt
+from agent_server.turn.agent import Agent
+from catalogue.pricing.prices import PriceBook
+from deploy.simulator.messages.prompt import Prompt
 from mesh.errors import CallCancelled, MeshError, RemoteError, ServiceUnavailable, UpstreamTimeout, ValidationFailed
 from mesh.rpc.status import retryable
 from mesh.usage import TokenUsage

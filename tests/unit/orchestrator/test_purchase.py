@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from definitions.prices import PriceBook
+from catalogue.pricing.prices import PriceBook
 from mesh.errors import CallCancelled, ServiceUnavailable
 from mesh.rpc.status import retryable
 from mesh.usage import TokenUsage

@@ -2,12 +2,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from definitions.catalogue import Catalogue
-from definitions.errors import AgentNotFound
-from definitions.model import AgentDefinition
-from definitions.model_names import ModelNames
-from definitions.prices import PriceBook
-from orchestrator.adapters.sqlite_search import SqliteSearchIndex
+from catalogue.catalogue import Catalogue
+from catalogue.errors import AgentNotFound
+from catalogue.model import AgentDefinition
+from catalogue.pricing.model_names import ModelNames
+from catalogue.pricing.prices import PriceBook
+from orchestrator.adapters.registry.search import SqliteSearchIndex
 from orchestrator.registry.model import HealthState
 from orchestrator.registry.service import RegistryService
 from tests.unit.orchestrator.making import catalogue, definition

@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from mesh.settings import explain
-from orchestrator.settings import OrchestratorSettings
-from tests.call_tokens import PRIVATE_KEY
+from orchestrator.composition.settings import OrchestratorSettings
+from tests.support.call_tokens import PRIVATE_KEY
 
 GOOD = {
     "database_url": "postgresql+asyncpg://u:hidden@localhost/x",

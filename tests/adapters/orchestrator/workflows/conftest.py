@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.adapters.postgres_runs import PostgresRunStore
-from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
+from orchestrator.adapters.workflows.runs import PostgresRunStore
+from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.orchestrator.workflows.engine import NO_NEWS, Agents, Runs, Silence
 

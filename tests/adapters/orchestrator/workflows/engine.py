@@ -9,10 +9,10 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from orchestrator.adapters.postgres_runs import PostgresRunStore
-from orchestrator.adapters.postgres_steps import Leases, PostgresStepStore
-from orchestrator.adapters.postgres_workflows import PostgresWorkflowStore
-from orchestrator.adapters.run_news import RunNews
+from orchestrator.adapters.workflows.announcements import RunNews
+from orchestrator.adapters.workflows.runs import PostgresRunStore
+from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
+from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.executions.model import Failure
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows import graph

@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from deploy.local.postgres import PostgresServer
-from orchestrator.adapters.postgres_recorder import PostgresRecorder
-from orchestrator.adapters.postgres_steps import Leases, PostgresStepStore
-from orchestrator.adapters.postgres_sweeper import Sweeper
+from deploy.local.servers.postgres import PostgresServer
+from orchestrator.adapters.executions.recorder import PostgresRecorder
+from orchestrator.adapters.executions.sweeper import Sweeper
+from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
 from orchestrator.executions.model import Settlement, State, StepRef
 from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Report
 from orchestrator.workflows.model import RunState, StepState

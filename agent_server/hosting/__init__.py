@@ -1,0 +1,1 @@
+"""The host: one gRPC server per port, the servicer, and the calls in progress."""

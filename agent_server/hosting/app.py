@@ -1,0 +1,78 @@
+"""Wires an agent host together and runs it until it is told to stop."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import grpc
+import structlog
+
+from agent_server.hosting.audience import Audience
+from agent_server.hosting.host import Address, AgentHost, Interceptors
+from agent_server.hosting.settings import AgentHostSettings
+from agent_server.providers.anthropic.messages import AnthropicModel
+from agent_server.turn.agent import Directory
+from catalogue.catalogue import Catalogue
+from catalogue.files import reader
+from catalogue.pricing.model_names import ModelNames
+from catalogue.pricing.prices import PriceBook
+from catalogue.report import log_problems
+from catalogue.watch import watch
+from mesh.readiness import announce
+from mesh.rpc.interceptors.behaviour import OncePerMethod
+from mesh.rpc.interceptors.call_token import CallTokens
+from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.telemetry import Telemetry
+from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.security.call_tokens import CallTokenVerifier
+from mesh.security.certificates import TlsFolder
+from mesh.security.identities import AGENT_HOST
+from mesh.security.tls import ServerTls
+
+log = structlog.get_logger()
+
+
+async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
+    """Serves the shard until `stop` is set, then drains it."""
+    async with AsyncExitStack() as stack:
+        catalogue = reader.read(settings.definitions_path)
+        log_problems(catalogue)
+        key = settings.anthropic_api_key.get_secret_value()
+        model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
+        directory = Directory(catalogue, settings.port_offset, ModelNames(PriceBook.load(), settings.model_default))
+        tls = transport(settings)
+        address = Address(settings.host_address, settings.port_offset, settings.agent_shard, settings.agent_shards, tls)
+        verifier = CallTokenVerifier(settings.call_token_keys)
+        host = AgentHost(address, directory, model, settings.model_provider, interceptors(verifier, mutual_tls=tls is not None))
+        stack.push_async_callback(host.stop, settings.drain_notice_seconds, settings.drain_grace_seconds)
+        await host.serve(catalogue)
+        facts = {"agents": host.agent_count, "ports": len(host.ports), "disabled": host.disabled_agents()}
+        announce(settings.ready_file, facts)
+        log.info("agent_host_ready", **facts)
+        await follow(host, settings, catalogue, stop)
+
+
+def transport(settings: AgentHostSettings) -> ServerTls | None:
+    """How callers reach the ports. Raises CannotStart when the certificates cannot be used."""
+    if settings.mesh_tls_dir is None:
+        return None
+    return ServerTls(TlsFolder(settings.mesh_tls_dir, AGENT_HOST), clients_must_show_certificates=True)
+
+
+def interceptors(verifier: CallTokenVerifier, *, mutual_tls: bool) -> Interceptors:
+    """What a call meets on every port before it reaches its agent."""
+    telemetry, errors, validation = Telemetry(), ErrorBoundary(), RequestValidation()
+
+    def of_port(audience: Audience) -> Sequence[grpc.aio.ServerInterceptor]:
+        return OncePerMethod(), telemetry, errors, CallTokens(verifier, audience, mutual_tls=mutual_tls), validation
+
+    return of_port
+
+
+async def follow(host: AgentHost, settings: AgentHostSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
+    """Serves each new catalogue as the definitions change, until `stop` is set."""
+    async for changed in watch(settings.definitions_path, catalogue, stop):
+        log_problems(changed)
+        await host.serve(changed)
+        log.info("definitions_reloaded", agents=host.agent_count, ports=len(host.ports), disabled=host.disabled_agents())
+    await stop.wait()

@@ -1,0 +1,27 @@
+"""Which agent a call is really for, whatever its token says."""
+
+from typing import Any
+
+from agentmesh.agent.v1 import agent_service_pb2 as pb
+
+from agent_server.hosting.calls import CallsUnderWay
+from agent_server.turn.agent import Directory
+
+
+class Audience:
+    """Tells it for the requests of one port."""
+
+    def __init__(self, port: int, directory: Directory, calls: CallsUnderWay) -> None:
+        self._port = port
+        self._directory = directory
+        self._calls = calls
+
+    def __call__(self, request: Any, token_agent_id: str) -> str:
+        """The agent that the request names, or else the only one on the port; raises ValidationFailed where there is not just one.
+
+        Cancel names an execution: its agent is the one that works on it. Where none does there is nothing to protect, and the
+        agent of the token, which is bound to the execution, will do.
+        """
+        if isinstance(request, pb.CancelRequest):
+            return self._calls.agent_of(request.execution_id) or token_agent_id
+        return request.agent_id or self._directory.on_port(self._port, "").definition.agent_id

@@ -1,0 +1,1 @@
+"""One turn of an agent, and its guardrails."""

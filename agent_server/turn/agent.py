@@ -1,0 +1,89 @@
+"""Agents: definitions being served."""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from agent_server.model.ports import Prompt
+from catalogue.catalogue import Catalogue
+from catalogue.errors import AgentNotFound
+from catalogue.model import AgentDefinition
+from catalogue.pricing.model_names import ModelNames
+from catalogue.validation import compile_context_schema
+from mesh.errors import ValidationFailed, Violation
+
+
+class Agent:
+    """One agent: what a call needs of its definition, made when the first call comes."""
+
+    def __init__(self, definition: AgentDefinition, model: str) -> None:
+        self.definition = definition
+        self.model = model
+
+    @cached_property
+    def _system(self) -> str:
+        return self.definition.system_prompt()
+
+    @cached_property
+    def _check(self) -> Any:
+        schema = self.definition.context_schema
+        return None if schema is None else compile_context_schema(schema)
+
+    def prompt(self, text: str, context: Mapping[str, Any] | None, execution_id: str) -> Prompt:
+        """The question to the model. Raises ValidationFailed where the context breaks the definition's schema."""
+        if self._check is not None:
+            violations = [Violation(field, description) for field, description in self._check(context or {})]
+            if violations:
+                first = violations[0]
+                raise ValidationFailed(f"{first.field}: {first.description}", violations=violations)
+        if context:
+            facts = json.dumps(context, ensure_ascii=False, indent=1, sort_keys=True)
+            text = f"{text}\n\n<context>\n{facts}\n</context>"
+        return Prompt(self.model, self._system, text, self.definition.max_tokens, execution_id)
+
+
+class Directory:
+    """The agents of the current catalogue, each built once per revision; and who lives on which port."""
+
+    def __init__(self, catalogue: Catalogue, port_offset: int, models: ModelNames) -> None:
+        self._offset = port_offset
+        self._models = models
+        self._agents: dict[str, Agent] = {}
+        self.renew(catalogue)
+
+    def renew(self, catalogue: Catalogue) -> None:
+        """Serves a new catalogue from the next call on; agents whose revision is the same are kept."""
+        self.catalogue = catalogue
+        self._agents = {
+            agent_id: agent
+            for agent_id, agent in self._agents.items()
+            if (now := catalogue.find(agent_id)) is not None and now.revision == agent.definition.revision
+        }
+
+    def on_port(self, port: int, agent_id: str) -> Agent:
+        """The agent that is called on a port; `agent_id` may be empty when just one lives there.
+
+        Raises AgentNotFound, with the right port if it lives elsewhere, and ValidationFailed when it must be named.
+        """
+        if not agent_id:
+            return self._built(self._only(port))
+        definition = self.catalogue.get(agent_id)
+        home = definition.port(self._offset)
+        if home != port:
+            message = f"Agent '{agent_id}' does not live on port {port} but on {home}"
+            raise AgentNotFound(message, agent_id=agent_id, port=str(home))
+        return self._built(definition)
+
+    def _only(self, port: int) -> AgentDefinition:
+        residents = self.catalogue.on_port(port, self._offset)
+        if len(residents) != 1:
+            names = ", ".join(agent.agent_id for agent in residents) or "nobody"
+            raise ValidationFailed.of("agent_id", f"must name the agent: on port {port} live {names}")
+        return residents[0]
+
+    def _built(self, definition: AgentDefinition) -> Agent:
+        agent = self._agents.get(definition.agent_id)
+        if agent is None:
+            agent = self._agents[definition.agent_id] = Agent(definition, self._models.of(definition))
+        return agent

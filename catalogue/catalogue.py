@@ -1,0 +1,101 @@
+"""The catalogue: the agents that are defined now, and what is wrong with the files that define them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from catalogue.errors import AgentNotFound
+from catalogue.model import AgentDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with a definition file, in words that name the line or field and say how to mend it."""
+
+    source: Path
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A category, the number of its agents, and its roles in alphabetical order."""
+
+    name: str
+    agent_count: int
+    roles: tuple[str, ...]
+
+
+class Stamp(NamedTuple):
+    """What changes when a file does."""
+
+    mtime_ns: int
+    size: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionFile:
+    """What one file last said: its agents (of the last version that was sound) and what is wrong with it now."""
+
+    path: Path
+    stamp: Stamp | None
+    """None when the file has to be read again whatever it looks like."""
+    agents: tuple[AgentDefinition, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Immutable. Two catalogues are equal when they serve the same agents and report the same problems."""
+
+    agents: tuple[AgentDefinition, ...] = ()
+    """In order of their numbers."""
+    problems: tuple[Problem, ...] = ()
+    files: Mapping[Path, DefinitionFile] = field(default_factory=dict, compare=False, repr=False)
+    """Every definition file, sound or not: what the next reading need not parse again."""
+    _by_id: Mapping[str, AgentDefinition] = field(init=False, compare=False, repr=False)
+    _by_port: Mapping[int, tuple[AgentDefinition, ...]] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        agents = tuple(sorted(self.agents, key=lambda agent: agent.number))
+        by_port: dict[int, tuple[AgentDefinition, ...]] = {}
+        for agent in agents:
+            by_port[agent.port()] = (*by_port.get(agent.port(), ()), agent)
+        object.__setattr__(self, "agents", agents)
+        object.__setattr__(self, "_by_id", {agent.agent_id: agent for agent in agents})
+        object.__setattr__(self, "_by_port", by_port)
+
+    def __len__(self) -> int:
+        return len(self.agents)
+
+    def find(self, agent_id: str) -> AgentDefinition | None:
+        """The agent with this id, if there is one."""
+        return self._by_id.get(agent_id)
+
+    def get(self, agent_id: str) -> AgentDefinition:
+        """The agent with this id. Raises AgentNotFound."""
+        agent = self.find(agent_id)
+        if agent is None:
+            raise AgentNotFound.of(agent_id)
+        return agent
+
+    def on_port(self, port: int, offset: int = 0) -> tuple[AgentDefinition, ...]:
+        """The agents that live on a port of an installation moved by `offset`, in order of their numbers."""
+        return self._by_port.get(port - offset, ())
+
+    def categories(self) -> tuple[Category, ...]:
+        """The categories in alphabetical order."""
+        members: dict[str, list[AgentDefinition]] = {}
+        for agent in self.agents:
+            members.setdefault(agent.category, []).append(agent)
+        return tuple(
+            Category(name, len(agents), tuple(sorted({agent.role for agent in agents}))) for name, agents in sorted(members.items())
+        )
+
+    def without_folder(self, problem: Problem) -> "Catalogue":
+        """The same agents with this one problem: their folder is not there to be read."""
+        return replace(self, problems=(problem,))

@@ -1,0 +1,25 @@
+"""A definition as the contract shows it."""
+
+from agentmesh.agent.v1 import agent_pb2
+
+from catalogue.model import AgentDefinition
+from mesh.rpc.convert import struct
+
+
+def agent_to_proto(definition: AgentDefinition, model: str, port: int) -> agent_pb2.Agent:
+    """The agent, with the model that answers for it and the port where it lives."""
+    return agent_pb2.Agent(
+        agent_id=definition.agent_id,
+        number=definition.number,
+        name=definition.name,
+        category=definition.category,
+        role=definition.role,
+        description=definition.description,
+        tags=definition.tags,
+        port=port,
+        revision=definition.revision,
+        model=model,
+        max_tokens=definition.max_tokens,
+        context_schema=struct(definition.context_schema or {}),
+        examples=definition.examples,
+    )

@@ -1,0 +1,1 @@
+"""Definition files: YAML and JSON documents to families of agents, checked against the schema."""

@@ -1,0 +1,81 @@
+"""What a JSON Schema cannot see of a definition document that satisfies it: parts that contradict each other."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from catalogue.model import placeholders
+from catalogue.validation import FieldPath, Finding, InvalidSchema, Schema
+
+MAX_NUMBER = 2**31 - 1
+"""The contract carries numbers as int32."""
+
+Member = tuple[FieldPath, Mapping[str, Any]]
+
+
+def number_in(agent_id: str) -> int:
+    """The last part of an id."""
+    return int(agent_id.rpartition("_")[2])
+
+
+def contradictions(document: Mapping[str, Any], members: list[Member]) -> list[Finding]:
+    """Everything that does not fit together in a document; `members` are its agents and the paths that lead to them."""
+    return [
+        *(finding for path, member in members for finding in _of_number(path, member)),
+        *(finding for path, part in {(): document, **dict(members)}.items() for finding in _of_schema(path, part)),
+        *_without_parameter(document, members),
+        *_without_placeholder(document, members),
+    ]
+
+
+def _of_number(path: FieldPath, member: Mapping[str, Any]) -> Iterator[Finding]:
+    number = number_in(member["agent_id"])
+    if number > MAX_NUMBER:
+        yield Finding((*path, "agent_id"), f"ends in a number above {MAX_NUMBER}; choose a smaller one")
+    elif member.get("number", number) != number:
+        yield Finding((*path, "number"), f"must be {number}, the last part of the agent_id; correct one of the two, or leave number out")
+
+
+def _of_schema(path: FieldPath, part: Mapping[str, Any]) -> Iterator[Finding]:
+    if "context_schema" not in part:
+        return
+    try:
+        Schema(part["context_schema"])
+    except InvalidSchema as invalid:
+        yield Finding((*path, "context_schema", *invalid.path), f"{invalid} (JSON Schema, draft 2020-12)")
+
+
+def _without_parameter(document: Mapping[str, Any], members: list[Member]) -> Iterator[Finding]:
+    in_prompt = placeholders(document["prompt"])
+    given = [{*document.get("parameters", {}), *member.get("parameters", {})} for _, member in members]
+    nowhere = in_prompt.difference(*given)
+    for name in sorted(nowhere):
+        yield Finding(("prompt",), f"has the placeholder {{{{{name}}}}}; {_give(name)}")
+    for (path, member), names in zip(members, given, strict=True):
+        for name in sorted(in_prompt - nowhere - names):
+            yield Finding((*path, "parameters"), f"must have '{name}', which the prompt has as a placeholder; or give it to the family")
+        for name in sorted(placeholders(member.get("focus", "")) - names):
+            yield Finding((*path, "focus"), f"has the placeholder {{{{{name}}}}}; {_give(name)}")
+
+
+def _give(name: str) -> str:
+    if re.fullmatch("[a-z][a-z0-9_]*", name):
+        return f"give '{name}' a text under parameters, '{{{{{name}}}}}' if the braces themselves are meant"
+    own = name.lower().replace("-", "_")
+    return f"parameters are lower-case words: name it {{{{{own}}}}}, and give '{own}' a text, '{{{{{name}}}}}' if the braces are meant"
+
+
+def _without_placeholder(document: Mapping[str, Any], members: list[Member]) -> Iterator[Finding]:
+    in_prompt = placeholders(document["prompt"])
+    in_focus = [placeholders(member.get("focus", "")) for _, member in members]
+    if "agents" in document:
+        yield from _unused((), document, in_prompt.union(*in_focus))
+    for (path, member), used in zip(members, in_focus, strict=True):
+        yield from _unused(path, member, in_prompt | used)
+
+
+def _unused(path: FieldPath, part: Mapping[str, Any], used: frozenset[str]) -> Iterator[Finding]:
+    for name in part.get("parameters", {}):
+        if name not in used:
+            advice = f"write {{{{{name}}}}} where its text belongs, or remove it"
+            yield Finding((*path, "parameters", name), f"is used by no placeholder; {advice}")

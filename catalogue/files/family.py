@@ -1,0 +1,109 @@
+"""A document to the agents that it defines, or to everything that is wrong with it."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from catalogue.files.checks import Member, contradictions, number_in
+from catalogue.files.documents import Lines
+from catalogue.model import DEFAULT_MAX_TOKENS, AgentDefinition, placeholders, revision_of
+from catalogue.validation import Finding, Schema, field_path
+
+SCHEMA = Path(__file__).resolve().parents[2] / "definitions" / "schema.json"
+MAX_MESSAGES = 20
+
+_FAMILY_KEYS = ("category", "role", "prompt", "agents")
+_AGENT_KEYS = ("agent_id", "number", "name", "description", "tags", "parameters", "focus", "examples")
+_KEYS_OF_BOTH = ("model", "max_tokens", "context_schema")
+_SAMPLING_KEYS = ("temperature", "top_p", "top_k")
+_SAMPLING_REFUSED = "is refused: sampling parameters are gone from the provider's API; remove it, and say in the prompt how to answer"
+
+
+class DefinitionBroken(Exception):
+    """The document defines no agents; `messages` say everything that is wrong with it, with lines and fields."""
+
+    def __init__(self, messages: list[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = messages
+
+
+def agents_of(document: Any, text: str, source: Path) -> tuple[AgentDefinition, ...]:
+    """The agents of a family's or a single agent's document. `text` is what it was read from. Raises DefinitionBroken."""
+    if document is None:
+        raise DefinitionBroken(["the file is empty; write category, role, prompt and agents into it, or remove it"])
+    if not _schema().accepts(document):
+        raise DefinitionBroken(_messages([_advised(finding) for finding in _schema().findings(document)], text))
+    members = _members(document)
+    findings = contradictions(document, members)
+    if findings:
+        raise DefinitionBroken(_messages(findings, text))
+    return tuple(_agent(document, member, source) for _, member in members)
+
+
+@lru_cache(maxsize=1)
+def _schema() -> Schema:
+    return Schema(json.loads(SCHEMA.read_text(encoding="utf-8")))
+
+
+def _members(document: Mapping[str, Any]) -> list[Member]:
+    """Each agent's own part of the document, and the path that leads there. A single agent's part is the whole document."""
+    if "agents" in document:
+        return [(("agents", index), member) for index, member in enumerate(document["agents"])]
+    return [((), document)]
+
+
+def _agent(document: Mapping[str, Any], member: Mapping[str, Any], source: Path) -> AgentDefinition:
+    """`member` is `document` when the file holds a single agent; the family's defaults are then its own values."""
+    merged = {**document, **member}
+    content = {
+        "agent_id": merged["agent_id"],
+        "number": number_in(merged["agent_id"]),
+        "name": merged["name"].strip(),
+        "category": merged["category"],
+        "role": merged["role"],
+        "description": merged["description"].strip(),
+        "tags": tuple(dict.fromkeys([*document.get("tags", ()), *member.get("tags", ())])),
+        "family_prompt": merged["prompt"].strip(),
+        "parameters": _parameters(document, member),
+        "focus": merged.get("focus", "").strip(),
+        "model": merged.get("model"),
+        "max_tokens": int(merged.get("max_tokens", DEFAULT_MAX_TOKENS)),
+        "context_schema": merged.get("context_schema"),
+        "examples": tuple(merged.get("examples", ())),
+    }
+    return AgentDefinition(**content, revision=revision_of(content), source=source)
+
+
+def _parameters(document: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, str]:
+    """A value for each placeholder that this agent's texts have: its own, else the family's."""
+    values = {**document.get("parameters", {}), **member.get("parameters", {})}
+    used = placeholders(document["prompt"]) | placeholders(member.get("focus", ""))
+    return {name: value for name, value in values.items() if name in used}
+
+
+def _advised(finding: Finding) -> Finding:
+    """The finding, with better advice where a key is missing or not known."""
+    if finding.keyword == "required" and finding.path == ("agent_id",):
+        return finding._replace(message="is missing; add it, or agents if this file is a family")
+    if finding.keyword != "additionalProperties":
+        return finding
+    key = str(finding.path[-1])
+    if key in _SAMPLING_KEYS:
+        return finding._replace(message=_SAMPLING_REFUSED)
+    close = difflib.get_close_matches(key, [*_FAMILY_KEYS, *_AGENT_KEYS, *_KEYS_OF_BOTH], 1)
+    return finding._replace(message=f"is not known here; did you mean '{close[0]}'?") if close else finding
+
+
+def _messages(findings: list[Finding], text: str) -> list[str]:
+    messages = []
+    lines = Lines(text)
+    for finding in findings[:MAX_MESSAGES]:
+        line = lines.of(finding.path)
+        where = field_path(finding.path) or "the file"
+        messages.append(f"{where} {finding.message}" if line is None else f"line {line}: {where} {finding.message}")
+    if len(findings) > MAX_MESSAGES:
+        messages.append(f"{len(findings) - MAX_MESSAGES} or more problems beside these")
+    return messages

@@ -1,0 +1,154 @@
+"""A folder of definition files to a catalogue.
+
+A file is good or broken as a whole. A broken one is a problem of the catalogue; what it said while it was good keeps serving.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from catalogue.catalogue import Catalogue, DefinitionFile, Problem, Stamp
+from catalogue.errors import DefinitionsUnreadable
+from catalogue.files.documents import Unparsable, parse_json, parse_yaml
+from catalogue.files.family import DefinitionBroken, agents_of
+from catalogue.model import AgentDefinition
+
+MAX_BYTES = 1024 * 1024
+_PARSERS = {".yaml": parse_yaml, ".yml": parse_yaml, ".json": parse_json}
+_NOT_DEFINITIONS = ("models.yaml", "schema.json")
+_CLOCK_GRAIN_NS = 50_000_000
+"""Two writes within one tick of the file system's clock have one mtime: so young a file is read again the next time."""
+
+
+def read(path: Path, previous: Catalogue | None = None) -> Catalogue:
+    """Reads every definition file below `path`; those that have not changed since `previous` are not parsed again.
+
+    A file that has become broken keeps the agents that it had in `previous`. Of two definitions with one id or number, the one that
+    served in `previous` wins, else the one whose file comes first by relative path. Raises DefinitionsUnreadable when there is no
+    such folder.
+    """
+    earlier = previous.files if previous else {}
+    found, hidden = _find(path)
+    files = {file: now for file in found if (now := _read_file(file, earlier.get(file)))}
+    for folder in hidden:  # what cannot be looked into is not gone
+        files |= {file: known for file, known in earlier.items() if folder.source in file.parents}
+    agents, clashes = _settle(files.values(), previous)
+    return Catalogue(agents, (*hidden, *(problem for file in files.values() for problem in file.problems), *clashes), files)
+
+
+def _find(root: Path) -> tuple[list[Path], list[Problem]]:
+    """The definition files below the folder in order of their relative paths, and the folders that cannot be looked into."""
+    problems: list[Problem] = []
+    try:
+        files = _walk(root, problems, set())
+    except OSError as error:
+        advice = "set DEFINITIONS_PATH to a folder that this process can read"
+        raise DefinitionsUnreadable(f"The definitions in '{root}' cannot be read: {_why(error)}; {advice}") from error
+    return sorted(files, key=lambda file: file.relative_to(root).as_posix()), problems
+
+
+def _walk(folder: Path, problems: list[Problem], seen: set[tuple[int, int]]) -> list[Path]:
+    """Follows links to folders (Kubernetes mounts are made of them), each folder once, so that a loop ends. Raises OSError for `folder`."""
+    status = folder.stat()
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    if (status.st_dev, status.st_ino) in seen:
+        return []
+    seen.add((status.st_dev, status.st_ino))
+    files: list[Path] = []
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.name.startswith("."):
+            continue
+        if _is_folder(entry):
+            files += _walk_below(path, problems, seen)
+        elif path.suffix.lower() in _PARSERS and entry.name not in _NOT_DEFINITIONS:
+            files.append(path)
+    return files
+
+
+def _walk_below(folder: Path, problems: list[Problem], seen: set[tuple[int, int]]) -> list[Path]:
+    try:
+        return _walk(folder, problems, seen)
+    except FileNotFoundError:  # gone since its parent was listed
+        return []
+    except OSError as error:
+        problems.append(Problem(folder, f"this folder cannot be read: {_why(error)}; mend its permissions, or remove it"))
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Also a link to one. A link that leads in a circle or into the forbidden is none: `entry.is_dir()` would raise."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
+
+
+def _read_file(path: Path, earlier: DefinitionFile | None) -> DefinitionFile | None:
+    """What the file says now; `earlier` itself if it has not changed, None if it has just gone."""
+    stamp = None
+    try:
+        status = path.stat()
+        stamp = Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+        if earlier and earlier.stamp == stamp:
+            return earlier
+        if time.time_ns() - status.st_mtime_ns < _CLOCK_GRAIN_NS:
+            stamp = None
+        text = _text(path, status)
+        return DefinitionFile(path, stamp, agents_of(_PARSERS[path.suffix.lower()](text), text, path))
+    except DefinitionBroken as broken:
+        messages = broken.messages
+    except Unparsable as broken:
+        messages = [str(broken)]
+    except OSError as error:
+        if not os.path.lexists(path):
+            return None
+        messages = [f"the file cannot be read: {_why(error)}; mend its permissions or the link, or remove it"]
+    return DefinitionFile(path, stamp, earlier.agents if earlier else (), tuple(Problem(path, message) for message in messages))
+
+
+def _text(path: Path, status: os.stat_result) -> str:
+    if not stat.S_ISREG(status.st_mode):
+        raise Unparsable("this is not a regular file; remove it, or rename it so that it does not end like a definition")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise Unparsable("the file is larger than 1 MiB; split the family into several files")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Unparsable(f"line {line}: the text is not UTF-8; save the file in that encoding") from None
+
+
+def _settle(files: Iterable[DefinitionFile], previous: Catalogue | None) -> tuple[tuple[AgentDefinition, ...], list[Problem]]:
+    """Which of the definitions that claim one number are served: one number is one agent, whatever its id."""
+    claims = [agent for file in files for agent in file.agents]
+    claims.sort(key=lambda agent: not _served(agent, previous))
+    by_number: dict[int, AgentDefinition] = {}
+    clashes = []
+    for agent in claims:
+        winner = by_number.setdefault(agent.number, agent)
+        if winner is not agent:
+            clashes.append((agent, winner))
+    free = _free_numbers(by_number)
+    return tuple(by_number.values()), [_clash(agent, winner, next(free)) for agent, winner in clashes]
+
+
+def _served(agent: AgentDefinition, previous: Catalogue | None) -> bool:
+    known = previous.find(agent.agent_id) if previous else None
+    return known is not None and known.source == agent.source
+
+
+def _free_numbers(taken: Mapping[int, AgentDefinition]) -> Iterator[int]:
+    return (number for number in range(1, 2**31) if number not in taken)
+
+
+def _clash(agent: AgentDefinition, winner: AgentDefinition, free: int) -> Problem:
+    field = "agent_id" if agent.agent_id == winner.agent_id else "number"
+    where = "further up in this file" if winner.source == agent.source else f"in {winner.source}"
+    advice = f"end its agent_id in a number of its own ({free} is free)"
+    return Problem(agent.source, f"'{agent.agent_id}' is not served: its {field} is taken by '{winner.agent_id}' {where}; {advice}")
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,1 @@
+"""Models: their names, their prices, and estimates of tokens."""

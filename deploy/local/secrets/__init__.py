@@ -1,0 +1,1 @@
+"""Keys, certificates and credentials of a local stack."""

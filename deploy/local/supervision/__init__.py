@@ -1,0 +1,1 @@
+"""Processes of a stack: started, watched, restarted and stopped."""

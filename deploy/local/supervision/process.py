@@ -1,0 +1,240 @@
+"""One program of the local stack: starting it, knowing when it is ready and why it ended, stopping it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.errors import LaunchError
+from deploy.local.supervision.leash import Account, leashed
+from deploy.local.supervision.leftovers import remember
+from deploy.local.supervision.waiting import holds_within
+
+Prepare = Callable[[], Awaitable[Mapping[str, str]]]
+
+QUOTED_BYTES = 16_384
+QUOTED_LINES = 5
+QUOTED_WIDTH = 300
+
+
+async def nothing_to_prepare() -> Mapping[str, str]:
+    """The preparation of a program that needs none."""
+    return {}
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Where a process can be found: what it writes, and, while it runs, its id."""
+
+    log: Path
+    pid: Path | None = None
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """What a program is and how it behaves.
+
+    `prepare` runs before every start, and what it returns goes beneath the environment. `ready` is asked again and
+    again with the process id until it says yes, at most for `start_seconds`. `stop_signal` asks for an orderly end,
+    which may take `stop_seconds` before SIGKILL follows; the program gets the same signal when the launcher dies.
+    `after` names those that must be ready first.
+    """
+
+    name: str
+    command: Sequence[str]
+    traces: Traces
+    ready: Callable[[int], Awaitable[bool]]
+    environment: Mapping[str, str]
+    folder: Path = Path("/")
+    prepare: Prepare = nothing_to_prepare
+    account: Account | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    start_seconds: float = 60
+    stop_seconds: float = 15
+    after: Sequence[str] = ()
+
+
+class Process:
+    """A program that can be started, stopped and started again. To be used from one event loop, in the main thread."""
+
+    def __init__(self, spec: ProcessSpec) -> None:
+        self.spec = spec
+        self.crashes: asyncio.Queue[int] = asyncio.Queue()
+        """The exit code of every end that nobody asked for, in the manner of `subprocess`."""
+        self._environment: Mapping[str, str] = spec.environment
+        self._child: asyncio.subprocess.Process | None = None
+        self._farewell: asyncio.Task[None] | None = None
+        self._wanted = False
+        self._serving = False
+        self._log_start = 0
+        self._turn = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """The name in messages, and of the log."""
+        return self.spec.name
+
+    @property
+    def log_path(self) -> Path:
+        """Where standard output and standard error go."""
+        return self.spec.traces.log
+
+    @property
+    def running(self) -> bool:
+        """Whether the program runs now, ready or not."""
+        return self._child is not None and self._child.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """The process id; LaunchError when it does not run."""
+        child = self._child
+        if child is None or child.returncode is not None:
+            raise LaunchError(f"{self.name} is not running")
+        return child.pid
+
+    async def start(self) -> None:
+        """Starts the program unless it runs, and returns when it is ready. LaunchError when it ends before that or takes too long."""
+        async with self._turn:
+            self._wanted = True
+            await self._launch()
+
+    async def revive(self) -> None:
+        """Like `start`, but leaves alone what was stopped on purpose."""
+        async with self._turn:
+            if self._wanted:
+                await self._launch()
+
+    async def stop(self) -> None:
+        """Asks the program to end and waits for it; ends it hard when it takes longer than `stop_seconds`."""
+        async with self._turn:
+            self._wanted = False
+            await self._end()
+
+    async def restart(self, env: Mapping[str, str] | None = None) -> None:
+        """Stops and starts it; `env`, when given, is set on top of its first environment, for this start and those that follow."""
+        async with self._turn:
+            self._wanted = True
+            await self._end()
+            if env is not None:
+                self._environment = {**self.spec.environment, **env}
+            await self._launch()
+
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Sends a signal, as somebody from outside might; the supervisor starts again what dies of it."""
+        os.kill(self.pid, number)
+
+    def end_hard(self) -> None:
+        """Ends it at once, whatever it is doing; the orderly way is `stop`."""
+        if self._child is not None and self._child.returncode is None:
+            self._child.kill()
+
+    def end_of_log(self) -> str:
+        """The last lines that it has written since it was last started, for a person."""
+        with self.log_path.open("rb") as log:
+            log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - QUOTED_BYTES))
+            lines = log.read().decode(errors="replace").splitlines()[-QUOTED_LINES:]
+        return f"The end of {self.log_path}:" + "".join(f"\n    {line[:QUOTED_WIDTH]}" for line in lines)
+
+    async def _launch(self) -> None:
+        if self.running:
+            return
+        try:
+            child = await self._spawn({**await self.spec.prepare(), **self._environment})
+        except OSError as error:  # a full disk, no memory for another process: the supervisor tries again
+            raise LaunchError(f"{self.name} cannot be started: {error}") from error
+        self._farewell = asyncio.create_task(self._see_off(child))
+        try:
+            await self._until_ready(child)
+        except BaseException:
+            await self._end()
+            raise
+        self._serving = True
+
+    async def _spawn(self, environment: dict[str, str]) -> asyncio.subprocess.Process:
+        spec = self.spec
+        spec.traces.log.parent.mkdir(parents=True, exist_ok=True)
+        with spec.traces.log.open("ab") as log:
+            self._log_start = log.tell()
+            self._child = await asyncio.create_subprocess_exec(
+                *leashed(spec.command, spec.stop_signal, spec.account),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=spec.folder,
+                env=environment,
+                start_new_session=True,
+            )
+        if spec.traces.pid:
+            remember(spec.traces.pid, self._child.pid)
+        return self._child
+
+    async def _until_ready(self, child: asyncio.subprocess.Process) -> None:
+        async def decided() -> bool:
+            return child.returncode is not None or await self.spec.ready(child.pid)
+
+        if not await holds_within(self.spec.start_seconds, decided):
+            raise LaunchError(self._story(f"was not ready after {self.spec.start_seconds:g} s"))
+        if child.returncode is not None:
+            raise LaunchError(self._story(f"{describe_end(child.returncode)} while it was starting"))
+
+    def _story(self, what: str) -> str:
+        return f"{self.name} {what}. {self.end_of_log()}"
+
+    async def _see_off(self, child: asyncio.subprocess.Process) -> None:
+        """Waits for the end of one run; it is a crash when the program was serving and nobody had asked it to end."""
+        code = await child.wait()
+        if self.spec.traces.pid:
+            self.spec.traces.pid.unlink(missing_ok=True)
+        if self._serving:
+            self._serving = False
+            self.crashes.put_nowait(code)
+
+    async def _end(self) -> None:
+        self._serving = False
+        if self._child is None or self._farewell is None:
+            return
+        if self._child.returncode is None:
+            self._child.send_signal(self.spec.stop_signal)
+        try:
+            await asyncio.wait_for(asyncio.shield(self._farewell), self.spec.stop_seconds)
+        except TimeoutError:
+            self.end_hard()
+            await self._farewell
+
+
+def describe_end(code: int) -> str:
+    """How a process ended, from its exit code in the manner of `subprocess`."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def ready_file_written(path: Path) -> Callable[[int], Awaitable[bool]]:
+    """The readiness of our own processes: they write a file once they take calls. Remove an old one in `prepare`."""
+
+    async def ready(_: int) -> bool:
+        return path.exists()  # noqa: ASYNC240 (a look at a local folder)
+
+    return ready
+
+
+async def run(command: Sequence[str], environment: Mapping[str, str], account: Account | None = None) -> None:
+    """Runs a program to its end; LaunchError with what it wrote when it fails."""
+    child = await asyncio.create_subprocess_exec(
+        *leashed(command, signal.SIGKILL, account),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd="/",
+        env=dict(environment),
+        start_new_session=True,
+    )
+    try:
+        output, _ = await child.communicate()
+    except BaseException:
+        child.kill()
+        await child.wait()
+        raise
+    if child.returncode != 0:
+        last = " ".join(output.decode(errors="replace").split())[-500:]
+        raise LaunchError(f"{Path(command[0]).name} failed: {last}")

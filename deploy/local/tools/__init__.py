@@ -1,0 +1,1 @@
+"""Tools built or fetched for tests: Go and Java programs."""

@@ -1,0 +1,1 @@
+"""The text of simulated answers."""

@@ -1,0 +1,120 @@
+"""The provider's own books: what it answered, to whom, and what that costs. Tests reconcile the platform's books with them.
+
+JSON lines, appended to a file if there is one. A request that `POST /v1/messages` answers, with an error too, has two lines:
+one before anything of the answer is sent or any delay begins, one when the answer is complete or has broken off. A request without
+a second line was being answered when the simulator died. Each line is one write() to the operating system: it outlives
+every process, this one included, though not a power failure. `count_tokens` is free and not logged.
+
+    n               number of the line, from 1 in each run of the simulator
+    at              UTC, RFC 3339, milliseconds
+    request_id      the same in both lines; unique for ever; the answer's header `request-id`
+    execution_id    of the caller's header `x-agentmesh-execution-id`; null without one
+    model           as asked for; null if the request was refused before it was read
+    stream          whether the answer is a stream of events
+    input_sha256    hexadecimal SHA-256 of the UTF-8 text of the last user turn; null as with `model`
+    outcome         `started` in the first line; in the second:
+                    `completed`     the whole answer was handed over
+                    `cut`           the simulator broke it off: sim-cut, or it was stopped
+                    `client_gone`   the client left before the answer was complete
+                    `fault:<name>`  a fault made it an error or a broken answer
+                    `error:<type>`  the request was refused, by the API's own error type
+    fault           the fault in force, whatever the outcome; null without one
+    status          the HTTP status
+    input_tokens, cache_read_input_tokens, cache_creation_input_tokens     as in the API's `usage`
+    output_tokens   produced so far
+    billed          whether the provider charges for these tokens: false for error statuses; otherwise true, also if the client
+                    left or the answer broke off, for the input and for what was produced until then
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deploy.simulator.messages.cache import InputUsage
+
+LINES_IN_MEMORY = 20_000
+NOTHING_READ = InputUsage()
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What the log says of one request, as far as it has come."""
+
+    request_id: str
+    execution_id: str | None = None
+    model: str | None = None
+    stream: bool = False
+    input_sha256: str | None = None
+    fault: str | None = None
+    status: int = 200
+    usage: InputUsage = NOTHING_READ
+    output_tokens: int = 0
+    billed: bool = False
+
+
+class AnswerLog:
+    """The log of one run. Writing raises OSError when the file takes no more; then the request must not be answered."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._lines: deque[bytes] = deque(maxlen=LINES_IN_MEMORY)
+        self._written = 0
+        self._file = None if path is None else _opened(path)
+
+    def started(self, receipt: Receipt) -> None:
+        """Writes the first line of a request."""
+        self._append(receipt, "started")
+
+    def ended(self, receipt: Receipt, outcome: str) -> None:
+        """Writes the second line of a request."""
+        self._append(receipt, outcome)
+
+    def after(self, n: int) -> tuple[Iterable[bytes], int, int]:
+        """The encoded lines behind line `n` that are still in memory, and the numbers of the oldest in memory and the latest."""
+        oldest = self._written - len(self._lines) + 1
+        skipped = max(0, n - oldest + 1)
+        return list(self._lines)[skipped:], oldest, self._written
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _append(self, receipt: Receipt, outcome: str) -> None:
+        line = _encoded(receipt, outcome, self._written + 1)
+        if self._file is not None and os.write(self._file, line + b"\n") != len(line) + 1:
+            raise OSError("the simulator's log took only a part of a line: is the disk full?")
+        self._written += 1
+        self._lines.append(line)
+
+
+def _opened(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def _encoded(receipt: Receipt, outcome: str, n: int) -> bytes:
+    usage = receipt.usage
+    return json.dumps(
+        {
+            "n": n,
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "request_id": receipt.request_id,
+            "execution_id": receipt.execution_id,
+            "model": receipt.model,
+            "stream": receipt.stream,
+            "input_sha256": receipt.input_sha256,
+            "outcome": outcome,
+            "fault": receipt.fault,
+            "status": receipt.status,
+            "input_tokens": usage.uncached,
+            "cache_read_input_tokens": usage.read,
+            "cache_creation_input_tokens": usage.written,
+            "output_tokens": receipt.output_tokens,
+            "billed": receipt.billed,
+        }
+    ).encode()

@@ -1,0 +1,1 @@
+"""Executions: the recorder, the sweeper, the store, and agents over gRPC."""

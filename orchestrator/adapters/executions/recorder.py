@@ -1,0 +1,279 @@
+"""The recorder on PostgreSQL: two lanes of group commits, and the leases of what is under way."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from itertools import chain, repeat
+from typing import Any, Self
+from uuid import UUID
+
+import asyncpg
+import structlog
+from uuid_utils.compat import uuid7
+
+from mesh.plain_json import to_json
+from mesh.usage import TokenUsage
+from orchestrator.adapters.executions import recorder_sql as sql
+from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
+from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection, NotConnected
+from orchestrator.executions.events import agent_executed
+from orchestrator.executions.failpoints import AFTER_INTENT, AFTER_SETTLEMENT, BEFORE_INTENT, BEFORE_SETTLEMENT
+from orchestrator.executions.model import Bill, Duplicate, Failure, Intent, Settlement, State
+
+log = structlog.get_logger()
+
+RPC = "execution.v1.ExecuteAgent"
+STEP_RPC = "workflow.step"
+"""Apart from what users choose: nobody can take a step's key."""
+_KEY_HOURS = {RPC: 24, STEP_RPC: 24 * 90}
+"""A step may wait for its next attempt for longer than a day."""
+SPACING_SECONDS = 0.0003
+"""How far commits lie apart, for each execution under way. At 64 it spares a fifth of the CPU of PostgreSQL and a twentieth of ours."""
+LONGEST_SPACING_SECONDS = 0.02
+_NUL = "\\u0000"
+"""As JSON writes it; or the same six characters in a text, which then is looked at for nothing."""
+_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    settlement: Settlement
+    event_id: UUID
+    intent_is_known: bool = True
+    """False: nobody knows whether the intent was committed."""
+
+
+def _tell_nobody() -> None:
+    pass
+
+
+class PostgresRecorder:
+    """Writes intents and settlements. An async context manager; one per process, whose leases it holds.
+
+    `told` is called whenever events have been committed.
+    """
+
+    def __init__(self, database_url: str, lease_seconds: float, told: Callable[[], None] = _tell_nobody) -> None:
+        self._owner = uuid7()
+        self._lease = lease_seconds
+        self._told = told
+        self._intents: GroupCommit[Intent, Duplicate | None] = GroupCommit(database_url, self._write_intents, self._spacing)
+        self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, self._write_settlements, self._spacing)
+        self._renewals = LazyConnection(database_url)
+        self._leases: dict[UUID, float] = {}
+        self._voiding: set[asyncio.Task[bool]] = set()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._intents)
+            await stack.enter_async_context(self._settlements)
+            stack.push_async_callback(self._renewals.close)
+            renewing = asyncio.create_task(self._renew_forever())
+            stack.callback(renewing.cancel)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._voiding:
+            await asyncio.wait(self._voiding, timeout=self._lease)
+        await self._stack.aclose()
+
+    async def record(self, intent: Intent) -> Duplicate | None:
+        """Commits an intent; see the port."""
+        self._leases[intent.execution_id] = _now() + self._lease
+        try:
+            duplicate = await self._intents.submit(intent)
+        except NotConnected as error:
+            del self._leases[intent.execution_id]
+            raise database_unavailable() from error
+        except CONNECTION_LOST as error:
+            self._void(intent)
+            raise database_unavailable() from error
+        except BaseException:
+            del self._leases[intent.execution_id]
+            raise
+        if duplicate is not None:
+            del self._leases[intent.execution_id]
+        return duplicate
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Commits a settlement; see the port."""
+        return await self._settle(_Entry(settlement, uuid7()))
+
+    async def _settle(self, entry: _Entry) -> bool:
+        execution_id = entry.settlement.intent.execution_id
+        try:
+            for wait in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
+                try:
+                    return await self._settlements.submit(entry)
+                except CONNECTION_LOST:
+                    if _now() > self._leases.get(execution_id, 0):
+                        break
+                    await asyncio.sleep(wait)
+            return False
+        finally:
+            self._leases.pop(execution_id, None)
+
+    def _void(self, intent: Intent) -> None:
+        """Settles an intent that may be committed, now or by a server that is slow: its call is refused and bought nothing."""
+        failure = Failure("SERVICE_UNAVAILABLE", "the database was lost before the agent was called", {}, retryable=True)
+        refused = Settlement(intent, State.FAILED, failure=failure)
+        task = asyncio.create_task(self._settle(_Entry(refused, uuid7(), intent_is_known=False)))
+        self._voiding.add(task)
+        task.add_done_callback(self._voiding.discard)
+
+    async def _write_intents(self, connection: Connection, intents: Sequence[Intent]) -> Sequence[Duplicate | None]:
+        BEFORE_INTENT.hit()
+        if not any(intent.idempotency_key for intent in intents):
+            await connection.execute(sql.INSERT_INTENTS, *self._intents_of(intents))
+            duplicates: dict[UUID, Duplicate] = {}
+        else:
+            async with connection.transaction():
+                duplicates = await _claim_keys(connection, [intent for intent in intents if intent.idempotency_key])
+                fresh = [intent for intent in intents if intent.execution_id not in duplicates]
+                await connection.execute(sql.INSERT_INTENTS, *self._intents_of(fresh))
+        AFTER_INTENT.hit()
+        return [duplicates.get(intent.execution_id) for intent in intents]
+
+    async def _write_settlements(self, connection: Connection, entries: Sequence[_Entry]) -> Sequence[bool]:
+        BEFORE_SETTLEMENT.hit()
+        if lost := [entry.settlement.intent for entry in entries if not entry.intent_is_known]:
+            # From here on they are committed: what the server may still be writing of them comes to nothing.
+            await connection.execute(sql.INSERT_INTENTS + "ON CONFLICT (execution_id) DO NOTHING", *self._intents_of(lost))
+        freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.idempotency_key]
+        # Nobody learns of a step's answer before the step's own commit, which flushes this one.
+        flush = "off" if all(entry.settlement.intent.step for entry in entries) else "on"
+        document = _document(map(_settlement_row, entries))
+        if _NUL in document:
+            document = _document(_without_nul(_settlement_row(entry)) for entry in entries)
+        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, document, freed, flush)}
+        AFTER_SETTLEMENT.hit()
+        self._told()
+        if others := [entry.event_id for entry in entries if entry.event_id not in settled]:
+            # An earlier attempt, whose commit was not confirmed, may have gone through after all.
+            settled |= {row["event_id"] for row in await connection.fetch(sql.SETTLED_BEFORE, others)}
+        return [entry.event_id in settled for entry in entries]
+
+    def _intents_of(self, intents: Sequence[Intent]) -> tuple[str, UUID, float]:
+        return _document(map(_intent_row, intents)), self._owner, self._lease
+
+    def _spacing(self) -> float:
+        return min(len(self._leases) * SPACING_SECONDS, LONGEST_SPACING_SECONDS)
+
+    async def _renew_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            held = list(self._leases)
+            if not held:
+                continue
+            until = _now() + self._lease
+            try:
+                renewed = await (await self._renewals.get()).fetch(sql.RENEW, held, self._lease)
+            except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+                log.warning("leases_not_renewed", executions=len(held), error=type(error).__name__)
+                self._renewals.drop()
+                continue
+            for row in renewed:
+                if row["execution_id"] in self._leases:
+                    self._leases[row["execution_id"]] = until
+
+
+async def _claim_keys(connection: Connection, keyed: Sequence[Intent]) -> dict[UUID, Duplicate]:
+    """Takes the keys that are free; returns, for the intents whose key is not, whose it is.
+
+    Keys are taken in one order by all processes, or two that take the same keys could wait for each other. Of two intents of one
+    group with the same key the first wins.
+    """
+    first: dict[tuple[int, str, str], Intent] = {}
+    for intent in keyed:
+        first.setdefault(_name(intent), intent)
+    rows = [(*name, i.body_hash, i.execution_id, _KEY_HOURS[name[1]]) for name, i in sorted(first.items(), key=lambda kv: kv[0])]
+    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM_KEYS, *_columns(rows, 6))}
+    lost = [intent for intent in keyed if intent.execution_id not in won]
+    if not lost:
+        return {}
+    holders = {
+        (row["user_id"], row["rpc"], row["key"]): Duplicate(row["resource_id"], row["body_hash"])
+        for row in await connection.fetch(sql.HOLDERS, *_columns(list(map(_name, lost)), 3))
+    }
+    return {intent.execution_id: holders[_name(intent)] for intent in lost}
+
+
+def _name(intent: Intent) -> tuple[int, str, str]:
+    """What an idempotency key is known by."""
+    return intent.user_id, RPC if intent.step is None else STEP_RPC, intent.idempotency_key
+
+
+def _intent_row(intent: Intent) -> dict[str, Any]:
+    worst = intent.worst_case
+    return {
+        "execution_id": intent.execution_id,
+        "user_id": intent.user_id,
+        "agent_id": intent.agent_id,
+        "agent_name": intent.agent_name,
+        "agent_revision": intent.agent_revision,
+        "input": intent.input,
+        "context": intent.context,
+        "streamed": intent.streamed,
+        "request_id": intent.request_id,
+        "model": worst.usage.model,
+        "input_tokens": worst.usage.input_tokens,
+        "output_tokens": worst.usage.output_tokens,
+        "cost_micro_usd": worst.cost_micro_usd,
+        "price_table": worst.price_table,
+        "run_id": intent.step and intent.step.run_id,
+        "task_id": intent.step and intent.step.task_id,
+    }
+
+
+def _settlement_row(entry: _Entry) -> dict[str, Any]:
+    s = entry.settlement
+    event = agent_executed(s)
+    return {
+        "execution_id": s.intent.execution_id,
+        "status": s.state.value,
+        "result": s.result,
+        "metadata": s.metadata,
+        "failure": None if s.failure is None else asdict(s.failure),
+        "seconds": s.seconds,
+        **_bill_row(s.bill, s.intent.worst_case.price_table),
+        "event_id": entry.event_id,
+        "event_data": event.data,
+        "event_metadata": event.metadata,
+    }
+
+
+def _bill_row(bill: Bill | None, price_table: str) -> dict[str, Any]:
+    usage = TokenUsage("", 0, 0) if bill is None else bill.usage
+    return {
+        "model": usage.model or None,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "usage_estimated": usage.estimated,
+        "cost_micro_usd": 0 if bill is None else bill.cost_micro_usd,
+        "price_table": price_table if bill is None else bill.price_table,
+    }
+
+
+def _document(rows: Iterable[dict[str, Any]]) -> str:
+    return to_json(list(rows)).decode()
+
+
+def _without_nul(value: Any) -> Any:
+    """The value without U+0000 in any of its texts: PostgreSQL stores it nowhere, and what was bought must be settled."""
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, Mapping):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return [_without_nul(item) for item in value] if isinstance(value, list) else value
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

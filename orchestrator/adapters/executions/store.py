@@ -1,0 +1,90 @@
+"""Reads the books."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mesh.usage import TokenUsage
+from orchestrator.adapters.postgres.engine import unavailable
+from orchestrator.adapters.postgres.tables import executions as t
+from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State
+
+_TEXTS = ("input", "context", "result", "metadata")
+_LISTED = [column for column in t.c if column.name not in _TEXTS]
+
+
+class PostgresExecutionStore:
+    """Executions of one user, for whom another's are as if they were not there; or of all."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def get(self, sees: int | None, execution_id: UUID) -> Execution | None:
+        """An execution; see the port."""
+        statement = _seen(select(t).where(t.c.execution_id == execution_id), sees)
+        with unavailable():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(statement)).one_or_none()
+        return None if row is None else _execution(row)
+
+    async def list(self, query: ExecutionQuery) -> ExecutionPage:
+        """A page; one row more than it holds tells whether there are more."""
+        with unavailable():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(_page(query))).all()
+        shown = rows[: query.page_size]
+        return ExecutionPage([_execution(row) for row in shown], more=len(rows) > len(shown))
+
+
+def _seen(statement: Select[Any], sees: int | None) -> Select[Any]:
+    return statement if sees is None else statement.where(t.c.user_id == sees)
+
+
+def _page(query: ExecutionQuery) -> Select[Any]:
+    statement = _seen(select(*_LISTED), query.sees)
+    if query.agent_id:
+        statement = statement.where(t.c.agent_id == query.agent_id)
+    if query.state is not None:
+        statement = statement.where(t.c.status == query.state.value)
+    if query.before is not None:
+        statement = statement.where(t.c.execution_id < query.before)
+    return statement.order_by(t.c.execution_id.desc()).limit(query.page_size + 1)
+
+
+def _execution(row: Row[Any]) -> Execution:
+    values = row._mapping
+    return Execution(
+        execution_id=values["execution_id"],
+        user_id=values["user_id"],
+        agent_id=values["agent_id"],
+        agent_name=values["agent_name"],
+        agent_revision=values["agent_revision"],
+        state=State(values["status"]),
+        input=values.get("input", ""),
+        context=values.get("context"),
+        result=values.get("result", ""),
+        metadata=values.get("metadata", {}),
+        failure=None if values["failure"] is None else Failure(**values["failure"]),
+        bill=_bill(values),
+        streamed=values["streamed"],
+        request_id=values["request_id"],
+        seconds=values["seconds"],
+        created_at=values["created_at"],
+        finished_at=values["finished_at"],
+    )
+
+
+def _bill(values: Any) -> Bill | None:
+    if values["model"] is None or values["status"] == State.RUNNING.value:
+        return None
+    usage = TokenUsage(
+        values["model"],
+        values["input_tokens"],
+        values["output_tokens"],
+        values["cache_read_tokens"],
+        values["cache_write_tokens"],
+        values["usage_estimated"],
+    )
+    return Bill(usage, values["cost_micro_usd"], values["price_table"])

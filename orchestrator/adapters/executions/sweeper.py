@@ -1,0 +1,84 @@
+"""Settles executions whose process died: as `outcome_unknown`, at their worst case."""
+
+import asyncio
+import json
+
+import asyncpg
+import structlog
+from uuid_utils.compat import uuid7
+
+from orchestrator.adapters.executions import recorder_sql as sql
+from orchestrator.adapters.postgres.engine import CONNECTION_LOST
+from orchestrator.adapters.postgres.group_commit import Connection, LazyConnection
+from orchestrator.executions.events import content
+from orchestrator.executions.model import State
+
+log = structlog.get_logger()
+
+FAILURE = json.dumps(
+    {
+        "reason": "AGENT_EXECUTION_FAILED",
+        "message": "the process that made the call died; what the provider was paid is not known and counted at its worst case",
+        "details": {},
+        "retryable": True,
+    }
+)
+
+
+class Sweeper:
+    """Looks for orphans again and again. Any number of processes can run one: rows are locked, and skipped when locked."""
+
+    def __init__(self, database_url: str, every_seconds: float) -> None:
+        self._connection = LazyConnection(database_url)
+        self._every = every_seconds
+
+    async def run(self) -> None:
+        """Sweeps until cancelled; a database that is gone or refuses is tried again."""
+        try:
+            while True:
+                try:
+                    await self.sweep()
+                except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+                    log.warning("sweep_failed", error=type(error).__name__)
+                    self._connection.drop()
+                await asyncio.sleep(self._every)
+        finally:
+            await self._connection.close()
+
+    async def sweep(self) -> int:
+        """Settles every orphan there is now, with its event; returns how many there were."""
+        connection = await self._connection.get()
+        total = 0
+        while swept := await _sweep_some(connection):
+            total += swept
+        if total:
+            log.warning("orphans_settled", executions=total)
+        await connection.execute(sql.FORGET_KEYS)
+        return total
+
+
+async def _sweep_some(connection: Connection) -> int:
+    async with connection.transaction():
+        rows = await connection.fetch(sql.SWEEP, FAILURE)
+        if rows:
+            events = [
+                content(
+                    execution_id=str(row["execution_id"]),
+                    agent_id=row["agent_id"],
+                    user_id=row["user_id"],
+                    duration=float(row["seconds"]),
+                    status=State.OUTCOME_UNKNOWN.value,
+                    cost_micro_usd=row["cost_micro_usd"],
+                    request_id=row["request_id"],
+                )
+                for row in rows
+            ]
+            await connection.execute(
+                sql.SWEPT_EVENTS,
+                [uuid7() for _ in rows],
+                [row["agent_id"] for row in rows],
+                [json.dumps(event.data) for event in events],
+                [json.dumps(event.metadata) for event in events],
+            )
+            await connection.execute(sql.FREE_KEYS, [row["execution_id"] for row in rows])
+    return len(rows)

@@ -1,0 +1,184 @@
+"""One transaction on users, sessions and keys."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from mesh.errors import IdempotencyConflict
+from mesh.security.caller import Role
+from orchestrator.adapters.events.tables import outbox
+from orchestrator.adapters.identity.rows import api_key, has_name, user
+from orchestrator.adapters.identity.tables import api_keys, audit_log, refresh_tokens, sessions, users
+from orchestrator.adapters.postgres.tables import idempotency_keys
+from orchestrator.identity.model import ApiKey, AuditEntry, NewApiKey, RefreshRecord, User, UserEvent
+
+CREATE_API_KEY = "identity.v1.CreateApiKey"
+SOURCE = "orchestrator"
+_NOW = func.clock_timestamp()
+_KEPT = timedelta(hours=24)
+
+
+class PostgresIdentityWork:
+    """Implements the port `IdentityWork`."""
+
+    def __init__(self, connection: AsyncConnection, refresh_days: float) -> None:
+        self._connection = connection
+        self._refresh_time = timedelta(days=refresh_days)
+
+    async def add_user(self, username: str, password_hash: str, role: Role) -> User | None:
+        """A new user; see the port."""
+        new = upsert(users).values(username=username, password_hash=password_hash, role=role.value)
+        row = await self._one(new.on_conflict_do_nothing().returning(users))
+        return None if row is None else user(row)
+
+    async def set_role(self, username: str, role: Role) -> User | None:
+        """The user with its new role."""
+        row = await self._one(update(users).where(has_name(username)).values(role=role.value).returning(users))
+        return None if row is None else user(row)
+
+    async def set_password(self, username: str, password_hash: str) -> User | None:
+        """The user with its new password."""
+        row = await self._one(update(users).where(has_name(username)).values(password_hash=password_hash).returning(users))
+        return None if row is None else user(row)
+
+    async def open_session(self, session_id: UUID, user_id: int, access_until: datetime) -> None:
+        """Begins a session."""
+        await self._connection.execute(insert(sessions).values(session_id=session_id, user_id=user_id, access_until=access_until))
+
+    async def extend_session(self, session_id: UUID, access_until: datetime) -> None:
+        """Notes that an access token of the session is good until then."""
+        later = func.greatest(sessions.c.access_until, access_until)
+        await self._connection.execute(update(sessions).where(sessions.c.session_id == session_id).values(access_until=later))
+
+    async def end_session(self, session_id: UUID) -> datetime | None:
+        """Ends a session; see the port."""
+        of_it = (sessions.c.session_id == session_id, sessions.c.revoked_at.is_(None))
+        row = await self._one(update(sessions).where(*of_it).values(revoked_at=_NOW).returning(sessions.c.access_until))
+        return None if row is None else row["access_until"]
+
+    async def end_sessions_of(self, user_id: int) -> Sequence[tuple[UUID, datetime]]:
+        """Ends all sessions of a user; see the port."""
+        of_them = (sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
+        ended = update(sessions).where(*of_them).values(revoked_at=_NOW).returning(sessions.c.session_id, sessions.c.access_until)
+        return [(row.session_id, row.access_until) for row in await self._connection.execute(ended)]
+
+    async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None:
+        """A refresh token that can be used once."""
+        values = {"token_hash": token_hash, "session_id": session_id, "expires_at": _NOW + self._refresh_time}
+        await self._connection.execute(insert(refresh_tokens).values(values))
+
+    async def refresh_token(self, token_hash: bytes) -> RefreshRecord | None:
+        """A refresh token; its session is locked."""
+        session = select(refresh_tokens.c.session_id).where(refresh_tokens.c.token_hash == token_hash).scalar_subquery()
+        await self._connection.execute(select(sessions.c.session_id).where(sessions.c.session_id == session).with_for_update())
+        # Read again under the lock, and by the clock: others may have used the token in the meantime.
+        t = refresh_tokens
+        joined = t.join(sessions, sessions.c.session_id == t.c.session_id).join(users, users.c.id == sessions.c.user_id)
+        columns = (
+            *(users, t.c.session_id, t.c.successor_hash, sessions.c.access_until),
+            sessions.c.revoked_at.is_not(None).label("revoked"),
+            (t.c.expires_at <= _NOW).label("expired"),
+            func.extract("epoch", _NOW - t.c.used_at).label("used_seconds_ago"),
+        )
+        row = await self._one(select(*columns).select_from(joined).where(t.c.token_hash == token_hash))
+        return None if row is None else _refresh_record(row)
+
+    async def use_refresh_token(self, token_hash: bytes, successor_hash: bytes) -> None:
+        """Marks a token as used."""
+        used = update(refresh_tokens).where(refresh_tokens.c.token_hash == token_hash)
+        await self._connection.execute(used.values(used_at=_NOW, successor_hash=successor_hash))
+
+    async def add_api_key(self, new: NewApiKey, key_hash: bytes, prefix: str) -> tuple[ApiKey, bool]:
+        """A new API key, or the one that the idempotency key stands for; see the port."""
+        api_key_id = uuid7()
+        if new.idempotency_key and (earlier := await self._claim(new, api_key_id)) is not None:
+            row = await self._one(select(api_keys).where(api_keys.c.api_key_id == earlier, api_keys.c.user_id == new.user_id))
+            assert row is not None  # keys are revoked, never removed, while their user exists
+            return api_key(row), False
+        values = {
+            "api_key_id": api_key_id,
+            "user_id": new.user_id,
+            "name": new.name,
+            "key_hash": key_hash,
+            "prefix": prefix,
+            "scopes": sorted(scope.value for scope in new.scopes),
+            "expires_at": new.expires_at,
+        }
+        row = await self._one(insert(api_keys).values(values).returning(api_keys))
+        assert row is not None
+        return api_key(row), True
+
+    async def revoke_api_key(self, user_id: int, api_key_id: UUID) -> tuple[ApiKey, bytes, bool] | None:
+        """The user's key, revoked; see the port."""
+        of_it = (api_keys.c.api_key_id == api_key_id, api_keys.c.user_id == user_id)
+        row = await self._one(update(api_keys).where(*of_it, api_keys.c.revoked_at.is_(None)).values(revoked_at=_NOW).returning(api_keys))
+        if row is not None:
+            return api_key(row), row["key_hash"], True
+        row = await self._one(select(api_keys).where(*of_it))
+        return None if row is None else (api_key(row), row["key_hash"], False)
+
+    async def publish(self, event: UserEvent) -> None:
+        """Puts the event into the outbox."""
+        values = {
+            "event_id": uuid7(),
+            "event_type": event.event_type,
+            "aggregate_id": str(event.user_id),
+            "source": SOURCE,
+            "data": dict(event.data),
+            "metadata": {"request_id": event.request_id},
+        }
+        await self._connection.execute(insert(outbox).values(values))
+
+    async def audit(self, entry: AuditEntry) -> None:
+        """Adds to the audit log."""
+        await self._connection.execute(insert(audit_log).values(audit_values(entry)))
+
+    async def _claim(self, new: NewApiKey, api_key_id: UUID) -> UUID | None:
+        """Takes the idempotency key, or says for which API key it stands. Whoever has it uncommitted is waited for."""
+        t = idempotency_keys
+        values = {"body_hash": new.body_hash, "resource_id": api_key_id, "expires_at": _NOW + _KEPT, "free": False}
+        claim = upsert(t).values(user_id=new.user_id, rpc=CREATE_API_KEY, key=new.idempotency_key, **values)
+        claim = claim.on_conflict_do_update(index_elements=[t.c.user_id, t.c.rpc, t.c.key], set_=values, where=t.c.expires_at <= _NOW)
+        if await self._one(claim.returning(t.c.resource_id)) is not None:
+            return None
+        held = select(t).where(t.c.user_id == new.user_id, t.c.rpc == CREATE_API_KEY, t.c.key == new.idempotency_key)
+        row = await self._one(held)
+        assert row is not None  # only what has expired is removed
+        if row["body_hash"] != new.body_hash:
+            raise IdempotencyConflict.of(new.idempotency_key)
+        resource_id: UUID = row["resource_id"]
+        return resource_id
+
+    async def _one(self, statement: Any) -> RowMapping | None:
+        return (await self._connection.execute(statement)).mappings().one_or_none()
+
+
+def audit_values(entry: AuditEntry) -> dict[str, Any]:
+    """The columns of an entry of the audit log."""
+    return {
+        "action": entry.action.value,
+        "actor_id": entry.actor_id,
+        "subject": entry.subject,
+        "ip": entry.origin.ip,
+        "request_id": entry.origin.request_id,
+        "details": dict(entry.details),
+    }
+
+
+def _refresh_record(row: RowMapping) -> RefreshRecord:
+    used = row["used_seconds_ago"]
+    return RefreshRecord(
+        session_id=row["session_id"],
+        user=user(row),
+        revoked=row["revoked"],
+        expired=row["expired"],
+        used_seconds_ago=None if used is None else float(used),
+        successor_hash=row["successor_hash"],
+        access_until=row["access_until"],
+    )

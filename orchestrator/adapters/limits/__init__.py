@@ -1,0 +1,1 @@
+"""Token buckets, in Redis and in the process."""

@@ -1,0 +1,168 @@
+"""Token buckets in Redis, shared by all processes, with those of this process before them."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
+from time import monotonic
+from typing import Any, Self
+
+import hiredis
+import structlog
+from prometheus_client import Counter
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from mesh.limits import Charge, Verdict
+from orchestrator.adapters.limits.local import LocalLimits
+
+log = structlog.get_logger()
+
+SCRIPT = (Path(__file__).parent / "take_tokens.lua").read_text()
+_DIGEST = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+ANSWER_SECONDS = 0.025
+CONNECT_SECONDS = 1.0
+FAILURES = 3
+"""In a row, after which Redis is left alone. One answer that comes late is this machine's doing more often than Redis's."""
+REST_SECONDS = 1.0
+"""For how long."""
+LARGEST_GROUP = 128
+GATHER_SECONDS = 0.003
+"""How far trips lie apart while calls come so often that they share them. A call that comes alone waits for nobody."""
+LOCAL = Counter("rate_limit_local_total", "Calls whose limits were counted in the process, because Redis did not answer")
+_MICROSECONDS = 1_000_000
+_CAPACITY = 60 * _MICROSECONDS
+"""A bucket holds a minute's tokens."""
+
+
+@dataclass(slots=True)
+class _Request:
+    charges: Sequence[Charge]
+    watch: Sequence[str]
+    answer: "asyncio.Future[Verdict]"
+
+
+class RedisLimits:
+    """One connection and one round trip at a time: calls that come meanwhile share the next one. An async context manager.
+
+    A bucket of this process never holds less than the shared one, as long as Redis forgets nothing: what it refuses, Redis need not be
+    asked. And when Redis does not answer within 25 ms it is all there is, and it has counted all the time: nobody gains by that.
+    A Redis that is silent three times in a row is asked again after a second, by one group of calls.
+    """
+
+    def __init__(self, url: str, seconds: float = ANSWER_SECONDS) -> None:
+        self._connection = Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS).connection_pool.make_connection()
+        self._seconds = seconds
+        self._local = LocalLimits()
+        self._waiting: list[_Request] = []
+        self._wake = asyncio.Event()
+        self._rests_until = 0.0
+        self._failures = 0
+
+    async def __aenter__(self) -> Self:
+        with suppress(RedisError, OSError, TimeoutError):  # the first call will say so
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._ask([])
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._give_up(self._waiting)
+        await self._connection.disconnect()
+
+    async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
+        """Takes a token for every charge, or none; `present` is None when Redis did not answer."""
+        verdict = self._local.take(charges)
+        if verdict.refused_by is not None:
+            return verdict
+        if self._failures >= FAILURES:
+            now = monotonic()
+            if now < self._rests_until:
+                LOCAL.inc()
+                return verdict
+            self._rests_until = now + REST_SECONDS  # this call is the one that asks
+        request = _Request(charges, watch, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        self._wake.set()
+        verdict = await request.answer
+        if verdict.refused_by is not None:
+            self._local.give_back(charges)
+        return verdict
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        began, together = 0.0, 1
+        while True:
+            await self._wake.wait()
+            if together > 1 and (early := began + GATHER_SECONDS - loop.time()) > 0:
+                await asyncio.sleep(early)
+            began, together = loop.time(), len(self._waiting)
+            group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
+            if not self._waiting:
+                self._wake.clear()
+            try:
+                async with asyncio.timeout(self._seconds):
+                    _tell(group, await self._ask(group))
+            except asyncio.CancelledError:
+                self._give_up(group)
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it was, somebody waits for an answer
+                await self._fall_back(group, error)
+            else:
+                if self._failures >= FAILURES:
+                    log.info("limits_back_in_redis")
+                self._failures = 0
+
+    async def _ask(self, group: Sequence[_Request]) -> Any:
+        keys: list[str] = []
+        arguments: list[int | float] = []
+        for request in group:
+            keys += [charge.key for charge in request.charges]
+            keys += request.watch
+            arguments += len(request.charges), len(request.watch)
+            for charge in request.charges:
+                arguments += charge.interval_seconds * _MICROSECONDS, _CAPACITY
+        try:
+            return await self._call("EVALSHA", _DIGEST, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await self._call("EVAL", SCRIPT, len(keys), *keys, *arguments)
+
+    async def _call(self, *command: str | float) -> Any:
+        """What Redis answers. The client's own way to call a script goes through eight layers: half of the CPU of the trip."""
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
+        await self._connection.send_packed_command(packed)
+        return await self._connection.read_response()
+
+    async def _fall_back(self, group: Sequence[_Request], error: Exception) -> None:
+        self._failures += 1
+        if self._failures == FAILURES:
+            log.warning("limits_without_redis", problem=f"{type(error).__name__} {error}".rstrip())
+        self._give_up(group)
+        if self._failures >= FAILURES:
+            self._rests_until = monotonic() + REST_SECONDS
+            self._give_up(self._waiting)
+            self._waiting = []
+            self._wake.clear()
+        with suppress(RedisError, OSError):
+            await self._connection.disconnect(nowait=True)  # its state is not known
+
+    def _give_up(self, group: Sequence[_Request]) -> None:
+        for request in group:
+            if not request.answer.done():
+                LOCAL.inc()
+                request.answer.set_result(Verdict())
+
+
+def _tell(group: Sequence[_Request], answers: Sequence[Any]) -> None:
+    at = 0
+    for request in group:
+        refused_by, wait = answers[at], answers[at + 1]
+        present = tuple(exists == 1 for exists in answers[at + 2 : at + 2 + len(request.watch)])
+        at += 2 + len(request.watch)
+        if not request.answer.done():
+            refusal = request.charges[refused_by - 1] if refused_by else None
+            request.answer.set_result(Verdict(refusal, wait / _MICROSECONDS, present))

@@ -1,0 +1,1 @@
+"""Rego policies, in process or on an OPA server, and the log of denials."""

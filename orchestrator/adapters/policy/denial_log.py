@@ -1,0 +1,73 @@
+"""Writes denials into the audit log, some at a time and beside the calls: whoever is refused does not wait, and cannot flood the log."""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Self
+
+import structlog
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from mesh import correlation
+from mesh.errors import ServiceUnavailable
+from mesh.security.caller import Caller
+from orchestrator.adapters.identity.tables import audit_log
+from orchestrator.adapters.identity.unit_of_work import audit_values
+from orchestrator.adapters.postgres.engine import unavailable
+from orchestrator.identity.model import Action, AuditEntry, Origin
+
+log = structlog.get_logger()
+
+WRITE_SECONDS = 0.5
+MOST = 1000
+"""What is denied beyond these before they are written is counted in the process's log alone."""
+
+
+class PostgresDenialLog:
+    """Implements `orchestrator.policy.ports.DenialLog`. An async context manager; what it took is written before it ends."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._waiting: deque[AuditEntry] = deque()
+        self._lost = 0
+        self._stop = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._write_forever())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        await self._task
+
+    def denied(self, who: Caller, what: str, rule: str) -> None:
+        """Takes note; neither waits nor raises."""
+        if len(self._waiting) >= MOST:
+            self._lost += 1
+            return
+        details = {"rule": rule, **({"api_key_id": str(who.api_key_id)} if who.api_key_id else {})}
+        self._waiting.append(AuditEntry(Action.DENIED, who.user_id, what, Origin("", correlation.current()), details))
+
+    async def _write_forever(self) -> None:
+        while not self._stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WRITE_SECONDS):
+                    await self._stop.wait()
+            await self._write()
+
+    async def _write(self) -> None:
+        if self._lost:
+            log.warning("denials_not_audited", denials=self._lost)
+            self._lost = 0
+        if not self._waiting:
+            return
+        entries = list(self._waiting)
+        try:
+            with unavailable():
+                async with self._engine.begin() as connection:
+                    await connection.execute(insert(audit_log), [audit_values(entry) for entry in entries])
+        except ServiceUnavailable:
+            return  # they are tried again as long as there is room for them
+        for _ in entries:
+            self._waiting.popleft()

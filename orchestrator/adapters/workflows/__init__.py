@@ -1,0 +1,1 @@
+"""Workflows, runs and steps on PostgreSQL."""

@@ -1,0 +1,122 @@
+"""Starts runs, many in one commit."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from orchestrator.adapters.postgres.group_commit import Connection
+from orchestrator.adapters.workflows import ledger, rows
+from orchestrator.adapters.workflows import start_sql as sql
+from orchestrator.workflows import failpoints
+from orchestrator.workflows.errors import WorkflowAlreadyRunning, WorkflowNotFound
+from orchestrator.workflows.model import Earlier, KeyClaim, NewRun, Run, RunState, Step, StepApproval, StepState, Task
+from orchestrator.workflows.progress import Progress, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A run to be started, and the key under which it was asked for."""
+
+    run: NewRun
+    claim: KeyClaim | None
+
+
+Started = Run | Earlier | WorkflowNotFound | WorkflowAlreadyRunning
+
+
+async def write_starts(connection: Connection, starts: Sequence[Start]) -> Sequence[Started]:
+    """Starts those that can be started, each with its first changes."""
+    async with connection.transaction():
+        earlier = await claim_keys(connection, [(s.run.run_id, s.claim) for s in starts if s.claim])
+        fresh = [start.run for start in starts if start.run.run_id not in earlier]
+        found = await connection.fetch(sql.WORKFLOWS, [run.workflow_id for run in fresh])
+        now = {row["workflow_id"]: row["now"] for row in found if row["found"]}
+        progresses = {run.run_id: _begun(run, now[run.workflow_id]) for run in fresh if run.workflow_id in now}
+        begun = await _insert(connection, [(run, progresses[run.run_id]) for run in fresh if run.run_id in progresses])
+        late = [run.workflow_id for run in fresh if run.run_id in progresses and run.run_id not in begun]
+        active = {row["workflow_id"]: row["run_id"] for row in await connection.fetch(sql.ACTIVE, late)} if late else {}
+        if refused := [start.run.run_id for start in starts if start.claim and start.run.run_id not in begun]:
+            await connection.execute(sql.FREE_KEYS, refused)
+        failpoints.BEFORE_START.hit()
+    failpoints.AFTER_START.hit()
+    return [earlier.get(s.run.run_id) or _outcome(s.run, progresses.get(s.run.run_id), begun, active) for s in starts]
+
+
+async def claim_keys(connection: Connection, claims: Sequence[tuple[UUID, KeyClaim]]) -> Mapping[UUID, Earlier]:
+    """Takes the keys that are free; says, for the resources whose key is not, what was made with it.
+
+    Keys are taken in one order by all processes, or two that take the same keys could wait for each other.
+    """
+    if not claims:
+        return {}
+    first: dict[tuple[int, str, str], tuple[UUID, KeyClaim]] = {}
+    for resource_id, claim in claims:
+        first.setdefault((claim.user_id, claim.rpc, claim.key), (resource_id, claim))
+    taking = [(*name, claim.body_hash, resource_id) for name, (resource_id, claim) in sorted(first.items(), key=lambda item: item[0])]
+    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM_KEYS, *rows.columns(taking, 5))}
+    lost = {resource_id: (c.user_id, c.rpc, c.key) for resource_id, c in claims if resource_id not in won}
+    if not lost:
+        return {}
+    holders = {
+        (row["user_id"], row["rpc"], row["key"]): Earlier(UUID(int=row["resource_id"].int), row["body_hash"])
+        for row in await connection.fetch(sql.HOLDERS, *rows.columns(list(lost.values()), 3))
+    }
+    return {resource_id: holders[name] for resource_id, name in lost.items()}
+
+
+def _begun(new: NewRun, now: datetime) -> Progress:
+    run = Run(new.run_id, new.workflow_id, new.user_id, RunState.PENDING, 0, new.request_id, now)
+    progress = Progress(run, map(_record, new.tasks), now)
+    progress.start()
+    return progress
+
+
+def _record(task: Task) -> Record:
+    asked = task.approval
+    approval = StepApproval(asked.message, asked.timeout_seconds, asked.default) if asked else None
+    step = Step(task.id, task.agent_id, StepState.PENDING, approval=approval)
+    return Record(step, task.depends_on, task.retry, waiting=len(task.depends_on))
+
+
+async def _insert(connection: Connection, new: Sequence[tuple[NewRun, Progress]]) -> set[UUID]:
+    """Inserts the runs of workflows that have no active one, with their steps; returns which."""
+    if not new:
+        return set()
+    run_rows = [
+        (r.run_id, r.workflow_id, r.user_id, r.username, r.role, p.run.state.value, p.run.sequence, r.request_id, p.run.created_at)
+        for r, p in new
+    ]
+    inserted = {row["run_id"] for row in await connection.fetch(sql.INSERT_RUNS, *rows.columns(run_rows, 9))}
+    begun = [(run, progress) for run, progress in new if run.run_id in inserted]
+    if begun:
+        workflows = [(run.workflow_id, run.run_id, progress.run.state.value) for run, progress in begun]
+        steps = [row for run, progress in begun for row in _step_rows(run, progress)]
+        changed = ledger.notes([progress for _, progress in begun])
+        await connection.execute(sql.INSERT_STEPS, *changed, *rows.columns(workflows, 3), *rows.columns(steps, 16))
+    return inserted
+
+
+def _step_rows(run: NewRun, progress: Progress) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(run.run_id, task.id, position, task.agent_id, task.input, None if task.context is None else json.dumps(task.context)),
+            *(",".join(task.depends_on), task.retry.max_attempts, task.retry.delay_seconds, task.retry.backoff),
+            *(float(task.timeout_seconds), rows.approval_column(record.step.approval), record.step.state.value, record.waiting),
+            *(record.due_at, record.step.approval.expires_at if record.step.approval else None),
+        )
+        for position, task in enumerate(run.tasks)
+        for record in (progress.records[task.id],)
+    ]
+
+
+def _outcome(new: NewRun, progress: Progress | None, begun: set[UUID], active: Mapping[UUID, UUID]) -> Started:
+    workflow_id = str(new.workflow_id)
+    if progress is None:
+        return WorkflowNotFound(f"Workflow '{workflow_id}' not found; GET /api/v1/workflows lists yours", workflow_id=workflow_id)
+    if new.run_id not in begun:
+        message = f"Workflow '{workflow_id}' has an active run; wait for its end, or cancel it"
+        return WorkflowAlreadyRunning(message, workflow_id=workflow_id, run_id=str(active.get(new.workflow_id, "")))
+    return replace(progress.run, steps=tuple(record.step for record in progress.records.values()))

@@ -1,0 +1,183 @@
+"""The engine's side of the runs on PostgreSQL: gives steps to a worker, and takes its word about them."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+import asyncpg
+
+from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
+from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection
+from orchestrator.adapters.workflows import ledger, rows, sql
+from orchestrator.adapters.workflows.announcements import RunNews
+from orchestrator.workflows import failpoints
+from orchestrator.workflows.assignment import Assignment, Claimed, Completed, Hold, Report, Reported, Spent
+from orchestrator.workflows.errors import ReportRefused
+from orchestrator.workflows.model import StepState
+from orchestrator.workflows.progress import Progress
+
+LARGEST_CLAIM = 256
+TENDED_AT_ONCE = 200
+
+
+_PASSING = (*CONNECTION_LOST, asyncpg.TransactionRollbackError)
+"""What the same statement may not meet again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """How long a worker has a step without a sign of life, and how often a step may kill its worker."""
+
+    seconds: float
+    crash_limit: int
+
+
+class PostgresStepStore:
+    """See the port. One per worker; an async context manager."""
+
+    def __init__(self, database_url: str, owner: UUID, leases: Leases, news: RunNews) -> None:
+        self._owner = owner
+        self._leases = leases
+        self._news = news
+        self._reports: GroupCommit[Report, Reported] = GroupCommit(database_url, self._write_reports)
+        self._claims = LazyConnection(database_url)
+        self._keeping = LazyConnection(database_url)
+        self._tending = LazyConnection(database_url)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._reports)
+            stack.push_async_callback(self._claims.close)
+            stack.push_async_callback(self._keeping.close)
+            stack.push_async_callback(self._tending.close)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def claim(self, limit: int) -> Claimed:
+        """Takes steps that are ready."""
+        limit = min(limit, LARGEST_CLAIM)
+        with _unavailable(self._claims):
+            connection = await self._claims.get()
+            async with connection.transaction():
+                locked = await connection.fetch(sql.LOCK_READY, limit)
+                runs = await ledger.load(connection, locked)
+                taken = [
+                    (row["run_id"], row["task_id"])
+                    for row in locked
+                    if runs[row["run_id"]].begin(row["task_id"], self._owner, self._leases.seconds)
+                ]
+                changed = await ledger.write(connection, runs.values())
+                failpoints.BEFORE_CLAIM.hit()
+            failpoints.AFTER_CLAIM.hit()
+            self._news.tell(changed)
+            work = await ledger.assignments(connection, taken)
+        return Claimed(list(work.values()), more=len(locked) == limit)
+
+    async def report(self, report: Report) -> Reported:
+        """Takes a worker's word about a step; see the port."""
+        try:
+            return await self._reports.submit(report)
+        except _PASSING as error:
+            raise database_unavailable() from error
+        except asyncpg.PostgresError as error:
+            raise ReportRefused(f"{type(error).__name__}: {error}") from error
+
+    async def renew(self, holds: Collection[Hold]) -> Collection[Hold]:
+        """Prolongs the leases; returns the holds that still count."""
+        lease = self._leases.seconds
+        with _unavailable(self._keeping):
+            connection = await self._keeping.get()
+            found = await connection.fetch(sql.RENEW, *rows.columns(list(holds), 3), self._owner, lease, lease * 2 / 3)
+        return {rows.hold(row) for row in found}
+
+    async def forgotten(self, holds: Collection[Hold]) -> Sequence[Assignment]:
+        """The steps that were given to this worker without its learning of it: the commit was not confirmed."""
+        with _unavailable(self._keeping):
+            connection = await self._keeping.get()
+            mine = {rows.hold(row) for row in await connection.fetch(sql.MINE, self._owner)} - set(holds)
+            work = await ledger.assignments(connection, [(hold.run_id, hold.task_id) for hold in mine])
+        return [assignment for assignment in work.values() if assignment.hold in mine]
+
+    async def tend(self) -> int:
+        """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
+        with _unavailable(self._tending):
+            return await self._tend(sql.LOCK_LOST, self._lose) + await self._tend(sql.LOCK_SILENT, _silence)
+
+    async def queue_age(self) -> float:
+        """For how many seconds the step that waits longest could have begun; 0 when none waits."""
+        with _unavailable(self._tending):
+            return float(await (await self._tending.get()).fetchval(sql.QUEUE))
+
+    async def _tend(self, statement: str, apply: Callable[[Progress, str, Spent], None]) -> int:
+        connection = await self._tending.get()
+        async with connection.transaction():
+            locked = await connection.fetch(statement, TENDED_AT_ONCE)
+            if not locked:
+                return 0
+            runs = await ledger.load(connection, locked)
+            steps = [(row["run_id"], row["task_id"]) for row in locked]
+            bought = await ledger.spent(connection, steps)
+            for run_id, task_id in steps:
+                apply(runs[run_id], task_id, bought.get((run_id, task_id), Spent()))
+            changed = await ledger.write(connection, runs.values())
+            failpoints.BEFORE_TENDING.hit()
+        failpoints.AFTER_TENDING.hit()
+        self._news.tell(changed)
+        return len(steps)
+
+    def _lose(self, progress: Progress, task_id: str, spent: Spent) -> None:
+        progress.lost(task_id, spent, self._leases.crash_limit)
+
+    async def _write_reports(self, connection: Connection, reports: Sequence[Report]) -> Sequence[Reported]:
+        async with connection.transaction():
+            runs = await ledger.lock(connection, {report.hold.run_id for report in reports})
+            bought = await ledger.spent(connection, [(report.hold.run_id, report.hold.task_id) for report in reports])
+            applied = [self._apply(runs.get(report.hold.run_id), report, bought) for report in reports]
+            changed = await ledger.write(connection, runs.values())
+            failpoints.BEFORE_REPORT.hit()
+        failpoints.AFTER_REPORT.hit()
+        self._news.tell(changed)
+        following = [(report.hold.run_id, after) for report, (_, after) in zip(reports, applied, strict=True) if after]
+        work = await ledger.assignments(connection, following)
+        return [
+            _reported(runs[report.hold.run_id], report, work.get((report.hold.run_id, after or ""))) if counted else Reported(counted=False)
+            for report, (counted, after) in zip(reports, applied, strict=True)
+        ]
+
+    def _apply(self, progress: Progress | None, report: Report, bought: Mapping[ledger.StepId, Spent]) -> tuple[bool, str | None]:
+        """Whether the report counts, and the successor that goes to the same worker."""
+        hold = report.hold
+        spent = bought.get((hold.run_id, hold.task_id), Spent())
+        if progress is None or not progress.report(hold.task_id, self._owner, hold.epoch, report.outcome, spent):
+            return False, None
+        if not report.go_on or not isinstance(report.outcome, Completed):
+            return True, None
+        return True, progress.give_successor(hold.task_id, self._owner, self._leases.seconds)
+
+
+@contextmanager
+def _unavailable(connection: LazyConnection) -> Iterator[None]:
+    """Raises ServiceUnavailable where the database is gone; the connection's state is not known then."""
+    try:
+        yield
+    except _PASSING as error:
+        connection.drop()
+        raise database_unavailable() from error
+
+
+def _silence(progress: Progress, task_id: str, _: Spent) -> None:
+    progress.silence(task_id)
+
+
+def _reported(progress: Progress, report: Report, following: Assignment | None) -> Reported:
+    record = progress.records[report.hold.task_id]
+    retry_in = None
+    if record.step.state is StepState.READY and record.due_at is not None:
+        retry_in = (record.due_at - progress.now).total_seconds()
+    ready = any(r.step.state is StepState.READY for task_id, r in progress.touched.items() if task_id != report.hold.task_id)
+    return Reported(True, record.step.state, following, ready, retry_in)

@@ -1,0 +1,137 @@
+"""Workflows on PostgreSQL."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import Row, Select, delete, func, insert, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from orchestrator.adapters.postgres.engine import unavailable
+from orchestrator.adapters.postgres.tables import idempotency_keys as keys
+from orchestrator.adapters.workflows.starts import claim_keys
+from orchestrator.adapters.workflows.tables import runs, steps, workflows
+from orchestrator.workflows.errors import WorkflowAlreadyRunning
+from orchestrator.workflows.model import (
+    Earlier,
+    KeyClaim,
+    NewWorkflow,
+    RunState,
+    Task,
+    TaskResult,
+    Workflow,
+    WorkflowPage,
+    WorkflowQuery,
+)
+
+_TASKS = TypeAdapter(tuple[Task, ...])
+_FINAL = ("completed", "failed", "cancelled")
+_RESULTS = (
+    select(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(steps.c.task_id, steps.c.result), steps.c.position)))
+    .where(steps.c.run_id == workflows.c.latest_run_id, steps.c.status == "completed")
+    .scalar_subquery()
+)
+_LISTED = [column for column in workflows.c if column.name != "tasks"]
+
+
+class PostgresWorkflowStore:
+    """See the port."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def create(self, workflow: NewWorkflow, claim: KeyClaim | None) -> Workflow | Earlier:
+        """Makes a workflow, or says what an earlier request with the key made."""
+        values = {
+            "workflow_id": workflow.workflow_id,
+            "user_id": workflow.user_id,
+            "name": workflow.name,
+            "tasks": _TASKS.dump_python(tuple(workflow.tasks), mode="json"),
+            "task_count": len(workflow.tasks),
+        }
+        with unavailable():
+            async with self._engine.begin() as connection:
+                if claim is not None and (earlier := await _claim(connection, workflow.workflow_id, claim)):
+                    return earlier
+                row = (await connection.execute(insert(workflows).values(**values).returning(workflows))).one()
+        return _workflow(row)
+
+    async def earlier(self, claim: KeyClaim) -> Earlier | None:
+        """What an earlier request with the key made; None while the key is free."""
+        held = select(keys.c.resource_id, keys.c.body_hash).where(
+            keys.c.user_id == claim.user_id,
+            keys.c.rpc == claim.rpc,
+            keys.c.key == claim.key,
+            keys.c.free.is_(False),
+            keys.c.expires_at > func.clock_timestamp(),
+        )
+        with unavailable():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(held)).one_or_none()
+        return None if row is None else Earlier(row.resource_id, row.body_hash)
+
+    async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
+        """A workflow with its tasks and the results of its latest run."""
+        statement = _visible(select(workflows, _RESULTS.label("results")), user_id, workflow_id)
+        with unavailable():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(statement)).one_or_none()
+        return None if row is None else _workflow(row)
+
+    async def list(self, query: WorkflowQuery) -> WorkflowPage:
+        """A page; one row more than it holds tells whether there are more."""
+        statement = select(*_LISTED)
+        if query.user_id is not None:
+            statement = statement.where(workflows.c.user_id == query.user_id)
+        if query.state is not None:
+            statement = statement.where(workflows.c.status == query.state.value)
+        if query.before is not None:
+            statement = statement.where(workflows.c.workflow_id < query.before)
+        with unavailable():
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(statement.order_by(workflows.c.workflow_id.desc()).limit(query.page_size + 1))).all()
+        return WorkflowPage([_workflow(row) for row in found[: query.page_size]], more=len(found) > query.page_size)
+
+    async def delete(self, user_id: int | None, workflow_id: UUID) -> bool:
+        """Deletes a workflow with its runs; False when there is none. Raises WorkflowAlreadyRunning."""
+        active = select(runs.c.run_id).where(runs.c.workflow_id == workflow_id, runs.c.status.not_in(_FINAL))
+        with unavailable():
+            async with self._engine.begin() as connection:
+                # Locked, so that no run is started meanwhile; an active run is seen after that.
+                locked = _visible(select(workflows.c.workflow_id), user_id, workflow_id).with_for_update()
+                if (await connection.execute(locked)).one_or_none() is None:
+                    return False
+                if (run_id := await connection.scalar(active)) is not None:
+                    message = f"Workflow '{workflow_id}' has an active run; cancel it before you delete the workflow"
+                    raise WorkflowAlreadyRunning(message, workflow_id=str(workflow_id), run_id=str(run_id))
+                await connection.execute(delete(workflows).where(workflows.c.workflow_id == workflow_id))
+        return True
+
+
+def _visible(statement: Select[Any], user_id: int | None, workflow_id: UUID) -> Select[Any]:
+    statement = statement.where(workflows.c.workflow_id == workflow_id)
+    return statement if user_id is None else statement.where(workflows.c.user_id == user_id)
+
+
+async def _claim(connection: AsyncConnection, workflow_id: UUID, claim: KeyClaim) -> Earlier | None:
+    """What an earlier request with the key made; None when the key is this request's now."""
+    raw = await connection.get_raw_connection()
+    await connection.exec_driver_sql("SELECT 1")  # begins the transaction, which the driver does late
+    driver: Any = raw.driver_connection
+    return (await claim_keys(driver, [(workflow_id, claim)])).get(workflow_id)
+
+
+def _workflow(row: Row[Any]) -> Workflow:
+    values = row._mapping
+    return Workflow(
+        workflow_id=values["workflow_id"],
+        user_id=values["user_id"],
+        name=values["name"],
+        state=RunState(values["status"]),
+        task_count=values["task_count"],
+        created_at=values["created_at"],
+        latest_run_id=values["latest_run_id"],
+        tasks=_TASKS.validate_python(values.get("tasks", ())),
+        results=[TaskResult(*pair) for pair in values.get("results") or ()],
+    )

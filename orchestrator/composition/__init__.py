@@ -1,0 +1,1 @@
+"""Wiring: builds each process from its settings, on one AsyncExitStack."""

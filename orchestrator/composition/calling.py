@@ -1,0 +1,69 @@
+"""Wires what calls agents and keeps the books: in the orchestrator and in every worker."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from catalogue.catalogue import Catalogue
+from catalogue.pricing.model_names import ModelNames
+from catalogue.pricing.prices import PriceBook
+from mesh.rpc.channel import ChannelPool
+from mesh.rpc.status import retryable
+from mesh.security.call_tokens import CallTokenSigner
+from mesh.security.certificates import TlsFolder
+from mesh.security.identities import AGENT_HOST
+from mesh.security.tls import ClientTls
+from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
+from orchestrator.adapters.executions.recorder import PostgresRecorder
+from orchestrator.adapters.executions.store import PostgresExecutionStore
+from orchestrator.adapters.executions.sweeper import Sweeper
+from orchestrator.adapters.policy.denial_log import PostgresDenialLog
+from orchestrator.adapters.registry.search import SqliteSearchIndex
+from orchestrator.adapters.wakeups.redis_notifier import RedisBell, TopicBell
+from orchestrator.composition.policy import build_policy
+from orchestrator.composition.settings import SharedSettings
+from orchestrator.executions.books import Books
+from orchestrator.executions.purchase import Purchases
+from orchestrator.executions.service import ExecutionService
+from orchestrator.policy.service import PolicyService
+from orchestrator.registry.service import RegistryService
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCalling:
+    """What calls agents, with the books of this process."""
+
+    agents: GrpcAgents
+    registry: RegistryService
+    policy: PolicyService
+    executions: ExecutionService
+
+
+async def build_calling(
+    settings: SharedSettings,
+    stack: AsyncExitStack,
+    engine: AsyncEngine,
+    catalogue: Catalogue,
+    bell: RedisBell,
+    identity: str,
+    tls: TlsFolder | None,
+) -> AgentCalling:
+    """What calls agents as the service of that identity (a SPIFFE id)."""
+    prices = PriceBook.load()
+    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
+    stack.push_async_callback(channels.close)
+    addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
+    signer = CallTokenSigner(settings.call_token_signing_key, identity)
+    agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
+    outbox = TopicBell(bell, "outbox", hurry=False)
+    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.ring))
+    stack.callback(asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run()).cancel)
+    books = Books(prices, retryable)
+    purchases = Purchases(recorder, agents, books)
+    stack.push_async_callback(purchases.drain)
+    registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, SqliteSearchIndex, agents)
+    policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine)))
+    executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
+    return AgentCalling(agents, registry, policy, executions)

@@ -1,0 +1,28 @@
+"""Wires the event log and the relay."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
+from orchestrator.adapters.events.outbox_relay import OutboxRelay
+from orchestrator.adapters.events.outbox_upkeep import OutboxUpkeep
+from orchestrator.adapters.events.store import PostgresEventStore
+from orchestrator.adapters.wakeups.redis_notifier import RedisBell, TopicBell
+from orchestrator.composition.settings import OrchestratorSettings
+from orchestrator.events.service import EventService
+from orchestrator.events.tail import EventTail
+
+
+async def build_events(settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, bell: RedisBell) -> EventService:
+    """The log of events, with this process's candidate for the relay."""
+    outbox, log_bell = TopicBell(bell, "outbox", hurry=False), TopicBell(bell, "events", hurry=False)
+    publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
+    await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_bell, publisher))
+    upkeep = OutboxUpkeep(engine, settings.event_retention_days, publishing=publisher is not None)
+    store = PostgresEventStore(engine)
+    tail = EventTail(store, log_bell)
+    for work in (upkeep.run(), tail.run()):
+        stack.callback(asyncio.create_task(work).cancel)
+    return EventService(store, tail)

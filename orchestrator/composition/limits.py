@@ -1,0 +1,24 @@
+"""Wires the limits."""
+
+from contextlib import AsyncExitStack
+
+from mesh.limits import Sessions
+from mesh.rpc.interceptors.limits import Allowances, Limits
+from mesh.rpc.peer import Peers
+from orchestrator.adapters.limits.redis_buckets import RedisLimits
+from orchestrator.composition.settings import OrchestratorSettings
+
+
+async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack, sessions: Sessions) -> Limits:
+    """The limits as they are set, counted in Redis."""
+    allowances = Allowances(
+        agent_calls=settings.limit_agent_calls,
+        agent_calls_of_key=settings.limit_agent_calls_of_key,
+        agent_calls_in_flight=settings.limit_agent_calls_in_flight,
+        other_calls=settings.limit_calls,
+        open_calls_of_address=settings.limit_open_calls_of_address,
+        logins=settings.limit_logins,
+        logins_of_address=settings.limit_logins_of_address,
+    )
+    limiter = await stack.enter_async_context(RedisLimits(settings.redis_url))
+    return Limits(limiter, sessions, allowances, Peers(settings.proxies))

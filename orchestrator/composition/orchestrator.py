@@ -1,0 +1,104 @@
+"""Wires the orchestrator together and runs it until it is told to stop."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import grpc
+from agentmesh.event.v1 import event_service_pb2
+from agentmesh.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
+from agentmesh.execution.v1 import execution_service_pb2
+from agentmesh.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from agentmesh.identity.v1 import identity_service_pb2
+from agentmesh.identity.v1.identity_service_pb2_grpc import add_AuthServiceServicer_to_server
+from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2
+from agentmesh.registry.v1.platform_service_pb2_grpc import add_PlatformServiceServicer_to_server
+from agentmesh.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
+from agentmesh.workflow.v1 import workflow_service_pb2
+from agentmesh.workflow.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from catalogue.catalogue import Catalogue
+from mesh.admission import Admission
+from mesh.rpc.interceptors.admission import AdmissionControl
+from mesh.rpc.interceptors.authentication import Authentication
+from mesh.rpc.interceptors.behaviour import OncePerMethod
+from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.permission import Permission
+from mesh.rpc.interceptors.telemetry import Telemetry
+from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.server import add_reflection, build_server
+from mesh.security.certificates import TlsFolder
+from mesh.security.identities import ORCHESTRATOR
+from orchestrator.adapters.platform.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.wakeups.redis_notifier import RedisBell
+from orchestrator.composition.calling import build_calling
+from orchestrator.composition.events import build_events
+from orchestrator.composition.identity import build_identity
+from orchestrator.composition.limits import build_limits
+from orchestrator.composition.settings import OrchestratorSettings
+from orchestrator.composition.workflows import build_workflows
+from orchestrator.events.servicer import EventServicer
+from orchestrator.executions.servicer import ExecutionServicer
+from orchestrator.platform.service import PlatformService
+from orchestrator.platform.servicer import PlatformServicer
+from orchestrator.registry.service import RegistryService
+from orchestrator.registry.servicer import RegistryServicer
+from orchestrator.workflows.servicer import WorkflowServicer
+
+MAX_REQUEST_BYTES = 4 * 1024 * 1024 + 64 * 1024
+"""4 MiB of JSON make a smaller protobuf message; the rest is room for native callers' metadata fields."""
+SERVICES = (
+    event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
+    execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
+    identity_service_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
+    registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
+    platform_service_pb2.DESCRIPTOR.services_by_name["PlatformService"].full_name,
+    workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What runs: the server, the catalogue that changes under it, and what ends the calls that have no end of their own."""
+
+    registry: RegistryService
+    server: grpc.aio.Server
+    end_watches: Sequence[Callable[[], None]]
+
+
+async def assemble(
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue, tls: TlsFolder | None
+) -> Assembled:
+    """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
+    redis = Redis.from_url(settings.redis_url)
+    stack.push_async_callback(redis.aclose)
+    bell = await stack.enter_async_context(RedisBell(redis))
+    events = await build_events(settings, stack, engine, bell)
+    calling = await build_calling(settings, stack, engine, catalogue, bell, ORCHESTRATOR, tls)
+    registry, policy = calling.registry, calling.policy
+    workflows, run_watch = await build_workflows(settings, stack, engine, registry, bell)
+    probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
+
+    authenticator, revocations, auth = build_identity(settings, stack, engine, redis)
+    limits = await build_limits(settings, stack, revocations)
+    chain = (
+        AdmissionControl(Admission(), "orchestrator"),
+        OncePerMethod(),
+        Telemetry(),
+        ErrorBoundary(),
+        Authentication(authenticator),
+        limits,
+        Permission(policy),
+        RequestValidation(),
+    )
+    server = build_server(chain, max_request_bytes=MAX_REQUEST_BYTES)
+    add_AuthServiceServicer_to_server(auth, server)
+    add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
+    add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)
+    add_EventServiceServicer_to_server(EventServicer(events), server)
+    add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
+    add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
+    add_reflection(server, SERVICES)
+    return Assembled(registry, server, (events.stop, run_watch.stop))

@@ -1,0 +1,20 @@
+"""Wires the policy."""
+
+from contextlib import AsyncExitStack
+
+from mesh.process import CannotStart
+from orchestrator.adapters.policy.opa import OpaPolicy
+from orchestrator.adapters.policy.regopy_engine import PolicyUnreadable, RegopyPolicy
+from orchestrator.composition.settings import SharedSettings
+from orchestrator.policy.ports import DenialLog
+from orchestrator.policy.service import PolicyService
+
+
+async def build_policy(settings: SharedSettings, stack: AsyncExitStack, denials: DenialLog) -> PolicyService:
+    """The policy of OPA_URL, or else that of POLICY_PATH. Raises CannotStart for a folder without one."""
+    if settings.opa_url is not None:
+        return PolicyService(await stack.enter_async_context(OpaPolicy(settings.opa_url)), denials)
+    try:
+        return PolicyService(RegopyPolicy(settings.policy_path), denials)
+    except PolicyUnreadable as error:
+        raise CannotStart(f"POLICY_PATH: {error}") from error

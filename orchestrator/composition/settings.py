@@ -1,0 +1,106 @@
+"""The settings of the orchestrator, and those that it shares with the workers."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+
+from mesh.security.secret_strength import weakness
+from mesh.security.settings import CallTokenMinting
+
+POLICY = Path(__file__).resolve().parents[2] / "deploy" / "policy"
+
+
+class SharedSettings(CallTokenMinting):
+    """What calls agents and keeps the books: the orchestrator and the workers."""
+
+    database_url: str
+    """PostgreSQL, as `postgresql+asyncpg://user:password@host:port/database`."""
+    redis_url: str
+    """Redis, as `redis://host:port/0`."""
+    db_pool_size: int = Field(default=20, ge=1)
+    """Connections kept open, per process."""
+    db_max_overflow: int = Field(default=10, ge=0)
+    """Connections beyond those under load, per process."""
+    agent_host_template: str = "127.0.0.1"
+    """The address of the host of a shard; `{shard}` is its number."""
+    agent_shards: int = Field(default=1, ge=1, le=800)
+    """How many hosts share the agents' ports."""
+    model_default: str = "claude-sonnet-5-5"
+    """The model of definitions that name none."""
+    execution_lease_seconds: float = Field(default=30, gt=0)
+    """How long an execution whose process went silent is left alone before it is settled as `outcome_unknown`."""
+    sweep_seconds: float = Field(default=5, gt=0)
+    """How often orphaned executions are looked for."""
+    cancel_grace_seconds: float = Field(default=1, ge=0)
+    """How long an agent may take to say what a cancelled call used."""
+    drain_grace_seconds: float = Field(default=30, ge=0)
+    """How long calls under way may take to finish when the process stops."""
+    policy_path: Path = POLICY
+    """The folder of the policy that is evaluated in process."""
+    opa_url: str | None = Field(default=None, pattern=r"^https?://")
+    """The OPA server that evaluates the policy instead."""
+
+
+class OrchestratorSettings(SharedSettings):
+    """Read from the environment, once."""
+
+    orchestrator_port: int = Field(default=50051, ge=0, le=65535)
+    """The gRPC port; 0 takes any free one."""
+    kafka_bootstrap_servers: str = ""
+    """Brokers to which events go, as `host:port,host:port`; empty for none."""
+    event_retention_days: float = Field(default=30, gt=0)
+    """How long the log keeps an event."""
+    drain_notice_seconds: float = Field(default=1.5, ge=0)
+    """How long NOT_SERVING stands before the server stops taking calls; above the gateway's health check interval."""
+    limit_agent_calls: int = Field(default=600, ge=1)
+    """Calls to agents that a user may make in a minute, and at once when the last ones are a minute ago."""
+    limit_agent_calls_of_key: int = Field(default=600, ge=1)
+    """The same for one API key; its calls count as its user's too."""
+    limit_agent_calls_in_flight: int = Field(default=50, ge=1)
+    """Calls to agents that a user may have under way, per orchestrator."""
+    limit_calls: int = Field(default=6_000, ge=1)
+    """Other calls that a user may make in a minute."""
+    limit_logins: int = Field(default=10, ge=1)
+    """Logins and registrations a minute under one user name from one address."""
+    limit_logins_of_address: int = Field(default=120, ge=1)
+    """Logins, registrations and refreshed tokens a minute from one address."""
+    limit_open_calls_of_address: int = Field(default=600, ge=1)
+    """Other calls a minute from one address that nobody has to sign."""
+    jwt_secret: SecretStr
+    """Signs access tokens, at least 32 random bytes long."""
+    jwt_secret_previous: SecretStr | None = None
+    """The secret before: tokens that it signed are taken until they expire."""
+    jwt_expiry_minutes: int = Field(default=60, ge=1, le=24 * 60)
+    """For how long access tokens are good."""
+    refresh_expiry_days: float = Field(default=30, gt=0, le=366)
+    """For how long a refresh token can be used; each use makes a new one."""
+    bcrypt_rounds: int = Field(default=12, ge=4, le=16)
+    """What a password hash costs: twice as much with each more. Less than 12 is for tests."""
+    trusted_proxies: str = "127.0.0.0/8,::1/128"
+    """Networks, separated by commas, whose word on a caller's address is believed: where the gateway is."""
+
+    @field_validator("jwt_secret", "jwt_secret_previous")
+    @classmethod
+    def _strong(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and (why := weakness(secret.get_secret_value())) is not None:
+            raise ValueError(f"{why}; make one with: openssl rand -base64 48")
+        return secret
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: str) -> str:
+        for network in networks.split(","):
+            ip_network(network.strip())
+        return networks
+
+    @property
+    def jwt_secrets(self) -> list[str]:
+        """The live secrets, the one that signs first."""
+        live = [self.jwt_secret, *([self.jwt_secret_previous] if self.jwt_secret_previous else [])]
+        return [secret.get_secret_value() for secret in live]
+
+    @property
+    def proxies(self) -> list[str]:
+        """The trusted networks, one by one."""
+        return [network.strip() for network in self.trusted_proxies.split(",")]

@@ -1,0 +1,1 @@
+"""The entry points: orchestrator, worker, consumer and accounts."""

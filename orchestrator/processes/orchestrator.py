@@ -1,0 +1,77 @@
+"""`python -m orchestrator.processes.orchestrator`: one orchestrator."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import grpc
+import structlog
+
+from catalogue.files import reader
+from catalogue.report import log_problems
+from mesh.process import CannotStart, run_process
+from mesh.readiness import announce
+from mesh.rpc.server import Health, drain
+from mesh.rpc.server import listen as open_port
+from mesh.security.certificates import TlsFolder
+from mesh.security.identities import ORCHESTRATOR
+from mesh.security.tls import ServerTls
+from orchestrator.adapters.postgres.engine import create_engine
+from orchestrator.composition.database import prepare_database
+from orchestrator.composition.definitions import follow
+from orchestrator.composition.orchestrator import SERVICES, assemble
+from orchestrator.composition.settings import OrchestratorSettings
+
+log = structlog.get_logger()
+
+
+async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set, then drains: no call under way is lost, and every purchase is settled.
+
+    Raises DefinitionsUnreadable, and CannotStart when there is no database or certificate to begin with.
+    """
+    tls = TlsFolder(settings.mesh_tls_dir, ORCHESTRATOR) if settings.mesh_tls_dir else None
+    async with AsyncExitStack() as stack:
+        engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
+        stack.push_async_callback(engine.dispose)
+        await prepare_database(engine)
+        catalogue = reader.read(settings.definitions_path)
+        log_problems(catalogue)
+        assembled = await assemble(settings, stack, engine, catalogue, tls)
+        server, health = assembled.server, Health(assembled.server)
+        port = listen(server, settings, tls)
+        await server.start()
+        stack.push_async_callback(
+            drain,
+            [server],
+            [health],
+            notice_seconds=settings.drain_notice_seconds,
+            grace_seconds=settings.drain_grace_seconds,
+            end_watches=assembled.end_watches,
+        )
+        for service in ("", *SERVICES):
+            await health.set(service, serving=True)
+        announce(settings.ready_file, {"port": port})
+        log.info("orchestrator_ready", port=port, agents=len(catalogue))
+        await follow(assembled.registry, settings, catalogue, stop)
+
+
+def listen(server: grpc.aio.Server, settings: OrchestratorSettings, tls: TlsFolder | None) -> int:
+    """Opens the port and returns it. Raises CannotStart when another program has it.
+
+    Users come here too, with tokens and without certificates, so none is asked for.
+    """
+    server_tls = ServerTls(tls, clients_must_show_certificates=False) if tls else None
+    try:
+        return open_port(server, settings.host_address, settings.orchestrator_port, server_tls)
+    except RuntimeError as error:
+        message = f"ORCHESTRATOR_PORT={settings.orchestrator_port} is taken by another program; end it, or set another port"
+        raise CannotStart(message) from error
+
+
+def main() -> None:
+    """Serves until told to stop."""
+    run_process("orchestrator", OrchestratorSettings, lambda: run)
+
+
+if __name__ == "__main__":
+    main()
