@@ -62,7 +62,7 @@ gen: python  ## Regenerate gen/ from the contracts.
 bench: python  ## Measure agent calls beside the plain FastAPI build, what the gates take, an overload, a flood of logins, durable runs.
 	@$(SET_UP) everything
 	$(BIN)/python -m tests.bench calls
-	$(BIN)/python -m tests.bench gates
+	$(BIN)/python -m tests.bench interceptors
 	$(BIN)/python -m tests.bench overload
 	$(BIN)/python -m tests.bench logins
 	$(BIN)/python -m tests.bench workflows

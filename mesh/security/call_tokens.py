@@ -19,7 +19,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from mesh.errors import ServiceUnavailable
-from mesh.plain_json import to_json
+from mesh.json_encoding import to_json
 from mesh.security.errors import InvalidCredentials, TokenExpired
 from mesh.security.identities import CALLERS_OF_AGENTS
 

@@ -21,7 +21,7 @@ from orchestrator.adapters.executions.store import PostgresExecutionStore
 from orchestrator.adapters.executions.sweeper import Sweeper
 from orchestrator.adapters.policy.denial_log import PostgresDenialLog
 from orchestrator.adapters.registry.search import SqliteSearchIndex
-from orchestrator.adapters.wakeups.redis_notifier import RedisBell, TopicBell
+from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
 from orchestrator.composition.policy import build_policy
 from orchestrator.composition.settings import SharedSettings
 from orchestrator.executions.books import Books
@@ -46,7 +46,7 @@ async def build_calling(
     stack: AsyncExitStack,
     engine: AsyncEngine,
     catalogue: Catalogue,
-    bell: RedisBell,
+    notifier: RedisNotifier,
     identity: str,
     tls: TlsFolder | None,
 ) -> AgentCalling:
@@ -57,8 +57,8 @@ async def build_calling(
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
     signer = CallTokenSigner(settings.call_token_signing_key, identity)
     agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
-    outbox = TopicBell(bell, "outbox", hurry=False)
-    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.ring))
+    outbox = TopicNotifier(notifier, "outbox", hurry=False)
+    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.notify))
     stack.callback(asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run()).cancel)
     books = Books(prices, retryable)
     purchases = Purchases(recorder, agents, books)

@@ -9,20 +9,20 @@ from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
 from orchestrator.adapters.events.outbox_relay import OutboxRelay
 from orchestrator.adapters.events.outbox_upkeep import OutboxUpkeep
 from orchestrator.adapters.events.store import PostgresEventStore
-from orchestrator.adapters.wakeups.redis_notifier import RedisBell, TopicBell
+from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
 from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.events.service import EventService
 from orchestrator.events.tail import EventTail
 
 
-async def build_events(settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, bell: RedisBell) -> EventService:
+async def build_events(settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, notifier: RedisNotifier) -> EventService:
     """The log of events, with this process's candidate for the relay."""
-    outbox, log_bell = TopicBell(bell, "outbox", hurry=False), TopicBell(bell, "events", hurry=False)
+    outbox, log_notifier = TopicNotifier(notifier, "outbox", hurry=False), TopicNotifier(notifier, "events", hurry=False)
     publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
-    await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_bell, publisher))
+    await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_notifier, publisher))
     upkeep = OutboxUpkeep(engine, settings.event_retention_days, publishing=publisher is not None)
     store = PostgresEventStore(engine)
-    tail = EventTail(store, log_bell)
+    tail = EventTail(store, log_notifier)
     for work in (upkeep.run(), tail.run()):
         stack.callback(asyncio.create_task(work).cancel)
     return EventService(store, tail)

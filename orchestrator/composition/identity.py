@@ -16,13 +16,13 @@ from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.identity.api_keys import ApiKeyService
 from orchestrator.identity.authentication import Authenticator
 from orchestrator.identity.service import IdentityService
-from orchestrator.identity.servicer import AuthServicer
+from orchestrator.identity.servicer import IdentityServicer
 from orchestrator.identity.sessions import SessionTokens
 
 
 def build_identity(
     settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, redis: Redis
-) -> tuple[Authenticator, RedisRevocations, AuthServicer]:
+) -> tuple[Authenticator, RedisRevocations, IdentityServicer]:
     """Builds what knows callers, and the service that shows it."""
     access = AccessTokens(settings.jwt_secrets, settings.jwt_expiry_minutes * 60)
     store = PostgresIdentityStore(engine, settings.refresh_expiry_days)
@@ -33,4 +33,4 @@ def build_identity(
     authenticator = Authenticator(access, store)
     service = IdentityService(store, passwords, SessionTokens(access, settings.jwt_secrets), revocations)
     keys = ApiKeyService(store, authenticator.forget_key)
-    return authenticator, revocations, AuthServicer(service, keys, Peers(settings.proxies))
+    return authenticator, revocations, IdentityServicer(service, keys, Peers(settings.proxies))

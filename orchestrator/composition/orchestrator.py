@@ -32,7 +32,7 @@ from mesh.rpc.server import add_reflection, build_server
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
 from orchestrator.adapters.platform.probes import AgentHostsProbe, PostgresProbe, RedisProbe
-from orchestrator.adapters.wakeups.redis_notifier import RedisBell
+from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier
 from orchestrator.composition.calling import build_calling
 from orchestrator.composition.events import build_events
 from orchestrator.composition.identity import build_identity
@@ -74,11 +74,11 @@ async def assemble(
     """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
-    bell = await stack.enter_async_context(RedisBell(redis))
-    events = await build_events(settings, stack, engine, bell)
-    calling = await build_calling(settings, stack, engine, catalogue, bell, ORCHESTRATOR, tls)
+    notifier = await stack.enter_async_context(RedisNotifier(redis))
+    events = await build_events(settings, stack, engine, notifier)
+    calling = await build_calling(settings, stack, engine, catalogue, notifier, ORCHESTRATOR, tls)
     registry, policy = calling.registry, calling.policy
-    workflows, run_watch = await build_workflows(settings, stack, engine, registry, bell)
+    workflows, run_watch = await build_workflows(settings, stack, engine, registry, notifier)
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
 
     authenticator, revocations, auth = build_identity(settings, stack, engine, redis)

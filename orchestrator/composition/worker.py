@@ -12,12 +12,12 @@ from catalogue.catalogue import Catalogue
 from mesh.rpc.status import retryable
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import WORKER
-from orchestrator.adapters.postgres.listener import PostgresEar
-from orchestrator.adapters.wakeups.arq_wakeup import ArqDoorbell, ArqPorter
-from orchestrator.adapters.wakeups.redis_notifier import RedisBell, TopicBell
-from orchestrator.adapters.workflows.announcements import RunNews
+from orchestrator.adapters.postgres.listener import PostgresListener
+from orchestrator.adapters.wakeups.arq_wakeup import ArqWakeup, ArqWakeupListener
+from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
+from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.ledger import STOP_CHANNEL
-from orchestrator.adapters.workflows.notifier import RedisRunBell
+from orchestrator.adapters.workflows.notifier import RedisRunNotifier
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
 from orchestrator.composition.calling import build_calling
 from orchestrator.composition.worker_settings import WorkerSettings
@@ -34,14 +34,14 @@ async def assemble(
     """Builds what the dispatcher stands on; whatever must be closed goes on the stack."""
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
-    bell = await stack.enter_async_context(RedisBell(redis))
+    notifier = await stack.enter_async_context(RedisNotifier(redis))
     tls = TlsFolder(settings.mesh_tls_dir, WORKER) if settings.mesh_tls_dir else None
-    calling = await build_calling(settings, stack, engine, catalogue, bell, WORKER, tls)
-    news = RunNews(RedisRunBell(bell), TopicBell(bell, "outbox", hurry=False).ring)
+    calling = await build_calling(settings, stack, engine, catalogue, notifier, WORKER, tls)
+    commit_notifier = CommitNotifier(RedisRunNotifier(notifier), TopicNotifier(notifier, "outbox", hurry=False).notify)
     leases = Leases(settings.step_lease_seconds, settings.step_crash_limit)
-    store = await stack.enter_async_context(PostgresStepStore(settings.database_url, uuid7(), leases, news))
-    steps_bell = TopicBell(bell, "steps")
-    doorbell = ArqDoorbell(settings.redis_url, steps_bell.ring)
+    store = await stack.enter_async_context(PostgresStepStore(settings.database_url, uuid7(), leases, commit_notifier))
+    steps_notifier = TopicNotifier(notifier, "steps")
+    wakeup = ArqWakeup(settings.redis_url, steps_notifier.notify)
     pace = Pace(
         slots=settings.worker_slots,
         lease=settings.step_lease_seconds,
@@ -49,18 +49,18 @@ async def assemble(
         poll=settings.step_poll_seconds,
         drain=settings.drain_grace_seconds,
     )
-    dispatcher = Dispatcher(store, StepPerformer(calling.executions, retryable), doorbell, pace)
-    porter = ArqPorter(settings.redis_url, settings.doorbell_poll_seconds, dispatcher.wake)
-    ear = PostgresEar(settings.database_url, STOP_CHANNEL, dispatcher.look)
-    for work in (doorbell.run(), porter.run(), ear.run(), _pass_on(steps_bell, dispatcher.wake)):
+    dispatcher = Dispatcher(store, StepPerformer(calling.executions, retryable), wakeup, pace)
+    wakeup_listener = ArqWakeupListener(settings.redis_url, settings.wakeup_poll_seconds, dispatcher.wake)
+    subscription = PostgresListener(settings.database_url, STOP_CHANNEL, dispatcher.look)
+    for work in (wakeup.run(), wakeup_listener.run(), subscription.run(), _pass_on(steps_notifier, dispatcher.wake)):
         stack.push_async_callback(_ended, asyncio.create_task(work))
     return calling.registry, dispatcher
 
 
-async def _pass_on(bell: TopicBell, wake: Callable[[], None]) -> None:
-    with bell.listen() as ear:
+async def _pass_on(notifier: TopicNotifier, wake: Callable[[], None]) -> None:
+    with notifier.subscribe() as subscription:
         while True:
-            if await ear.wait(UNHEARD_SECONDS):
+            if await subscription.wait(UNHEARD_SECONDS):
                 wake()
 
 

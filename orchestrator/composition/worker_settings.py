@@ -21,8 +21,8 @@ class WorkerSettings(SharedSettings):
     """How often a worker looks for steps that nobody rang for."""
     step_crash_limit: int = Field(default=5, ge=1)
     """How many workers may die of a step before it fails."""
-    doorbell_poll_seconds: float = Field(default=0.1, gt=0)
-    """How often arq looks for a ring that did not come by pub/sub."""
+    wakeup_poll_seconds: float = Field(default=0.1, gt=0)
+    """How often arq looks for a notification that did not come by pub/sub."""
     execution_lease_seconds: float = Field(default=6, gt=0)
     """How long an execution whose process went silent is left alone before it is settled as `outcome_unknown`."""
     sweep_seconds: float = Field(default=1, gt=0)

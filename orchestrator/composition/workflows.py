@@ -5,10 +5,10 @@ from contextlib import AsyncExitStack
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.adapters.wakeups.arq_wakeup import ArqDoorbell
-from orchestrator.adapters.wakeups.redis_notifier import RedisBell, TopicBell
-from orchestrator.adapters.workflows.announcements import RunNews
-from orchestrator.adapters.workflows.notifier import RedisRunBell
+from orchestrator.adapters.wakeups.arq_wakeup import ArqWakeup
+from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
+from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
+from orchestrator.adapters.workflows.notifier import RedisRunNotifier
 from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.composition.settings import OrchestratorSettings
@@ -18,13 +18,13 @@ from orchestrator.workflows.watch import RunWatch
 
 
 async def build_workflows(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, registry: RegistryService, bell: RedisBell
+    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, registry: RegistryService, notifier: RedisNotifier
 ) -> tuple[WorkflowService, RunWatch]:
     """Workflows and runs as their users see them; the steps are the worker's."""
-    run_bell, doorbell = RedisRunBell(bell), ArqDoorbell(settings.redis_url, TopicBell(bell, "steps").ring)
-    news = RunNews(run_bell, TopicBell(bell, "outbox", hurry=False).ring)
-    runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, news, doorbell))
-    run_watch = RunWatch(runs, run_bell)
-    for work in (doorbell.run(), run_watch.look_forever()):
+    run_notifier, wakeup = RedisRunNotifier(notifier), ArqWakeup(settings.redis_url, TopicNotifier(notifier, "steps").notify)
+    commit_notifier = CommitNotifier(run_notifier, TopicNotifier(notifier, "outbox", hurry=False).notify)
+    runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, commit_notifier, wakeup))
+    run_watch = RunWatch(runs, run_notifier)
+    for work in (wakeup.run(), run_watch.look_forever()):
         stack.callback(asyncio.create_task(work).cancel)
     return WorkflowService(registry, PostgresWorkflowStore(engine), runs, run_watch), run_watch

@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from mesh.errors import ValidationFailed
 from mesh.rpc.convert import struct, values
-from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Silence
+from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Heartbeat
 
 DEFAULT_PAGE = 50
 LAST_POSITION = 2**63 - 1
@@ -87,9 +87,9 @@ def watched(request: pb.WatchEventsRequest, sees: int | None) -> tuple[EventFilt
     return EventFilter(sees, request.event_type, request.aggregate_id), after
 
 
-def watch_response(item: Event | Silence, sequence: int) -> pb.WatchEventsResponse:
+def watch_response(item: Event | Heartbeat, sequence: int) -> pb.WatchEventsResponse:
     """One message of a watch."""
-    if isinstance(item, Silence):
+    if isinstance(item, Heartbeat):
         return pb.WatchEventsResponse(sequence=sequence, heartbeat=pb.EventHeartbeat(position=item.position))
     return pb.WatchEventsResponse(sequence=sequence, logged=event(item))
 

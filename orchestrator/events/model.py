@@ -60,7 +60,7 @@ class EventPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class Heartbeat:
     """Nothing has come for a while. Up to `position` there is nothing more for the watcher."""
 
     position: int

@@ -18,17 +18,17 @@ class EventStore(Protocol):
         ...
 
 
-class Ring(Protocol):
-    """One listener's ear."""
+class Subscription(Protocol):
+    """One listener's subscription."""
 
     async def wait(self, seconds: float) -> bool:
-        """Whether the bell has rung since the last wait, or does so within `seconds`."""
+        """Whether the notifier has notified since the last wait, or does so within `seconds`."""
         ...
 
 
-class EventBell(Protocol):
-    """Rings in every process when the log has grown. It may miss a time: whoever waits looks by himself once in a while."""
+class EventNotifier(Protocol):
+    """Notifications in every process when the log has grown. It may miss a time: whoever waits looks by himself once in a while."""
 
-    def listen(self) -> AbstractContextManager[Ring]:
-        """An ear for as long as the context lasts."""
+    def subscribe(self) -> AbstractContextManager[Subscription]:
+        """A subscription for as long as the context lasts."""
         ...

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 
 from mesh.errors import ServiceUnavailable
-from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Silence
+from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Heartbeat
 from orchestrator.events.ports import EventStore
 from orchestrator.events.tail import EventTail
 
@@ -30,8 +30,8 @@ class EventService:
         """A page, of 200 at most."""
         return await self._store.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
 
-    async def watch(self, wanted: EventFilter, after: int | None) -> AsyncGenerator[Event | Silence, None]:
-        """Every event after the position, or from now on; then each new one, and Silence whenever none has come for 15 s.
+    async def watch(self, wanted: EventFilter, after: int | None) -> AsyncGenerator[Event | Heartbeat, None]:
+        """Every event after the position, or from now on; then each new one, and Heartbeat whenever none has come for 15 s.
 
         Without end; raises ServiceUnavailable when the log cannot be read, or this process stops.
         """
@@ -50,7 +50,7 @@ class EventService:
         for grown in self._watchers:
             grown.set()
 
-    async def _follow(self, wanted: EventFilter, position: int, grown: asyncio.Event) -> AsyncIterator[Event | Silence]:
+    async def _follow(self, wanted: EventFilter, position: int, grown: asyncio.Event) -> AsyncIterator[Event | Heartbeat]:
         silent_since = _now()
         while True:
             self._refuse_when_stopping()
@@ -62,7 +62,7 @@ class EventService:
             if events:
                 silent_since = _now()
             if not more and not await _set_within(grown, silent_since + self._heartbeat - _now()):
-                yield Silence(position)
+                yield Heartbeat(position)
                 silent_since = _now()
 
     async def _head(self) -> int:

@@ -10,24 +10,24 @@ import structlog
 
 from mesh.errors import ServiceUnavailable
 from orchestrator.events.model import Event, EventFilter, EventQuery
-from orchestrator.events.ports import EventBell, EventStore
+from orchestrator.events.ports import EventNotifier, EventStore
 
 log = structlog.get_logger()
 
 KEPT_EVENTS = 2000
 READ_AT_ONCE = 500
 LOOK_SECONDS = 1.0
-"""How long a growth that no bell told of may stay unseen."""
+"""How long a growth that no notifier told of may stay unseen."""
 GATHER_SECONDS = 0.02
 """Watchers are woken at most this often."""
 
 
 class EventTail:
-    """Follows the log while somebody watches; costs one query for each ring of the bell, and one a second without any."""
+    """Follows the log while somebody watches; costs one query for each notification of the notifier, and one a second without any."""
 
-    def __init__(self, store: EventStore, bell: EventBell) -> None:
+    def __init__(self, store: EventStore, notifier: EventNotifier) -> None:
         self._store = store
-        self._bell = bell
+        self._notifier = notifier
         self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._begin: int | None = None
         self._end = 0
@@ -37,12 +37,12 @@ class EventTail:
 
     async def run(self) -> None:
         """Follows until cancelled; a database that is gone is tried again."""
-        with self._bell.listen() as ring:
+        with self._notifier.subscribe() as subscription:
             while True:
                 await self._watched.wait()
                 await self._look()
                 await asyncio.sleep(GATHER_SECONDS)
-                await ring.wait(LOOK_SECONDS)
+                await subscription.wait(LOOK_SECONDS)
 
     @contextmanager
     def watching(self) -> Iterator[asyncio.Event]:

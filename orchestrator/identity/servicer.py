@@ -20,7 +20,7 @@ from orchestrator.identity.service import IdentityService
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class AuthServicer(identity_service_pb2_grpc.AuthServiceServicer):
+class IdentityServicer(identity_service_pb2_grpc.AuthServiceServicer):
     """Users, tokens and API keys."""
 
     def __init__(self, service: IdentityService, keys: ApiKeyService, peers: Peers) -> None:

@@ -9,7 +9,7 @@ from orchestrator.executions.model import Bill, Failure
 from orchestrator.workflows.model import StepState
 
 
-class Hold(NamedTuple):
+class LeaseId(NamedTuple):
     """A step that a worker has. Its word about the step counts only while the step's epoch is this one."""
 
     run_id: UUID
@@ -21,7 +21,7 @@ class Hold(NamedTuple):
 class Assignment:
     """A step to do, and as whom."""
 
-    hold: Hold
+    lease_id: LeaseId
     attempt: int
     agent_id: str
     input: str
@@ -65,7 +65,7 @@ Outcome = Completed | AttemptFailed | HandedBack
 class Report:
     """What became of an assignment. `go_on` asks for a successor that has become ready, to be done at once."""
 
-    hold: Hold
+    lease_id: LeaseId
     outcome: Outcome
     go_on: bool
 

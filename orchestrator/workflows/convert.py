@@ -30,7 +30,7 @@ from orchestrator.workflows.model import (
     WorkflowQuery,
 )
 from orchestrator.workflows.service import Draft
-from orchestrator.workflows.watch import Ended, Silence
+from orchestrator.workflows.watch import Ended, Heartbeat
 
 _WORKFLOW_STATUS = {state: wf.WorkflowStatus.Value(f"WORKFLOW_STATUS_{state.name}") for state in RunState}
 _RUN_STATUS = {state: wf.RunStatus.Value(f"RUN_STATUS_{state.name}") for state in RunState}
@@ -88,7 +88,7 @@ def workflow(workflow: Workflow) -> wf.Workflow:
 
 
 def task(task: Task) -> wf.Task:
-    """A task, with what holds where the user said nothing."""
+    """A task, with what lease_ids where the user said nothing."""
     return wf.Task(
         id=task.id,
         agent_id=task.agent_id,
@@ -139,9 +139,9 @@ def step(step: Step, request_id: str) -> wf.Step:
     )
 
 
-def watched(item: Change | Silence | Ended, request_id: str) -> pb.WatchRunResponse:
+def watched(item: Change | Heartbeat | Ended, request_id: str) -> pb.WatchRunResponse:
     """One message of a watch of a run that this request began."""
-    if isinstance(item, Silence):
+    if isinstance(item, Heartbeat):
         return pb.WatchRunResponse(sequence=item.sequence, heartbeat=pb.WatchHeartbeat())
     if isinstance(item, Ended):
         return pb.WatchRunResponse(sequence=item.sequence, done=pb.WatchDone(status=_RUN_STATUS[item.state]))

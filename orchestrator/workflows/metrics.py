@@ -9,7 +9,7 @@ from orchestrator.workflows.model import Change, Run
 RUNS = Counter("workflow_runs_total", "Changes of runs, by the status that they reached", ["status"])
 STEPS = Counter("workflow_steps_total", "Changes of steps, by the status that they reached", ["status"])
 QUEUE_AGE = Gauge("workflow_queue_age_seconds", "How long the step that waits longest could have begun; 0 when none waits")
-HELD = Gauge("workflow_steps_held", "Steps that this worker has")
+LEASED = Gauge("workflow_steps_held", "Steps that this worker has")
 CLAIMS = Counter("workflow_claims_total", "Times that this worker looked for steps, by what it found", ["found"])
 
 

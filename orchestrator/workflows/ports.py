@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
-from orchestrator.workflows.assignment import Assignment, Claimed, Hold, Report, Reported
+from orchestrator.workflows.assignment import Assignment, Claimed, LeaseId, Report, Reported
 from orchestrator.workflows.model import (
     Change,
     Decision,
@@ -86,39 +86,39 @@ class RunStore(Protocol):
         ...
 
 
-class RunBell(Protocol):
+class RunNotifier(Protocol):
     """Tells watchers, in whatever process they are, that runs have changed. What is lost they find within a second."""
 
     def changed(self, run_ids: Sequence[UUID]) -> None:
-        """Rings for these runs. Waits for nothing and never raises."""
+        """Notifications for these runs. Waits for nothing and never raises."""
         ...
 
 
-class Ring(Protocol):
-    """One listener's ear."""
+class Subscription(Protocol):
+    """One listener's subscription."""
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Ends the wait, or the next one."""
         ...
 
     async def wait(self, seconds: float) -> bool:
-        """Whether the bell has rung since the last wait, or does so within `seconds`."""
+        """Whether the notifier has notified since the last wait, or does so within `seconds`."""
         ...
 
 
-class RunEars(Protocol):
-    """Hears that a run has changed, in whatever process. A ring may be missed: whoever waits looks by himself once in a while."""
+class RunSubscriptions(Protocol):
+    """Hears that a run has changed, in whatever process. A notify may be missed: whoever waits looks by himself once in a while."""
 
-    def listen(self, run_id: UUID) -> AbstractContextManager[Ring]:
-        """An ear for a run, for as long as the context lasts."""
+    def subscribe(self, run_id: UUID) -> AbstractContextManager[Subscription]:
+        """A subscription for a run, for as long as the context lasts."""
         ...
 
 
-class Doorbell(Protocol):
+class WorkerWakeup(Protocol):
     """Tells a worker that a step may be ready. What is lost it finds within a second."""
 
-    def ring(self, run_id: UUID) -> None:
-        """Rings for this run. Waits for nothing and never raises."""
+    def notify(self, run_id: UUID) -> None:
+        """Notifications for this run. Waits for nothing and never raises."""
         ...
 
 
@@ -136,15 +136,15 @@ class StepStore(Protocol):
         """Takes the worker's word about a step. Raises ReportRefused."""
         ...
 
-    async def renew(self, holds: Collection[Hold]) -> Collection[Hold]:
-        """Prolongs the leases; returns the holds that still count."""
+    async def renew(self, lease_ids: Collection[LeaseId]) -> Collection[LeaseId]:
+        """Prolongs the leases; returns the lease_ids that still count."""
         ...
 
-    async def forgotten(self, holds: Collection[Hold]) -> Sequence[Assignment]:
+    async def forgotten(self, lease_ids: Collection[LeaseId]) -> Sequence[Assignment]:
         """The steps that this worker has been given without learning of it, because the commit was not confirmed."""
         ...
 
-    async def tend(self) -> int:
+    async def recover(self) -> int:
         """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
         ...
 

@@ -13,7 +13,7 @@ from orchestrator.workflows.model import Change, Decision, Retry, Run, RunState,
 
 
 @dataclass(slots=True)
-class Record:
+class StepProgress:
     """A step with what only the engine knows of it."""
 
     step: Step
@@ -32,11 +32,11 @@ class Record:
 class Progress:
     """A run and its steps. Applies what happens, and gathers what has changed by it: `run`, `touched`, `changes`, `events`."""
 
-    def __init__(self, run: Run, records: Iterable[Record], now: datetime) -> None:
+    def __init__(self, run: Run, records: Iterable[StepProgress], now: datetime) -> None:
         self.run = run
         self.now = now
         self.records = {record.step.task_id: record for record in records}
-        self.touched: dict[str, Record] = {}
+        self.touched: dict[str, StepProgress] = {}
         self.changes: list[Change] = []
         self.events: list[WorkflowEvent] = []
         self.stops_steps = False
@@ -132,14 +132,14 @@ class Progress:
         self._settle()
         return True
 
-    def silence(self, task_id: str) -> None:
+    def approval_timed_out(self, task_id: str) -> None:
         """The time for an answer has passed: the default counts."""
         record = self.records[task_id]
         approval = record.step.approval
         if approval is not None and approval.expires_at is not None and approval.expires_at <= self.now:
             self.decide(task_id, approval.default, 0, "")
 
-    def _its_turn(self, record: Record) -> None:
+    def _its_turn(self, record: StepProgress) -> None:
         approval = record.step.approval
         if approval is None:
             self._ready(record, self.now)
@@ -149,11 +149,11 @@ class Progress:
         self._set(record, waiting)
         self.events.append(events.approval_requested(self.run, waiting))
 
-    def _ready(self, record: Record, due_at: datetime) -> None:
+    def _ready(self, record: StepProgress, due_at: datetime) -> None:
         record.owner, record.lease_until, record.due_at = None, None, due_at
         self._set(record, replace(record.step, state=StepState.READY, next_attempt_at=due_at if record.step.attempts else None))
 
-    def _hand_out(self, record: Record, owner: UUID, lease_seconds: float) -> None:
+    def _hand_out(self, record: StepProgress, owner: UUID, lease_seconds: float) -> None:
         record.epoch += 1
         record.owner, record.lease_until, record.due_at = owner, self.now + timedelta(seconds=lease_seconds), None
         step = record.step
@@ -161,7 +161,7 @@ class Progress:
         self.run = replace(self.run, started_at=self.run.started_at or self.now)
         self._set(record, replace(step, state=StepState.RUNNING, attempts=step.attempts + 1, started_at=started_at, next_attempt_at=None))
 
-    def _completed(self, record: Record, outcome: Completed, spent: Spent) -> None:
+    def _completed(self, record: StepProgress, outcome: Completed, spent: Spent) -> None:
         self._took(record, spent)
         self._finish(record, replace(record.step, state=StepState.COMPLETED, result=outcome.result, failure=None))
         for other in self.records.values():
@@ -171,7 +171,7 @@ class Progress:
                 if other.waiting == 0 and other.step.state is StepState.PENDING:
                     self._its_turn(other)
 
-    def _failed(self, record: Record, outcome: AttemptFailed, spent: Spent) -> None:
+    def _failed(self, record: StepProgress, outcome: AttemptFailed, spent: Spent) -> None:
         self._took(record, spent)
         tries = record.step.attempts - record.crashes
         if not outcome.failure.retryable or tries >= record.retry.max_attempts:
@@ -181,11 +181,11 @@ class Progress:
         record.step = replace(record.step, failure=outcome.failure)
         self._ready(record, self.now + timedelta(seconds=delay))
 
-    def _handed_back(self, record: Record, outcome: HandedBack) -> None:
+    def _handed_back(self, record: StepProgress, outcome: HandedBack) -> None:
         record.step = replace(record.step, attempts=record.step.attempts - 1)
         self._ready(record, self.now + timedelta(seconds=outcome.delay_seconds))
 
-    def _fail_for_good(self, record: Record, failure: Failure) -> None:
+    def _fail_for_good(self, record: StepProgress, failure: Failure) -> None:
         self._finish(record, replace(record.step, state=StepState.FAILED, failure=failure, next_attempt_at=None))
         self.run = replace(self.run, failure=failure, failed_task=record.step.task_id)
         self._stop_all()
@@ -202,7 +202,7 @@ class Progress:
             else:
                 self._finish(record, replace(record.step, state=StepState.CANCELLED, next_attempt_at=None))
 
-    def _stopped(self, record: Record, spent: Spent) -> None:
+    def _stopped(self, record: StepProgress, spent: Spent) -> None:
         self._took(record, spent)
         self._finish(record, replace(record.step, state=StepState.CANCELLED))
         if self.run.cancel_requested_at is not None:
@@ -210,11 +210,11 @@ class Progress:
             stopped = StoppedStep(record.step.task_id, spent.execution_id, last, last.usage.output_tokens if last else 0)
             self.run = replace(self.run, stopped_steps=(*self.run.stopped_steps, stopped))
 
-    def _took(self, record: Record, spent: Spent) -> None:
+    def _took(self, record: StepProgress, spent: Spent) -> None:
         if spent.execution_id is not None:
             record.step = replace(record.step, execution_id=spent.execution_id, agent_revision=spent.agent_revision, bill=spent.bill)
 
-    def _finish(self, record: Record, step: Step) -> None:
+    def _finish(self, record: StepProgress, step: Step) -> None:
         record.lease_until, record.due_at = None, None
         self._set(record, replace(step, finished_at=self.now))
 
@@ -247,7 +247,7 @@ class Progress:
         begun = self.run.state is not RunState.PENDING or StepState.RUNNING in states
         return RunState.RUNNING if begun else RunState.PENDING
 
-    def _set(self, record: Record, step: Step) -> None:
+    def _set(self, record: StepProgress, step: Step) -> None:
         record.step = step
         self.touched[step.task_id] = record
         self._note(step)
@@ -257,11 +257,11 @@ class Progress:
         self.run = replace(self.run, sequence=sequence)
         self.changes.append(Change(self.run.run_id, sequence, self.run if isinstance(subject, Run) else subject))
 
-    def _in(self, state: StepState) -> list[Record]:
+    def _in(self, state: StepState) -> list[StepProgress]:
         return [record for record in self.records.values() if record.step.state is state]
 
 
-def _keeps_crashing(record: Record) -> Failure:
+def _keeps_crashing(record: StepProgress) -> Failure:
     message = f"the step's worker died {record.crashes} times in the middle of it; look at what the task asks of its agent"
     return Failure("AGENT_EXECUTION_FAILED", message, {"crashes": str(record.crashes)}, retryable=False)
 

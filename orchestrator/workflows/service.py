@@ -29,7 +29,7 @@ from orchestrator.workflows.model import (
     WorkflowQuery,
 )
 from orchestrator.workflows.ports import RunStore, WorkflowStore
-from orchestrator.workflows.watch import Ended, RunWatch, Silence
+from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 
 LARGEST_PAGE = 200
 CREATE = "workflow.v1.CreateWorkflow"
@@ -127,8 +127,8 @@ class WorkflowService:
             raise RunNotFound(message, run_id=str(run_id))
         return run
 
-    async def watch(self, caller: Caller, run_id: UUID, after: int) -> tuple[Run, AsyncIterator[Change | Silence | Ended]]:
-        """A run, and its changes after one of them: each once and in order, until it is final; Silence whenever none comes for 15 s.
+    async def watch(self, caller: Caller, run_id: UUID, after: int) -> tuple[Run, AsyncIterator[Change | Heartbeat | Ended]]:
+        """A run, and its changes after one of them: each once and in order, until it is final; Heartbeat whenever none comes for 15 s.
 
         Raises RunNotFound and ValidationFailed for a change that has not been; the changes ServiceUnavailable when this process stops.
         """

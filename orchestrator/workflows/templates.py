@@ -39,7 +39,7 @@ def render(text: str, results: Mapping[str, str]) -> str:
         raise ValidationFailed.of("input", f"refers to the result of task '{missing[0]}', which there is not")
     rendered = [results[task_id] for task_id in pieces[1::2]]
     length = sum(map(len, chain(pieces[::2], rendered)))
-    if length > LONGEST_INPUT:  # counted before it is made: many references to a long answer are more than memory holds
+    if length > LONGEST_INPUT:  # counted before it is made: many references to a long answer are more than memory lease_ids
         description = (
             f"has {length:,} characters with the results of earlier tasks put in, and may have {LONGEST_INPUT:,}; ask for shorter answers"
         )

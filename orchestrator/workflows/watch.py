@@ -13,13 +13,13 @@ import structlog
 from mesh.errors import ServiceUnavailable
 from orchestrator.workflows.errors import RunNotFound
 from orchestrator.workflows.model import Change, Run, RunState
-from orchestrator.workflows.ports import RunEars, RunStore
+from orchestrator.workflows.ports import RunStore, RunSubscriptions
 
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 15.0
 LOOK_SECONDS = 1.0
-"""How long a change that no bell told of may stay unseen."""
+"""How long a change that no notifier told of may stay unseen."""
 READ_AT_ONCE = 100
 KEPT_CHANGES = 200
 READERS = 3
@@ -30,7 +30,7 @@ Read = Callable[[UUID, int], Awaitable[Sequence[Change]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class Heartbeat:
     """Nothing has changed for a while since the change with this sequence."""
 
     sequence: int
@@ -47,7 +47,7 @@ class Ended:
 class FollowedRun:
     """One run that somebody watches: its newest changes, from `run` on. It follows from its making until it is left."""
 
-    def __init__(self, run: Run, read: Read, ears: RunEars) -> None:
+    def __init__(self, run: Run, read: Read, subscriptions: RunSubscriptions) -> None:
         self.run_id = run.run_id
         self.end = run.sequence
         self.watchers: set[asyncio.Event] = set()
@@ -55,13 +55,13 @@ class FollowedRun:
         self._kept: deque[Change] = deque(maxlen=KEPT_CHANGES)
         self._read_changes = read
         self._lifetime = ExitStack()
-        self._ear = self._lifetime.enter_context(ears.listen(run.run_id))
+        self._subscription = self._lifetime.enter_context(subscriptions.subscribe(run.run_id))
         self._lifetime.callback(asyncio.create_task(self._follow()).cancel)
-        self.look()  # it may have changed before the ear was there
+        self.look()  # it may have changed before the subscription was there
 
     def look(self) -> None:
         """Has the run read again, because it may have changed."""
-        self._ear.ring()
+        self._subscription.notify()
 
     def leave(self) -> None:
         """Ends the following."""
@@ -75,7 +75,7 @@ class FollowedRun:
 
     async def _follow(self) -> None:
         while True:
-            await self._ear.wait(FOREVER)
+            await self._subscription.wait(FOREVER)
             try:
                 await self._read()
             except ServiceUnavailable as error:  # the look of every second tries again
@@ -93,11 +93,11 @@ class FollowedRun:
 
 
 class RunWatch:
-    """Follows the runs that are watched here: one read for each ring of the bell, and one look a second at all of them."""
+    """Follows the runs that are watched here: one read for each notification of the notifier, and one look a second at all of them."""
 
-    def __init__(self, store: RunStore, ears: RunEars, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(self, store: RunStore, subscriptions: RunSubscriptions, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._store = store
-        self._ears = ears
+        self._subscriptions = subscriptions
         self._heartbeat = heartbeat_seconds
         self._followed: dict[UUID, FollowedRun] = {}
         self._readers = asyncio.Semaphore(READERS)
@@ -105,7 +105,7 @@ class RunWatch:
         self._lost = False
 
     async def look_forever(self) -> None:
-        """Finds what no bell told of, until cancelled."""
+        """Finds what no notifier told of, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if not self._followed:
@@ -125,10 +125,10 @@ class RunWatch:
             for grown in followed.watchers:
                 grown.set()
 
-    async def changes(self, run: Run, after: int) -> AsyncIterator[Change | Silence | Ended]:
+    async def changes(self, run: Run, after: int) -> AsyncIterator[Change | Heartbeat | Ended]:
         """The changes of a run after one of them, each once and in order; Ended after the last.
 
-        `run` is the run as it is now, not before that change. Silence comes whenever nothing has changed for 15 s. Raises
+        `run` is the run as it is now, not before that change. Heartbeat comes whenever nothing has changed for 15 s. Raises
         ServiceUnavailable when this process stops.
         """
         if run.state.final and after >= run.sequence:
@@ -145,7 +145,7 @@ class RunWatch:
                         yield Ended(after, change.subject.state)
                         return
                 if not found and not await _set_within(grown, self._heartbeat):
-                    yield Silence(after)
+                    yield Heartbeat(after)
 
     async def _look(self) -> None:
         for run_id, sequence in await self._store.sequences(list(self._followed)):
@@ -172,7 +172,7 @@ class RunWatch:
     def _following(self, run: Run) -> Iterator[tuple[FollowedRun, asyncio.Event]]:
         followed = self._followed.get(run.run_id)
         if followed is None:
-            followed = self._followed[run.run_id] = FollowedRun(run, self._read, self._ears)
+            followed = self._followed[run.run_id] = FollowedRun(run, self._read, self._subscriptions)
         elif run.sequence > followed.end:
             followed.look()
         grown = asyncio.Event()

@@ -21,7 +21,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import gates, load, login_flood, overload, workflows
+from tests.bench import interceptors, load, login_flood, overload, workflows
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import Side, floor, mesh, peer, provider
 
@@ -104,7 +104,7 @@ def arguments() -> argparse.Namespace:
     runs.add_argument("--runs", type=int, default=10_000, help="how many runs to queue and drain; 0 for none")
     over = modes.add_parser("overload", help="three times as many calls as can be answered")
     over.add_argument("--seconds", type=float, default=30.0)
-    known = modes.add_parser("gates", help="what it takes to know, count and permit a caller")
+    known = modes.add_parser("interceptors", help="what it takes to know, count and permit a caller")
     known.add_argument("--calls", type=int, default=2000)
     flooded = modes.add_parser("logins", help="agent calls during a flood of logins")
     flooded.add_argument("--rounds", type=int, default=5)
@@ -117,7 +117,7 @@ MODES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "calls": main,
     "workflows": workflows.main,
     "overload": overload.main,
-    "gates": gates.main,
+    "interceptors": interceptors.main,
     "logins": login_flood.main,
 }
 

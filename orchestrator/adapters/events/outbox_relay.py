@@ -19,7 +19,7 @@ from orchestrator.adapters.events import outbox_sql as sql
 from orchestrator.adapters.events.store import event_of
 from orchestrator.adapters.postgres.engine import CONNECT_SECONDS, CONNECTION_LOST
 from orchestrator.adapters.postgres.group_commit import COMMAND_SECONDS, SESSION, Connection
-from orchestrator.adapters.wakeups.redis_notifier import TopicBell
+from orchestrator.adapters.wakeups.redis_notifier import TopicNotifier
 from orchestrator.events.model import Event
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ PUBLISHED_AT_ONCE = 500
 GATHER_SECONDS = 0.05
 """Between two rounds under load: what gathers meanwhile is stamped by one statement."""
 LOOK_SECONDS = 1.0
-"""How long an event that no bell told of may wait."""
+"""How long an event that no notifier told of may wait."""
 SILENT_SECONDS = 10
 """PostgreSQL ends the session of a relay that says nothing for so long."""
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -64,7 +64,7 @@ class Publisher(Protocol):
 class OutboxRelay:
     """One candidate. An async context manager: it stands for election from enter to exit. Without a publisher it only stamps."""
 
-    def __init__(self, database_url: str, outbox: TopicBell, events: TopicBell, publisher: Publisher | None = None) -> None:
+    def __init__(self, database_url: str, outbox: TopicNotifier, events: TopicNotifier, publisher: Publisher | None = None) -> None:
         self._dsn = database_url.replace("postgresql+asyncpg://", "postgresql://")
         self._outbox = outbox
         self._events = events
@@ -102,25 +102,25 @@ class OutboxRelay:
                     term.create_task(self._publish(self._publisher, epoch, published))
 
     async def _stamp(self, session: Connection, epoch: int) -> None:
-        with self._outbox.listen() as ring:
+        with self._outbox.subscribe() as subscription:
             while True:
                 [(leads, stamped)] = await session.fetch(sql.STAMP, epoch, STAMPED_AT_ONCE)
                 if not leads:
                     raise Deposed
                 if stamped:
-                    self._events.ring()
+                    self._events.notify()
                     await asyncio.sleep(GATHER_SECONDS)
                 if stamped < STAMPED_AT_ONCE:
-                    await ring.wait(LOOK_SECONDS)
+                    await subscription.wait(LOOK_SECONDS)
 
     async def _publish(self, publisher: Publisher, epoch: int, published: int) -> None:
         try:
             async with self._session() as session:
-                with self._events.listen() as ring:
+                with self._events.subscribe() as subscription:
                     while True:
                         rows = await session.fetch(sql.UNPUBLISHED, published, PUBLISHED_AT_ONCE)
                         if not rows:
-                            await ring.wait(LOOK_SECONDS)
+                            await subscription.wait(LOOK_SECONDS)
                             continue
                         events = [event_of(dict(row)) for row in rows]
                         accepted = await _accepted(publisher, events)

@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 from uuid_utils.compat import uuid7
 
-from mesh.plain_json import to_json
+from mesh.json_encoding import to_json
 from mesh.usage import TokenUsage
 from orchestrator.adapters.executions import recorder_sql as sql
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable

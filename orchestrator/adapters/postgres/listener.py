@@ -15,7 +15,7 @@ log = structlog.get_logger()
 AGAIN_SECONDS = 1.0
 
 
-class PostgresEar:
+class PostgresListener:
     """Calls back for every notification of a channel, and once when it begins to listen (again): something may have been missed."""
 
     def __init__(self, database_url: str, channel: str, heard: Callable[[], None]) -> None:

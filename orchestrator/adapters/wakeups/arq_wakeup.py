@@ -1,4 +1,4 @@
-"""The doorbell: an arq job that wakes a worker's dispatcher, and does nothing else.
+"""The wakeup: an arq job that wakes a worker's dispatcher, and does nothing else.
 
 A job carries ids alone and is gone once it was heard: what is to be done stands in PostgreSQL, so that arq's timeouts, retries and losses
 never touch a step.
@@ -19,15 +19,15 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger()
 
-QUEUE = "agentmesh:doorbell"
-JOB = "ring"
+QUEUE = "agentmesh:wakeups"
+JOB = "notify"
 JOB_EXPIRES_SECONDS = 60
-"""After that, whoever missed the bell has looked by himself."""
+"""After that, whoever missed the notifier has looked by himself."""
 JOB_TIMEOUT_SECONDS = 5
-RING_SECONDS = 1.0
+SEND_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
 GATHER_SECONDS = 0.05
-"""Rings that fall together are one job."""
+"""Notifications that fall together are one job."""
 _BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -40,10 +40,10 @@ def _connect(redis_url: str) -> ArqRedis:
     return ArqRedis(pool, job_serializer=_serialize, job_deserializer=json.loads, default_queue_name=QUEUE)
 
 
-class ArqDoorbell:
-    """Rings. However many runs ring, at most one job waits: whoever hears it looks for every step that is ready.
+class ArqWakeup:
+    """Notifications. However many runs notify, at most one job waits: whoever hears it looks for every step that is ready.
 
-    `at_once` rings by a shorter way too, which a worker that has just lost its connection does not hear.
+    `at_once` notifications by a shorter way too, which a worker that has just lost its connection does not hear.
     """
 
     def __init__(self, redis_url: str, at_once: Callable[[], None]) -> None:
@@ -59,24 +59,24 @@ class ArqDoorbell:
                 await self._to_send.wait()
                 self._to_send.clear()
                 try:
-                    async with asyncio.timeout(RING_SECONDS):
+                    async with asyncio.timeout(SEND_SECONDS):
                         await self._redis.enqueue_job(JOB, str(self._latest), _job_id=JOB, _expires=JOB_EXPIRES_SECONDS)
                 except (RedisError, OSError, TimeoutError) as error:
-                    log.warning("doorbell_dumb", error=type(error).__name__)
-                    await asyncio.sleep(RING_SECONDS)
+                    log.warning("wakeup_not_sent", error=type(error).__name__)
+                    await asyncio.sleep(SEND_SECONDS)
                 await asyncio.sleep(GATHER_SECONDS)
         finally:
             await self._redis.aclose()
 
-    def ring(self, run_id: UUID) -> None:
-        """Rings for a run; see the port."""
+    def notify(self, run_id: UUID) -> None:
+        """Notifications for a run; see the port."""
         self._at_once()
         self._latest = run_id
         self._to_send.set()
 
 
-class ArqPorter:
-    """Hears the bell in a worker. When Redis goes away arq's worker ends; then it is made anew, again and again."""
+class ArqWakeupListener:
+    """Hears the notifier in a worker. When Redis goes away arq's worker ends; then it is made anew, again and again."""
 
     def __init__(self, redis_url: str, poll_seconds: float, heard: Callable[[], None]) -> None:
         self._redis_url = redis_url
@@ -91,16 +91,16 @@ class ArqPorter:
             try:
                 await self._listen()
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("doorbell_not_heard", error=type(error).__name__)
+                log.warning("wakeup_listener_disconnected", error=type(error).__name__)
             except Exception as error:  # whatever it is that ended arq's worker, ours goes on
-                log.exception("doorbell_broken", exc_info=error)
+                log.exception("wakeup_listener_failed", exc_info=error)
             failures = 0 if asyncio.get_running_loop().time() - began > _BACKOFF_SECONDS[-1] else failures + 1
             await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1])
 
     async def _listen(self) -> None:
         redis = _connect(self._redis_url)
         worker = Worker(
-            [func(self._ring, name=JOB)],
+            [func(self._notify, name=JOB)],
             queue_name=QUEUE,
             redis_pool=redis,
             handle_signals=False,
@@ -125,5 +125,5 @@ class ArqPorter:
             with suppress(RedisError, OSError, TimeoutError):
                 await redis.close(close_connection_pool=True)
 
-    async def _ring(self, *_: Any, **__: Any) -> None:
+    async def _notify(self, *_: Any, **__: Any) -> None:
         self._heard()

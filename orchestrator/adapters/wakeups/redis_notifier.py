@@ -1,4 +1,4 @@
-"""The doorbell between processes: Redis pub/sub. It carries no state; whoever waits for it also looks by himself now and then."""
+"""The wakeup between processes: Redis pub/sub. It carries no state; whoever waits for it also looks by himself now and then."""
 
 import asyncio
 from collections import defaultdict
@@ -13,38 +13,38 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger()
 
-CHANNEL = "agentmesh:bell"
+CHANNEL = "agentmesh:notifications"
 GATHER_SECONDS = 0.005
-"""Rings that fall together travel in one message."""
+"""Notifications that fall together travel in one message."""
 UNHURRIED_SECONDS = 0.05
-"""How long a ring waits for others when it can. Each message costs every process as much as a log line."""
+"""How long a notification waits for others when it can. Each message costs every process as much as a log line."""
 AWAY_SECONDS = 1.0
 SEND_SECONDS = 1.0
 
 
-class Ear:
+class Subscription:
     """What one listener waits with."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Ends the wait, or the next one."""
-        self._rung.set()
+        self._notified.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Whether the bell has rung since the last wait, or does so within `seconds`."""
+        """Whether the notifier has notified since the last wait, or does so within `seconds`."""
         try:
             async with asyncio.timeout(seconds):
-                await self._rung.wait()
+                await self._notified.wait()
         except TimeoutError:
             return False
-        self._rung.clear()
+        self._notified.clear()
         return True
 
 
-class RedisBell:
-    """Rings topics: in this process at once, in the others through Redis. An async context manager.
+class RedisNotifier:
+    """Notifications topics: in this process at once, in the others through Redis. An async context manager.
 
     While Redis is away only this process hears; when it is back everybody here is woken once, for what may have been missed.
     """
@@ -52,7 +52,7 @@ class RedisBell:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._name = uuid4().hex
-        self._ears: defaultdict[str, set[Ear]] = defaultdict(set)
+        self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._unsent: set[str] = set()
         self._to_send = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -69,7 +69,7 @@ class RedisBell:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def ring(self, topic: str, *, hurry: bool = True) -> None:
+    def notify(self, topic: str, *, hurry: bool = True) -> None:
         """Wakes everybody who listens to a topic: here at once, elsewhere as soon as can be or, without hurry, within 50 ms.
 
         Returns at once; the topic holds no space.
@@ -81,24 +81,24 @@ class RedisBell:
             self._hurry.set()
 
     @contextmanager
-    def listen(self, topic: str) -> Iterator[Ear]:
-        """An ear for a topic, for as long as the context lasts."""
-        ear = Ear()
-        self._ears[topic].add(ear)
+    def subscribe(self, topic: str) -> Iterator[Subscription]:
+        """A subscription for a topic, for as long as the context lasts."""
+        subscription = Subscription()
+        self._subscriptions[topic].add(subscription)
         try:
-            yield ear
+            yield subscription
         finally:
-            self._ears[topic].discard(ear)
-            if not self._ears[topic]:
-                del self._ears[topic]
+            self._subscriptions[topic].discard(subscription)
+            if not self._subscriptions[topic]:
+                del self._subscriptions[topic]
 
     def topics(self) -> list[str]:
         """Those that somebody listens to here."""
-        return list(self._ears)
+        return list(self._subscriptions)
 
     def _wake(self, topic: str) -> None:
-        for ear in self._ears.get(topic, ()):
-            ear.ring()
+        for subscription in self._subscriptions.get(topic, ()):
+            subscription.notify()
 
     async def _send_forever(self) -> None:
         while True:
@@ -113,7 +113,7 @@ class RedisBell:
                 async with asyncio.timeout(SEND_SECONDS):
                     await self._redis.publish(CHANNEL, " ".join((self._name, *topics)))
             except (RedisError, OSError, TimeoutError) as error:
-                self._say_away(error)  # the others look by themselves
+                self._note_disconnected(error)  # the others look by themselves
                 await asyncio.sleep(AWAY_SECONDS)
             else:
                 await asyncio.sleep(GATHER_SECONDS)
@@ -123,11 +123,11 @@ class RedisBell:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(CHANNEL)
-                    self._say_back()
+                    self._note_reconnected()
                     while True:
                         self._hear(await pubsub.get_message(timeout=None))
             except (RedisError, OSError) as error:
-                self._say_away(error)
+                self._note_disconnected(error)
                 await asyncio.sleep(AWAY_SECONDS)
 
     def _hear(self, message: dict[str, Any] | None) -> None:
@@ -138,34 +138,34 @@ class RedisBell:
             for topic in topics:
                 self._wake(topic)
 
-    def _say_away(self, error: Exception) -> None:
+    def _note_disconnected(self, error: Exception) -> None:
         if not self._away:
-            log.warning("bell_away", error=type(error).__name__)
+            log.warning("redis_notifier_disconnected", error=type(error).__name__)
         self._away = True
 
-    def _say_back(self) -> None:
+    def _note_reconnected(self) -> None:
         if self._away:
-            log.info("bell_back")
+            log.info("redis_notifier_reconnected")
         self._away = False
         for topic in self.topics():
             self._wake(topic)
 
 
-class TopicBell:
-    """One topic of the bell; `hurry` as in RedisBell.ring."""
+class TopicNotifier:
+    """One topic of the notifier; `hurry` as in RedisNotifier.notify."""
 
-    def __init__(self, bell: RedisBell, topic: str, *, hurry: bool = True) -> None:
-        self._bell = bell
+    def __init__(self, notifier: RedisNotifier, topic: str, *, hurry: bool = True) -> None:
+        self._notifier = notifier
         self._topic = topic
         self._hurry = hurry
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wakes everybody who listens to it."""
-        self._bell.ring(self._topic, hurry=self._hurry)
+        self._notifier.notify(self._topic, hurry=self._hurry)
 
-    def listen(self) -> Any:
-        """An ear for it."""
-        return self._bell.listen(self._topic)
+    def subscribe(self) -> Any:
+        """A subscription for it."""
+        return self._notifier.subscribe(self._topic)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -71,4 +71,4 @@ def notes(progresses: Sequence[Progress]) -> list[list[object]]:
 async def assignments(connection: Connection, steps: Sequence[StepId]) -> dict[StepId, Assignment]:
     """What there is to do in steps that a worker has been given."""
     found = await connection.fetch(sql.WORK, *rows.columns(steps, 2)) if steps else []
-    return {(a.hold.run_id, a.hold.task_id): a for a in map(rows.assignment, found)}
+    return {(a.lease_id.run_id, a.lease_id.task_id): a for a in map(rows.assignment, found)}

@@ -10,10 +10,10 @@ from uuid_utils.compat import uuid7
 
 from mesh.usage import TokenUsage
 from orchestrator.executions.model import Bill, Failure, State
-from orchestrator.workflows.assignment import Assignment, Hold, Spent
+from orchestrator.workflows.assignment import Assignment, LeaseId, Spent
 from orchestrator.workflows.events import WorkflowEvent
 from orchestrator.workflows.model import Change, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
-from orchestrator.workflows.progress import Record
+from orchestrator.workflows.progress import StepProgress
 
 
 class Row(Protocol):
@@ -72,9 +72,9 @@ def step(row: Row, result: str = "") -> Step:
     )
 
 
-def record(row: Row) -> Record:
+def record(row: Row) -> StepProgress:
     """A step as the engine sees it. Its result stays where it is: a completed step does not change any more."""
-    return Record(
+    return StepProgress(
         step=step(row),
         depends_on=row["depends_on"],
         retry=Retry(row["max_attempts"], row["delay_seconds"], row["backoff"]),
@@ -90,7 +90,7 @@ def record(row: Row) -> Record:
 def assignment(row: Row) -> Assignment:
     """What a worker is to do."""
     return Assignment(
-        hold=hold(row),
+        lease_id=lease_id(row),
         attempt=row["attempts"],
         agent_id=row["agent_id"],
         input=row["input"],
@@ -104,9 +104,9 @@ def assignment(row: Row) -> Assignment:
     )
 
 
-def hold(row: Row) -> Hold:
+def lease_id(row: Row) -> LeaseId:
     """Who has the step: the epoch tells."""
-    return Hold(_uuid(row["run_id"]), row["task_id"], row["epoch"])
+    return LeaseId(_uuid(row["run_id"]), row["task_id"], row["epoch"])
 
 
 def spent(rows: Sequence[Row]) -> Spent:
@@ -141,7 +141,7 @@ def event_columns(event: WorkflowEvent) -> tuple[Any, ...]:
     return uuid7(), event.event_type, str(event.run.workflow_id), json.dumps(event.data), metadata
 
 
-def step_columns(run_id: UUID, record: Record) -> tuple[Any, ...]:
+def step_columns(run_id: UUID, record: StepProgress) -> tuple[Any, ...]:
     """What changes of a step's row."""
     s = record.step
     approval = s.approval

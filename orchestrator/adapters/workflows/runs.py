@@ -13,7 +13,7 @@ from mesh.errors import MeshError
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable, unavailable
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit
 from orchestrator.adapters.workflows import ledger, rows
-from orchestrator.adapters.workflows.announcements import RunNews
+from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.starts import Start, Started, write_starts
 from orchestrator.adapters.workflows.tables import run_events, runs, steps, workflows
 from orchestrator.workflows import failpoints
@@ -25,7 +25,7 @@ from orchestrator.workflows.errors import (
     WorkflowNotRunning,
 )
 from orchestrator.workflows.model import Change, Decision, Earlier, KeyClaim, NewRun, Run, RunPage
-from orchestrator.workflows.ports import Doorbell
+from orchestrator.workflows.ports import WorkerWakeup
 from orchestrator.workflows.progress import Progress
 
 _FINAL = ("completed", "failed", "cancelled")
@@ -42,10 +42,10 @@ class _Command:
 class PostgresRunStore:
     """See the port. An async context manager: changes go through lanes of group commits."""
 
-    def __init__(self, database_url: str, engine: AsyncEngine, news: RunNews, doorbell: Doorbell) -> None:
+    def __init__(self, database_url: str, engine: AsyncEngine, commits: CommitNotifier, wakeup: WorkerWakeup) -> None:
         self._engine = engine
-        self._news = news
-        self._doorbell = doorbell
+        self._commits = commits
+        self._wakeup = wakeup
         self._starts: GroupCommit[Start, Started] = GroupCommit(database_url, write_starts)
         self._commands: GroupCommit[_Command, bool] = GroupCommit(database_url, self._write_commands)
 
@@ -70,9 +70,9 @@ class PostgresRunStore:
         if isinstance(started, MeshError):
             raise started
         if isinstance(started, Run):
-            self._doorbell.ring(started.run_id)
-            self._news.bell.changed([started.run_id])
-            self._news.outbox()
+            self._wakeup.notify(started.run_id)
+            self._commits.notifier.changed([started.run_id])
+            self._commits.outbox()
         return started
 
     async def cancel(self, user_id: int | None, workflow_id: UUID) -> Run:
@@ -91,7 +91,7 @@ class PostgresRunStore:
         if not await self._command(_Command(run_id, lambda progress: progress.decide(task_id, decision, decided_by, reason))):
             message = f"step '{task_id}' of run '{run_id}' does not wait for a decision; GET /api/v1/runs/{run_id} shows where it stands"
             raise ApprovalNotPending(message, run_id=str(run_id), step_id=task_id)
-        self._doorbell.ring(run_id)
+        self._wakeup.notify(run_id)
         return await self._known(user_id, run_id)
 
     async def get(self, user_id: int | None, run_id: UUID) -> Run | None:
@@ -111,7 +111,7 @@ class PostgresRunStore:
         return rows.run(found._mapping, of_run)
 
     async def list(self, workflow_id: UUID, page_size: int, before: UUID | None) -> RunPage:
-        """A page of a workflow's runs; one row more than it holds tells whether there are more."""
+        """A page of a workflow's runs; one row more than it lease_ids tells whether there are more."""
         statement = select(runs).where(runs.c.workflow_id == workflow_id)
         if before is not None:
             statement = statement.where(runs.c.run_id < before)
@@ -174,7 +174,7 @@ class PostgresRunStore:
             changed = await ledger.write(connection, locked.values())
             failpoints.BEFORE_COMMAND.hit()
         failpoints.AFTER_COMMAND.hit()
-        self._news.tell(changed)
+        self._commits.tell(changed)
         return done
 
 

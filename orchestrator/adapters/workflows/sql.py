@@ -32,7 +32,7 @@ WHERE s.status = 'waiting_approval' AND s.approval_expires_at <= clock_timestamp
 ORDER BY s.approval_expires_at LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 
-# A statement after the lock: it sees what whoever held the lock before has committed.
+# A statement after the lock: it sees what whoever leased the lock before has committed.
 LOAD = """
 SELECT s.run_id, s.task_id, s.agent_id, s.status, s.depends_on, s.waiting, s.epoch, s.owner, s.lease_until, s.attempts, s.crashes,
   s.max_attempts, s.delay_seconds, s.backoff, s.next_attempt_at, s.agent_revision, s.execution_id, s.failure, s.bill, s.approval,
@@ -108,13 +108,13 @@ WITH mine AS (
   SELECT s.run_id, s.task_id, s.epoch FROM unnest($1::uuid[], $2::text[], $3::int[]) AS t (run_id, task_id, epoch)
   JOIN steps s ON s.run_id = t.run_id AND s.task_id = t.task_id AND s.epoch = t.epoch
   WHERE s.owner = $4 AND s.status = 'running'
-), held AS (
+), leased AS (
   SELECT s.run_id, s.task_id, s.epoch FROM steps s JOIN mine USING (run_id, task_id)
   WHERE s.epoch = mine.epoch AND s.status = 'running' AND s.lease_until < clock_timestamp() + $6 * interval '1 second'
   FOR NO KEY UPDATE OF s SKIP LOCKED
 ), renewed AS (
   UPDATE steps s SET lease_until = clock_timestamp() + $5 * interval '1 second'
-  FROM held WHERE s.run_id = held.run_id AND s.task_id = held.task_id AND s.epoch = held.epoch
+  FROM leased WHERE s.run_id = leased.run_id AND s.task_id = leased.task_id AND s.epoch = leased.epoch
 )
 SELECT run_id, task_id, epoch FROM mine
 """

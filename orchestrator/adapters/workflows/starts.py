@@ -13,7 +13,7 @@ from orchestrator.adapters.workflows import start_sql as sql
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.errors import WorkflowAlreadyRunning, WorkflowNotFound
 from orchestrator.workflows.model import Earlier, KeyClaim, NewRun, Run, RunState, Step, StepApproval, StepState, Task
-from orchestrator.workflows.progress import Progress, Record
+from orchestrator.workflows.progress import Progress, StepProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ def _begun(new: NewRun, now: datetime) -> Progress:
     return progress
 
 
-def _record(task: Task) -> Record:
+def _record(task: Task) -> StepProgress:
     asked = task.approval
     approval = StepApproval(asked.message, asked.timeout_seconds, asked.default) if asked else None
     step = Step(task.id, task.agent_id, StepState.PENDING, approval=approval)
-    return Record(step, task.depends_on, task.retry, waiting=len(task.depends_on))
+    return StepProgress(step, task.depends_on, task.retry, waiting=len(task.depends_on))
 
 
 async def _insert(connection: Connection, new: Sequence[tuple[NewRun, Progress]]) -> set[UUID]:

@@ -11,9 +11,9 @@ import asyncpg
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection
 from orchestrator.adapters.workflows import ledger, rows, sql
-from orchestrator.adapters.workflows.announcements import RunNews
+from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.workflows import failpoints
-from orchestrator.workflows.assignment import Assignment, Claimed, Completed, Hold, Report, Reported, Spent
+from orchestrator.workflows.assignment import Assignment, Claimed, Completed, LeaseId, Report, Reported, Spent
 from orchestrator.workflows.errors import ReportRefused
 from orchestrator.workflows.model import StepState
 from orchestrator.workflows.progress import Progress
@@ -37,10 +37,10 @@ class Leases:
 class PostgresStepStore:
     """See the port. One per worker; an async context manager."""
 
-    def __init__(self, database_url: str, owner: UUID, leases: Leases, news: RunNews) -> None:
+    def __init__(self, database_url: str, owner: UUID, leases: Leases, commits: CommitNotifier) -> None:
         self._owner = owner
         self._leases = leases
-        self._news = news
+        self._commits = commits
         self._reports: GroupCommit[Report, Reported] = GroupCommit(database_url, self._write_reports)
         self._claims = LazyConnection(database_url)
         self._keeping = LazyConnection(database_url)
@@ -74,7 +74,7 @@ class PostgresStepStore:
                 changed = await ledger.write(connection, runs.values())
                 failpoints.BEFORE_CLAIM.hit()
             failpoints.AFTER_CLAIM.hit()
-            self._news.tell(changed)
+            self._commits.tell(changed)
             work = await ledger.assignments(connection, taken)
         return Claimed(list(work.values()), more=len(locked) == limit)
 
@@ -87,33 +87,33 @@ class PostgresStepStore:
         except asyncpg.PostgresError as error:
             raise ReportRefused(f"{type(error).__name__}: {error}") from error
 
-    async def renew(self, holds: Collection[Hold]) -> Collection[Hold]:
-        """Prolongs the leases; returns the holds that still count."""
+    async def renew(self, lease_ids: Collection[LeaseId]) -> Collection[LeaseId]:
+        """Prolongs the leases; returns the lease_ids that still count."""
         lease = self._leases.seconds
         with _unavailable(self._keeping):
             connection = await self._keeping.get()
-            found = await connection.fetch(sql.RENEW, *rows.columns(list(holds), 3), self._owner, lease, lease * 2 / 3)
-        return {rows.hold(row) for row in found}
+            found = await connection.fetch(sql.RENEW, *rows.columns(list(lease_ids), 3), self._owner, lease, lease * 2 / 3)
+        return {rows.lease_id(row) for row in found}
 
-    async def forgotten(self, holds: Collection[Hold]) -> Sequence[Assignment]:
+    async def forgotten(self, lease_ids: Collection[LeaseId]) -> Sequence[Assignment]:
         """The steps that were given to this worker without its learning of it: the commit was not confirmed."""
         with _unavailable(self._keeping):
             connection = await self._keeping.get()
-            mine = {rows.hold(row) for row in await connection.fetch(sql.MINE, self._owner)} - set(holds)
-            work = await ledger.assignments(connection, [(hold.run_id, hold.task_id) for hold in mine])
-        return [assignment for assignment in work.values() if assignment.hold in mine]
+            mine = {rows.lease_id(row) for row in await connection.fetch(sql.MINE, self._owner)} - set(lease_ids)
+            work = await ledger.assignments(connection, [(lease_id.run_id, lease_id.task_id) for lease_id in mine])
+        return [assignment for assignment in work.values() if assignment.lease_id in mine]
 
-    async def tend(self) -> int:
+    async def recover(self) -> int:
         """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
         with _unavailable(self._tending):
-            return await self._tend(sql.LOCK_LOST, self._lose) + await self._tend(sql.LOCK_SILENT, _silence)
+            return await self._recover(sql.LOCK_LOST, self._lose) + await self._recover(sql.LOCK_SILENT, _silence)
 
     async def queue_age(self) -> float:
         """For how many seconds the step that waits longest could have begun; 0 when none waits."""
         with _unavailable(self._tending):
             return float(await (await self._tending.get()).fetchval(sql.QUEUE))
 
-    async def _tend(self, statement: str, apply: Callable[[Progress, str, Spent], None]) -> int:
+    async def _recover(self, statement: str, apply: Callable[[Progress, str, Spent], None]) -> int:
         connection = await self._tending.get()
         async with connection.transaction():
             locked = await connection.fetch(statement, TENDED_AT_ONCE)
@@ -127,7 +127,7 @@ class PostgresStepStore:
             changed = await ledger.write(connection, runs.values())
             failpoints.BEFORE_TENDING.hit()
         failpoints.AFTER_TENDING.hit()
-        self._news.tell(changed)
+        self._commits.tell(changed)
         return len(steps)
 
     def _lose(self, progress: Progress, task_id: str, spent: Spent) -> None:
@@ -135,29 +135,31 @@ class PostgresStepStore:
 
     async def _write_reports(self, connection: Connection, reports: Sequence[Report]) -> Sequence[Reported]:
         async with connection.transaction():
-            runs = await ledger.lock(connection, {report.hold.run_id for report in reports})
-            bought = await ledger.spent(connection, [(report.hold.run_id, report.hold.task_id) for report in reports])
-            applied = [self._apply(runs.get(report.hold.run_id), report, bought) for report in reports]
+            runs = await ledger.lock(connection, {report.lease_id.run_id for report in reports})
+            bought = await ledger.spent(connection, [(report.lease_id.run_id, report.lease_id.task_id) for report in reports])
+            applied = [self._apply(runs.get(report.lease_id.run_id), report, bought) for report in reports]
             changed = await ledger.write(connection, runs.values())
             failpoints.BEFORE_REPORT.hit()
         failpoints.AFTER_REPORT.hit()
-        self._news.tell(changed)
-        following = [(report.hold.run_id, after) for report, (_, after) in zip(reports, applied, strict=True) if after]
+        self._commits.tell(changed)
+        following = [(report.lease_id.run_id, after) for report, (_, after) in zip(reports, applied, strict=True) if after]
         work = await ledger.assignments(connection, following)
         return [
-            _reported(runs[report.hold.run_id], report, work.get((report.hold.run_id, after or ""))) if counted else Reported(counted=False)
+            _reported(runs[report.lease_id.run_id], report, work.get((report.lease_id.run_id, after or "")))
+            if counted
+            else Reported(counted=False)
             for report, (counted, after) in zip(reports, applied, strict=True)
         ]
 
     def _apply(self, progress: Progress | None, report: Report, bought: Mapping[ledger.StepId, Spent]) -> tuple[bool, str | None]:
         """Whether the report counts, and the successor that goes to the same worker."""
-        hold = report.hold
-        spent = bought.get((hold.run_id, hold.task_id), Spent())
-        if progress is None or not progress.report(hold.task_id, self._owner, hold.epoch, report.outcome, spent):
+        lease_id = report.lease_id
+        spent = bought.get((lease_id.run_id, lease_id.task_id), Spent())
+        if progress is None or not progress.report(lease_id.task_id, self._owner, lease_id.epoch, report.outcome, spent):
             return False, None
         if not report.go_on or not isinstance(report.outcome, Completed):
             return True, None
-        return True, progress.give_successor(hold.task_id, self._owner, self._leases.seconds)
+        return True, progress.give_successor(lease_id.task_id, self._owner, self._leases.seconds)
 
 
 @contextmanager
@@ -171,13 +173,13 @@ def _unavailable(connection: LazyConnection) -> Iterator[None]:
 
 
 def _silence(progress: Progress, task_id: str, _: Spent) -> None:
-    progress.silence(task_id)
+    progress.approval_timed_out(task_id)
 
 
 def _reported(progress: Progress, report: Report, following: Assignment | None) -> Reported:
-    record = progress.records[report.hold.task_id]
+    record = progress.records[report.lease_id.task_id]
     retry_in = None
     if record.step.state is StepState.READY and record.due_at is not None:
         retry_in = (record.due_at - progress.now).total_seconds()
-    ready = any(r.step.state is StepState.READY for task_id, r in progress.touched.items() if task_id != report.hold.task_id)
+    ready = any(r.step.state is StepState.READY for task_id, r in progress.touched.items() if task_id != report.lease_id.task_id)
     return Reported(True, record.step.state, following, ready, retry_in)

@@ -59,7 +59,7 @@ class PostgresWorkflowStore:
 
     async def earlier(self, claim: KeyClaim) -> Earlier | None:
         """What an earlier request with the key made; None while the key is free."""
-        held = select(keys.c.resource_id, keys.c.body_hash).where(
+        leased = select(keys.c.resource_id, keys.c.body_hash).where(
             keys.c.user_id == claim.user_id,
             keys.c.rpc == claim.rpc,
             keys.c.key == claim.key,
@@ -68,7 +68,7 @@ class PostgresWorkflowStore:
         )
         with unavailable():
             async with self._engine.connect() as connection:
-                row = (await connection.execute(held)).one_or_none()
+                row = (await connection.execute(leased)).one_or_none()
         return None if row is None else Earlier(row.resource_id, row.body_hash)
 
     async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
@@ -80,7 +80,7 @@ class PostgresWorkflowStore:
         return None if row is None else _workflow(row)
 
     async def list(self, query: WorkflowQuery) -> WorkflowPage:
-        """A page; one row more than it holds tells whether there are more."""
+        """A page; one row more than it lease_ids tells whether there are more."""
         statement = select(*_LISTED)
         if query.user_id is not None:
             statement = statement.where(workflows.c.user_id == query.user_id)

@@ -12,10 +12,10 @@ import structlog
 from mesh.errors import ServiceUnavailable
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows.assignment import Assignment, Outcome, Report, Reported
-from orchestrator.workflows.engine.holdings import Held, Holdings
+from orchestrator.workflows.engine.leased_steps import LeasedStep, LeasedSteps
 from orchestrator.workflows.errors import ReportRefused
 from orchestrator.workflows.metrics import CLAIMS, QUEUE_AGE
-from orchestrator.workflows.ports import Doorbell, StepStore
+from orchestrator.workflows.ports import StepStore, WorkerWakeup
 
 log = structlog.get_logger()
 
@@ -47,14 +47,14 @@ class Pace:
 class Dispatcher:
     """One per worker. `wake` and `look` may be called at any time."""
 
-    def __init__(self, store: StepStore, performer: Performer, doorbell: Doorbell, pace: Pace) -> None:
+    def __init__(self, store: StepStore, performer: Performer, wakeup: WorkerWakeup, pace: Pace) -> None:
         self._store = store
         self._performer = performer
-        self._doorbell = doorbell
+        self._wakeup = wakeup
         self._pace = pace
-        self._holdings = Holdings()
+        self._leased_steps = LeasedSteps()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
         self._looking = asyncio.Event()
         self._saturated = False
         self._unconfirmed = False
@@ -62,7 +62,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Steps may be ready."""
-        self._rung.set()
+        self._notified.set()
 
     def look(self) -> None:
         """Steps may have to be stopped."""
@@ -71,7 +71,7 @@ class Dispatcher:
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set; then lets its steps finish, and hands back those that take too long."""
         keeping = asyncio.create_task(self._keep())
-        loops = [asyncio.create_task(loop) for loop in (self._claim(), self._tend())]
+        loops = [asyncio.create_task(loop) for loop in (self._claim(), self._recover())]
         expiring = asyncio.create_task(self._expire())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -88,19 +88,19 @@ class Dispatcher:
         if self._tasks:
             log.info("steps_draining", steps=len(self._tasks))
             await asyncio.wait(self._tasks, timeout=self._pace.drain)
-        for held in self._holdings:
-            held.stop.set()
+        for leased in self._leased_steps:
+            leased.stop.set()
         if self._tasks:
             log.info("steps_handed_back", steps=len(self._tasks))
             await asyncio.wait(self._tasks, timeout=self._pace.lease)
 
     async def _claim(self) -> None:
         while True:
-            self._rung.clear()
+            self._notified.clear()
             if (free := self._pace.slots - len(self._tasks)) > 0:
                 await self._take(free)
             if not self._saturated or len(self._tasks) >= self._pace.slots:
-                await _rings(self._rung, self._pace.poll)
+                await _set_within(self._notified, self._pace.poll)
             if self._saturated:
                 await asyncio.sleep(_GATHER_SECONDS)
 
@@ -117,13 +117,13 @@ class Dispatcher:
         for assignment in claimed.assignments:
             self._start(assignment, began)
         if claimed.more and not self._saturated and claimed.assignments:
-            self._doorbell.ring(claimed.assignments[-1].hold.run_id)  # for a worker that has room
+            self._wakeup.notify(claimed.assignments[-1].lease_id.run_id)  # for a worker that has room
         self._saturated = claimed.more
 
     def _start(self, assignment: Assignment, began: float) -> None:
-        held = self._holdings.take(assignment, began + self._pace.lease)
-        if held is not None:
-            self._run_task(self._work(held))
+        leased = self._leased_steps.take(assignment, began + self._pace.lease)
+        if leased is not None:
+            self._run_task(self._work(leased))
 
     def _run_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -137,51 +137,51 @@ class Dispatcher:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("step_task_failed", exc_info=error)
 
-    async def _work(self, held: Held | None) -> None:
+    async def _work(self, leased: LeasedStep | None) -> None:
         """Does a step, and then those of its successors that come with the confirmation, one after another."""
-        while held is not None:
+        while leased is not None:
             try:
-                outcome = await self._performer.perform(held.assignment, held.stop)
+                outcome = await self._performer.perform(leased.assignment, leased.stop)
                 began = _now()
-                reported = await self._report(held, outcome)
+                reported = await self._report(leased, outcome)
                 following = self._following(reported, began)
             finally:
-                self._holdings.release(held)
-            held = following
+                self._leased_steps.release(leased)
+            leased = following
 
-    def _following(self, reported: Reported, began: float) -> Held | None:
+    def _following(self, reported: Reported, began: float) -> LeasedStep | None:
         if reported.others_ready:
             self.wake()
             if len(self._tasks) >= self._pace.slots and reported.following is not None:
-                self._doorbell.ring(reported.following.hold.run_id)
+                self._wakeup.notify(reported.following.lease_id.run_id)
         if reported.retry_in_seconds is not None and reported.retry_in_seconds < _LONGEST_TIMER:
             asyncio.get_running_loop().call_later(reported.retry_in_seconds, self.wake)
-        return self._holdings.take(reported.following, began + self._pace.lease) if reported.following else None
+        return self._leased_steps.take(reported.following, began + self._pace.lease) if reported.following else None
 
-    async def _report(self, held: Held, outcome: Outcome) -> Reported:
+    async def _report(self, leased: LeasedStep, outcome: Outcome) -> Reported:
         """Says what came of a step, again and again: as long as nobody else has the step it is this worker's to say."""
-        hold = held.assignment.hold
+        lease_id = leased.assignment.lease_id
         for wait in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
             try:
-                return await self._store.report(Report(hold, outcome, go_on=not self._draining and not held.stop.is_set))
+                return await self._store.report(Report(lease_id, outcome, go_on=not self._draining and not leased.stop.is_set))
             except ServiceUnavailable:
                 self._unconfirmed = True
                 await asyncio.sleep(wait)
             except ReportRefused as error:
-                log.exception("report_refused", run_id=str(hold.run_id), task_id=hold.task_id, exc_info=error)
+                log.exception("report_refused", run_id=str(lease_id.run_id), task_id=lease_id.task_id, exc_info=error)
                 break
         return Reported(counted=False)  # the lease ends, and the step's crashes are counted
 
     async def _keep(self) -> None:
         """Keeps the leases, and learns which steps are not the worker's any more."""
         while True:
-            await _rings(self._looking, self._pace.heartbeat)
+            await _set_within(self._looking, self._pace.heartbeat)
             self._looking.clear()
             began = _now()
-            if asked := self._holdings.holds:
+            if asked := self._leased_steps.lease_ids:
                 with suppress(ServiceUnavailable):  # `_expire` sees to what cannot be prolonged
                     ours = await self._store.renew(asked)
-                    self._holdings.confirm(asked, ours, began + self._pace.lease * 2 / 3)
+                    self._leased_steps.confirm(asked, ours, began + self._pace.lease * 2 / 3)
             if self._unconfirmed and not self._draining:
                 await self._adopt()
 
@@ -189,24 +189,24 @@ class Dispatcher:
         """Whatever the database does, no step goes on past its lease."""
         while True:
             await asyncio.sleep(self._pace.heartbeat)
-            self._holdings.expire(_now())
+            self._leased_steps.expire(_now())
 
     async def _adopt(self) -> None:
         try:
             began = _now()
-            forgotten = await self._store.forgotten(self._holdings.holds)
+            forgotten = await self._store.forgotten(self._leased_steps.lease_ids)
         except ServiceUnavailable:
             return
         self._unconfirmed = False
         for assignment in forgotten:
-            log.info("step_adopted", run_id=str(assignment.hold.run_id), task_id=assignment.hold.task_id)
+            log.info("step_adopted", run_id=str(assignment.lease_id.run_id), task_id=assignment.lease_id.task_id)
             self._start(assignment, began)
 
-    async def _tend(self) -> None:
+    async def _recover(self) -> None:
         """Once in a while, what nobody else may be there to do."""
         while True:
             try:
-                if await self._store.tend():
+                if await self._store.recover():
                     self.wake()
                 QUEUE_AGE.set(await self._store.queue_age())
             except ServiceUnavailable:
@@ -214,7 +214,7 @@ class Dispatcher:
             await asyncio.sleep(self._pace.poll)
 
 
-async def _rings(event: asyncio.Event, seconds: float) -> None:
+async def _set_within(event: asyncio.Event, seconds: float) -> None:
     """Waits for the event, but not longer."""
     try:
         async with asyncio.timeout(seconds):

@@ -35,7 +35,7 @@ class StepPerformer:
         except MeshError as error:
             return self._outcome(error, stop)
         except Exception as error:
-            log.exception("step_failed_inside", run_id=str(assignment.hold.run_id), task_id=assignment.hold.task_id, exc_info=error)
+            log.exception("step_failed_inside", run_id=str(assignment.lease_id.run_id), task_id=assignment.lease_id.task_id, exc_info=error)
             failure = Failure("INTERNAL", "the attempt failed inside the platform; quote the request id when you report it", {}, False)
             return AttemptFailed(failure)
         return Completed(answered.result)
@@ -54,7 +54,7 @@ class StepPerformer:
 
 
 def _work(assignment: Assignment) -> Work:
-    step = StepRef(assignment.hold.run_id, assignment.hold.task_id)
+    step = StepRef(assignment.lease_id.run_id, assignment.lease_id.task_id)
     return Work(
         user_id=assignment.user_id,
         agent_id=assignment.agent_id,

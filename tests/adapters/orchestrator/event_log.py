@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
 from orchestrator.adapters.events.outbox_relay import OutboxRelay, Publisher
-from orchestrator.adapters.wakeups.redis_notifier import RedisBell, TopicBell
+from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
 from tests.adapters.orchestrator.looking import Connection
 
 EMIT = """
@@ -44,24 +44,24 @@ async def none_unpublished(db: Connection) -> bool:
 
 
 class Bells:
-    """The two bells of a process."""
+    """The two notifiers of a process."""
 
-    def __init__(self, bell: RedisBell) -> None:
-        self.outbox = TopicBell(bell, "outbox")
-        self.events = TopicBell(bell, "events")
+    def __init__(self, notifier: RedisNotifier) -> None:
+        self.outbox = TopicNotifier(notifier, "outbox")
+        self.events = TopicNotifier(notifier, "events")
 
 
 @contextlib.asynccontextmanager
-async def bells(redis_url: str) -> AsyncIterator[Bells]:
-    """The bells of a process of their own."""
-    async with Redis.from_url(redis_url) as redis, RedisBell(redis) as bell:
-        yield Bells(bell)
+async def notifiers(redis_url: str) -> AsyncIterator[Bells]:
+    """The notifiers of a process of their own."""
+    async with Redis.from_url(redis_url) as redis, RedisNotifier(redis) as notifier:
+        yield Bells(notifier)
 
 
 @contextlib.asynccontextmanager
 async def relaying(url: str, redis_url: str, publisher: Publisher | None = None) -> AsyncIterator[Bells]:
     """A process with a relay."""
-    async with bells(redis_url) as own, OutboxRelay(url, own.outbox, own.events, publisher):
+    async with notifiers(redis_url) as own, OutboxRelay(url, own.outbox, own.events, publisher):
         yield own
 
 

@@ -7,15 +7,15 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.adapters.workflows.announcements import RunNews
+from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
 from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.executions.books import new_id
 from orchestrator.workflows.assignment import Completed, Report
 from orchestrator.workflows.model import Change, NewRun, NewWorkflow, Run, Step, Task, Workflow
-from orchestrator.workflows.ports import RunBell
-from orchestrator.workflows.watch import Ended, RunWatch, Silence
+from orchestrator.workflows.ports import RunNotifier
+from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 
 AGENT_ID = "marketing_seo_strategist_agent_1_1"
 OWNER = new_id()
@@ -31,12 +31,12 @@ DIAMOND = (
 class NoDoorbell:
     """Nobody works here but the test."""
 
-    def ring(self, run_id: UUID) -> None:
+    def notify(self, run_id: UUID) -> None:
         """Nobody hears."""
 
 
 class Quiet:
-    """A bell that nobody hears."""
+    """A notifier that nobody hears."""
 
     def changed(self, run_ids: Sequence[UUID]) -> None:
         """Nobody hears."""
@@ -62,8 +62,8 @@ class Runs:
         """Does the steps that are ready now, and returns how many there were."""
         claimed = await self.steps.claim(limit)
         for assignment in claimed.assignments:
-            done = Completed(f"the answer of {assignment.hold.task_id}")
-            assert (await self.steps.report(Report(assignment.hold, done, go_on=False))).counted
+            done = Completed(f"the answer of {assignment.lease_id.task_id}")
+            assert (await self.steps.report(Report(assignment.lease_id, done, go_on=False))).counted
         return len(claimed.assignments)
 
     async def finish(self) -> None:
@@ -79,11 +79,11 @@ class Runs:
 
 
 @asynccontextmanager
-async def running_stores(url: str, engine: AsyncEngine, bell: RunBell) -> AsyncIterator[Runs]:
-    """Stores that ring this bell."""
+async def running_stores(url: str, engine: AsyncEngine, notifier: RunNotifier) -> AsyncIterator[Runs]:
+    """Stores that notify this notifier."""
     async with (
-        PostgresRunStore(url, engine, RunNews(bell, lambda: None), NoDoorbell()) as store,
-        PostgresStepStore(url, OWNER, Leases(seconds=30, crash_limit=3), RunNews(bell, lambda: None)) as steps,
+        PostgresRunStore(url, engine, CommitNotifier(notifier, lambda: None), NoDoorbell()) as store,
+        PostgresStepStore(url, OWNER, Leases(seconds=30, crash_limit=3), CommitNotifier(notifier, lambda: None)) as steps,
     ):
         yield Runs(store, PostgresWorkflowStore(engine), steps)
 
@@ -101,7 +101,7 @@ async def watched(watch: RunWatch, run: Run, after: int = 0) -> list[Change]:
         if isinstance(item, Ended):
             assert item.sequence == (changes[-1].sequence if changes else after)
             return changes
-        assert not isinstance(item, Silence), "nothing happened for too long"
+        assert not isinstance(item, Heartbeat), "nothing happened for too long"
         changes.append(item)
     raise AssertionError("the watch ended without saying so")
 

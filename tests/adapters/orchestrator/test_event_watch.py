@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.adapters.events.store import PostgresEventStore
 from orchestrator.events import tail as tail_module
-from orchestrator.events.model import EventFilter, Silence
+from orchestrator.events.model import EventFilter, Heartbeat
 from orchestrator.events.service import EventService
 from orchestrator.events.tail import EventTail
-from tests.adapters.orchestrator.event_log import Bells, bells, emit, none_waits, relaying
+from tests.adapters.orchestrator.event_log import Bells, emit, none_waits, notifiers, relaying
 from tests.adapters.orchestrator.looking import Connection, eventually
 
 USERS = 4
@@ -40,7 +40,7 @@ async def watch_for(service: EventService, seen: list[tuple[int, str]], wanted: 
     async with contextlib.aclosing(service.watch(wanted, position)) as coming:
         async for item in coming:
             position = item.position
-            if not isinstance(item, Silence):
+            if not isinstance(item, Heartbeat):
                 seen.append((item.position, str(item.event_id)))
                 most -= 1
             if most <= 0:
@@ -53,7 +53,7 @@ async def test_watchers_who_come_and_go_see_every_event_of_theirs_once(
 ) -> None:
     """Two hundred, each leaving at random and coming back after the last position that it saw."""
     total = 600
-    async with relaying(books_url, redis_url), bells(redis_url) as own, serving(engine, own) as service:
+    async with relaying(books_url, redis_url), notifiers(redis_url) as own, serving(engine, own) as service:
 
         async def watcher(number: int) -> list[tuple[int, str]]:
             seen: list[tuple[int, str]] = []
@@ -84,7 +84,7 @@ async def test_many_watchers_cost_one_read_and_none_when_nothing_happens(
         nonlocal queries
         queries += 1
 
-    async with relaying(books_url, redis_url), bells(redis_url) as own, serving(engine, own) as service:
+    async with relaying(books_url, redis_url), notifiers(redis_url) as own, serving(engine, own) as service:
         seen: list[list[tuple[int, str]]] = [[] for _ in range(50)]
         reading = [asyncio.create_task(watch_for(service, mine, EventFilter(None), 2, 0)) for mine in seen]
         await emit(db, "a")
@@ -102,7 +102,7 @@ async def test_many_watchers_cost_one_read_and_none_when_nothing_happens(
 
 async def test_without_redis_a_watcher_sees_what_comes_within_a_second_or_so(books_url: str, db: Connection, engine: AsyncEngine) -> None:
     nowhere = "redis://127.0.0.1:1/0"
-    async with relaying(books_url, nowhere), bells(nowhere) as own, serving(engine, own) as service:
+    async with relaying(books_url, nowhere), notifiers(nowhere) as own, serving(engine, own) as service:
         seen: list[tuple[int, str]] = []
         reading = asyncio.create_task(watch_for(service, seen, EventFilter(None), 3, 0))
         for _ in range(3):
@@ -114,7 +114,7 @@ async def test_without_redis_a_watcher_sees_what_comes_within_a_second_or_so(boo
 async def test_a_watcher_who_falls_far_behind_goes_on_from_the_database(
     books_url: str, redis_url: str, db: Connection, engine: AsyncEngine
 ) -> None:
-    async with relaying(books_url, redis_url), bells(redis_url) as own, serving(engine, own) as service:
+    async with relaying(books_url, redis_url), notifiers(redis_url) as own, serving(engine, own) as service:
         async with contextlib.aclosing(service.watch(EventFilter(None), 0)) as slow:
             await emit(db, "a")
             assert (await anext(slow)).position == 1
@@ -130,7 +130,7 @@ async def test_silence_is_told_with_the_position_behind_which_there_is_nothing(
 ) -> None:
     async with (
         relaying(books_url, redis_url),
-        bells(redis_url) as own,
+        notifiers(redis_url) as own,
         serving(engine, own, heartbeat_seconds=0.3) as service,
         contextlib.aclosing(service.watch(EventFilter(8), 0)) as watch,
     ):
@@ -138,24 +138,24 @@ async def test_silence_is_told_with_the_position_behind_which_there_is_nothing(
         await eventually(partial(none_waits, db))
 
         async def told() -> bool:
-            return await anext(watch) == Silence(3)
+            return await anext(watch) == Heartbeat(3)
 
         await eventually(told)
 
 
 async def test_the_bell_rings_in_other_processes_and_again_after_redis_was_away(redis_url: str) -> None:
-    async with Redis.from_url(redis_url) as redis, bells(redis_url) as here, bells(redis_url) as there:
-        with here.events.listen() as ear, here.outbox.listen() as deaf:
+    async with Redis.from_url(redis_url) as redis, notifiers(redis_url) as here, notifiers(redis_url) as there:
+        with here.events.subscribe() as subscription, here.outbox.subscribe() as deaf:
 
             async def heard() -> bool:
-                there.events.ring()
-                return bool(await ear.wait(0.2))
+                there.events.notify()
+                return bool(await subscription.wait(0.2))
 
             await eventually(heard)
-            while await deaf.wait(0.05):  # the welcome of a bell that has just been hung
+            while await deaf.wait(0.05):  # the welcome of a notifier that has just been hung
                 pass
-            there.events.ring()
-            assert await ear.wait(5)
+            there.events.notify()
+            assert await subscription.wait(5)
             assert not await deaf.wait(0.1)
             await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
             await eventually(heard)

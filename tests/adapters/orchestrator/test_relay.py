@@ -24,8 +24,8 @@ from tests.unit.orchestrator.making import completed, intent
 
 @pytest.fixture
 async def relay(books_url: str, redis_url: str) -> AsyncIterator[Bells]:
-    async with relaying(books_url, redis_url) as bells:
-        yield bells
+    async with relaying(books_url, redis_url) as notifiers:
+        yield notifiers
 
 
 async def stamp(session: Connection, epoch: int, most: int) -> tuple[bool, int]:
@@ -87,15 +87,15 @@ async def test_events_of_one_aggregate_keep_the_order_of_their_commits(db: Conne
 
 async def test_a_settlement_rings_and_is_stamped_before_the_next_look(books_url: str, relay: Bells, db: Connection) -> None:
     await eventually(partial(leaders, db))
-    async with PostgresRecorder(books_url, LEASE_SECONDS, relay.outbox.ring) as recorder:
+    async with PostgresRecorder(books_url, LEASE_SECONDS, relay.outbox.notify) as recorder:
         one = intent()
         await recorder.record(one)
-        await emit(db, "agent")  # rings nobody
+        await emit(db, "agent")  # notifications nobody
         await eventually(partial(none_waits, db))  # from now on it is a second to the next look
         began = asyncio.get_running_loop().time()
-        with relay.events.listen() as ear:
+        with relay.events.subscribe() as subscription:
             await recorder.settle(completed(one))
-            assert await ear.wait(5)
+            assert await subscription.wait(5)
         assert asyncio.get_running_loop().time() - began < 0.8
     assert await none_waits(db)
 

@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.errors import ServiceUnavailable
-from orchestrator.adapters.wakeups.redis_notifier import Ear, RedisBell
-from orchestrator.adapters.workflows.notifier import RedisRunBell
+from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, Subscription
+from orchestrator.adapters.workflows.notifier import RedisRunNotifier
 from orchestrator.workflows.model import Change, Run, RunState
-from orchestrator.workflows.ports import RunEars
-from orchestrator.workflows.watch import Ended, RunWatch, Silence
+from orchestrator.workflows.ports import RunSubscriptions
+from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 from tests.adapters.orchestrator.following import Quiet, Runs, results, running_stores, told, watched
 from tests.adapters.orchestrator.looking import Connection
 
@@ -26,15 +26,15 @@ class Deaf:
     """Hears nothing: what it does not find by itself it never finds."""
 
     @contextmanager
-    def listen(self, run_id: UUID) -> Iterator[Ear]:
-        """An ear that nobody rings."""
-        yield Ear()
+    def subscribe(self, run_id: UUID) -> Iterator[Subscription]:
+        """A subscription that nobody notifications."""
+        yield Subscription()
 
 
 @asynccontextmanager
-async def watching(runs: Runs, ears: RunEars, heartbeat_seconds: float = SOON_SECONDS) -> AsyncIterator[RunWatch]:
+async def watching(runs: Runs, subscriptions: RunSubscriptions, heartbeat_seconds: float = SOON_SECONDS) -> AsyncIterator[RunWatch]:
     """A watch of this process."""
-    watch = RunWatch(runs.store, ears, heartbeat_seconds)
+    watch = RunWatch(runs.store, subscriptions, heartbeat_seconds)
     looking = asyncio.create_task(watch.look_forever())
     yield watch
     looking.cancel()
@@ -43,23 +43,23 @@ async def watching(runs: Runs, ears: RunEars, heartbeat_seconds: float = SOON_SE
 
 
 @asynccontextmanager
-async def bell(redis_url: str) -> AsyncIterator[RedisRunBell]:
-    """The bell of one process."""
-    async with Redis.from_url(redis_url) as redis, RedisBell(redis) as bell:
-        yield RedisRunBell(bell)
+async def notifier(redis_url: str) -> AsyncIterator[RedisRunNotifier]:
+    """The notifier of one process."""
+    async with Redis.from_url(redis_url) as redis, RedisNotifier(redis) as notifier:
+        yield RedisRunNotifier(notifier)
 
 
 @pytest.fixture
 async def runs(books_url: str, db: Connection, engine: AsyncEngine, redis_url: str) -> AsyncIterator[Runs]:
     await db.execute("TRUNCATE workflows CASCADE")
-    async with bell(redis_url) as rung, running_stores(books_url, engine, rung) as stores:
+    async with notifier(redis_url) as notified, running_stores(books_url, engine, notified) as stores:
         yield stores
 
 
 @pytest.fixture
 async def watch(runs: Runs, redis_url: str) -> AsyncIterator[RunWatch]:
     """The watch of another process."""
-    async with bell(redis_url) as heard, watching(runs, heard) as one:
+    async with notifier(redis_url) as heard, watching(runs, heard) as one:
         yield one
 
 
@@ -111,7 +111,7 @@ async def test_200_watchers_that_come_and_go_see_every_change_once(runs: Runs, r
             async for item in watch.changes(await as_it_stands(run), seen[-1].sequence if seen else 0):
                 if isinstance(item, Ended):
                     return seen
-                if isinstance(item, Silence):  # on a busy machine the worker is slow
+                if isinstance(item, Heartbeat):  # on a busy machine the worker is slow
                     continue
                 seen.append(item)
                 patience -= 1
@@ -120,7 +120,7 @@ async def test_200_watchers_that_come_and_go_see_every_change_once(runs: Runs, r
             await asyncio.sleep(chance.random() / 50)
 
     async with AsyncExitStack() as stack:
-        watches = [await stack.enter_async_context(watching(runs, await stack.enter_async_context(bell(redis_url)))) for _ in range(3)]
+        watches = [await stack.enter_async_context(watching(runs, await stack.enter_async_context(notifier(redis_url)))) for _ in range(3)]
         watchers = [asyncio.create_task(watcher(watches[number % 3], started[number % 10], random.Random(number))) for number in range(200)]
         await runs.finish()
         seen = await asyncio.gather(*watchers)
@@ -142,9 +142,9 @@ async def test_without_a_bell_changes_are_found_within_a_second_or_so(
 
 async def test_silence_is_told_with_the_change_to_go_on_after(runs: Runs, redis_url: str) -> None:
     run = await runs.start()
-    async with bell(redis_url) as heard, watching(runs, heard, heartbeat_seconds=0.1) as watch:
+    async with notifier(redis_url) as heard, watching(runs, heard, heartbeat_seconds=0.1) as watch:
         items = watch.changes(run, run.sequence)
-        assert [await anext(items), await anext(items)] == [Silence(run.sequence)] * 2
+        assert [await anext(items), await anext(items)] == [Heartbeat(run.sequence)] * 2
         await items.aclose()  # type: ignore[attr-defined]  # an asynchronous generator is what it is
 
 
@@ -159,7 +159,7 @@ async def test_a_process_that_stops_sends_its_watchers_away(runs: Runs, watch: R
 
 async def test_a_watcher_who_leaves_leaves_nothing_behind(runs: Runs, redis_url: str) -> None:
     run = await runs.start()
-    async with Redis.from_url(redis_url) as redis, RedisBell(redis) as heard, watching(runs, RedisRunBell(heard)) as watch:
+    async with Redis.from_url(redis_url) as redis, RedisNotifier(redis) as heard, watching(runs, RedisRunNotifier(heard)) as watch:
         items = watch.changes(run, 0)
         first = await anext(items)
         assert isinstance(first, Change)

@@ -126,7 +126,7 @@ async def test_a_watch_without_a_position_shows_only_what_comes(mesh: Mesh, me: 
 
 
 async def test_events_come_soon(mesh: Mesh, call: Call) -> None:
-    """The bell wakes relay and watcher; without it each would look once a second."""
+    """The notifier wakes relay and watcher; without it each would look once a second."""
     async with watching(mesh, after_position=await head(mesh)) as watch:
         await call.execute()
         await watch.read()

@@ -12,7 +12,7 @@ from google.protobuf.json_format import Parse
 
 from mesh.errors import ValidationFailed
 from orchestrator.events import convert
-from orchestrator.events.model import Event, EventFilter, EventPage, Silence, topic_of
+from orchestrator.events.model import Event, EventFilter, EventPage, Heartbeat, topic_of
 
 EVENT = Event(
     position=7,
@@ -102,5 +102,5 @@ def test_a_watch_begins_where_it_is_told_to_or_now() -> None:
 
 
 def test_silence_is_a_heartbeat_with_the_position_to_go_on_after() -> None:
-    message = convert.watch_response(Silence(12), 3)
+    message = convert.watch_response(Heartbeat(12), 3)
     assert (message.sequence, message.WhichOneof("event"), message.heartbeat.position) == (3, "heartbeat", 12)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from orchestrator.adapters.workflows.announcements import RunNews
+from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
 from orchestrator.adapters.workflows.store import PostgresWorkflowStore
@@ -28,30 +28,30 @@ REFUSED = Failure("GUARDRAIL_BLOCKED", "not this", {}, retryable=False)
 PACE = Pace(slots=8, lease=2.0, heartbeat=0.1, poll=0.2, drain=5.0)
 
 
-class Silence:
+class Heartbeat:
     """Bells that nobody hears."""
 
     def changed(self, run_ids: Sequence[UUID]) -> None:
         """Nothing."""
 
-    def ring(self, run_id: UUID) -> None:
+    def notify(self, run_id: UUID) -> None:
         """Nothing."""
 
 
-NO_NEWS = RunNews(Silence(), lambda: None)
+NO_NEWS = CommitNotifier(Heartbeat(), lambda: None)
 
 
 @dataclass
 class Agents:
-    """Performs attempts as the test says: `script` answers them, and `gates` hold them until they are opened or stopped."""
+    """Performs attempts as the test says: `script` answers them, and `gates` lease_id them until they are opened or stopped."""
 
-    script: Callable[[Assignment], Outcome] = field(default=lambda assignment: Completed(f"answer of {assignment.hold.task_id}"))
+    script: Callable[[Assignment], Outcome] = field(default=lambda assignment: Completed(f"answer of {assignment.lease_id.task_id}"))
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
 
-    def hold(self, *task_ids: str) -> None:
+    def lease_id(self, *task_ids: str) -> None:
         """Lets these tasks begin and not end."""
         self.gates.update((task_id, asyncio.Event()) for task_id in task_ids)
 
@@ -61,7 +61,7 @@ class Agents:
 
     async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
         """One attempt."""
-        task_id = assignment.hold.task_id
+        task_id = assignment.lease_id.task_id
         self.begun.append(task_id)
         self.inputs[task_id] = assignment.input
         gate = self.gates.get(task_id)
@@ -129,7 +129,7 @@ class Runs:
 async def worker(url: str, agents: Agents, pace: Pace = PACE, crash_limit: int = 3) -> AsyncIterator[Dispatcher]:
     """A worker in this process."""
     async with PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), NO_NEWS) as store:
-        dispatcher = Dispatcher(store, agents, Silence(), pace)
+        dispatcher = Dispatcher(store, agents, Heartbeat(), pace)
         stop = asyncio.Event()
         running = asyncio.create_task(dispatcher.run(stop))
         try:
@@ -145,10 +145,10 @@ async def worker(url: str, agents: Agents, pace: Pace = PACE, crash_limit: int =
 async def until(condition: Callable[[], bool], within: float = 10) -> None:
     """Waits for something in this process."""
 
-    async def holds() -> bool:
+    async def lease_ids() -> bool:
         return condition()
 
-    await eventually(holds, within)
+    await eventually(lease_ids, within)
 
 
 FAST = Retry(max_attempts=3, delay_seconds=0.05)

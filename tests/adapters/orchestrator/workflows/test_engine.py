@@ -40,7 +40,7 @@ async def test_every_change_has_the_next_sequence_and_the_run_knows_the_last(run
 
 
 async def test_independent_steps_run_at_the_same_time_and_a_join_waits_for_both(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.hold("b", "c")
+    agents.lease_id("b", "c")
     run = await runs.start(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"))
     async with worker(books_url, agents):
         await until(lambda: {"b", "c"} <= set(agents.begun))
@@ -91,8 +91,8 @@ async def test_a_provider_that_asks_for_a_longer_pause_gets_it(runs: Runs, books
 async def test_a_failed_step_fails_the_run_after_its_siblings_have_stopped(
     runs: Runs, agents: Agents, books_url: str, failure: Failure, attempts: int
 ) -> None:
-    agents.hold("slow")
-    agents.script = lambda a: AttemptFailed(failure) if a.hold.task_id == "bad" else Completed("fine")
+    agents.lease_id("slow")
+    agents.script = lambda a: AttemptFailed(failure) if a.lease_id.task_id == "bad" else Completed("fine")
     run = await runs.start(task("first"), task("slow", "first"), task("bad", "first", retry=FAST), task("never", "slow", "bad"))
     async with worker(books_url, agents):
         ended = await runs.reaches(run, *FINAL)
@@ -112,7 +112,7 @@ async def test_a_failed_step_fails_the_run_after_its_siblings_have_stopped(
 
 
 async def test_cancelling_stops_what_runs_and_says_what_was_stopped(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.hold("a")
+    agents.lease_id("a")
     run = await runs.start(task("a"), task("b"))
     async with worker(books_url, agents):
         await until(lambda: "a" in agents.begun)
@@ -158,7 +158,7 @@ async def test_only_one_run_of_a_workflow_is_active(runs: Runs) -> None:
 
 
 async def test_a_step_waits_for_approval_while_the_rest_goes_on(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.hold("other")
+    agents.lease_id("other")
     run = await runs.start(task("asked", approval=Approval("May I?")), task("other"), task("end", "asked", "other"))
     async with worker(books_url, agents):
         await until(lambda: "other" in agents.begun)
@@ -196,7 +196,7 @@ async def test_silence_means_what_the_task_says(runs: Runs, agents: Agents, book
 
 async def test_a_worker_that_stops_hands_its_steps_back_uncounted(runs: Runs, books_url: str) -> None:
     first, second = Agents(), Agents()
-    first.hold("a")
+    first.lease_id("a")
     run = await runs.start(task("a"))
     hasty = replace(PACE, drain=0.2)
     async with worker(books_url, first, hasty):
@@ -211,7 +211,7 @@ async def test_a_worker_that_stops_hands_its_steps_back_uncounted(runs: Runs, bo
 
 
 async def test_a_worker_that_stops_lets_its_steps_finish(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.hold("a")
+    agents.lease_id("a")
     run = await runs.start(task("a"), task("b"))
     async with worker(books_url, agents):
         await until(lambda: "a" in agents.begun)

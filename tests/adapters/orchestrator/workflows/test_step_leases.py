@@ -47,22 +47,22 @@ async def test_whoever_wakes_after_its_lease_is_fenced_off(runs: Runs, books_url
     run = await runs.start(task("a"))
     async with store(books_url) as late, store(books_url, lease=30) as other:
         (old,) = (await late.claim(8)).assignments
-        await eventually(other.tend)
-        assert not (await late.report(Report(old.hold, Completed("too late"), go_on=True))).counted
+        await eventually(other.recover)
+        assert not (await late.report(Report(old.lease_id, Completed("too late"), go_on=True))).counted
         (new,) = (await other.claim(8)).assignments
-        assert new.hold.epoch > old.hold.epoch
-        assert not await late.renew([old.hold])
+        assert new.lease_id.epoch > old.lease_id.epoch
+        assert not await late.renew([old.lease_id])
         for outcome in (Completed("too late"), AttemptFailed(BROKEN), HandedBack()):
-            assert not (await late.report(Report(old.hold, outcome, go_on=True))).counted
-        assert (await other.report(Report(new.hold, Completed("in time"), go_on=True))).counted
-        assert not (await other.report(Report(new.hold, Completed("twice"), go_on=True))).counted
+            assert not (await late.report(Report(old.lease_id, outcome, go_on=True))).counted
+        assert (await other.report(Report(new.lease_id, Completed("in time"), go_on=True))).counted
+        assert not (await other.report(Report(new.lease_id, Completed("twice"), go_on=True))).counted
     assert (await runs.get(run)).steps[0].result == "in time"
 
 
 async def test_a_step_that_is_kept_alive_is_left_alone(runs: Runs, books_url: str) -> None:
     run = await runs.start(task("a"))
     agents = Agents()
-    agents.hold("a")
+    agents.lease_id("a")
     async with worker(books_url, agents, replace(PACE, lease=0.6)), store(books_url) as other:
         await until(lambda: "a" in agents.begun)
         before = await runs.db.fetchval("SELECT lease_until FROM steps WHERE run_id = $1", run.run_id)
@@ -71,7 +71,7 @@ async def test_a_step_that_is_kept_alive_is_left_alone(runs: Runs, books_url: st
             return bool(await runs.db.fetchval("SELECT clock_timestamp() > $1::timestamptz + interval '1 s'", before))
 
         await eventually(outlived)
-        assert await other.tend() == 0
+        assert await other.recover() == 0
         agents.gates["a"].set()
         assert (await runs.reaches(run, *FINAL)).steps[0].attempts == 1
 
@@ -81,7 +81,7 @@ async def test_a_step_that_kills_its_workers_fails(runs: Runs, books_url: str) -
     async with store(books_url, lease=0.05, crash_limit=3) as dying:
         for _ in range(3):
             assert len((await dying.claim(8)).assignments) == 1
-            await eventually(dying.tend)
+            await eventually(dying.recover)
         assert not (await dying.claim(8)).assignments
     ended = await runs.get(run)
     assert (ended.state, ended.failed_task) == (RunState.FAILED, "poison")
@@ -96,10 +96,10 @@ async def test_nobody_takes_a_step_while_its_dead_workers_purchase_is_open(runs:
         await dead.claim(8)
         await recorder.record(bought)
         await eventually(lambda: _lease_is_over(runs.db))
-        assert await other.tend() == 0
+        assert await other.recover() == 0
         await expire(runs.db, bought.execution_id)
         await Sweeper(books_url, 1).sweep()
-        assert await other.tend() == 1
+        assert await other.recover() == 1
 
 
 async def test_a_cancelled_step_whose_worker_died_is_in_the_receipt_with_what_it_may_have_bought(
@@ -113,7 +113,7 @@ async def test_a_cancelled_step_whose_worker_died_is_in_the_receipt_with_what_it
         assert (await runs.store.cancel(OWNER, run.workflow_id)).state is RunState.CANCELLING
         await expire(runs.db, bought.execution_id)
         await Sweeper(books_url, 1).sweep()
-        await eventually(dead.tend)
+        await eventually(dead.recover)
     (stopped,) = (await runs.reaches(run, RunState.CANCELLED)).stopped_steps
     assert (stopped.execution_id, stopped.bill) == (bought.execution_id, bought.worst_case)
 
@@ -126,7 +126,7 @@ async def test_what_a_step_used_is_the_sum_of_its_attempts(runs: Runs, books_url
         for call in calls:
             await recorder.record(call)
             await recorder.settle(Settlement(call, State.COMPLETED, "x", bill=BILL))
-        await one.report(Report(assignment.hold, Completed("x"), go_on=True))
+        await one.report(Report(assignment.lease_id, Completed("x"), go_on=True))
     step = (await runs.get(run)).steps[0]
     assert step.bill is not None
     assert (step.bill.cost_micro_usd, step.bill.usage.output_tokens) == (BILL.cost_micro_usd * 2, BILL.usage.output_tokens * 2)
@@ -137,12 +137,12 @@ async def test_a_worker_finds_what_it_was_given_without_learning_of_it(runs: Run
     await runs.start(task("a"))
     async with store(books_url, lease=30) as one:
         (assignment,) = (await one.claim(8)).assignments
-        assert await one.forgotten([assignment.hold]) == []
+        assert await one.forgotten([assignment.lease_id]) == []
         assert await one.forgotten([]) == [assignment]
 
 
 async def test_lost_connections_stop_no_step(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.hold("a", "b")
+    agents.lease_id("a", "b")
     run = await runs.start(task("a"), task("b", "a"), task("c"))
     async with worker(books_url, agents):
         for task_id in ("a", "b"):
@@ -160,7 +160,7 @@ async def test_a_worker_that_is_cut_off_stops_its_steps_when_their_leases_end(
     runs: Runs, books_url: str, postgres_server: PostgresServer
 ) -> None:
     cut_off, other = Agents(), Agents()
-    cut_off.hold("a")
+    cut_off.lease_id("a")
     run = await runs.start(task("a"))
     async with Relay(postgres_server.port) as relay:
         through = books_url.replace(f":{postgres_server.port}/", f":{relay.port}/")
@@ -182,8 +182,8 @@ async def test_whatever_is_said_of_a_step_of_a_cancelled_run_means_that_it_stopp
     async with store(books_url, lease=30) as one:
         (assignment,) = (await one.claim(8)).assignments
         await runs.store.cancel(OWNER, run.workflow_id)
-        assert not await one.renew([assignment.hold])
-        assert (await one.report(Report(assignment.hold, word, go_on=False))).counted
+        assert not await one.renew([assignment.lease_id])
+        assert (await one.report(Report(assignment.lease_id, word, go_on=False))).counted
     ended = await runs.get(run)
     assert (ended.state, ended.steps[0].state) == (RunState.CANCELLED, StepState.CANCELLED)
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.executions.model import Failure
 from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Spent
 from orchestrator.workflows.model import Decision, Retry, Run, RunState, Step, StepApproval, StepState
-from orchestrator.workflows.progress import Progress, Record
+from orchestrator.workflows.progress import Progress, StepProgress
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 ME, OTHER = uuid4(), uuid4()
@@ -19,11 +19,11 @@ NOTHING = Spent()
 PATIENT = Retry()
 
 
-def step(task_id: str, *after: str, retry: Retry = PATIENT, approval: StepApproval | None = None) -> Record:
-    return Record(Step(task_id, "agent", StepState.PENDING, approval=approval), after, retry, waiting=len(after))
+def step(task_id: str, *after: str, retry: Retry = PATIENT, approval: StepApproval | None = None) -> StepProgress:
+    return StepProgress(Step(task_id, "agent", StepState.PENDING, approval=approval), after, retry, waiting=len(after))
 
 
-def started(*records: Record) -> Progress:
+def started(*records: StepProgress) -> Progress:
     progress = Progress(Run(uuid4(), uuid4(), 7, RunState.PENDING, 0, "req_1", NOW), records, NOW)
     progress.start()
     return progress
@@ -160,5 +160,5 @@ def test_a_question_is_asked_when_the_steps_turn_has_come() -> None:
     assert approval.expires_at == NOW + timedelta(seconds=60)
     assert progress.run.state is RunState.WAITING_APPROVAL
     assert types(progress)[-1] == "workflow.approval_requested"
-    progress.silence("b")
+    progress.approval_timed_out("b")
     assert progress.run.state is RunState.WAITING_APPROVAL, "its time has not passed"

@@ -1,4 +1,4 @@
-"""The gates before a service, in their order: admission, authentication, limits, permission, validation."""
+"""The chain before a service, in their order: admission, authentication, limits, permission, validation."""
 
 import asyncio
 import json
@@ -124,7 +124,7 @@ class Services(ExecutionServiceServicer, AuthServiceServicer, PlatformServiceSer
 
 
 @dataclass
-class Gates:
+class Chain:
     """A served chain and its clients."""
 
     channel: grpc.aio.Channel
@@ -159,7 +159,7 @@ class Gates:
 
 
 @pytest.fixture
-async def gates() -> AsyncIterator[Gates]:
+async def chain() -> AsyncIterator[Chain]:
     services, control = Services(), Admission(clock=lambda: 100.0)  # type: ignore[abstract]  # most rpcs are left unwritten on purpose
     chain = (
         AdmissionControl(control, "orchestrator"),
@@ -178,7 +178,7 @@ async def gates() -> AsyncIterator[Gates]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
-        yield Gates(channel, services, control)
+        yield Chain(channel, services, control)
     await server.stop(None)
 
 
@@ -203,28 +203,28 @@ def overload(control: Admission) -> list[Slot]:
     return slots
 
 
-async def test_each_gate_stands_before_the_next(gates: Gates) -> None:
-    places = overload(gates.control)
-    assert await reason(gates.execute("nobody", INVALID)) == "SERVICE_UNAVAILABLE"
+async def test_each_gate_stands_before_the_next(chain: Chain) -> None:
+    places = overload(chain.control)
+    assert await reason(chain.execute("nobody", INVALID)) == "SERVICE_UNAVAILABLE"
     for place in places:
         place.begun()
-    assert await reason(gates.execute("nobody", INVALID)) == "AUTH_INVALID_CREDENTIALS"
-    assert await reason(gates.new_key("eve+only-reads")) == "POLICY_DENIED"
-    assert await reason(gates.new_key("eve")) == "VALIDATION_ERROR"
-    assert await reason(gates.new_key("eve+only-reads")) == "POLICY_DENIED"
-    assert await reason(gates.new_key("eve+only-reads")) == "RATE_LIMIT_EXCEEDED"
+    assert await reason(chain.execute("nobody", INVALID)) == "AUTH_INVALID_CREDENTIALS"
+    assert await reason(chain.new_key("eve+only-reads")) == "POLICY_DENIED"
+    assert await reason(chain.new_key("eve")) == "VALIDATION_ERROR"
+    assert await reason(chain.new_key("eve+only-reads")) == "POLICY_DENIED"
+    assert await reason(chain.new_key("eve+only-reads")) == "RATE_LIMIT_EXCEEDED"
 
 
-async def test_the_policy_is_asked_about_an_agent_by_the_service(gates: Gates) -> None:
-    """The gate, which does not know the agent, leaves that to it."""
-    assert (await gates.execute("eve+only-reads")).result == "fine"
+async def test_the_policy_is_asked_about_an_agent_by_the_service(chain: Chain) -> None:
+    """The interceptor, which does not know the agent, leaves that to it."""
+    assert (await chain.execute("eve+only-reads")).result == "fine"
 
 
-async def test_an_overload_is_told_with_all_that_the_contract_promises(gates: Gates) -> None:
-    overload(gates.control)
+async def test_an_overload_is_told_with_all_that_the_contract_promises(chain: Chain) -> None:
+    overload(chain.control)
     request_id, original = ("x-request-id", "req_mine"), ("x-envoy-original-path", "/api/v1/agents/x/execute")
     with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await gates.execute("bob", WORK, request_id, original)
+        await chain.execute("bob", WORK, request_id, original)
     known = error_of(failed.value)
     assert isinstance(known, MeshError)
     assert (known.reason, known.retry_after_seconds, known.retryable) == ("SERVICE_UNAVAILABLE", 1.0, True)
@@ -241,89 +241,89 @@ async def test_an_overload_is_told_with_all_that_the_contract_promises(gates: Ga
     }
 
 
-async def test_a_native_caller_is_sent_no_envelope(gates: Gates) -> None:
-    overload(gates.control)
+async def test_a_native_caller_is_sent_no_envelope(chain: Chain) -> None:
+    overload(chain.control)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await gates.execute()
+        await chain.execute()
     assert not {"x-mesh-envelope", "x-mesh-status"} & {key for key, _ in failed.value.trailing_metadata() or ()}
 
 
-async def test_an_overloaded_platform_answers_its_probes(gates: Gates) -> None:
-    overload(gates.control)
-    await HealthStub(gates.channel).Check(HealthCheckRequest(), timeout=10)
-    await PlatformServiceStub(gates.channel).GetReadiness(platform.GetReadinessRequest(), timeout=10)
+async def test_an_overloaded_platform_answers_its_probes(chain: Chain) -> None:
+    overload(chain.control)
+    await HealthStub(chain.channel).Check(HealthCheckRequest(), timeout=10)
+    await PlatformServiceStub(chain.channel).GetReadiness(platform.GetReadinessRequest(), timeout=10)
 
 
-async def test_calls_are_let_in_again_when_others_have_begun(gates: Gates) -> None:
-    places = overload(gates.control)
+async def test_calls_are_let_in_again_when_others_have_begun(chain: Chain) -> None:
+    places = overload(chain.control)
     places[0].begun()
-    assert (await gates.execute()).result == "fine"
+    assert (await chain.execute()).result == "fine"
 
 
-async def test_a_call_that_ends_in_an_error_gives_its_place_back(gates: Gates) -> None:
-    overload(gates.control)[0].begun()
+async def test_a_call_that_ends_in_an_error_gives_its_place_back(chain: Chain) -> None:
+    overload(chain.control)[0].begun()
     for _ in range(3):
-        assert await reason(gates.execute("nobody")) == "AUTH_INVALID_CREDENTIALS"
+        assert await reason(chain.execute("nobody")) == "AUTH_INVALID_CREDENTIALS"
 
 
-async def test_a_users_calls_are_counted_whatever_the_credential(gates: Gates) -> None:
+async def test_a_users_calls_are_counted_whatever_the_credential(chain: Chain) -> None:
     for credential in ("bob", "bob+one", "bob+two", "bob+two", "bob", "bob"):
-        await gates.execute(credential)
-    refused = await error(gates.execute("bob+three"))
+        await chain.execute(credential)
+    refused = await error(chain.execute("bob+three"))
     assert (refused.reason, refused.details["limit"], refused.retry_after_seconds) == ("RATE_LIMIT_EXCEEDED", "agent_calls", 10.0)
-    await gates.execute("eve")
+    await chain.execute("eve")
 
 
-async def test_a_key_has_a_limit_of_its_own_too(gates: Gates) -> None:
+async def test_a_key_has_a_limit_of_its_own_too(chain: Chain) -> None:
     for _ in range(4):
-        await gates.execute("bob+one")
-    assert (await error(gates.execute("bob+one"))).details["limit"] == "agent_calls_of_key"
-    await gates.execute("bob")
+        await chain.execute("bob+one")
+    assert (await error(chain.execute("bob+one"))).details["limit"] == "agent_calls_of_key"
+    await chain.execute("bob")
 
 
-async def test_other_calls_have_another_bucket(gates: Gates) -> None:
+async def test_other_calls_have_another_bucket(chain: Chain) -> None:
     for _ in range(3):
-        await gates.list()
-    assert (await error(gates.list())).details["limit"] == "calls"
-    await gates.execute()
+        await chain.list()
+    assert (await error(chain.list())).details["limit"] == "calls"
+    await chain.execute()
 
 
-async def test_a_users_calls_in_flight_are_bounded(gates: Gates) -> None:
-    gates.services.go.clear()
-    calls = [asyncio.ensure_future(gates.execute()) for _ in range(2)]
-    await gates.busy(2)
-    refused = await error(gates.execute())
+async def test_a_users_calls_in_flight_are_bounded(chain: Chain) -> None:
+    chain.services.go.clear()
+    calls = [asyncio.ensure_future(chain.execute()) for _ in range(2)]
+    await chain.busy(2)
+    refused = await error(chain.execute())
     assert (refused.reason, refused.details["limit"]) == ("RATE_LIMIT_EXCEEDED", "agent_calls_in_flight")
-    stream = gates.executions.StreamAgent(pb.StreamAgentRequest(agent_id=AGENT, input="x"), metadata=(("authorization", "Bearer bob"),))
+    stream = chain.executions.StreamAgent(pb.StreamAgentRequest(agent_id=AGENT, input="x"), metadata=(("authorization", "Bearer bob"),))
     assert await reason(stream.read()) == "RATE_LIMIT_EXCEEDED"
-    other = asyncio.ensure_future(gates.execute("eve"))
-    await gates.busy(3)
-    gates.services.go.set()
+    other = asyncio.ensure_future(chain.execute("eve"))
+    await chain.busy(3)
+    chain.services.go.set()
     await asyncio.gather(*calls, other)
-    await gates.execute()
+    await chain.execute()
 
 
-async def test_a_call_that_is_cancelled_is_in_flight_no_longer(gates: Gates) -> None:
-    gates.services.go.clear()
-    calls = [gates.execute() for _ in range(2)]
-    await gates.busy(2)
+async def test_a_call_that_is_cancelled_is_in_flight_no_longer(chain: Chain) -> None:
+    chain.services.go.clear()
+    calls = [chain.execute() for _ in range(2)]
+    await chain.busy(2)
     for call in calls:
         call.cancel()
-    await gates.busy(0)
-    gates.services.go.set()
-    await gates.execute()
+    await chain.busy(0)
+    chain.services.go.set()
+    await chain.execute()
 
 
-async def test_logins_are_counted_by_name_and_address(gates: Gates) -> None:
+async def test_logins_are_counted_by_name_and_address(chain: Chain) -> None:
     for name in ("ada", " Ada"):
-        await gates.login(name)
-    refused = await error(gates.login("ADA"))
+        await chain.login(name)
+    refused = await error(chain.login("ADA"))
     assert (refused.reason, refused.details["limit"], refused.retry_after_seconds) == ("RATE_LIMIT_EXCEEDED", "logins", 30.0)
-    await gates.login("ada", address="192.0.2.2")
+    await chain.login("ada", address="192.0.2.2")
 
 
-async def test_logins_under_many_names_are_counted_by_address(gates: Gates) -> None:
+async def test_logins_under_many_names_are_counted_by_address(chain: Chain) -> None:
     for name in ("a", "b", "c", "d"):
-        await gates.login(name, address="2001:db8::1")
-    assert (await error(gates.login("e", address="2001:db8::2"))).details["limit"] == "logins_of_address"
-    await gates.login("e", address="2001:db8:0:1::1")
+        await chain.login(name, address="2001:db8::1")
+    assert (await error(chain.login("e", address="2001:db8::2"))).details["limit"] == "logins_of_address"
+    await chain.login("e", address="2001:db8:0:1::1")

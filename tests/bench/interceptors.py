@@ -1,4 +1,4 @@
-"""`python -m tests.bench gates`: what it takes to know, count and permit a caller.
+"""`python -m tests.bench interceptors`: what it takes to know, count and permit a caller.
 
 Each interceptor is called as gRPC calls it, one call after the other, as the orchestrator wires it: over the real Redis and PostgreSQL
 of a running stack, with the policy in process. The sum of the medians is to stay under a millisecond.

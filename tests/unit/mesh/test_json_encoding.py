@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from mesh.plain_json import to_json
+from mesh.json_encoding import to_json
 
 RUN = UUID(int=1)
 

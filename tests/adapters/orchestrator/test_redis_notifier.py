@@ -1,0 +1,43 @@
+"""The wakeup between processes, on the real Redis."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from orchestrator.adapters.wakeups.redis_notifier import CHANNEL, RedisNotifier
+
+SECONDS = 10.0
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as redis:
+        yield redis
+
+
+async def subscribed(redis: Redis, notifiers: int) -> None:
+    """Returns once so many notifiers hear Redis."""
+    while dict(await redis.pubsub_numsub(CHANNEL)).get(CHANNEL.encode(), 0) < notifiers:
+        pass
+
+
+@pytest.mark.parametrize("hurry", [True, False])
+async def test_a_ring_is_heard_here_at_once_and_in_other_processes_soon(redis: Redis, hurry: bool) -> None:
+    async with RedisNotifier(redis) as here, RedisNotifier(redis) as there:
+        await subscribed(redis, 2)
+        with here.subscribe("topic") as near, there.subscribe("topic") as far, there.subscribe("other") as deaf:
+            here.notify("topic", hurry=hurry)
+            assert await near.wait(0)
+            assert await far.wait(SECONDS)
+            assert not await deaf.wait(0)
+
+
+async def test_a_ring_in_a_hurry_takes_those_without_along(redis: Redis) -> None:
+    async with RedisNotifier(redis) as here, RedisNotifier(redis) as there:
+        await subscribed(redis, 2)
+        with there.subscribe("events") as events, there.subscribe("steps") as steps:
+            here.notify("events", hurry=False)
+            here.notify("steps")
+            assert await steps.wait(SECONDS)
+            assert await events.wait(0)
