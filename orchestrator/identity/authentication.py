@@ -39,6 +39,7 @@ class Authenticator:
         user = await self._users.get(claims.user_id)
         if user is None:
             raise InvalidCredentials("the user of this access token does not exist")
+        check_enabled(user)
         return Caller(user.user_id, user.username, user.role, session_id=session_of(claims.token_id))
 
     async def _by_key(self, secret: str) -> Caller:
@@ -50,4 +51,11 @@ class Authenticator:
             raise TokenRevoked("the API key has been revoked; make a new one")
         if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
             raise TokenExpired("the API key has expired; make a new one")
+        check_enabled(user)
         return Caller(user.user_id, user.username, user.role, key.scopes, api_key_id=key.api_key_id)
+
+
+def check_enabled(user: User) -> None:
+    """Raises InvalidCredentials for a user that an administrator has disabled."""
+    if user.disabled_at is not None:
+        raise InvalidCredentials(f"the user '{user.username}' is disabled; ask an administrator to enable it")

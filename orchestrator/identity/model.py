@@ -17,12 +17,13 @@ LONGEST_PASSWORD_BYTES = 72
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user; the id begins at 1."""
+    """A user; ids begin at 1. While `disabled_at` is set, no credential of the user works."""
 
     user_id: int
     username: str
     role: Role
     created_at: datetime
+    disabled_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,33 @@ class KeyHolder:
     user: User
 
 
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """On whose behalf work runs: a user, and the API key that started the work (None: an access token)."""
+
+    user_id: int
+    api_key_id: UUID | None = None
+
+
+class Loss(StrEnum):
+    """Why a principal may not act any more."""
+
+    USER_DELETED = "user_deleted"
+    USER_DISABLED = "user_disabled"
+    API_KEY_REVOKED = "api_key_revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """What a principal may do now. With a `loss` it may do nothing; the name and role of a deleted user are empty and `user`."""
+
+    username: str
+    role: Role
+    loss: Loss | None = None
+
+
 class Action(StrEnum):
-    """What the audit log tells of."""
+    """What the audit log records."""
 
     REGISTERED = "user.registered"
     LOGGED_IN = "login.succeeded"
@@ -112,6 +138,8 @@ class Action(StrEnum):
     KEY_CREATED = "api_key.created"
     KEY_REVOKED = "api_key.revoked"
     ROLE_CHANGED = "role.changed"
+    USER_DISABLED = "user.disabled"
+    USER_ENABLED = "user.enabled"
     PASSWORD_RESET = "password.reset"
     DENIED = "access.denied"
 

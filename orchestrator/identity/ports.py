@@ -1,13 +1,24 @@
 """What identity needs of the world."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from mesh.security.caller import Role
-from orchestrator.identity.model import ApiKey, AuditEntry, Credentials, KeyHolder, NewApiKey, RefreshRecord, User, UserEvent
+from orchestrator.identity.model import (
+    ApiKey,
+    AuditEntry,
+    Authority,
+    Credentials,
+    KeyHolder,
+    NewApiKey,
+    Principal,
+    RefreshRecord,
+    User,
+    UserEvent,
+)
 
 
 class IdentityWork(Protocol):
@@ -19,6 +30,10 @@ class IdentityWork(Protocol):
 
     async def set_role(self, username: str, role: Role) -> User | None:
         """The user with its new role; None when there is no such user."""
+        ...
+
+    async def set_disabled(self, username: str, *, disabled: bool) -> User | None:
+        """The user, disabled or enabled; None when there is no such user. A user who is already disabled keeps the time of that."""
         ...
 
     async def set_password(self, username: str, password_hash: str) -> User | None:
@@ -95,6 +110,17 @@ class IdentityStore(Protocol):
 
     async def api_keys(self, user_id: int) -> Sequence[ApiKey]:
         """A user's keys, the newest first, the revoked ones too."""
+        ...
+
+
+class Authorities(Protocol):
+    """Who may act now. For work that outlives the call that started it: steps of runs, decisions of approvals."""
+
+    async def of(self, principals: Collection[Principal]) -> Mapping[Principal, Authority]:
+        """The authority of each principal, at most one second old. Raises ServiceUnavailable.
+
+        A key that is unknown counts as revoked. A key that has expired since is no loss: what it started may finish.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ from uuid_utils.compat import uuid7
 from mesh.errors import ValidationFailed
 from mesh.security.caller import Caller, Role
 from mesh.security.errors import InvalidCredentials, TokenExpired
+from orchestrator.identity.authentication import check_enabled
 from orchestrator.identity.errors import UsernameTaken
 from orchestrator.identity.events import user_logged_in, user_registered
 from orchestrator.identity.model import (
@@ -64,6 +65,7 @@ class IdentityService:
         if known is None or not fits:
             await self._refused(username, known, origin)
             raise InvalidCredentials("the user name or the password is wrong")
+        check_enabled(known.user)
         return await self._begin_session(known.user, origin)
 
     async def refresh(self, refresh_token: str, origin: Origin) -> TokenPair:
@@ -78,6 +80,7 @@ class IdentityService:
                 raise InvalidCredentials("the refresh token is not known, or its session has ended; log in again")
             if record.expired:
                 raise TokenExpired("the refresh token has expired; log in again")
+            check_enabled(record.user)
             if (successor := self._next(refresh_token, record)) is not None:
                 if record.used_seconds_ago is None:
                     await work.use_refresh_token(token_hash, hashed(successor))

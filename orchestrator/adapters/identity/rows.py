@@ -18,7 +18,7 @@ def has_name(username: str) -> ColumnElement[bool]:
 
 def user(row: RowMapping) -> User:
     """A user."""
-    return User(row["id"], row["username"], Role(row["role"]), row["created_at"])
+    return User(row["id"], row["username"], Role(row["role"]), row["created_at"], row["disabled_at"])
 
 
 def api_key(row: RowMapping) -> ApiKey:

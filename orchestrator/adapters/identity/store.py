@@ -68,7 +68,7 @@ class PostgresIdentityStore:
                 async with self._engine.begin() as connection:
                     now = func.clock_timestamp()
                     await connection.execute(update(api_keys).where(api_keys.c.key_hash == key_hash).values(last_used_at=now))
-        owner = User(row["user_id"], row["username"], Role(row["role"]), row["user_created_at"])
+        owner = User(row["user_id"], row["username"], Role(row["role"]), row["user_created_at"], row["disabled_at"])
         return KeyHolder(api_key(row), owner)
 
     async def api_keys(self, user_id: int) -> Sequence[ApiKey]:
@@ -88,6 +88,6 @@ class PostgresIdentityStore:
 def _holder(key_hash: bytes) -> Select[Any]:
     good = and_(api_keys.c.revoked_at.is_(None), or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.clock_timestamp()))
     unnoted = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < _A_MINUTE_AGO)
-    whose = (users.c.username, users.c.role, users.c.created_at.label("user_created_at"))
+    whose = (users.c.username, users.c.role, users.c.disabled_at, users.c.created_at.label("user_created_at"))
     joined = api_keys.join(users, users.c.id == api_keys.c.user_id)
     return select(api_keys, *whose, and_(good, unnoted).label("due")).select_from(joined).where(api_keys.c.key_hash == key_hash)

@@ -30,7 +30,9 @@ users = Table(
     Column("password_hash", String(255), nullable=False),
     Column("role", String(20), nullable=False, server_default="user"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
-    # Names are ASCII: lower() is all that two writings of one name can differ in.
+    # While it is set, the user cannot log in and none of the user's credentials work.
+    Column("disabled_at", DateTime(timezone=True)),
+    # Names are ASCII: lower() is all that two spellings of one name can differ in.
     Index("users_username_key", text("lower(username::text)"), unique=True),
 )
 

@@ -42,6 +42,12 @@ class PostgresIdentityWork:
         row = await self._one(update(users).where(has_name(username)).values(role=role.value).returning(users))
         return None if row is None else user(row)
 
+    async def set_disabled(self, username: str, *, disabled: bool) -> User | None:
+        """The user, disabled or enabled; see the port."""
+        since = func.coalesce(users.c.disabled_at, _NOW) if disabled else None
+        row = await self._one(update(users).where(has_name(username)).values(disabled_at=since).returning(users))
+        return None if row is None else user(row)
+
     async def set_password(self, username: str, password_hash: str) -> User | None:
         """The user with its new password."""
         row = await self._one(update(users).where(has_name(username)).values(password_hash=password_hash).returning(users))
