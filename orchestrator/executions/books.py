@@ -1,6 +1,5 @@
 """What the books say of a call: its worst case before it, its bill and its failure after it."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
 from mesh.usage import TokenUsage
 from orchestrator.executions.errors import AgentLost
 from orchestrator.executions.model import AgentAnswer, Bill, Failure, Intent, Settlement, State, Work
+from orchestrator.idempotency.model import Claim, Operation, claim
 from orchestrator.registry.model import ListedAgent
 
 CONTEXT_OVERHEAD = 16
@@ -46,8 +46,7 @@ class Books:
             streamed=streamed,
             request_id=work.request_id,
             worst_case=self._bill(TokenUsage(agent.model, prompt, definition.max_tokens, estimated=True)),
-            idempotency_key=work.idempotency_key,
-            body_hash=body_hash(work) if work.idempotency_key else b"",
+            claim=_claim(work),
             step=work.step,
         )
 
@@ -84,10 +83,9 @@ class Books:
         return Bill(usage, cost, table.version)
 
 
-def body_hash(work: Work) -> bytes:
-    """Tells request bodies apart: SHA-256 over agent, input and context, whatever the order of the context's keys."""
-    body = json.dumps([work.agent_id, work.input, work.context], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(body.encode()).digest()
+def _claim(work: Work) -> Claim | None:
+    operation = Operation.RUN_STEP if work.step else Operation.EXECUTE_AGENT
+    return claim(work.user_id, operation, work.idempotency_key, [work.agent_id, work.input, work.context])
 
 
 def new_id() -> UUID:

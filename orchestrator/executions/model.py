@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from mesh.usage import TokenUsage
+from orchestrator.idempotency.model import Claim
 
 
 class State(StrEnum):
@@ -81,17 +82,9 @@ class Intent:
     streamed: bool
     request_id: str
     worst_case: Bill
-    idempotency_key: str = ""
-    body_hash: bytes = b""
+    claim: Claim | None = None
+    """The claim to the idempotency key, if there is one."""
     step: StepRef | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Duplicate:
-    """An intent that was not recorded: its idempotency key belongs to an earlier execution."""
-
-    execution_id: UUID
-    body_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

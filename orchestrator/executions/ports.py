@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from orchestrator.executions.model import AgentAnswer, Duplicate, Execution, ExecutionPage, ExecutionQuery, Intent, Settlement
+from orchestrator.executions.model import AgentAnswer, Execution, ExecutionPage, ExecutionQuery, Intent, Settlement
 from orchestrator.executions.stop import StopSignal
+from orchestrator.idempotency.model import OriginalRequest
 
 
 class Recorder(Protocol):
     """Writes intents and settlements, many in one commit. What it has returned from is committed."""
 
-    async def record(self, intent: Intent) -> Duplicate | None:
-        """Records an intent under a lease of this process, or says whose its idempotency key is.
+    async def record(self, intent: Intent) -> OriginalRequest | None:
+        """Records an intent under a lease of this process, or returns the request that holds its idempotency key.
 
         Raises ServiceUnavailable when the books cannot be written: then nothing may be bought.
         """

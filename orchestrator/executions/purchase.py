@@ -11,9 +11,10 @@ from mesh.errors import CallCancelled, MeshError
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import AgentLost
 from orchestrator.executions.failpoints import AFTER_ANSWER
-from orchestrator.executions.model import AgentAnswer, Duplicate, Intent, Settlement
+from orchestrator.executions.model import AgentAnswer, Intent, Settlement
 from orchestrator.executions.ports import AgentCall, Agents, Recorder
 from orchestrator.executions.stop import StopSignal
+from orchestrator.idempotency.model import OriginalRequest
 
 log = structlog.get_logger()
 
@@ -33,8 +34,8 @@ class Purchases:
         self._books = books
         self._under_way: set[asyncio.Task[Any]] = set()
 
-    async def whole(self, intent: Intent, call: AgentCall, stop: StopSignal | None = None) -> Settlement | Duplicate:
-        """The settled execution, or whose its idempotency key is. Raises the error that was settled.
+    async def whole(self, intent: Intent, call: AgentCall, stop: StopSignal | None = None) -> Settlement | OriginalRequest:
+        """The settled execution, or the request that holds its idempotency key. Raises the error that was settled.
 
         A caller that is cancelled leaves at once; one that sets its own `stop` learns how the call ended.
         """
@@ -66,9 +67,9 @@ class Purchases:
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    async def _buy(self, intent: Intent, call: AgentCall, stop: StopSignal) -> Settlement | Duplicate:
-        duplicate = await self._recorder.record(intent)
-        return duplicate or await self._call(intent, call, stop, self._agents.execute, [])
+    async def _buy(self, intent: Intent, call: AgentCall, stop: StopSignal) -> Settlement | OriginalRequest:
+        original = await self._recorder.record(intent)
+        return original or await self._call(intent, call, stop, self._agents.execute, [])
 
     async def _buy_in_pieces(self, intent: Intent, call: AgentCall, stop: StopSignal, queue: asyncio.Queue[Any]) -> None:
         sent: list[str] = []

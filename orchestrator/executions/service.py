@@ -7,13 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from mesh import free_form
-from mesh.errors import CallCancelled, IdempotencyConflict, RemoteError, UpstreamTimeout, ValidationFailed
+from mesh.errors import CallCancelled, RemoteError, UpstreamTimeout, ValidationFailed
 from mesh.security import caller
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import ExecutionNotFound
 from orchestrator.executions.model import (
     Bill,
-    Duplicate,
     Execution,
     ExecutionPage,
     ExecutionQuery,
@@ -25,6 +24,7 @@ from orchestrator.executions.model import (
 from orchestrator.executions.ports import AgentCall, ExecutionStore
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.stop import StopSignal
+from orchestrator.idempotency.model import OriginalRequest
 from orchestrator.policy.model import Action, PolicyAgent
 from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
@@ -73,8 +73,8 @@ class ExecutionService:
             outcome = await self._purchases.whole(intent, call, stop)
             if isinstance(outcome, Settlement):
                 return _fresh(outcome)
-            if outcome.body_hash != intent.body_hash:
-                raise IdempotencyConflict.of(work.idempotency_key)
+            assert intent.claim is not None  # only a claim can find another request
+            outcome.check(intent.claim)
             if (earlier := await self._replayed(work.user_id, outcome)) is not None:
                 return earlier
             if _now() + look + MARGIN_SECONDS > ends:
@@ -114,9 +114,9 @@ class ExecutionService:
         intent = self._books.intent(work, agent, streamed=streamed)
         return intent, AgentCall(work.agent_id, agent.port, work.user_id, intent.execution_id, work.input, work.context, left)
 
-    async def _replayed(self, user_id: int, duplicate: Duplicate) -> Answered | None:
-        """What the earlier call with the key came to; None while it runs, or when it has freed the key."""
-        earlier = await self.get(user_id, duplicate.execution_id)
+    async def _replayed(self, user_id: int, original: OriginalRequest) -> Answered | None:
+        """The outcome of the original request; None while it runs, or if it has released the key."""
+        earlier = await self.get(user_id, original.resource_id)
         if earlier.state is State.COMPLETED and earlier.bill is not None:
             return Answered(earlier.execution_id, earlier.agent_name, earlier.result, earlier.seconds, earlier.metadata, earlier.bill)
         failure = earlier.failure

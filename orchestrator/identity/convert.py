@@ -1,13 +1,13 @@
 """Between users, keys and agentmesh.identity.v1."""
 
 from datetime import UTC, datetime
-from hashlib import sha256
 
 from agentmesh.common.v1 import access_pb2
 from agentmesh.identity.v1 import identity_pb2
 from agentmesh.identity.v1 import identity_service_pb2 as pb
 
 from mesh.security.caller import Caller, Role, Scope
+from orchestrator.idempotency.model import Operation, claim
 from orchestrator.identity.model import ApiKey, NewApiKey, TokenPair, User
 
 BEARER = "Bearer"
@@ -48,7 +48,8 @@ def new_api_key(request: pb.CreateApiKeyRequest, user_id: int, idempotency_key: 
     """The key that is asked for."""
     expires_at = request.expires_at.ToDatetime(UTC) if request.HasField("expires_at") else None
     scopes = frozenset(_SCOPE[scope] for scope in request.scopes)
-    return NewApiKey(user_id, request.name, scopes, expires_at, idempotency_key, _body_hash(request))
+    body = [request.name, sorted(scopes), request.expires_at.ToJsonString() if request.HasField("expires_at") else None]
+    return NewApiKey(user_id, request.name, scopes, expires_at, claim(user_id, Operation.CREATE_API_KEY, idempotency_key, body))
 
 
 def api_key(record: ApiKey) -> identity_pb2.ApiKey:
@@ -67,10 +68,3 @@ def _set(message: identity_pb2.ApiKey, field: str, moment: datetime | None) -> N
 
 def _scopes(scopes: frozenset[Scope]) -> list[access_pb2.AccessScope.ValueType]:
     return [_SCOPES[scope] for scope in Scope if scope in scopes]
-
-
-def _body_hash(request: pb.CreateApiKeyRequest) -> bytes:
-    body = pb.CreateApiKeyRequest(name=request.name, scopes=sorted(request.scopes))
-    if request.HasField("expires_at"):
-        body.expires_at.CopyFrom(request.expires_at)
-    return sha256(body.SerializeToString(deterministic=True)).digest()

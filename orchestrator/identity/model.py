@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from mesh.security.caller import Role, Scope
+from orchestrator.idempotency.model import Claim
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{2,99}")
 LONGEST_PASSWORD_BYTES = 72
@@ -84,14 +85,13 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """An API key to be made; `idempotency_key` is empty for none."""
+    """An API key to be made, and the request's claim to its idempotency key, if it has one."""
 
     user_id: int
     name: str
     scopes: frozenset[Scope]
     expires_at: datetime | None
-    idempotency_key: str = ""
-    body_hash: bytes = b""
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
 from alembic import context
 
 import orchestrator.adapters.events.tables
+import orchestrator.adapters.executions.tables
+import orchestrator.adapters.idempotency.tables
 import orchestrator.adapters.identity.tables
 import orchestrator.adapters.workflows.tables  # noqa: F401 - these tables join the metadata
 from orchestrator.adapters.postgres.tables import metadata

@@ -207,24 +207,6 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyClaim:
-    """An idempotency key that a caller gave with a request, and a hash of the request's body."""
-
-    user_id: int
-    rpc: str
-    key: str
-    body_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What was made by an earlier request with the same idempotency key, and the hash of that request's body."""
-
-    resource_id: UUID
-    body_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class WorkflowQuery:
     """Which workflows to list, newest first: those of a user (None: everybody's) before `before`, perhaps in one state."""
 

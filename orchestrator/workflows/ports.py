@@ -5,12 +5,11 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
+from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows.assignment import Assignment, Claimed, LeaseId, Report, Reported
 from orchestrator.workflows.model import (
     Change,
     Decision,
-    Earlier,
-    KeyClaim,
     NewRun,
     NewWorkflow,
     Run,
@@ -24,12 +23,12 @@ from orchestrator.workflows.model import (
 class WorkflowStore(Protocol):
     """Keeps workflows. `user_id` says whose objects are seen, None for everybody's. Raises ServiceUnavailable."""
 
-    async def create(self, workflow: NewWorkflow, claim: KeyClaim | None) -> Workflow | Earlier:
-        """Makes a workflow, or says what an earlier request with the key made."""
+    async def create(self, workflow: NewWorkflow, claim: Claim | None) -> Workflow | OriginalRequest:
+        """Creates a workflow, or returns the request that holds the key."""
         ...
 
-    async def earlier(self, claim: KeyClaim) -> Earlier | None:
-        """What an earlier request with the key made, whatever rpc it was for; None while the key is free."""
+    async def original(self, claim: Claim) -> OriginalRequest | None:
+        """The request that holds the key, of any of these rpcs; None while the key is free."""
         ...
 
     async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
@@ -51,8 +50,8 @@ class RunStore(Protocol):
     A change and its events are one commit; then whoever watches the run, and who works for it, is told.
     """
 
-    async def start(self, run: NewRun, claim: KeyClaim | None) -> Run | Earlier:
-        """Starts a run, or says which run an earlier request with the key started.
+    async def start(self, run: NewRun, claim: Claim | None) -> Run | OriginalRequest:
+        """Starts a run, or returns the request that holds the key.
 
         Raises WorkflowNotFound when the workflow is gone, and WorkflowAlreadyRunning.
         """

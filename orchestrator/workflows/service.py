@@ -1,24 +1,22 @@
 """Makes workflows, runs them, and shows what became of them."""
 
-import hashlib
-import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
 from catalogue.errors import AgentNotFound
 from mesh import free_form
-from mesh.errors import IdempotencyConflict, ValidationFailed, Violation
+from mesh.errors import ValidationFailed, Violation
 from mesh.security.caller import Caller
 from orchestrator.executions.books import new_id
+from orchestrator.idempotency.model import Claim, Operation, OriginalRequest
+from orchestrator.idempotency.model import claim as claim_of
 from orchestrator.registry.service import RegistryService
 from orchestrator.workflows import graph
 from orchestrator.workflows.errors import RunNotFound, WorkflowNotFound
 from orchestrator.workflows.model import (
     Change,
     Decision,
-    Earlier,
-    KeyClaim,
     NewRun,
     NewWorkflow,
     Run,
@@ -32,8 +30,6 @@ from orchestrator.workflows.ports import RunStore, WorkflowStore
 from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 
 LARGEST_PAGE = 200
-CREATE = "workflow.v1.CreateWorkflow"
-EXECUTE = "workflow.v1.ExecuteWorkflow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +55,10 @@ class WorkflowService:
 
         Raises ValidationFailed with everything that is wrong with it, and IdempotencyConflict.
         """
-        claim = _claim(caller, CREATE, draft.idempotency_key, [draft.name, [asdict(task) for task in draft.tasks]])
-        made: Workflow | Earlier
+        claim = claim_of(
+            caller.user_id, Operation.CREATE_WORKFLOW, draft.idempotency_key, [draft.name, [asdict(task) for task in draft.tasks]]
+        )
+        made: Workflow | OriginalRequest
         if found := [*_bad_values(draft), *graph.violations(draft.tasks, self._exists)]:
             made = await self._made_before(claim, found)
         else:
@@ -99,8 +97,8 @@ class WorkflowService:
         if workflow.user_id != caller.user_id:
             message = f"Workflow '{workflow_id}' is another user's; nobody but its owner can run it"
             raise WorkflowNotFound(message, workflow_id=str(workflow_id))
-        claim = _claim(caller, EXECUTE, idempotency_key, str(workflow_id))
-        started: Run | Earlier
+        claim = claim_of(caller.user_id, Operation.EXECUTE_WORKFLOW, idempotency_key, str(workflow_id))
+        started: Run | OriginalRequest
         if gone := graph.violations(workflow.tasks, self._exists):
             started = await self._made_before(claim, gone)
         else:
@@ -143,12 +141,12 @@ class WorkflowService:
             raise ValidationFailed.all(found)
         return await self._runs.decide(caller.sees, run_id, task_id, decision, caller.user_id, reason)
 
-    async def _made_before(self, claim: KeyClaim | None, found: Sequence[Violation]) -> Earlier:
+    async def _made_before(self, claim: Claim | None, found: Sequence[Violation]) -> OriginalRequest:
         """What the request made when nothing was wrong with it yet: agents leave the catalogue. Raises ValidationFailed."""
-        earlier = await self._workflows.earlier(claim) if claim else None
-        if earlier is None:
+        original = await self._workflows.original(claim) if claim else None
+        if original is None:
             raise ValidationFailed.all(found)
-        return earlier
+        return original
 
     def _exists(self, agent_id: str) -> bool:
         try:
@@ -167,20 +165,11 @@ def _bad_values(draft: Draft) -> Iterator[Violation]:
             yield from free_form.violations(f"tasks[{place}].approval.message", task.approval.message)
 
 
-def _claim(caller: Caller, rpc: str, key: str, body: object) -> KeyClaim | None:
-    """The claim to a key; bodies are told apart whatever the order of their keys."""
-    if not key:
-        return None
-    text = json.dumps(body, sort_keys=True, ensure_ascii=False)
-    return KeyClaim(caller.user_id, rpc, key, hashlib.sha256(text.encode()).digest())
-
-
-def _repeated(earlier: Earlier, claim: KeyClaim | None) -> UUID:
-    """What the same request made before. Raises IdempotencyConflict when it was another request."""
-    assert claim is not None  # without a key there is no earlier request
-    if earlier.body_hash != claim.body_hash:
-        raise IdempotencyConflict.of(claim.key)
-    return earlier.resource_id
+def _repeated(original: OriginalRequest, claim: Claim | None) -> UUID:
+    """The resource that the same request made before. Raises IdempotencyConflict if the body was another."""
+    assert claim is not None  # only a claim can find another request
+    original.check(claim)
+    return original.resource_id
 
 
 def _no_workflow(workflow_id: UUID) -> WorkflowNotFound:

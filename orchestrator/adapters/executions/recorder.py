@@ -15,19 +15,16 @@ from uuid_utils.compat import uuid7
 from mesh.json_encoding import to_json
 from mesh.usage import TokenUsage
 from orchestrator.adapters.executions import recorder_sql as sql
+from orchestrator.adapters.idempotency import keys
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection, NotConnected
 from orchestrator.executions.events import agent_executed
 from orchestrator.executions.failpoints import AFTER_INTENT, AFTER_SETTLEMENT, BEFORE_INTENT, BEFORE_SETTLEMENT
-from orchestrator.executions.model import Bill, Duplicate, Failure, Intent, Settlement, State
+from orchestrator.executions.model import Bill, Failure, Intent, Settlement, State
+from orchestrator.idempotency.model import OriginalRequest
 
 log = structlog.get_logger()
 
-RPC = "execution.v1.ExecuteAgent"
-STEP_RPC = "workflow.step"
-"""Apart from what users choose: nobody can take a step's key."""
-_KEY_HOURS = {RPC: 24, STEP_RPC: 24 * 90}
-"""A step may wait for its next attempt for longer than a day."""
 SPACING_SECONDS = 0.0003
 """How far commits lie apart, for each execution under way. At 64 it spares a fifth of the CPU of PostgreSQL and a twentieth of ours."""
 LONGEST_SPACING_SECONDS = 0.02
@@ -58,7 +55,7 @@ class PostgresRecorder:
         self._owner = uuid7()
         self._lease = lease_seconds
         self._told = told
-        self._intents: GroupCommit[Intent, Duplicate | None] = GroupCommit(database_url, self._write_intents, self._spacing)
+        self._intents: GroupCommit[Intent, OriginalRequest | None] = GroupCommit(database_url, self._write_intents, self._spacing)
         self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, self._write_settlements, self._spacing)
         self._renewals = LazyConnection(database_url)
         self._leases: dict[UUID, float] = {}
@@ -79,11 +76,11 @@ class PostgresRecorder:
             await asyncio.wait(self._voiding, timeout=self._lease)
         await self._stack.aclose()
 
-    async def record(self, intent: Intent) -> Duplicate | None:
+    async def record(self, intent: Intent) -> OriginalRequest | None:
         """Commits an intent; see the port."""
         self._leases[intent.execution_id] = _now() + self._lease
         try:
-            duplicate = await self._intents.submit(intent)
+            original = await self._intents.submit(intent)
         except NotConnected as error:
             del self._leases[intent.execution_id]
             raise database_unavailable() from error
@@ -93,9 +90,9 @@ class PostgresRecorder:
         except BaseException:
             del self._leases[intent.execution_id]
             raise
-        if duplicate is not None:
+        if original is not None:
             del self._leases[intent.execution_id]
-        return duplicate
+        return original
 
     async def settle(self, settlement: Settlement) -> bool:
         """Commits a settlement; see the port."""
@@ -123,25 +120,26 @@ class PostgresRecorder:
         self._voiding.add(task)
         task.add_done_callback(self._voiding.discard)
 
-    async def _write_intents(self, connection: Connection, intents: Sequence[Intent]) -> Sequence[Duplicate | None]:
+    async def _write_intents(self, connection: Connection, intents: Sequence[Intent]) -> Sequence[OriginalRequest | None]:
         BEFORE_INTENT.hit()
-        if not any(intent.idempotency_key for intent in intents):
+        originals: Mapping[UUID, OriginalRequest] = {}
+        claims = [(intent.execution_id, intent.claim) for intent in intents if intent.claim]
+        if not claims:
             await connection.execute(sql.INSERT_INTENTS, *self._intents_of(intents))
-            duplicates: dict[UUID, Duplicate] = {}
         else:
             async with connection.transaction():
-                duplicates = await _claim_keys(connection, [intent for intent in intents if intent.idempotency_key])
-                fresh = [intent for intent in intents if intent.execution_id not in duplicates]
+                originals = await keys.claim(connection, claims)
+                fresh = [intent for intent in intents if intent.execution_id not in originals]
                 await connection.execute(sql.INSERT_INTENTS, *self._intents_of(fresh))
         AFTER_INTENT.hit()
-        return [duplicates.get(intent.execution_id) for intent in intents]
+        return [originals.get(intent.execution_id) for intent in intents]
 
     async def _write_settlements(self, connection: Connection, entries: Sequence[_Entry]) -> Sequence[bool]:
         BEFORE_SETTLEMENT.hit()
         if lost := [entry.settlement.intent for entry in entries if not entry.intent_is_known]:
             # From here on they are committed: what the server may still be writing of them comes to nothing.
             await connection.execute(sql.INSERT_INTENTS + "ON CONFLICT (execution_id) DO NOTHING", *self._intents_of(lost))
-        freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.idempotency_key]
+        freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.claim]
         # Nobody learns of a step's answer before the step's own commit, which flushes this one.
         flush = "off" if all(entry.settlement.intent.step for entry in entries) else "on"
         document = _document(map(_settlement_row, entries))
@@ -177,32 +175,6 @@ class PostgresRecorder:
             for row in renewed:
                 if row["execution_id"] in self._leases:
                     self._leases[row["execution_id"]] = until
-
-
-async def _claim_keys(connection: Connection, keyed: Sequence[Intent]) -> dict[UUID, Duplicate]:
-    """Takes the keys that are free; returns, for the intents whose key is not, whose it is.
-
-    Keys are taken in one order by all processes, or two that take the same keys could wait for each other. Of two intents of one
-    group with the same key the first wins.
-    """
-    first: dict[tuple[int, str, str], Intent] = {}
-    for intent in keyed:
-        first.setdefault(_name(intent), intent)
-    rows = [(*name, i.body_hash, i.execution_id, _KEY_HOURS[name[1]]) for name, i in sorted(first.items(), key=lambda kv: kv[0])]
-    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM_KEYS, *_columns(rows, 6))}
-    lost = [intent for intent in keyed if intent.execution_id not in won]
-    if not lost:
-        return {}
-    holders = {
-        (row["user_id"], row["rpc"], row["key"]): Duplicate(row["resource_id"], row["body_hash"])
-        for row in await connection.fetch(sql.HOLDERS, *_columns(list(map(_name, lost)), 3))
-    }
-    return {intent.execution_id: holders[_name(intent)] for intent in lost}
-
-
-def _name(intent: Intent) -> tuple[int, str, str]:
-    """What an idempotency key is known by."""
-    return intent.user_id, RPC if intent.step is None else STEP_RPC, intent.idempotency_key
 
 
 def _intent_row(intent: Intent) -> dict[str, Any]:
@@ -269,10 +241,6 @@ def _without_nul(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_without_nul(key): _without_nul(item) for key, item in value.items()}
     return [_without_nul(item) for item in value] if isinstance(value, list) else value
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
 def _now() -> float:

@@ -1,24 +1,9 @@
 """The statements of the recorder and the sweeper. Each writes many rows at once.
 
 Those of every call take their rows as one JSON document: arrays, a column each, cost the client half as much again.
-
-Several processes run them at the same time, so whoever waits for keys takes them in one order: user, rpc, key by its bytes.
 """
 
-CLAIM_KEYS = """
-INSERT INTO idempotency_keys AS k (user_id, rpc, key, body_hash, resource_id, expires_at)
-SELECT t.user_id, t.rpc, t.key, t.body_hash, t.resource_id, clock_timestamp() + t.hours * interval '1 hour'
-FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[], $5::uuid[], $6::int[]) AS t (user_id, rpc, key, body_hash, resource_id, hours)
-ON CONFLICT (user_id, rpc, key) DO UPDATE
-SET body_hash = excluded.body_hash, resource_id = excluded.resource_id, expires_at = excluded.expires_at, free = false
-WHERE k.free OR k.expires_at <= clock_timestamp()
-RETURNING k.resource_id
-"""
-
-HOLDERS = """
-SELECT k.user_id, k.rpc, k.key, k.body_hash, k.resource_id FROM idempotency_keys k
-JOIN unnest($1::int[], $2::text[], $3::text[]) AS t (user_id, rpc, key) USING (user_id, rpc, key)
-"""
+from orchestrator.adapters.idempotency.sql import releasing
 
 INSERT_INTENTS = """
 INSERT INTO executions (execution_id, user_id, agent_id, agent_name, agent_revision, status, input, context, streamed, request_id,
@@ -32,7 +17,7 @@ FROM json_to_recordset($1::json) AS t (execution_id uuid, user_id int, agent_id 
   price_table text, run_id uuid, task_id text)
 """
 
-SETTLE = """
+SETTLE = f"""
 WITH t AS (
   SELECT * FROM json_to_recordset($1::json) AS t (execution_id uuid, status text, result text, metadata jsonb, failure jsonb,
     seconds float8, model text, input_tokens int, output_tokens int, cache_read_tokens int, cache_write_tokens int,
@@ -49,14 +34,7 @@ WITH t AS (
 ), event AS (
   INSERT INTO outbox (event_id, event_type, aggregate_id, source, data, metadata)
   SELECT event_id, 'agent.executed', agent_id, 'orchestrator', event_data, event_metadata FROM settled
-), held AS (
-  SELECT k.user_id, k.rpc, k.key FROM idempotency_keys k JOIN settled s ON k.resource_id = s.execution_id
-  WHERE k.resource_id = ANY($2::uuid[])
-  ORDER BY k.user_id, k.rpc, k.key COLLATE "C" FOR UPDATE OF k
-), freed AS (
-  UPDATE idempotency_keys k SET free = true FROM held
-  WHERE k.user_id = held.user_id AND k.rpc = held.rpc AND k.key = held.key
-)
+), {releasing("$2::uuid[]", only_of="SELECT execution_id FROM settled")}
 SELECT event_id, set_config('synchronous_commit', $3, true) FROM settled
 """
 
@@ -90,21 +68,4 @@ SWEPT_EVENTS = """
 INSERT INTO outbox (event_id, event_type, aggregate_id, source, data, metadata)
 SELECT t.event_id, 'agent.executed', t.aggregate_id, 'orchestrator', t.data::jsonb, t.metadata::jsonb
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t (event_id, aggregate_id, data, metadata)
-"""
-
-FREE_KEYS = """
-WITH held AS (
-  SELECT user_id, rpc, key FROM idempotency_keys WHERE resource_id = ANY($1::uuid[])
-  ORDER BY user_id, rpc, key COLLATE "C" FOR UPDATE
-)
-UPDATE idempotency_keys k SET free = true FROM held
-WHERE k.user_id = held.user_id AND k.rpc = held.rpc AND k.key = held.key
-"""
-
-FORGET_KEYS = """
-WITH expired AS (
-  SELECT user_id, rpc, key FROM idempotency_keys WHERE expires_at < clock_timestamp() FOR UPDATE SKIP LOCKED
-)
-DELETE FROM idempotency_keys k USING expired
-WHERE k.user_id = expired.user_id AND k.rpc = expired.rpc AND k.key = expired.key
 """

@@ -7,8 +7,8 @@ from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.usage import TokenUsage
+from orchestrator.adapters.executions.tables import executions as t
 from orchestrator.adapters.postgres.engine import unavailable
-from orchestrator.adapters.postgres.tables import executions as t
 from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State
 
 _TEXTS = ("input", "context", "result", "metadata")

@@ -8,6 +8,7 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from orchestrator.adapters.executions import recorder_sql as sql
+from orchestrator.adapters.idempotency import keys
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST
 from orchestrator.adapters.postgres.group_commit import Connection, LazyConnection
 from orchestrator.executions.events import content
@@ -53,7 +54,7 @@ class Sweeper:
             total += swept
         if total:
             log.warning("orphans_settled", executions=total)
-        await connection.execute(sql.FORGET_KEYS)
+        await keys.delete_expired(connection)
         return total
 
 
@@ -80,5 +81,5 @@ async def _sweep_some(connection: Connection) -> int:
                 [json.dumps(event.data) for event in events],
                 [json.dumps(event.metadata) for event in events],
             )
-            await connection.execute(sql.FREE_KEYS, [row["execution_id"] for row in rows])
+            await keys.release(connection, [row["execution_id"] for row in rows])
     return len(rows)

@@ -10,18 +10,15 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
-from mesh.errors import IdempotencyConflict
 from mesh.security.caller import Role
 from orchestrator.adapters.events.tables import outbox
+from orchestrator.adapters.idempotency import keys
 from orchestrator.adapters.identity.rows import api_key, has_name, user
 from orchestrator.adapters.identity.tables import api_keys, audit_log, refresh_tokens, sessions, users
-from orchestrator.adapters.postgres.tables import idempotency_keys
 from orchestrator.identity.model import ApiKey, AuditEntry, NewApiKey, RefreshRecord, User, UserEvent
 
-CREATE_API_KEY = "identity.v1.CreateApiKey"
 SOURCE = "orchestrator"
 _NOW = func.clock_timestamp()
-_KEPT = timedelta(hours=24)
 
 
 class PostgresIdentityWork:
@@ -101,10 +98,12 @@ class PostgresIdentityWork:
         await self._connection.execute(used.values(used_at=_NOW, successor_hash=successor_hash))
 
     async def add_api_key(self, new: NewApiKey, key_hash: bytes, prefix: str) -> tuple[ApiKey, bool]:
-        """A new API key, or the one that the idempotency key stands for; see the port."""
+        """A new API key, or the one that the original request created; see the port."""
         api_key_id = uuid7()
-        if new.idempotency_key and (earlier := await self._claim(new, api_key_id)) is not None:
-            row = await self._one(select(api_keys).where(api_keys.c.api_key_id == earlier, api_keys.c.user_id == new.user_id))
+        if new.claim and (original := await keys.claim_one(self._connection, api_key_id, new.claim)):
+            original.check(new.claim)
+            of_it = (api_keys.c.api_key_id == original.resource_id, api_keys.c.user_id == new.user_id)
+            row = await self._one(select(api_keys).where(*of_it))
             assert row is not None  # keys are revoked, never removed, while their user exists
             return api_key(row), False
         values = {
@@ -144,22 +143,6 @@ class PostgresIdentityWork:
     async def audit(self, entry: AuditEntry) -> None:
         """Adds to the audit log."""
         await self._connection.execute(insert(audit_log).values(audit_values(entry)))
-
-    async def _claim(self, new: NewApiKey, api_key_id: UUID) -> UUID | None:
-        """Takes the idempotency key, or says for which API key it stands. Whoever has it uncommitted is waited for."""
-        t = idempotency_keys
-        values = {"body_hash": new.body_hash, "resource_id": api_key_id, "expires_at": _NOW + _KEPT, "free": False}
-        claim = upsert(t).values(user_id=new.user_id, rpc=CREATE_API_KEY, key=new.idempotency_key, **values)
-        claim = claim.on_conflict_do_update(index_elements=[t.c.user_id, t.c.rpc, t.c.key], set_=values, where=t.c.expires_at <= _NOW)
-        if await self._one(claim.returning(t.c.resource_id)) is not None:
-            return None
-        held = select(t).where(t.c.user_id == new.user_id, t.c.rpc == CREATE_API_KEY, t.c.key == new.idempotency_key)
-        row = await self._one(held)
-        assert row is not None  # only what has expired is removed
-        if row["body_hash"] != new.body_hash:
-            raise IdempotencyConflict.of(new.idempotency_key)
-        resource_id: UUID = row["resource_id"]
-        return resource_id
 
     async def _one(self, statement: Any) -> RowMapping | None:
         return (await self._connection.execute(statement)).mappings().one_or_none()

@@ -16,6 +16,7 @@ from orchestrator.adapters.workflows import ledger, rows
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.starts import Start, Started, write_starts
 from orchestrator.adapters.workflows.tables import run_events, runs, steps, workflows
+from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.errors import (
     ApprovalNotPending,
@@ -24,7 +25,7 @@ from orchestrator.workflows.errors import (
     WorkflowNotFound,
     WorkflowNotRunning,
 )
-from orchestrator.workflows.model import Change, Decision, Earlier, KeyClaim, NewRun, Run, RunPage
+from orchestrator.workflows.model import Change, Decision, NewRun, Run, RunPage
 from orchestrator.workflows.ports import WorkerWakeup
 from orchestrator.workflows.progress import Progress
 
@@ -59,7 +60,7 @@ class PostgresRunStore:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def start(self, run: NewRun, claim: KeyClaim | None) -> Run | Earlier:
+    async def start(self, run: NewRun, claim: Claim | None) -> Run | OriginalRequest:
         """Starts a run; see the port."""
         try:
             started = await self._starts.submit(Start(run, claim))

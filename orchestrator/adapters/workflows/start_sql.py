@@ -2,23 +2,6 @@
 
 from orchestrator.adapters.workflows.sql import NOTES
 
-CLAIM_KEYS = """
-INSERT INTO idempotency_keys AS k (user_id, rpc, key, body_hash, resource_id, expires_at)
-SELECT t.user_id, t.rpc, t.key, t.body_hash, t.resource_id, clock_timestamp() + interval '24 hours'
-FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[], $5::uuid[]) AS t (user_id, rpc, key, body_hash, resource_id)
-ON CONFLICT (user_id, rpc, key) DO UPDATE
-SET body_hash = excluded.body_hash, resource_id = excluded.resource_id, expires_at = excluded.expires_at, free = false
-WHERE k.free OR k.expires_at <= clock_timestamp()
-RETURNING k.resource_id
-"""
-
-HOLDERS = """
-SELECT k.user_id, k.rpc, k.key, k.body_hash, k.resource_id FROM idempotency_keys k
-JOIN unnest($1::int[], $2::text[], $3::text[]) AS t (user_id, rpc, key) USING (user_id, rpc, key)
-"""
-
-FREE_KEYS = "DELETE FROM idempotency_keys WHERE resource_id = ANY($1::uuid[])"
-
 WORKFLOWS = """
 SELECT t.workflow_id, clock_timestamp() AS now, w.workflow_id IS NOT NULL AS found
 FROM unnest($1::uuid[]) AS t (workflow_id) LEFT JOIN workflows w USING (workflow_id)

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orchestrator.adapters.idempotency import keys
 from orchestrator.adapters.postgres.group_commit import Connection
 from orchestrator.adapters.workflows import ledger, rows
 from orchestrator.adapters.workflows import start_sql as sql
+from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.errors import WorkflowAlreadyRunning, WorkflowNotFound
-from orchestrator.workflows.model import Earlier, KeyClaim, NewRun, Run, RunState, Step, StepApproval, StepState, Task
+from orchestrator.workflows.model import NewRun, Run, RunState, Step, StepApproval, StepState, Task
 from orchestrator.workflows.progress import Progress, StepProgress
 
 
@@ -21,17 +23,17 @@ class Start:
     """A run to be started, and the key under which it was asked for."""
 
     run: NewRun
-    claim: KeyClaim | None
+    claim: Claim | None
 
 
-Started = Run | Earlier | WorkflowNotFound | WorkflowAlreadyRunning
+Started = Run | OriginalRequest | WorkflowNotFound | WorkflowAlreadyRunning
 
 
 async def write_starts(connection: Connection, starts: Sequence[Start]) -> Sequence[Started]:
     """Starts those that can be started, each with its first changes."""
     async with connection.transaction():
-        earlier = await claim_keys(connection, [(s.run.run_id, s.claim) for s in starts if s.claim])
-        fresh = [start.run for start in starts if start.run.run_id not in earlier]
+        originals = await keys.claim(connection, [(s.run.run_id, s.claim) for s in starts if s.claim])
+        fresh = [start.run for start in starts if start.run.run_id not in originals]
         found = await connection.fetch(sql.WORKFLOWS, [run.workflow_id for run in fresh])
         now = {row["workflow_id"]: row["now"] for row in found if row["found"]}
         progresses = {run.run_id: _begun(run, now[run.workflow_id]) for run in fresh if run.workflow_id in now}
@@ -39,32 +41,10 @@ async def write_starts(connection: Connection, starts: Sequence[Start]) -> Seque
         late = [run.workflow_id for run in fresh if run.run_id in progresses and run.run_id not in begun]
         active = {row["workflow_id"]: row["run_id"] for row in await connection.fetch(sql.ACTIVE, late)} if late else {}
         if refused := [start.run.run_id for start in starts if start.claim and start.run.run_id not in begun]:
-            await connection.execute(sql.FREE_KEYS, refused)
+            await keys.release(connection, refused)
         failpoints.BEFORE_START.hit()
     failpoints.AFTER_START.hit()
-    return [earlier.get(s.run.run_id) or _outcome(s.run, progresses.get(s.run.run_id), begun, active) for s in starts]
-
-
-async def claim_keys(connection: Connection, claims: Sequence[tuple[UUID, KeyClaim]]) -> Mapping[UUID, Earlier]:
-    """Takes the keys that are free; says, for the resources whose key is not, what was made with it.
-
-    Keys are taken in one order by all processes, or two that take the same keys could wait for each other.
-    """
-    if not claims:
-        return {}
-    first: dict[tuple[int, str, str], tuple[UUID, KeyClaim]] = {}
-    for resource_id, claim in claims:
-        first.setdefault((claim.user_id, claim.rpc, claim.key), (resource_id, claim))
-    taking = [(*name, claim.body_hash, resource_id) for name, (resource_id, claim) in sorted(first.items(), key=lambda item: item[0])]
-    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM_KEYS, *rows.columns(taking, 5))}
-    lost = {resource_id: (c.user_id, c.rpc, c.key) for resource_id, c in claims if resource_id not in won}
-    if not lost:
-        return {}
-    holders = {
-        (row["user_id"], row["rpc"], row["key"]): Earlier(UUID(int=row["resource_id"].int), row["body_hash"])
-        for row in await connection.fetch(sql.HOLDERS, *rows.columns(list(lost.values()), 3))
-    }
-    return {resource_id: holders[name] for resource_id, name in lost.items()}
+    return [originals.get(s.run.run_id) or _outcome(s.run, progresses.get(s.run.run_id), begun, active) for s in starts]
 
 
 def _begun(new: NewRun, now: datetime) -> Progress:

@@ -6,16 +6,14 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from sqlalchemy import Row, Select, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from orchestrator.adapters.idempotency import keys
 from orchestrator.adapters.postgres.engine import unavailable
-from orchestrator.adapters.postgres.tables import idempotency_keys as keys
-from orchestrator.adapters.workflows.starts import claim_keys
 from orchestrator.adapters.workflows.tables import runs, steps, workflows
+from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows.errors import WorkflowAlreadyRunning
 from orchestrator.workflows.model import (
-    Earlier,
-    KeyClaim,
     NewWorkflow,
     RunState,
     Task,
@@ -41,8 +39,8 @@ class PostgresWorkflowStore:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def create(self, workflow: NewWorkflow, claim: KeyClaim | None) -> Workflow | Earlier:
-        """Makes a workflow, or says what an earlier request with the key made."""
+    async def create(self, workflow: NewWorkflow, claim: Claim | None) -> Workflow | OriginalRequest:
+        """Creates a workflow, or returns the request that holds the key."""
         values = {
             "workflow_id": workflow.workflow_id,
             "user_id": workflow.user_id,
@@ -52,24 +50,16 @@ class PostgresWorkflowStore:
         }
         with unavailable():
             async with self._engine.begin() as connection:
-                if claim is not None and (earlier := await _claim(connection, workflow.workflow_id, claim)):
-                    return earlier
+                if claim is not None and (original := await keys.claim_one(connection, workflow.workflow_id, claim)):
+                    return original
                 row = (await connection.execute(insert(workflows).values(**values).returning(workflows))).one()
         return _workflow(row)
 
-    async def earlier(self, claim: KeyClaim) -> Earlier | None:
-        """What an earlier request with the key made; None while the key is free."""
-        leased = select(keys.c.resource_id, keys.c.body_hash).where(
-            keys.c.user_id == claim.user_id,
-            keys.c.rpc == claim.rpc,
-            keys.c.key == claim.key,
-            keys.c.free.is_(False),
-            keys.c.expires_at > func.clock_timestamp(),
-        )
+    async def original(self, claim: Claim) -> OriginalRequest | None:
+        """The request that holds the key; None while the key is free."""
         with unavailable():
             async with self._engine.connect() as connection:
-                row = (await connection.execute(leased)).one_or_none()
-        return None if row is None else Earlier(row.resource_id, row.body_hash)
+                return await keys.find(connection, claim)
 
     async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
         """A workflow with its tasks and the results of its latest run."""
@@ -112,14 +102,6 @@ class PostgresWorkflowStore:
 def _visible(statement: Select[Any], user_id: int | None, workflow_id: UUID) -> Select[Any]:
     statement = statement.where(workflows.c.workflow_id == workflow_id)
     return statement if user_id is None else statement.where(workflows.c.user_id == user_id)
-
-
-async def _claim(connection: AsyncConnection, workflow_id: UUID, claim: KeyClaim) -> Earlier | None:
-    """What an earlier request with the key made; None when the key is this request's now."""
-    raw = await connection.get_raw_connection()
-    await connection.exec_driver_sql("SELECT 1")  # begins the transaction, which the driver does late
-    driver: Any = raw.driver_connection
-    return (await claim_keys(driver, [(workflow_id, claim)])).get(workflow_id)
 
 
 def _workflow(row: Row[Any]) -> Workflow:

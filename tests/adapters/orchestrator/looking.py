@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from orchestrator.executions.model import Intent
+from tests.unit.orchestrator.making import key_of
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -50,7 +51,7 @@ def data(event: Record) -> dict[str, Any]:
 
 async def key(db: Connection, of: Intent) -> Record:
     """The idempotency key of an intent, with the transaction that wrote it last as `by`."""
-    row = await db.fetchrow("SELECT *, xmin::text AS by FROM idempotency_keys WHERE key = $1", of.idempotency_key)
+    row = await db.fetchrow("SELECT *, xmin::text AS by FROM idempotency_keys WHERE key = $1", key_of(of))
     assert row is not None
     return row
 

@@ -135,7 +135,7 @@ async def assert_books_are_whole(url: str, traffic: Traffic) -> None:
     refused = [rows[one.execution_id] for one in traffic.refused if one.execution_id in rows]
     assert {(row["status"], row["cost_micro_usd"]) for row in refused} <= {("failed", 0)}
     assert events == Counter(map(str, rows))
-    assert held == {one.execution_id for one in traffic.settled if one.idempotency_key}
+    assert held == {one.execution_id for one in traffic.settled if one.claim}
 
 
 async def test_a_call_under_way_settles_after_the_database_is_back(server: PostgresServer, url: str) -> None:

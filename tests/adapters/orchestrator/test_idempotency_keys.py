@@ -4,18 +4,19 @@ import random
 import pytest
 
 from orchestrator.adapters.executions.recorder import PostgresRecorder
-from orchestrator.executions.model import Duplicate, Intent, Settlement, State
+from orchestrator.executions.model import Intent, Settlement, State
+from orchestrator.idempotency.model import OriginalRequest
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
 from tests.adapters.orchestrator.looking import Connection
-from tests.unit.orchestrator.making import completed, ended, failed, intent, keyed
+from tests.unit.orchestrator.making import completed, ended, failed, intent, key_of, keyed
 
 
 async def test_the_same_key_tells_whose_it_is_and_for_which_body(recorder: PostgresRecorder, db: Connection) -> None:
     first = keyed("k", b"one body")
     assert await recorder.record(first) is None
     for body in (b"one body", b"another body"):
-        assert await recorder.record(keyed("k", body)) == Duplicate(first.execution_id, b"one body")
+        assert await recorder.record(keyed("k", body)) == OriginalRequest(first.execution_id, b"one body")
     assert await db.fetchval("SELECT count(*) FROM executions") == 1
 
 
@@ -31,7 +32,7 @@ async def test_intents_without_a_key_are_never_duplicates(recorder: PostgresReco
 async def test_of_two_intents_with_one_key_in_one_commit_the_first_wins(recorder: PostgresRecorder, db: Connection) -> None:
     intents = [keyed("k", b"one"), keyed("other"), keyed("k", b"two"), intent(), keyed("k", b"one")]
     outcomes = await asyncio.gather(*map(recorder.record, intents))
-    winner = Duplicate(intents[0].execution_id, b"one")
+    winner = OriginalRequest(intents[0].execution_id, b"one")
     assert outcomes == [None, None, winner, None, winner]
     assert await looking.transactions(db, "executions") == 1
     assert await db.fetchval("SELECT count(*) FROM executions") == 3
@@ -51,11 +52,11 @@ async def test_two_recorders_that_race_for_the_same_keys_have_one_winner_each(bo
     assert await db.fetchval("SELECT count(*) FROM executions") == 1000
 
 
-def assert_one_winner_each(intents: list[Intent], outcomes: list[Duplicate | None]) -> None:
-    winners = {one.idempotency_key: one.execution_id for one, outcome in zip(intents, outcomes, strict=True) if outcome is None}
+def assert_one_winner_each(intents: list[Intent], outcomes: list[OriginalRequest | None]) -> None:
+    winners = {key_of(one): one.execution_id for one, outcome in zip(intents, outcomes, strict=True) if outcome is None}
     assert outcomes.count(None) == len(winners) == len(intents) / 2
     for one, outcome in zip(intents, outcomes, strict=True):
-        assert outcome is None or outcome.execution_id == winners[one.idempotency_key]
+        assert outcome is None or outcome.resource_id == winners[key_of(one)]
 
 
 @pytest.mark.usefixtures("no_deadlocks")
@@ -75,10 +76,10 @@ async def test_keys_are_claimed_and_freed_at_the_same_time(books_url: str) -> No
             held, here, there = wanted, there, here
 
 
-async def holder_after(recorder: PostgresRecorder, settlement: Settlement, body: bytes = b"body") -> Duplicate | None:
+async def holder_after(recorder: PostgresRecorder, settlement: Settlement, body: bytes = b"body") -> OriginalRequest | None:
     """Settles the execution that holds its key, then tries the key again."""
     assert await recorder.settle(settlement)
-    return await recorder.record(keyed(settlement.intent.idempotency_key, body))
+    return await recorder.record(keyed(key_of(settlement.intent), body))
 
 
 @pytest.mark.parametrize("how", ["failed retryably", "cancelled", "outcome_unknown"])
@@ -94,7 +95,7 @@ async def test_a_key_is_kept_when_there_is_an_answer_or_no_hope(recorder: Postgr
     first = keyed("k")
     await recorder.record(first)
     settlement = completed(first) if how == "completed" else failed(first, retryable=False)
-    assert await holder_after(recorder, settlement) == Duplicate(first.execution_id, b"body")
+    assert await holder_after(recorder, settlement) == OriginalRequest(first.execution_id, b"body")
 
 
 async def test_a_freed_key_belongs_to_its_next_owner_alone(recorder: PostgresRecorder, db: Connection) -> None:
@@ -102,7 +103,7 @@ async def test_a_freed_key_belongs_to_its_next_owner_alone(recorder: PostgresRec
     await recorder.record(first)
     await recorder.settle(failed(first, retryable=True))
     assert await recorder.record(second) is None
-    assert await recorder.record(keyed("k", b"one")) == Duplicate(second.execution_id, b"two")
+    assert await recorder.record(keyed("k", b"one")) == OriginalRequest(second.execution_id, b"two")
     assert not (await looking.key(db, second))["free"]
 
 
@@ -120,7 +121,7 @@ async def test_an_expired_key_can_be_used_again_and_lives_for_another_day(record
     await recorder.settle(completed(first))
     await db.execute("UPDATE idempotency_keys SET expires_at = clock_timestamp() - interval '1 s'")
     assert await recorder.record(second) is None
-    assert await recorder.record(keyed("k", b"two")) == Duplicate(second.execution_id, b"two")
+    assert await recorder.record(keyed("k", b"two")) == OriginalRequest(second.execution_id, b"two")
 
 
 async def test_a_freed_key_of_an_older_execution_is_not_freed_under_the_newer_one(recorder: PostgresRecorder, db: Connection) -> None:

@@ -12,7 +12,8 @@ from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.postgres import group_commit
-from orchestrator.executions.model import Duplicate, Intent
+from orchestrator.executions.model import Intent
+from orchestrator.idempotency.model import OriginalRequest
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
 from tests.adapters.orchestrator.looking import Connection
@@ -105,7 +106,7 @@ async def test_the_key_of_an_intent_that_was_refused_so_is_free_again(recorder: 
     assert relay.cut == 1
     await looking.eventually(lambda: settled(db, refused))
     assert await recorder.record(again) is None
-    assert await recorder.record(keyed("k", b"one")) == Duplicate(again.execution_id, b"two")
+    assert await recorder.record(keyed("k", b"one")) == OriginalRequest(again.execution_id, b"two")
 
 
 async def test_an_intent_that_was_lost_on_its_way_is_refused_and_stands_as_refused(

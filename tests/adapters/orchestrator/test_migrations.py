@@ -10,7 +10,9 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils import uuid7
 
-import orchestrator.adapters.events.tables  # noqa: F401 (its tables are part of the metadata)
+import orchestrator.adapters.events.tables
+import orchestrator.adapters.executions.tables
+import orchestrator.adapters.idempotency.tables  # noqa: F401 (its tables are part of the metadata)
 from deploy.local.servers.postgres import PostgresServer
 from orchestrator.adapters.identity.tables import users
 from orchestrator.adapters.postgres.engine import MIGRATION_LOCK, create_engine, migrate

@@ -9,6 +9,7 @@ from catalogue.model import AgentDefinition
 from mesh.usage import TokenUsage
 from orchestrator.executions.books import new_id
 from orchestrator.executions.model import Bill, Failure, Intent, Settlement, State, Work
+from orchestrator.idempotency.model import Claim, Operation
 
 MODEL = "claude-sonnet-5-5"
 AGENT_ID = "marketing_seo_strategist_agent_1_1"
@@ -69,7 +70,14 @@ def intent(**fields: Any) -> Intent:
 
 def keyed(key: str, body: bytes = b"body", **fields: Any) -> Intent:
     """An intent with an idempotency key."""
-    return intent(idempotency_key=key, body_hash=body, **fields)
+    made = intent(**fields)
+    operation = Operation.RUN_STEP if made.step else Operation.EXECUTE_AGENT
+    return replace(made, claim=Claim(made.user_id, operation, key, body))
+
+
+def key_of(intent: Intent) -> str:
+    """The idempotency key of an intent; empty for none."""
+    return intent.claim.key if intent.claim else ""
 
 
 def completed(of: Intent, **fields: Any) -> Settlement:

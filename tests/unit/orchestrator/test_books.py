@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from deploy.simulator.messages.prompt import Prompt
 from mesh.errors import CallCancelled, MeshError, RemoteError, ServiceUnavailable, UpstreamTimeout, ValidationFailed
 from mesh.rpc.status import retryable
 from mesh.usage import TokenUsage
-from orchestrator.executions.books import Books, body_hash, new_id
+from orchestrator.executions.books import Books, new_id
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
-from orchestrator.executions.model import AgentAnswer, State
+from orchestrator.executions.model import AgentAnswer, State, StepRef, Work
+from orchestrator.idempotency.model import Claim, Operation
 from orchestrator.registry.model import ListedAgent
 from tests.unit.orchestrator.making import AGENT_ID, MODEL, definition, intent, work
 
@@ -80,10 +82,30 @@ def test_an_intent_names_the_agent_as_it_is_now_and_who_asked() -> None:
     assert recorded.worst_case.price_table == "2026-11-01"
 
 
-def test_only_an_intent_with_an_idempotency_key_carries_a_body_hash() -> None:
-    agent = ListedAgent(definition(), MODEL, 8201)
-    assert BOOKS.intent(work(), agent, streamed=False).body_hash == b""
-    assert BOOKS.intent(work(idempotency_key="k"), agent, streamed=False).body_hash == body_hash(work())
+def claim_of(asked: Work) -> Claim | None:
+    return BOOKS.intent(asked, ListedAgent(definition(), MODEL, 8201), streamed=False).claim
+
+
+def body_hash(asked: Work) -> bytes:
+    claim = claim_of(replace(asked, idempotency_key="k"))
+    assert claim is not None
+    return claim.body_hash
+
+
+def test_only_an_intent_with_an_idempotency_key_claims_one() -> None:
+    assert claim_of(work()) is None
+    assert claim_of(work(idempotency_key="k")) == Claim(7, Operation.EXECUTE_AGENT, "k", body_hash(work()))
+
+
+def test_a_step_claims_a_key_that_no_caller_can_take() -> None:
+    step = StepRef(new_id(), "a")
+    assert claim_of(work(idempotency_key=step.key, step=step)) == Claim(7, Operation.RUN_STEP, step.key, body_hash(work()))
+
+
+def test_the_body_hash_is_that_of_earlier_releases() -> None:
+    """Keys are kept for 24 h: a request that is repeated after an upgrade must not conflict with itself."""
+    body = '["marketing_seo_strategist_agent_1_1", "How do we rank?", {"a": 1, "b": "ü"}]'
+    assert body_hash(work(context={"b": "ü", "a": 1})) == hashlib.sha256(body.encode()).digest()
 
 
 def test_the_body_hash_does_not_see_the_order_of_keys_at_any_depth() -> None:
@@ -109,8 +131,8 @@ def test_the_body_hash_sees_every_difference_in_content(other: dict[str, Any]) -
     assert body_hash(work(**other)) != body_hash(work(context={"a": True}))
 
 
-def test_the_body_hash_does_not_depend_on_who_asks_and_under_which_key() -> None:
-    assert body_hash(work()) == body_hash(work(user_id=8, request_id="req_2", idempotency_key="other"))
+def test_the_body_hash_does_not_depend_on_who_asks() -> None:
+    assert body_hash(work()) == body_hash(work(user_id=8, request_id="req_2"))
 
 
 AGENT_SAYS_CANCELLED = RemoteError("CANCELLED", "the execution was cancelled", details=USED.to_details())

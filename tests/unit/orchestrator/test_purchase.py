@@ -14,10 +14,11 @@ from mesh.rpc.status import retryable
 from mesh.usage import TokenUsage
 from orchestrator.executions.books import Books, new_id
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
-from orchestrator.executions.model import AgentAnswer, Duplicate, Intent, Settlement, State
+from orchestrator.executions.model import AgentAnswer, Intent, Settlement, State
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.stop import StopSignal
+from orchestrator.idempotency.model import OriginalRequest
 from tests.unit.orchestrator.making import AGENT_ID, MODEL, intent
 
 ANSWER = AgentAnswer("Write better.", 1.0, {}, TokenUsage(MODEL, 10, 5))
@@ -28,7 +29,7 @@ CALL = AgentCall(AGENT_ID, 8201, 7, new_id(), "How do we rank?", None, 10.0)
 class Scripted:
     """Recorder and agents in one; `asked` tells that the agent has been called."""
 
-    on_record: Callable[[], Awaitable[Duplicate | None]] | None = None
+    on_record: Callable[[], Awaitable[OriginalRequest | None]] | None = None
     on_execute: Callable[[StopSignal], Awaitable[AgentAnswer]] | None = None
     pieces: tuple[Any, ...] = ()
     settles: bool = True
@@ -36,7 +37,7 @@ class Scripted:
     settled: list[Settlement] = field(default_factory=list)
     told: list[Any] = field(default_factory=list)
 
-    async def record(self, intent: Intent) -> Duplicate | None:
+    async def record(self, intent: Intent) -> OriginalRequest | None:
         return await self.on_record() if self.on_record else None
 
     async def settle(self, settlement: Settlement) -> bool:
@@ -101,9 +102,9 @@ async def test_without_an_intent_in_the_books_no_agent_is_asked() -> None:
 
 
 async def test_a_duplicate_is_told_and_not_bought() -> None:
-    earlier = Duplicate(new_id(), b"body")
+    earlier = OriginalRequest(new_id(), b"body")
 
-    async def known() -> Duplicate:
+    async def known() -> OriginalRequest:
         return earlier
 
     script = Scripted(on_record=known)

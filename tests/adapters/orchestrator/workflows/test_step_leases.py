@@ -18,7 +18,7 @@ from orchestrator.workflows.model import RunState, StepState
 from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually, expire
 from tests.adapters.orchestrator.relay import Relay
 from tests.adapters.orchestrator.workflows.engine import BROKEN, NO_NEWS, OWNER, PACE, Agents, Runs, task, until, worker
-from tests.unit.orchestrator.making import BILL, intent
+from tests.unit.orchestrator.making import BILL, intent, keyed
 
 FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 
@@ -91,7 +91,7 @@ async def test_a_step_that_kills_its_workers_fails(runs: Runs, books_url: str) -
 
 async def test_nobody_takes_a_step_while_its_dead_workers_purchase_is_open(runs: Runs, books_url: str, recorder: PostgresRecorder) -> None:
     run = await runs.start(task("a"))
-    bought = replace(intent(), user_id=OWNER, step=StepRef(run.run_id, "a"), idempotency_key=f"{run.run_id}:a")
+    bought = keyed(f"{run.run_id}:a", user_id=OWNER, step=StepRef(run.run_id, "a"))
     async with store(books_url) as dead, store(books_url) as other:
         await dead.claim(8)
         await recorder.record(bought)

@@ -1,0 +1,48 @@
+"""The table of executions."""
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Index, Integer, String, Table, Text, Uuid, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from orchestrator.adapters.postgres.tables import metadata
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("execution_id", Uuid, primary_key=True),
+    Column("user_id", Integer, nullable=False),
+    Column("agent_id", String(200), nullable=False),
+    Column("agent_name", Text, nullable=False),
+    Column("agent_revision", String(64), nullable=False),
+    Column("status", String(50), nullable=False),
+    Column("input", Text, nullable=False),
+    Column("context", JSONB),
+    Column("result", Text, nullable=False, server_default=""),
+    Column("metadata", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("failure", JSONB),
+    Column("streamed", Boolean, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    # While the execution runs these are its worst case; a model of NULL after it means that nothing was bought.
+    Column("model", Text),
+    Column("input_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("cache_read_tokens", Integer, nullable=False),
+    Column("cache_write_tokens", Integer, nullable=False),
+    Column("usage_estimated", Boolean, nullable=False),
+    Column("cost_micro_usd", BigInteger, nullable=False),
+    Column("price_table", String(20), nullable=False),
+    # The lease of the process that makes the call; the epoch is the fencing token of whoever settles.
+    Column("owner", Uuid, nullable=False),
+    Column("epoch", Integer, nullable=False, server_default="1"),
+    Column("lease_until", DateTime(timezone=True), nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("finished_at", DateTime(timezone=True)),
+    # The step of a workflow's run for which the call was made; no foreign key: what was bought outlives the run.
+    Column("run_id", Uuid),
+    Column("task_id", String(64)),
+    # Ids are UUIDv7: their order is the order of creation.
+    Index("ix_executions_user_id", "user_id", text("execution_id DESC")),
+    Index("ix_executions_user_agent", "user_id", "agent_id", text("execution_id DESC")),
+    Index("ix_executions_running", "lease_until", postgresql_where=text("status = 'running'")),
+    Index("ix_executions_step", "run_id", "task_id", postgresql_where=text("run_id IS NOT NULL")),
+)

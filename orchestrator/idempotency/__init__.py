@@ -1,0 +1,1 @@
+"""Idempotency keys: a repeated request returns what the original request made."""
