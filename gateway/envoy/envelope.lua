@@ -1,19 +1,19 @@
--- What answers need on their way out, between the transcoder and the client.
+-- Finishes responses between the transcoder and the client.
 --
--- REST: 1. An error of the service: the service has made the whole envelope and sends it in ASCII trailers; it goes into the body.
---       2. A complaint of the transcoder's about the request is plain text; it becomes the envelope of a VALIDATION_ERROR.
---       3. What only gRPC needs is taken off.
--- gRPC: untouched, but for one thing. A service that stops before its calls have ended lets gRPC end them with UNAVAILABLE, which
---       promises that nothing was done and may be sent again. Ours always comes with details; without them it is the reply `lost`
---       of the route's metadata instead.
+-- REST: 1. An error of the orchestrator: its trailers contain the finished envelope, which becomes the body.
+--       2. An error of the transcoder about the request is plain text, and becomes the envelope of a VALIDATION_ERROR.
+--       3. Headers and trailers that only gRPC needs are removed.
+-- gRPC: Only one case changes. A server that stops before its calls have ended lets gRPC end them with UNAVAILABLE, which promises that
+--       the call was not started and may be sent again. The orchestrator always sends details with UNAVAILABLE; a status without
+--       details is replaced by the reply `lost` from the route's metadata.
 --
--- Handles are dead after a call that waits, such as handle:body(): the headers are fetched again.
+-- Envoy invalidates handles whenever a call such as handle:body() waits, so the headers are fetched again afterwards.
 
--- For statuses that gRPC gives by itself, before the service's error boundary has seen the call or after it has lost it.
+-- Statuses that gRPC sets itself, before the orchestrator's error boundary has seen the call or after it has lost it.
 local WITHOUT_ENVELOPE = {
   ["1"] = { code = "CANCELLED", http_status = "499", message = "the call was cancelled" },
-  ["4"] = { code = "UPSTREAM_TIMEOUT", http_status = "504", message = "the deadline of the call passed" },
-  ["8"] = { code = "PAYLOAD_TOO_LARGE", http_status = "413", message = "the message is larger than the service takes" },
+  ["4"] = { code = "UPSTREAM_TIMEOUT", http_status = "504", message = "the deadline of the call has passed" },
+  ["8"] = { code = "PAYLOAD_TOO_LARGE", http_status = "413", message = "the message is larger than the orchestrator accepts; send less" },
   ["12"] = { code = "NOT_IMPLEMENTED", http_status = "501", message = "this server does not serve the rpc" },
 }
 local INTERNAL = { code = "INTERNAL", http_status = "500", message = "internal error; quote the request id when you report it" }
@@ -28,19 +28,19 @@ local function envelope(request_id, code, message, details)
     .. ',"request_id":"' .. request_id .. '","timestamp":"' .. os.date("!%Y-%m-%dT%H:%M:%SZ") .. '"}}\n'
 end
 
--- The field and what is wrong with it, from what the transcoder says in words; nil where it names no field.
+-- The field and its error, parsed from the transcoder's message; nil if the message names no field.
 local function violation(complaint)
   local unknown = complaint:match('^Could not find field "([^"]*)"')
-  if unknown then return unknown, "there is no such parameter" end
+  if unknown then return unknown, "is not a parameter of this path" end
   local twice = complaint:match("^The binding value .* of the field ([%w_%.]+) is conflicting")
-  if twice then return twice, "is one thing in the path and another in the body" end
+  if twice then return twice, "has one value in the path and another in the body; send it once" end
   return complaint:match("^([%w_%.%[%]]+): (.+)$")
 end
 
 local function validation_error(request_id, text)
   local complaint = text:gsub("\n.*", ""):gsub("^: ", ""):gsub("TYPE_(%u+%d*)", string.lower):gsub("type%.googleapis%.com/", "")
   local field, description = violation(complaint)
-  if not field then return envelope(request_id, "VALIDATION_ERROR", "the request does not fit the contract: " .. complaint, "{}") end
+  if not field then return envelope(request_id, "VALIDATION_ERROR", "the request is invalid: " .. complaint, "{}") end
   local details = '{"field_violations":[{"description":' .. quoted(description) .. ',"field":' .. quoted(field) .. "}]}"
   return envelope(request_id, "VALIDATION_ERROR", field .. ": " .. description, details)
 end
@@ -57,7 +57,7 @@ local function put(handle, http_status, body, retry_after, challenge)
 end
 
 local function put_service_error(handle)
-  handle:body(true) -- waits for the trailers, if the service has sent headers before them
+  handle:body(true) -- waits for the trailers if the orchestrator has sent headers before them
   local headers = handle:headers()
   local source = headers:get("x-mesh-envelope") and headers or handle:trailers() or headers
   local body = source:get("x-mesh-envelope")
@@ -76,7 +76,7 @@ local function strip(map)
   for _, name in ipairs(gone) do map:remove(name) end
 end
 
--- For the access log, which would only see what is left.
+-- Keeps the gRPC status for the access log, which runs after it has been removed.
 local function note(handle, grpc_status)
   if grpc_status then handle:streamInfo():dynamicMetadata():set("agentmesh", "grpc_status", grpc_status) end
 end
@@ -94,7 +94,7 @@ local function rest(handle, headers)
     headers:replace("cache-control", "no-store")
   end
   strip(handle:headers())
-  if grpc_status and handle:streamInfo():protocol() ~= "HTTP/2" then return end -- HTTP/1.1 drops the trailers anyway
+  if grpc_status and handle:streamInfo():protocol() ~= "HTTP/2" then return end -- Envoy drops trailers on HTTP/1.1
   local trailers = handle:trailers()
   if not trailers then return end
   note(handle, trailers:get("grpc-status"))
@@ -113,7 +113,7 @@ local function native(handle, headers)
   map:replace("grpc-status-details-bin", lost.grpc_details)
 end
 
--- An error over REST has another status than 200; gRPC's own have 200 and, where Envoy makes them for gRPC-Web, no content type.
+-- REST errors have a status other than 200. gRPC errors have status 200 and, when Envoy makes them for gRPC-Web, no content type.
 local REST = { ["application/json"] = true, ["text/event-stream"] = true }
 
 function envoy_on_response(handle)

@@ -1,4 +1,4 @@
-"""What Envoy answers by itself, under the reasons of the one error table."""
+"""The errors that Envoy answers itself, with the reasons of the error table."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from mesh.rpc.status import TABLE, status_of
 
 @dataclass(frozen=True, slots=True)
 class OwnReply:
-    """One answer of Envoy's own, ready for the template: what REST clients and what gRPC clients get."""
+    """One error that Envoy answers itself, ready for the template: for REST clients and for gRPC clients."""
 
     reason: str
     message: str
@@ -24,12 +24,12 @@ class OwnReply:
     retry_after: str | None
     grpc_status: str
     grpc_message: str
-    """Percent-encoded, as the header wants it."""
+    """Percent-encoded, as the header requires."""
     grpc_details: str
     """The whole google.rpc.Status, for the header `grpc-status-details-bin`."""
 
     def for_lua(self) -> dict[str, str]:
-        """What envelope.lua needs to answer with it."""
+        """The fields that envelope.lua needs."""
         return {
             "code": self.reason,
             "message": self.message,
@@ -42,7 +42,7 @@ class OwnReply:
 
 
 def own_reply(reason: str, message: str, *, retry_after: int | None = None, **details: str) -> OwnReply:
-    """The reply for a row of the error table. Its request id is the gateway's to add: here is only what never changes."""
+    """The reply for a row of the error table, without the request id, which the gateway adds."""
     error = RemoteError(reason, message, retry_after_seconds=retry_after, details=details)
     status = _without_request(status_of(error, request_id=""))
     fields = error_fields(status)

@@ -1,6 +1,7 @@
-"""TLS from the gateway to the orchestrators: Envoy's secret discovery from files, so that certificates are renewed without a restart.
+"""TLS from the gateway to the orchestrators, with certificates that can be renewed without a restart.
 
-Envoy reads certificates that its bootstrap names once. Those that a secret names it reads again when a file in their folder is replaced.
+Envoy reads certificates named in its bootstrap only once. It reads those named in a secret (SDS) again when a file in their folder is
+replaced.
 """
 
 import json
@@ -26,7 +27,7 @@ def upstream(sds_dir: Path) -> Mapping[str, Any]:
 
 
 def write(sds_dir: Path, tls_dir: Path) -> None:
-    """Writes both secrets; they name the files in `tls_dir` and hold none of them."""
+    """Writes both secrets. They contain the paths of the files in `tls_dir`, not their contents."""
     watched = {"watched_directory": {"path": str(tls_dir)}}
     files = {"certificate_chain": {"filename": str(tls_dir / "tls.crt")}, "private_key": {"filename": str(tls_dir / "tls.key")}}
     only = [{"san_type": "URI", "matcher": {"exact": ORCHESTRATOR}}]
@@ -35,7 +36,7 @@ def write(sds_dir: Path, tls_dir: Path) -> None:
     sds_dir.mkdir(parents=True, exist_ok=True)
     for name, secret in secrets.items():
         resource = {"@type": f"{_TLS}.Secret", "name": name, **secret}
-        _path(name, sds_dir).write_text(json.dumps({"resources": [resource]}, indent=1) + "\n")  # YAML reads JSON
+        _path(name, sds_dir).write_text(json.dumps({"resources": [resource]}, indent=1) + "\n")  # JSON is valid YAML
 
 
 def _reference(name: str, sds_dir: Path) -> Mapping[str, Any]:

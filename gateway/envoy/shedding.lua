@@ -1,19 +1,19 @@
--- Turns calls away at the gateway when the orchestrator turns too many away itself.
+-- Rejects calls at the gateway while the orchestrator rejects too many itself.
 --
--- A refusal by the orchestrator costs both of them some CPU, and waits for its event loop; one made here costs neither. This is the
--- client-side throttling of Google's SRE book (chapter "Handling Overload"): of all calls as many are let through as the orchestrator
--- has lately accepted, and half as many more, so that the gateway soon learns of it when it accepts more. Each worker thread of Envoy
--- has its own figures. The orchestrator marks its refusals with x-mesh-overloaded; nobody else sees that header.
+-- A rejection by the orchestrator costs CPU in both processes and waits for its event loop; a rejection here costs neither. This is the
+-- client-side throttling of Google's SRE book (chapter "Handling Overload"): the gateway forwards 1.5 times as many calls as the
+-- orchestrator has accepted lately, so that it notices quickly when the orchestrator accepts more. Each worker thread of Envoy counts for
+-- itself. The orchestrator marks its rejections with x-mesh-overloaded; this filter removes that header.
 
 local MARK = "x-mesh-overloaded"
 local MORE = 1.5
 local HALF_LIFE_MS = 250
-local FEWEST = 5 -- of so few calls none is turned away here
-local ALWAYS = 0.05 -- of all calls are let through, or an orchestrator that accepted none would be forgotten
+local FEWEST = 5 -- below this many recent calls, none is rejected here
+local ALWAYS = 0.05 -- this share is always forwarded, so that the gateway notices when an orchestrator recovers
 
 local calls, accepted, counted_at = 0, 0, 0
 
--- What answers for the platform's state, or is Envoy's own, is always let through.
+-- Probes and the paths that Envoy answers itself are always forwarded.
 local function is_call(headers)
   local path, method = headers:get(":path") or "", headers:get(":method")
   return method ~= "OPTIONS" and (path:find("^/api/") or path:find("^/agentmesh%.")) and not path:find("PlatformService/", 1, true)
@@ -32,7 +32,7 @@ function envoy_on_request(handle)
   if calls > FEWEST and math.random() < share then
     handle:respond({ [":status"] = "503" }, "")
   else
-    accepted = accepted + 1 -- until the orchestrator says otherwise
+    accepted = accepted + 1 -- until the orchestrator rejects it
   end
 end
 

@@ -29,7 +29,7 @@ class AdmissionControl(BehaviourInterceptor):
     def __init__(self, control: Admission, component: str) -> None:
         super().__init__()
         self._control = control
-        message = "the platform has more calls than it can begin in time; nothing was done, try again"
+        message = "the platform is overloaded and did not start this call; try again"
         self._refusal = StandingRefusal(ServiceUnavailable(message, component=component, cause="overloaded"), OVERLOADED)
         self._refusing: dict[str, Any] = {}
 

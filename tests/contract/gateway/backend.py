@@ -1,4 +1,4 @@
-"""An orchestrator that does what a test tells it: the real server with the real interceptors, and rpcs that a test can replace."""
+"""A scripted orchestrator: the real server with the real interceptors, and rpcs that a test can replace."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ SERVICES = ("agentmesh.execution.v1.ExecutionService", "agentmesh.registry.v1.Pl
 
 @dataclass
 class Script:
-    """What the rpcs do, and what they have seen. Without `answer` or `events` they succeed."""
+    """What the rpcs do, and the requests that they have received. Without `answer` or `events` they succeed."""
 
     answer: Answer | None = None
     events: Events | None = None
@@ -37,12 +37,12 @@ class Script:
     metadata: list[dict[str, str | bytes]] = field(default_factory=list)
 
     def saw(self, request: Any, context: Context) -> None:
-        """Keeps a request for the test to look at."""
+        """Records a request."""
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata() or ()))
 
     async def reply(self, request: Any, context: Context, default: Message) -> Any:
-        """Does what the test wants of a unary rpc."""
+        """Answers a unary rpc as the test asked."""
         self.saw(request, context)
         return await self.answer(request, context) if self.answer else default
 
@@ -92,7 +92,7 @@ class _Executions(ExecutionServiceServicer):
 
 
 class Backend:
-    """The server around the script. It can be stopped and started again, each time on another port."""
+    """The server around the script. It can be stopped and started again, on another port each time."""
 
     def __init__(self) -> None:
         self.script = Script()
@@ -101,7 +101,7 @@ class Backend:
         self._server: grpc.aio.Server
 
     async def start(self, tls: ServerTls | None = None, port: int = 0) -> None:
-        """Listens and says SERVING."""
+        """Listens and reports SERVING."""
         self._server = build_server([Telemetry(), ErrorBoundary(), RequestValidation()], max_request_bytes=4 * 1024 * 1024)
         add_RegistryServiceServicer_to_server(_Registry(self.script), self._server)
         add_PlatformServiceServicer_to_server(_Platform(), self._server)
@@ -113,17 +113,17 @@ class Backend:
         await self.health.set("", True)
 
     async def stop(self, grace_seconds: float = 0) -> None:
-        """Cuts the calls that have not ended by then, in the way of gRPC."""
+        """Cancels the calls that have not ended by then."""
         await self._server.stop(grace_seconds)
 
     def reset(self) -> None:
-        """Forgets what the last test wanted and saw."""
+        """Removes the last test's answers and requests."""
         self.script.answer = self.script.events = None
         self.script.requests.clear()
         self.script.metadata.clear()
 
 
 async def two_events(request: Any, context: Context) -> AsyncIterator[Message]:
-    """A stream that ends well."""
+    """A stream that succeeds."""
     yield execution.StreamAgentResponse(sequence=1, delta=execution.Delta(text="half an answer"))
     yield execution.StreamAgentResponse(sequence=2, done=execution.Done(agent_name="an agent"))

@@ -9,7 +9,7 @@ from tests.contract.gateway.running import Gateway, running_gateway
 
 @pytest.fixture(scope="session")
 async def upstream() -> AsyncIterator[tuple[Backend, Relay]]:
-    """The orchestrator and the network before it, for the whole session."""
+    """The orchestrator and the network in front of it, for the whole session."""
     backend, relay = Backend(), Relay()
     await backend.start()
     relay.target = backend.port
@@ -21,19 +21,19 @@ async def upstream() -> AsyncIterator[tuple[Backend, Relay]]:
 
 @pytest.fixture
 def backend(upstream: tuple[Backend, Relay]) -> Backend:
-    """The orchestrator, with nothing in mind."""
+    """The orchestrator, reset."""
     upstream[0].reset()
     return upstream[0]
 
 
 @pytest.fixture(scope="session")
 async def shared_gateway(upstream: tuple[Backend, Relay], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway with the settings that it ships with."""
+    """A gateway with the default settings."""
     async with running_gateway(tmp_path_factory.mktemp("gateway"), upstream[1].port) as gateway:
         yield gateway
 
 
 @pytest.fixture
 def gateway(shared_gateway: Gateway, backend: Backend) -> Gateway:
-    """The gateway, before an orchestrator with nothing in mind."""
+    """The gateway, with the backend reset."""
     return shared_gateway

@@ -1,11 +1,11 @@
-"""A TCP relay between Envoy and its upstream, so that a test can lose connections in the ways that networks do."""
+"""A TCP relay between Envoy and its upstream, so that a test can break connections as networks do."""
 
 import asyncio
 import contextlib
 
 
 class Relay:
-    """Passes bytes to `target` (a port of this machine) and back."""
+    """Forwards bytes between its clients and `target`, a port of this machine."""
 
     def __init__(self) -> None:
         self.target = 0
@@ -14,17 +14,17 @@ class Relay:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def accept(self) -> None:
-        """Listens, on the same port as ever."""
+        """Listens, on the same port each time."""
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port, reuse_address=True)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> None:
-        """Breaks every connection; new ones are welcome."""
+        """Breaks every connection; new ones are accepted."""
         for writer in list(self._writers):
             writer.transport.abort()
 
     async def refuse(self) -> None:
-        """Breaks every connection and takes no new one."""
+        """Breaks every connection and accepts no new ones."""
         if self._server is not None:
             self._server.close()
         self.cut()

@@ -31,14 +31,14 @@ class Gateway:
         return (await self.http.get("/health")).status_code == 200
 
     async def admin(self, command: str) -> str:
-        """What Envoy's admin interface answers to a command."""
+        """The answer of Envoy's admin interface to a command."""
         response = await self.http.post(f"http://127.0.0.1:{self.admin_port}{command}")
         return response.raise_for_status().text
 
 
 @contextlib.asynccontextmanager
 async def running_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> AsyncIterator[Gateway]:
-    """A real Envoy on free ports that sends to those ports of this machine, once calls get through."""
+    """A real Envoy on free ports in front of those ports of this machine; yields once calls get through."""
     async with lone_gateway(folder, *upstream_ports, **settings) as gateway:
         assert await holds_within(10, gateway.answers)
         yield gateway
@@ -46,7 +46,7 @@ async def running_gateway(folder: Path, *upstream_ports: int, **settings: Any) -
 
 @contextlib.asynccontextmanager
 async def lone_gateway(folder: Path, *upstream_ports: int, concurrency: int = 1, **settings: Any) -> AsyncIterator[Gateway]:
-    """The same, whether or not there is anybody behind it, with so many worker threads."""
+    """The same without waiting for an upstream, with `concurrency` worker threads."""
     port, admin_port = any_free_port(), any_free_port()
     chosen = GatewaySettings(
         gateway_port=port,

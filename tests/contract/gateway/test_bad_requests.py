@@ -1,4 +1,4 @@
-"""Requests that the gateway refuses by itself, one named case each."""
+"""Requests that the gateway refuses itself, one named case each."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ JSON = {"content-type": "application/json"}
 
 @dataclass(frozen=True)
 class Invalid:
-    """A request that breaks the contract, and the field that the answer must name (None: none can be named)."""
+    """A request that violates the contract, and the field that the answer must name (None if it names none)."""
 
     name: str
     path: str
@@ -37,20 +37,20 @@ INVALID = [
     Invalid("quotes and escapes in the value", EXECUTE, '{"context": "a\\"\\\\b"}', "context", "google.protobuf.Struct"),
     Invalid("an id in path and body that differ", EXECUTE, '{"agent_id": "other", "input": "x"}', "agent_id", "path"),
     Invalid("the same of a stream", STREAM, '{"input": 12}', "input", "12"),
-    Invalid("an unknown query parameter", "/api/v1/agents?nope=1", None, "nope", "no such parameter"),
+    Invalid("an unknown query parameter", "/api/v1/agents?nope=1", None, "nope", "is not a parameter"),
     Invalid("letters for a number in the query", "/api/v1/agents?limit=abc", None, "limit", "abc"),
     Invalid("a number that is too large", "/api/v1/agents?limit=99999999999", None, "limit", "99999999999"),
     Invalid("an unknown enum value", "/api/v1/executions?status=NO", None, "status", "NO"),
     Invalid("a parameter given twice", "/api/v1/agents?limit=1&limit=2", None, None, "limit"),
-    Invalid("bytes that are no UTF-8 in the query", "/api/v1/agents?search=%ff", None, None, ""),
-    Invalid("bytes that are no UTF-8 in the path", "/api/v1/agents/%ff", None, None, ""),
+    Invalid("invalid UTF-8 in the query", "/api/v1/agents?search=%ff", None, None, ""),
+    Invalid("invalid UTF-8 in the path", "/api/v1/agents/%ff", None, None, ""),
     Invalid("a rule of the contract that only the service checks", "/api/v1/agents?limit=0", None, "limit", "greater"),
     Invalid("quotes and escapes in a name", "/api/v1/agents?a%22%5Cb=1", None, "a%22%5Cb", ""),
 ]
 
 
 @pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
-async def test_what_breaks_the_contract_is_a_validation_error_that_says_what(gateway: Gateway, case: Invalid) -> None:
+async def test_a_request_that_violates_the_contract_is_a_validation_error_with_the_reason(gateway: Gateway, case: Invalid) -> None:
     if case.body is None:
         response = await gateway.http.get(case.path)
     else:
@@ -81,7 +81,7 @@ OTHER_METHODS = [
 
 
 @pytest.mark.parametrize(("method", "path", "allow"), OTHER_METHODS)
-async def test_a_known_path_with_another_method_is_method_not_allowed_and_lists_what_is(
+async def test_a_known_path_with_another_method_is_method_not_allowed_and_lists_the_methods(
     gateway: Gateway, method: str, path: str, allow: str
 ) -> None:
     response = await gateway.http.request(method, path)
@@ -101,10 +101,10 @@ def _get(path: str, *headers: str, version: str = "1.1") -> bytes:
 
 
 UNPARSABLE = {
-    "no HTTP at all": b"GET / HTP/9\r\n\r\n",
+    "not HTTP at all": b"GET / HTP/9\r\n\r\n",
     "an unknown method": b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n",
     "no host": _get("/api/v1/agents"),
-    "a host that is none": _get("/api/v1/agents", "Host: \xfc"),
+    "an invalid host": _get("/api/v1/agents", "Host: \xfc"),
     "a header without a colon": _get("/api/v1/agents", "Host: x", "foo"),
     "a NUL in the path": _get("/\0", "Host: x"),
     "a fragment in the path": _get("/api/v1/agents#a", "Host: x"),
@@ -113,14 +113,14 @@ UNPARSABLE = {
     "headers that are too large": _get("/api/v1/agents", "Host: x", "x-large: " + "a" * 70_000),
     "too many headers": _get("/api/v1/agents", "Host: x", *(f"x-{n}: 1" for n in range(200))),
     "both length and chunks": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "a length that is none": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: five\r\n\r\n",
+    "an invalid length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: five\r\n\r\n",
     "HTTP/1.0": _get("/api/v1/agents", "Host: x", version="1.0"),
     "a websocket": _get("/api/v1/agents", "Host: x", "Upgrade: websocket", "Connection: upgrade"),
 }
 
 
 @pytest.mark.parametrize("name", UNPARSABLE)
-async def test_what_is_no_http_request_is_a_bad_request_with_the_cause(gateway: Gateway, name: str) -> None:
+async def test_an_invalid_http_request_is_a_bad_request_with_the_cause(gateway: Gateway, name: str) -> None:
     error = error_of(await exchange(gateway.port, UNPARSABLE[name]), 400, "BAD_REQUEST")
     assert error["details"]["cause"]
 

@@ -1,4 +1,4 @@
-"""What the gateway makes of headers before anybody else sees them, and what it remembers of a request."""
+"""How the gateway changes request headers, and what it logs."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ BAD_IDS = ["", "req_", "req_" + "a" * 61, "abc", 'req_"x', "req_a b", "req_a,req
 
 
 @pytest.mark.parametrize("given", GOOD_IDS)
-async def test_a_well_formed_request_id_of_the_callers_is_taken_over(gateway: Gateway, backend: Backend, given: str) -> None:
+async def test_a_well_formed_request_id_of_the_caller_is_kept(gateway: Gateway, backend: Backend, given: str) -> None:
     response = await gateway.http.get(AGENT, headers={"x-request-id": given})
     assert response.headers.get_list("x-request-id") == [given]
     assert backend.script.metadata[-1]["x-request-id"] == given
@@ -45,12 +45,12 @@ async def test_any_other_request_id_is_replaced(gateway: Gateway, backend: Backe
         assert given not in (refused.headers["x-request-id"], refused.json()["error"]["request_id"])
 
 
-async def test_every_request_has_an_id_of_its_own(gateway: Gateway) -> None:
+async def test_every_request_has_its_own_id(gateway: Gateway) -> None:
     responses = await asyncio.gather(*(gateway.http.get(AGENT) for _ in range(20)))
     assert len({response.headers["x-request-id"] for response in responses}) == 20
 
 
-async def test_what_only_the_mesh_may_say_is_taken_off_at_the_edge(gateway: Gateway, backend: Backend) -> None:
+async def test_headers_that_only_the_mesh_may_set_are_removed(gateway: Gateway, backend: Backend) -> None:
     forged = {
         "x-user-id": "admin",
         "x-user-roles": "admin",
@@ -71,7 +71,7 @@ async def test_a_native_caller_cannot_pass_for_a_rest_caller(gateway: Gateway, b
     assert not {"x-envoy-original-path", "x-user-id"} & set(backend.script.metadata[-1])
 
 
-async def test_what_the_service_reads_passes(gateway: Gateway, backend: Backend) -> None:
+async def test_headers_that_the_service_reads_pass(gateway: Gateway, backend: Backend) -> None:
     sent = {
         "authorization": "Bearer token",
         "x-api-key": "amk_key",
@@ -104,7 +104,7 @@ SPOILERS = [
 async def test_no_caller_can_spoil_the_connection_that_all_share(
     gateway: Gateway, backend: Backend, method: str, headers: dict[str, str]
 ) -> None:
-    """gRPC that meets a header, a method or a scheme that it cannot parse goes on to refuse good ones on the same connection."""
+    """After gRPC has received a header, method or scheme that it cannot parse, it refuses valid ones on the same connection."""
     for path in (AGENT, GET_AGENT, "/nope"):
         asked = headers | {"origin": "http://localhost:1", "access-control-request-method": "GET"}
         response = await gateway.http.request(method, path, headers=asked, content=frame(b""))
@@ -114,7 +114,7 @@ async def test_no_caller_can_spoil_the_connection_that_all_share(
 
 
 async def test_headers_of_many_kilobytes_pass_every_time(gateway: Gateway) -> None:
-    """gRPC refuses headers between its soft and its hard limit (8 and 16 KiB, unless a server raises them, as ours do) now and then."""
+    """gRPC randomly refuses headers between its soft and its hard limit (8 and 16 KiB by default; our servers raise both)."""
     for _ in range(20):
         assert (await gateway.http.get(AGENT, headers={"authorization": "a" * 20_000})).status_code == 200
 

@@ -1,4 +1,4 @@
-"""Bounds in time and number, with settings small enough to run into them."""
+"""Timeouts and limits, with settings small enough to reach them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ ASK = {"input": "x"}
 
 @pytest.fixture(scope="module")
 async def impatient_gateway(upstream: tuple[Backend, Relay], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway that waits for nobody."""
+    """A gateway with short timeouts."""
     waits = {"headers_timeout_seconds": 0.3, "request_timeout_seconds": 0.6, "call_timeout_seconds": 0.5}
     async with running_gateway(
         tmp_path_factory.mktemp("impatient"), upstream[1].port, agent_timeout_seconds=1.5, stream_idle_seconds=1, **waits
@@ -37,7 +37,7 @@ async def impatient_gateway(upstream: tuple[Backend, Relay], tmp_path_factory: p
 
 @pytest.fixture
 def impatient(impatient_gateway: Gateway, backend: Backend) -> Gateway:
-    """The same, before an orchestrator that never answers."""
+    """The same, with an orchestrator that never answers."""
 
     async def never(request: Any, context: Any) -> Any:
         await asyncio.sleep(30)
@@ -141,14 +141,14 @@ async def test_a_body_that_does_not_come_is_a_bad_request(impatient: Gateway) ->
 
 @pytest.fixture(scope="module")
 async def narrow_gateway(upstream: tuple[Backend, Relay], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway that lets ten requests of an address pass at once, and two a second for long."""
+    """A gateway that accepts bursts of ten requests from an address, and two a second in the long run."""
     async with running_gateway(tmp_path_factory.mktemp("narrow"), upstream[1].port, per_ip_rate=2, per_ip_burst=10) as gateway:
         yield gateway
 
 
 @pytest.fixture
 def narrow(narrow_gateway: Gateway, backend: Backend) -> Gateway:
-    """The same, before an orchestrator with nothing in mind."""
+    """The same, with a backend that has been reset."""
     return narrow_gateway
 
 
@@ -170,7 +170,7 @@ async def test_an_address_that_asks_too_often_is_told_when_to_come_back_and_othe
     assert (reason.reason, reason.retry_after_seconds) == ("RATE_LIMIT_EXCEEDED", 1)
 
 
-async def test_nobody_gets_more_by_naming_other_addresses(narrow: Gateway) -> None:
+async def test_a_forged_forwarded_address_does_not_raise_the_limit(narrow: Gateway) -> None:
     responses = [await narrow.http.get("/api/v1/agents", headers={"x-forwarded-for": f"192.0.2.{n}"}) for n in range(15)]
     assert responses[-1].status_code == 429
 
@@ -178,17 +178,17 @@ async def test_nobody_gets_more_by_naming_other_addresses(narrow: Gateway) -> No
 async def test_an_address_that_waits_as_told_may_ask_again(narrow: Gateway) -> None:
     while (response := await narrow.http.get("/api/v1/agents")).status_code == 200:
         pass
-    await asyncio.sleep(int(response.headers["retry-after"]))  # what the answer says is the thing under test
+    await asyncio.sleep(int(response.headers["retry-after"]))  # the wait that the answer names is under test
     assert (await narrow.http.get("/api/v1/agents")).status_code == 200
 
 
-async def test_logins_have_a_bucket_of_their_own_for_each_address(upstream: tuple[Backend, Relay], tmp_path: Path) -> None:
+async def test_logins_have_their_own_bucket_for_each_address(upstream: tuple[Backend, Relay], tmp_path: Path) -> None:
     login = identity.LoginRequest(username="ada", password="correct horse")
     async with running_gateway(tmp_path, upstream[1].port, per_ip_login_rate=1, per_ip_login_burst=3) as gateway:
         paths = [f"/api/v1/auth/{name}" for name in ("login", "register", "refresh")]
         answers = [await gateway.http.post(path, json={}) for path in (*paths, *paths)]
         error_of(answers[-1], 429, "RATE_LIMIT_EXCEEDED")
-        assert [answer.status_code for answer in answers[:3]] == [501] * 3  # this backend knows nobody
+        assert [answer.status_code for answer in answers[:3]] == [501] * 3  # this backend does not serve them
         refused = (await asyncio.gather(*(_login(gateway, login) for _ in range(20))))[-1]
         known = error_of_status(refused)
         assert known is not None

@@ -1,4 +1,4 @@
-"""The orchestrator is away, or goes away in the middle: only what cannot have been bought may be called UNAVAILABLE (decision 4)."""
+"""The orchestrator is down, or is lost during a call: UNAVAILABLE means that nothing was bought (decision 4)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,7 +30,7 @@ Lose = Callable[[], Awaitable[None]]
 
 @pytest.fixture
 async def relay(upstream: tuple[Backend, Relay], gateway: Gateway) -> AsyncIterator[Relay]:
-    """The network before the orchestrator, mended afterwards."""
+    """The network between gateway and orchestrator, repaired afterwards."""
     backend, relay = upstream
     yield relay
     if not await gateway.answers():
@@ -44,7 +44,7 @@ async def relay(upstream: tuple[Backend, Relay], gateway: Gateway) -> AsyncItera
 
 @pytest.fixture(params=["the connection breaks", "the server stops"])
 def lose(request: pytest.FixtureRequest, relay: Relay, backend: Backend) -> Lose:
-    """Two ways in which a call under way is lost."""
+    """Two ways to lose a call in flight."""
 
     async def lose() -> None:
         if request.param == "the server stops":
@@ -56,7 +56,7 @@ def lose(request: pytest.FixtureRequest, relay: Relay, backend: Backend) -> Lose
 
 
 async def _while_under_way(backend: Backend, call: Awaitable[Any], lose: Lose) -> Any:
-    """Makes the call, loses it once the orchestrator works on it, and returns what came of it."""
+    """Makes the call, loses it once the orchestrator works on it, and returns its outcome."""
     begun = asyncio.Event()
 
     async def work(request: Any, context: Any) -> Any:
@@ -173,7 +173,7 @@ async def test_without_an_orchestrator_native_calls_are_unavailable(gateway: Gat
     assert _reason(failure.value, grpc.StatusCode.UNAVAILABLE) == "SERVICE_UNAVAILABLE"
 
 
-async def test_an_orchestrator_that_is_known_to_be_away_is_unavailable_too(gateway: Gateway, relay: Relay) -> None:
+async def test_an_orchestrator_that_is_known_to_be_down_is_unavailable_too(gateway: Gateway, relay: Relay) -> None:
     await relay.refuse()
 
     async def given_up() -> bool:
@@ -199,7 +199,7 @@ async def test_an_orchestrator_that_comes_back_is_used_at_once(gateway: Gateway,
     assert asyncio.get_running_loop().time() - began < 1
 
 
-async def test_an_orchestrator_that_starts_after_the_gateway_is_used_without_anybody_asking(backend: Backend, tmp_path: Path) -> None:
+async def test_an_orchestrator_that_starts_after_the_gateway_is_used_without_a_request(backend: Backend, tmp_path: Path) -> None:
     door = Relay()
     door.target = backend.port
     await door.accept()

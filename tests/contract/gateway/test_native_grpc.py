@@ -1,4 +1,4 @@
-"""Native gRPC and gRPC-Web on the same port: untouched on their way, and answered in gRPC where Envoy answers itself."""
+"""Native gRPC and gRPC-Web on the same port: calls pass unchanged, and Envoy's own answers are gRPC statuses."""
 
 import base64
 from typing import Any
@@ -81,7 +81,7 @@ async def test_a_message_over_the_limit_is_resource_exhausted(gateway: Gateway) 
 @pytest.mark.parametrize(
     "path", ["/agentmesh.registry.v1.RegistryService/Nope", "/agentmesh.agent.v1.AgentService/Execute", "/api/v1/agents"]
 )
-async def test_what_is_not_public_is_unimplemented(gateway: Gateway, path: str) -> None:
+async def test_an_rpc_that_is_not_public_is_unimplemented(gateway: Gateway, path: str) -> None:
     rpc: Any = gateway.channel.unary_unary(path)
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await rpc(b"", timeout=10)
@@ -102,11 +102,11 @@ async def test_reflection_answers_while_its_caller_still_asks(gateway: Gateway) 
 
 
 @pytest.mark.parametrize("request_id", ["req_mine", "not mine"])
-async def test_a_path_that_is_none_is_an_invalid_argument(gateway: Gateway, request_id: str) -> None:
+async def test_an_invalid_path_is_an_invalid_argument(gateway: Gateway, request_id: str) -> None:
     headers = {"content-type": "application/grpc", "x-request-id": request_id}
     response = await gateway.http.post("/agentmesh%2fRpc", headers=headers)
     assert (response.status_code, response.headers["grpc-status"], response.content) == (200, "3", b"")
-    assert "not an HTTP request" in response.headers["grpc-message"]
+    assert "cannot accept this HTTP request" in response.headers["grpc-message"]
     assert REQUEST_ID.fullmatch(response.headers["x-request-id"])
 
 
@@ -117,7 +117,7 @@ async def test_only_a_post_is_a_grpc_call(gateway: Gateway, backend: Backend, me
     assert backend.script.requests == []
 
 
-async def test_health_is_told(gateway: Gateway) -> None:
+async def test_the_health_service_answers(gateway: Gateway) -> None:
     answer = await health_pb2_grpc.HealthStub(gateway.channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
@@ -145,13 +145,13 @@ async def test_grpc_web_errors_keep_status_and_details(gateway: Gateway, backend
     assert not [name for name in response.headers if name.startswith("x-mesh")]
 
 
-async def test_grpc_web_gets_envoys_own_answers_in_its_own_way(gateway: Gateway) -> None:
+async def test_envoys_own_answers_to_grpc_web_are_grpc_statuses(gateway: Gateway) -> None:
     response = await gateway.http.post(
         "/agentmesh.no.Service/Rpc", content=frame(b""), headers={"content-type": "application/grpc-web+proto"}
     )
     assert (response.status_code, response.headers["grpc-status"], response.content) == (200, "12", b"")
     assert response.headers["content-type"].startswith("application/grpc-web")
-    assert "no such path" in response.headers["grpc-message"]
+    assert "does not exist" in response.headers["grpc-message"]
 
 
 async def test_json_sent_to_the_path_of_an_rpc_is_no_route(gateway: Gateway) -> None:

@@ -1,4 +1,4 @@
-"""The bootstrap as text: what settings and contract make of it."""
+"""The rendered bootstrap, as settings and contract determine it."""
 
 import asyncio
 import os

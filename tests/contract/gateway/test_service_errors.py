@@ -1,4 +1,4 @@
-"""Errors of the service, over REST: the service has made the envelope, the gateway puts it in place."""
+"""Errors of the orchestrator over REST: it renders the envelope, and the gateway makes it the body."""
 
 import json
 from collections.abc import AsyncIterator
@@ -94,7 +94,7 @@ async def test_an_envelope_of_60_kb_would_arrive_too(gateway: Gateway, backend: 
     assert (response.status_code, response.text) == (404, envelope)
 
 
-async def test_an_unexpected_exception_is_internal_and_keeps_its_text(gateway: Gateway, backend: Backend) -> None:
+async def test_an_unexpected_exception_is_internal_and_its_text_is_not_shown(gateway: Gateway, backend: Backend) -> None:
     backend.script.answer = _failing(RuntimeError("secret"))
     error = error_of(await gateway.http.get(AGENT), 500, "INTERNAL")
     assert "secret" not in json.dumps(error)
@@ -113,16 +113,16 @@ BARE = {
 
 
 @pytest.mark.parametrize("code", BARE)
-async def test_a_status_that_grpc_gives_by_itself_has_an_envelope_too(gateway: Gateway, backend: Backend, code: grpc.StatusCode) -> None:
+async def test_a_status_that_grpc_sets_itself_has_an_envelope_too(gateway: Gateway, backend: Backend, code: grpc.StatusCode) -> None:
     async def abort(request: Any, context: Any) -> Any:
-        await context.abort(code, "words of gRPC's own")
+        await context.abort(code, "gRPC's own text")
 
     backend.script.answer = abort
     error = error_of(await gateway.http.get(AGENT), *BARE[code])
     assert "gRPC's own" not in error["message"]
 
 
-async def test_a_success_carries_nothing_of_grpc(gateway: Gateway, backend: Backend) -> None:
+async def test_a_success_has_no_grpc_headers(gateway: Gateway, backend: Backend) -> None:
     response = await gateway.http.post(f"{AGENT}/execute", json={"input": "hello"})
     assert response.status_code == 200
     assert_clean(response)

@@ -1,4 +1,4 @@
-"""What the gateway does before an orchestrator that turns calls away."""
+"""The gateway in front of an overloaded orchestrator."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,13 +33,13 @@ async def refuse(_: Any, context: Any) -> Any:
 
 
 async def many(gateway: Gateway, calls: int = CALLS) -> list[httpx.Response]:
-    """The answers to so many calls, ten at a time."""
+    """The answers to `calls` calls, ten at a time."""
     return [answer for _ in range(calls // 10) for answer in await asyncio.gather(*(gateway.http.get("/api/v1/agents") for _ in range(10)))]
 
 
 @pytest.fixture
 async def fresh(upstream: tuple[Backend, Relay], backend: Backend, tmp_path: Any) -> AsyncIterator[Gateway]:
-    """A gateway that has seen nothing yet."""
+    """A gateway that has forwarded no calls yet."""
     async with running_gateway(tmp_path, upstream[1].port) as gateway:
         yield gateway
 
@@ -54,7 +54,7 @@ async def test_most_refusals_are_made_at_the_gateway_and_look_alike(fresh: Gatew
     assert len(backend.script.requests) < CALLS / 3
 
 
-async def test_native_callers_are_told_the_same(fresh: Gateway, backend: Backend) -> None:
+async def test_native_callers_get_the_same_refusal(fresh: Gateway, backend: Backend) -> None:
     backend.script.answer = refuse
     stub = RegistryServiceStub(fresh.channel)
     for _ in range(CALLS):
@@ -82,7 +82,7 @@ async def test_probes_are_let_through_and_calls_again_when_they_are_accepted(fre
     assert await holds_within(20, recovered)
 
 
-async def test_other_errors_turn_nobody_away(fresh: Gateway, backend: Backend) -> None:
+async def test_other_errors_shed_no_calls(fresh: Gateway, backend: Backend) -> None:
     async def failing(_: Any, context: Any) -> Any:
         raise ServiceUnavailable("the database cannot be reached", component="postgresql")
 

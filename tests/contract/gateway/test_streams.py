@@ -1,4 +1,4 @@
-"""Streams: the same typed rpc natively and as Server-Sent Events."""
+"""Streams: the same rpc over native gRPC and as Server-Sent Events."""
 
 import asyncio
 import shutil
@@ -129,7 +129,7 @@ async def test_a_native_client_that_cancels_stops_the_service_within_a_second(ga
 
 @pytest.mark.skipif(
     "HTTP2" not in subprocess.run([shutil.which("curl") or "true", "--version"], capture_output=True, text=True, check=True).stdout,
-    reason="no curl that speaks HTTP/2 is installed here, and no Python client of ours does",
+    reason="needs curl with HTTP/2; our Python clients do not support HTTP/2",
 )
 async def test_nothing_of_the_mesh_is_in_the_trailers_that_http2_clients_see(gateway: Gateway, backend: Backend) -> None:
     async def fail(request: Any, context: Any) -> AsyncIterator[Any]:

@@ -1,4 +1,4 @@
-"""The gateway before an orchestrator with TLS: each proves to the other who it is, and certificates are renewed while both run."""
+"""TLS between gateway and orchestrator: both authenticate, and certificates are renewed while they run."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def authority(tmp_path: Path) -> DevelopmentAuthority:
 
 
 class SecureBackend:
-    """An orchestrator with TLS that asks its caller for a certificate, and remembers whose it was."""
+    """An orchestrator with TLS that requires a client certificate and records its identity."""
 
     def __init__(self, folder: Path, identity: str = ORCHESTRATOR) -> None:
         self.backend = Backend()
@@ -45,7 +45,7 @@ class SecureBackend:
         return self.backend.port
 
     async def restart(self) -> None:
-        """Cuts every connection, so that the gateway must prove itself anew."""
+        """Closes every connection, so that the gateway must authenticate again."""
         port = self.backend.port
         await self.backend.stop()
         await self.backend.start(self._tls, port)
@@ -55,7 +55,7 @@ class SecureBackend:
         return registry.ListAgentsResponse(total=0)
 
 
-async def test_both_prove_who_they_are(authority: DevelopmentAuthority, tmp_path: Path) -> None:
+async def test_both_sides_authenticate(authority: DevelopmentAuthority, tmp_path: Path) -> None:
     async with SecureBackend(authority.folder_of(ORCHESTRATOR)) as backend:
         async with running_gateway(tmp_path, backend.port, tls_dir=authority.folder_of(GATEWAY)) as gateway:
             assert (await gateway.http.get(AGENTS)).status_code == 200
@@ -63,9 +63,7 @@ async def test_both_prove_who_they_are(authority: DevelopmentAuthority, tmp_path
 
 
 @pytest.mark.parametrize("server", ["another service", "another authority", "plaintext"])
-async def test_whoever_does_not_prove_to_be_the_orchestrator_is_not_called(
-    authority: DevelopmentAuthority, tmp_path: Path, server: str
-) -> None:
+async def test_a_server_that_is_not_the_orchestrator_is_not_called(authority: DevelopmentAuthority, tmp_path: Path, server: str) -> None:
     other = issue_all(tmp_path / "other")
     async for backend in serving(server, authority, other):
         async with lone_gateway(tmp_path, backend.port, tls_dir=authority.folder_of(GATEWAY)) as gateway:
@@ -75,7 +73,7 @@ async def test_whoever_does_not_prove_to_be_the_orchestrator_is_not_called(
 
 
 async def serving(server: str, authority: DevelopmentAuthority, other: DevelopmentAuthority) -> AsyncIterator[Backend]:
-    """Something that answers where the gateway looks for the orchestrator."""
+    """A server at the orchestrator's address that is not the orchestrator."""
     if server == "plaintext":
         plain = Backend()
         await plain.start()

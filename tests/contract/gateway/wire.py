@@ -1,4 +1,4 @@
-"""Requests as bytes, where a client library would be too well-behaved."""
+"""Raw requests, which a client library would not send."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ CLEAN = ("grpc-", "x-mesh-", "x-envoy-")
 
 
 async def exchange(port: int, request: bytes, *, patience_seconds: float = 15) -> httpx.Response:
-    """Sends `request` as it is and reads one answer, which must say how long its body is."""
+    """Sends `request` unchanged and reads one answer, which must have a content-length."""
     async with asyncio.timeout(patience_seconds):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
@@ -27,7 +27,7 @@ async def exchange(port: int, request: bytes, *, patience_seconds: float = 15) -
 
 
 def error_of(response: httpx.Response, http_status: int, reason: str) -> dict[str, Any]:
-    """The `error` of a response that must be the whole envelope, and nothing of the mesh's own must be on it."""
+    """The `error` of a response, after checking the whole envelope and that no internal headers are left."""
     assert response.status_code == http_status, response.text
     error: dict[str, Any] = response.json()["error"]
     assert sorted(error) == ["code", "details", "message", "request_id", "timestamp"]
@@ -48,7 +48,7 @@ def error_of(response: httpx.Response, http_status: int, reason: str) -> dict[st
 
 
 def assert_clean(response: httpx.Response) -> None:
-    """Nothing that only gRPC or the mesh itself needs is left."""
+    """Checks that no header of gRPC or the mesh is left."""
     assert [name for name in response.headers if name.startswith(CLEAN) or name == "server"] == []
 
 
@@ -72,5 +72,5 @@ def web_frames(body: bytes) -> tuple[list[bytes], dict[str, str]]:
 
 def events_of(text: str) -> list[Any]:
     """The JSON of each Server-Sent Event."""
-    lines = text.split("\n")  # splitlines() would split at U+0085 too, and an event may hold it
+    lines = text.split("\n")  # splitlines() would also split at U+0085, which an event may contain
     return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
