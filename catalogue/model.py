@@ -64,10 +64,6 @@ class AgentDefinition:
     """12 hex digits that change whenever anything of the definition does, the place of its file excepted."""
     source: Path
 
-    def system_prompt(self) -> str:
-        """The family's text, then the focus, with the placeholders filled. Composed anew at each call: keep it if you need it often."""
-        return fill(f"{self.family_prompt}\n\n{self.focus}", self.parameters).strip()
-
     def port(self, offset: int = 0) -> int:
         """The port where this agent lives."""
         return calculate_port(self.number, offset)

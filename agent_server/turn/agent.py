@@ -1,6 +1,5 @@
 """Agents: definitions being served."""
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -10,6 +9,7 @@ from catalogue.catalogue import Catalogue
 from catalogue.errors import AgentNotFound
 from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
+from catalogue.prompt import system_prompt, user_message
 from catalogue.validation import compile_context_schema
 from mesh.errors import ValidationFailed, Violation
 
@@ -23,7 +23,7 @@ class Agent:
 
     @cached_property
     def _system(self) -> str:
-        return self.definition.system_prompt()
+        return system_prompt(self.definition)
 
     @cached_property
     def _check(self) -> Any:
@@ -37,10 +37,7 @@ class Agent:
             if violations:
                 first = violations[0]
                 raise ValidationFailed(f"{first.field}: {first.description}", violations=violations)
-        if context:
-            facts = json.dumps(context, ensure_ascii=False, indent=1, sort_keys=True)
-            text = f"{text}\n\n<context>\n{facts}\n</context>"
-        return Prompt(self.model, self._system, text, self.definition.max_tokens, execution_id)
+        return Prompt(self.model, self._system, user_message(text, context), self.definition.max_tokens, execution_id)
 
 
 class Directory:

@@ -10,15 +10,13 @@ from uuid_utils.compat import uuid7
 from catalogue.model import AgentDefinition
 from catalogue.pricing.prices import PriceBook
 from catalogue.pricing.tokens import estimate_tokens
+from catalogue.prompt import message_tokens, system_prompt
 from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
 from mesh.usage import TokenUsage
 from orchestrator.executions.errors import AgentLost
 from orchestrator.executions.model import AgentAnswer, Bill, Failure, Intent, Settlement, State, Work
 from orchestrator.idempotency.model import Claim, Operation, claim
 from orchestrator.registry.model import ListedAgent
-
-CONTEXT_OVERHEAD = 16
-"""Tokens by which a message exceeds its texts: roles, and the marks around the context."""
 
 
 class Books:
@@ -32,9 +30,7 @@ class Books:
     def intent(self, work: Work, agent: ListedAgent, *, streamed: bool) -> Intent:
         """The entry before the call, at the most that it can cost."""
         definition = agent.definition
-        # As the agent shows it to the model: indented, a nested context is several times as long as on one line.
-        context = "" if work.context is None else json.dumps(work.context, ensure_ascii=False, indent=1)
-        prompt = self._system_prompt_tokens(definition) + estimate_tokens(work.input, context) + CONTEXT_OVERHEAD
+        prompt = self._system_prompt_tokens(definition) + message_tokens(work.input, work.context)
         return Intent(
             execution_id=new_id(),
             user_id=work.user_id,
@@ -74,7 +70,7 @@ class Books:
     def _system_prompt_tokens(self, definition: AgentDefinition) -> int:
         tokens = self._system_tokens.get(definition.revision)
         if tokens is None:
-            tokens = self._system_tokens[definition.revision] = estimate_tokens(definition.system_prompt())
+            tokens = self._system_tokens[definition.revision] = estimate_tokens(system_prompt(definition))
         return tokens
 
     def _bill(self, usage: TokenUsage) -> Bill:

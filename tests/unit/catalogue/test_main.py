@@ -11,6 +11,7 @@ import pytest
 
 from catalogue.__main__ import SHIPPED, main
 from catalogue.files.reader import read
+from catalogue.prompt import system_prompt
 
 Text = Callable[..., str]
 Write = Callable[..., Path]
@@ -70,7 +71,7 @@ def test_the_shipped_definitions_are_sound_and_in_their_place() -> None:
     for agent in catalogue.agents:
         assert agent.source.relative_to(SHIPPED) == Path(agent.category, f"{agent.role}.yaml")
         assert agent.agent_id.startswith(f"{agent.category}_{agent.role}_agent_")
-        assert len(agent.system_prompt()) > len(agent.focus)
+        assert len(system_prompt(agent)) > len(agent.focus)
 
 
 @pytest.mark.parametrize("count", [1, 10, 25])

@@ -16,6 +16,7 @@ import pytest
 from catalogue.catalogue import Catalogue, Category
 from catalogue.errors import AgentNotFound, DefinitionsUnreadable
 from catalogue.files.reader import read
+from catalogue.prompt import system_prompt
 
 Text = Callable[..., str]
 Write = Callable[..., Path]
@@ -71,8 +72,8 @@ def test_a_family_gives_its_agents_what_it_shares(folder: Path, write: Write) ->
         examples=("Audit example.com", "Why is this page not indexed?"),
         source=path,
     )
-    assert auditor.system_prompt() == "You are an SEO strategist for developers.\n\nYou audit for developers."
-    assert builder.system_prompt() == "You are an SEO strategist for everybody."
+    assert system_prompt(auditor) == "You are an SEO strategist for developers.\n\nYou audit for developers."
+    assert system_prompt(builder) == "You are an SEO strategist for everybody."
     assert (builder.model, builder.max_tokens, builder.context_schema) == ("claude-haiku-5-5", 100, {"type": "object"})
 
 
@@ -88,7 +89,7 @@ def test_a_dropped_in_file_with_one_agent_is_served(folder: Path, write: Write, 
     assert [agent.number for agent in catalogue.agents] == [1, 2, 3, 4]
     helper = catalogue.get("own_helper_agent_1_1")
     assert (helper.max_tokens, helper.model, helper.context_schema, helper.tags, helper.focus) == (4096, None, None, (), "")
-    assert helper.system_prompt() == "Help people."
+    assert system_prompt(helper) == "Help people."
 
 
 def test_other_files_are_no_definitions(folder: Path, write: Write, family: Text) -> None:
