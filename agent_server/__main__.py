@@ -8,12 +8,12 @@ from mesh.process import run_process
 
 
 def main() -> None:
-    """Serves a shard of the agents until told to stop."""
+    """Runs one agent host until SIGTERM or SIGINT."""
     run_process("agent_server", AgentHostSettings, _run)
 
 
 def _run() -> Callable[[AgentHostSettings, asyncio.Event], Awaitable[None]]:
-    from agent_server.hosting.app import run  # the SDK takes seconds to import
+    from agent_server.composition import run  # importing the SDK takes seconds; do it after the settings were checked
 
     return run
 

@@ -1,4 +1,4 @@
-"""Wires an agent host together and runs it until it is told to stop."""
+"""Builds an agent host from its settings and runs it. The only module that knows both the host and the model provider."""
 
 import asyncio
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
-    """Serves the shard until `stop` is set, then drains it."""
+    """Serves this host's shard until `stop` is set, then drains it."""
     async with AsyncExitStack() as stack:
         catalogue = reader.read(settings.definitions_path)
         log_problems(catalogue)
@@ -53,14 +53,14 @@ async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
 
 
 def transport(settings: AgentHostSettings) -> ServerTls | None:
-    """How callers reach the ports. Raises CannotStart when the certificates cannot be used."""
+    """The TLS configuration of the ports, or None for plaintext. Raises CannotStart if the certificates cannot be used."""
     if settings.mesh_tls_dir is None:
         return None
     return ServerTls(TlsFolder(settings.mesh_tls_dir, AGENT_HOST), clients_must_show_certificates=True)
 
 
 def interceptors(verifier: CallTokenVerifier, *, mutual_tls: bool) -> Interceptors:
-    """What a call meets on every port before it reaches its agent."""
+    """The interceptors of every port, outermost first. Only the audience differs between ports."""
     telemetry, errors, validation = Telemetry(), ErrorBoundary(), RequestValidation()
 
     def of_port(audience: Audience) -> Sequence[grpc.aio.ServerInterceptor]:
@@ -70,7 +70,7 @@ def interceptors(verifier: CallTokenVerifier, *, mutual_tls: bool) -> Intercepto
 
 
 async def follow(host: AgentHost, settings: AgentHostSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
-    """Serves each new catalogue as the definitions change, until `stop` is set."""
+    """Serves each new catalogue when the definitions change, until `stop` is set."""
     async for changed in watch(settings.definitions_path, catalogue, stop):
         log_problems(changed)
         await host.serve(changed)
