@@ -11,67 +11,71 @@ from watchfiles import awatch
 from catalogue.catalogue import Catalogue, Problem
 from catalogue.errors import DefinitionsUnreadable
 from catalogue.files.reader import read
+from catalogue.files.settling import Settling
 
 DEBOUNCE_MS = 200
-LOOK_ANYWAY_SECONDS = 5.0
-"""Some changes ring no bell: network file systems, mounts from another machine, a link swapped above the folder."""
+POLL_SECONDS = 5.0
+"""The folder is also read this often. Network file systems, mounts from another machine and a link swapped above the folder send no
+notification."""
 RETRY_SECONDS = 1.0
-"""How often to see whether the folder itself was replaced, or is back."""
+"""How often to check whether the folder itself was replaced, or has returned."""
 
 
 async def watch(path: Path, current: Catalogue, stop: asyncio.Event) -> AsyncIterator[Catalogue]:
-    """Yields a new catalogue whenever the agents or the problems differ from those before, beginning with `current`; ends with `stop`.
+    """Yields a new catalogue whenever the agents or the problems differ from the last one, starting from `current`; ends with `stop`.
 
-    A change shows within about 0.3 s where the file system tells of it, else within five seconds. Files are read in a thread of
-    their own. When the folder itself goes away its agents stay and the catalogue has one problem; it is taken up again when it returns.
+    A change is served within a second if the file system sends notifications, otherwise within six. Changes that remove agents take
+    5 s more (see `Settling`). Files are read in a thread. If the folder itself disappears, its agents stay and the catalogue has one
+    problem until the folder returns.
     """
-    rung = asyncio.Event()
-    bell = asyncio.create_task(_ring(path, rung, stop))
+    changed = asyncio.Event()
+    notifier = asyncio.create_task(_notify(path, changed, stop))
+    settling = Settling()
     try:
         while not stop.is_set():
-            rung.clear()
-            await asyncio.sleep(0)  # lets the bell be hung before the first look, so that no change falls between the two
-            fresh = await asyncio.to_thread(_look, path, current)
-            changed, current = fresh != current, fresh
-            if changed and not stop.is_set():
+            changed.clear()
+            await asyncio.sleep(0)  # lets the notifier start before the first look, so that no change falls between the two
+            fresh = await asyncio.to_thread(_look, path, current, settling)
+            differs, current = fresh != current, fresh
+            if differs and not stop.is_set():
                 yield current
-            await rung.wait()
-            if bell.done():
-                await bell
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), settling.next_look)
+            if notifier.done():
+                await notifier
     finally:
-        bell.cancel()
+        notifier.cancel()
         with suppress(asyncio.CancelledError):
-            await bell
+            await notifier
 
 
-def _look(path: Path, current: Catalogue) -> Catalogue:
+def _look(path: Path, current: Catalogue, settling: Settling) -> Catalogue:
     try:
-        return read(path, current)
+        return read(path, current, settling)
     except DefinitionsUnreadable as error:
         return current.without_folder(Problem(path, error.message))
 
 
-async def _ring(path: Path, rung: asyncio.Event, stop: asyncio.Event) -> None:
-    """Sets `rung` whenever something may have changed below the folder, and once `stop` is set."""
+async def _notify(path: Path, changed: asyncio.Event, stop: asyncio.Event) -> None:
+    """Sets `changed` whenever something below the folder may have changed, and when `stop` is set."""
     polling = None  # watchfiles decides, by its environment variables
     try:
         while not stop.is_set():
             try:
-                await _ring_for(path, rung, stop, polling)
+                await _notify_of_folder(path, changed, stop, polling)
             except FileNotFoundError:
                 await _pause(stop)
-            except (OSError, RuntimeError):  # no inotify to be had: not supported here, or its limit is reached
+            except (OSError, RuntimeError):  # inotify is not supported here, or its limit is reached
                 polling = True
                 await _pause(stop)
-            rung.set()
+            changed.set()
     finally:
-        rung.set()
+        changed.set()
 
 
-async def _ring_for(path: Path, rung: asyncio.Event, stop: asyncio.Event, polling: bool | None) -> None:
-    """The same, for as long as the folder is the one that it was at the start: the bell hangs on the folder, not on its name."""
+async def _notify_of_folder(path: Path, changed: asyncio.Event, stop: asyncio.Event, polling: bool | None) -> None:
+    """As `_notify`, until the path leads to another folder: inotify watches the folder, not its name."""
     folder = _identity(path)
-    halt = _Halt(stop)
     changes = awatch(
         path,
         watch_filter=None,
@@ -79,15 +83,15 @@ async def _ring_for(path: Path, rung: asyncio.Event, stop: asyncio.Event, pollin
         rust_timeout=int(RETRY_SECONDS * 1000),
         yield_on_timeout=True,
         ignore_permission_denied=True,
-        stop_event=halt,
+        stop_event=_StopFlag(stop),
         force_polling=polling,
     )
     looked = time.monotonic()
     async for seen in changes:
         replaced = _identity(path) != folder
-        if seen or replaced or time.monotonic() - looked >= LOOK_ANYWAY_SECONDS:
+        if seen or replaced or time.monotonic() - looked >= POLL_SECONDS:
             looked = time.monotonic()
-            rung.set()
+            changed.set()
         if replaced:
             break
     await changes.aclose()
@@ -106,18 +110,18 @@ async def _pause(stop: asyncio.Event) -> None:
         await asyncio.wait_for(stop.wait(), RETRY_SECONDS)
 
 
-class _Halt:
-    """Ends the watching thread with `stop`, or when the watching task is cancelled: watchfiles then sets the event that it was given,
-    which must not be the caller's."""
+class _StopFlag:
+    """Ends the watching thread when `stop` is set or the watching task is cancelled.
+
+    When its task is cancelled, watchfiles sets the event that it was given. That must not be the caller's event.
+    """
 
     def __init__(self, stop: asyncio.Event) -> None:
         self._stop = stop
         self._cancelled = False
 
     def is_set(self) -> bool:
-        """Whether to end."""
         return self._cancelled or self._stop.is_set()
 
     def set(self) -> None:
-        """Watchfiles says that its task was cancelled."""
         self._cancelled = True

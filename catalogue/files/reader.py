@@ -1,45 +1,74 @@
-"""A folder of definition files to a catalogue.
+"""Reads a folder of definition files into a catalogue.
 
-A file is good or broken as a whole. A broken one is a problem of the catalogue; what it said while it was good keeps serving.
+A file is valid or broken as a whole. A broken file becomes a problem of the catalogue, and its last valid version keeps serving.
 """
 
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from catalogue.catalogue import Catalogue, DefinitionFile, Problem, Stamp
 from catalogue.errors import DefinitionsUnreadable
 from catalogue.files.documents import Unparsable, parse_json, parse_yaml
 from catalogue.files.family import DefinitionBroken, agents_of
+from catalogue.files.settling import Settling
 from catalogue.model import AgentDefinition
 
 MAX_BYTES = 1024 * 1024
 _PARSERS = {".yaml": parse_yaml, ".yml": parse_yaml, ".json": parse_json}
 _NOT_DEFINITIONS = ("models.yaml", "schema.json")
 _CLOCK_GRAIN_NS = 50_000_000
-"""Two writes within one tick of the file system's clock have one mtime: so young a file is read again the next time."""
+"""Two writes within one tick of the file system's clock have the same mtime, so a file this young is read again the next time."""
 
 
-def read(path: Path, previous: Catalogue | None = None) -> Catalogue:
-    """Reads every definition file below `path`; those that have not changed since `previous` are not parsed again.
+def read(path: Path, previous: Catalogue | None = None, settling: Settling | None = None) -> Catalogue:
+    """Reads every definition file below `path`. Files that have not changed since `previous` are not parsed again.
 
-    A file that has become broken keeps the agents that it had in `previous`. Of two definitions with one id or number, the one that
-    served in `previous` wins, else the one whose file comes first by relative path. Raises DefinitionsUnreadable when there is no
-    such folder.
+    A file that has become broken keeps the agents that it had in `previous`. If two definitions have the same id or number, the one
+    that was served in `previous` wins, otherwise the one whose file comes first by relative path. With `settling`, changes that may
+    be incomplete wait, and `settling.next_look` tells how long; without it, every file is taken as it is.
+
+    Raises DefinitionsUnreadable if there is no such folder.
     """
     earlier = previous.files if previous else {}
+    if settling is not None:
+        settling.begin()
     found, hidden = _find(path)
-    files = {file: now for file in found if (now := _read_file(file, earlier.get(file)))}
-    for folder in hidden:  # what cannot be looked into is not gone
+    files = {file: now for file in found if (now := _read_file(file, earlier.get(file), settling))}
+    for folder in hidden:  # the files of a folder that cannot be read are not gone
         files |= {file: known for file, known in earlier.items() if folder.source in file.parents}
+    if settling is not None:
+        files |= _kept_for_now(files, earlier, settling)
     agents, clashes = _settle(files.values(), previous)
     return Catalogue(agents, (*hidden, *(problem for file in files.values() for problem in file.problems), *clashes), files)
 
 
+def _kept_for_now(
+    files: Mapping[Path, DefinitionFile], earlier: Mapping[Path, DefinitionFile], settling: Settling
+) -> dict[Path, DefinitionFile]:
+    """The last versions of the files that have lost agents and are not yet confirmed. Agents that moved to another file are not lost."""
+    present = {agent.agent_id for file in files.values() for agent in file.agents}
+    kept = {}
+    for path, known in earlier.items():
+        now = files.get(path)
+        if now is known or present.issuperset(agent.agent_id for agent in known.agents):
+            continue
+        if not settling.is_confirmed(path, now.stamp if now else None):
+            kept[path] = _without_moved(known, files)
+    return kept
+
+
+def _without_moved(known: DefinitionFile, files: Mapping[Path, DefinitionFile]) -> DefinitionFile:
+    elsewhere = {agent.agent_id for path, file in files.items() if path != known.path for agent in file.agents}
+    agents = tuple(agent for agent in known.agents if agent.agent_id not in elsewhere)
+    return known if agents == known.agents else replace(known, agents=agents, stamp=None)
+
+
 def _find(root: Path) -> tuple[list[Path], list[Problem]]:
-    """The definition files below the folder in order of their relative paths, and the folders that cannot be looked into."""
+    """The definition files below the folder in order of their relative paths, and the folders that cannot be read."""
     problems: list[Problem] = []
     try:
         files = _walk(root, problems, set())
@@ -83,15 +112,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
 
 
-def _read_file(path: Path, earlier: DefinitionFile | None) -> DefinitionFile | None:
-    """What the file says now; `earlier` itself if it has not changed, None if it has just gone."""
+def _read_file(path: Path, earlier: DefinitionFile | None, settling: Settling | None) -> DefinitionFile | None:
+    """The file as it is now. Returns `earlier` if the file has not changed or may still be changing, and None if it is gone."""
     stamp = None
     try:
         status = path.stat()
         stamp = Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
         if earlier and earlier.stamp == stamp:
             return earlier
-        if time.time_ns() - status.st_mtime_ns < _CLOCK_GRAIN_NS:
+        if settling is not None:
+            if not settling.is_quiet(path, stamp):
+                return earlier
+        elif time.time_ns() - status.st_mtime_ns < _CLOCK_GRAIN_NS:
             stamp = None
         text = _text(path, status)
         return DefinitionFile(path, stamp, agents_of(_PARSERS[path.suffix.lower()](text), text, path))

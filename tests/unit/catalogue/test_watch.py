@@ -1,4 +1,4 @@
-"""Following a folder as it changes. Every bound is below the five seconds after which the folder is looked at anyway."""
+"""Following a folder as it changes. BOUND is below the five seconds after which the folder is read anyway."""
 
 import asyncio
 import os
@@ -13,12 +13,15 @@ import pytest
 
 from catalogue.catalogue import Catalogue
 from catalogue.files.reader import read
+from catalogue.files.settling import CONFIRM_SECONDS
 from catalogue.watch import watch
 
 Text = Callable[..., str]
 Write = Callable[..., Path]
 Next = Callable[[], "asyncio.Future[Catalogue]"]
 BOUND = 4.0
+LOSS_BOUND = BOUND + CONFIRM_SECONDS
+"""For changes that remove agents, which are confirmed by a second look."""
 
 
 class Follower:
@@ -26,6 +29,7 @@ class Follower:
 
     def __init__(self, folder: Path, current: Catalogue) -> None:
         self.stop = asyncio.Event()
+        self.passed: list[Catalogue] = []
         self._changes: asyncio.Queue[Catalogue] = asyncio.Queue()
         self.task = asyncio.create_task(self._follow(watch(folder, current, self.stop)))
 
@@ -37,11 +41,11 @@ class Follower:
         """The next catalogue, if it comes in time."""
         return await asyncio.wait_for(self._changes.get(), bound)
 
-    async def until(self, condition: Callable[[Catalogue], bool]) -> Catalogue:
-        """The first catalogue that is as wanted: a single change may show in two steps, as when it is seen half written."""
-        async with asyncio.timeout(BOUND):
+    async def until(self, condition: Callable[[Catalogue], bool], bound: float = BOUND) -> Catalogue:
+        """The first catalogue that satisfies `condition`. Those before it are kept in `passed`."""
+        async with asyncio.timeout(bound):
             while not condition(catalogue := await self._changes.get()):
-                pass
+                self.passed.append(catalogue)
             return catalogue
 
     def is_quiet(self) -> bool:
@@ -89,20 +93,36 @@ async def test_each_change_of_a_file_shows(write: Write, family: Text, follow: F
     broken = await follower.until(lambda catalogue: bool(catalogue.problems))
     assert (numbers(broken), broken.problems[0].source) == ([1, 2], path)
     write("marketing/a.yaml", family(3))
-    mended = await follower.until(lambda catalogue: not catalogue.problems)
-    assert numbers(mended) == [3]
+    mended = await follower.until(lambda catalogue: numbers(catalogue) == [3], LOSS_BOUND)
+    assert not mended.problems
     path.unlink()
-    assert numbers(await follower.next()) == []
+    assert numbers(await follower.next(LOSS_BOUND)) == []
+
+
+@pytest.mark.parametrize("change", ["prefix", "deleted"])
+async def test_a_file_that_is_incomplete_for_a_while_loses_no_agent(write: Write, family: Text, follow: Follow, change: str) -> None:
+    """Another file tells when the folder has been read."""
+    path = write("a.yaml", family(1, 2, 3))
+    follower = follow()
+    if change == "deleted":
+        path.unlink()
+    else:
+        write("a.yaml", family(1))
+    write("b.yaml", family(4, role="analyst"))
+    assert numbers(await follower.until(lambda catalogue: len(catalogue) > 3)) == [1, 2, 3, 4]
+    write("a.yaml", family(1, 2, 3, 5))
+    assert numbers(await follower.until(lambda catalogue: 5 in numbers(catalogue))) == [1, 2, 3, 4, 5]
+    assert all({1, 2, 3} <= set(numbers(catalogue)) for catalogue in follower.passed)
 
 
 async def test_a_change_shows_promptly(write: Write, family: Text, follow: Follow) -> None:
-    """It is the file system that tells, not a clock."""
+    """The file system sends a notification, and the file is read once it has not changed for 300 ms."""
     follower = follow()
     write("a.yaml", family(1))
     await follower.next()
     began = time.monotonic()
-    write("a.yaml", family(2))
-    await follower.until(lambda catalogue: numbers(catalogue) == [2])
+    write("a.yaml", family(1, 2))
+    await follower.until(lambda catalogue: numbers(catalogue) == [1, 2])
     assert time.monotonic() - began < 2.0
 
 
@@ -125,7 +145,7 @@ async def test_a_new_folder_is_followed_too(folder: Path, tmp_path: Path, family
     (folder / "made" / "deep" / "b.yaml").write_text(family(2))
     assert numbers(await follower.until(lambda catalogue: len(catalogue) == 2)) == [1, 2]
     (folder / "made").rename(tmp_path / "gone")
-    assert numbers(await follower.next()) == []
+    assert numbers(await follower.next(LOSS_BOUND)) == []
 
 
 async def test_a_kubernetes_mount_that_swaps_its_links_is_seen(folder: Path, family: Text, follow: Follow) -> None:
@@ -141,7 +161,7 @@ async def test_a_kubernetes_mount_that_swaps_its_links_is_seen(folder: Path, fam
     (folder / "a.yaml").symlink_to("..data/a.yaml")
     follower = follow()
     version("..2026_11_02", family(2))
-    assert numbers(await follower.next()) == [2]
+    assert numbers(await follower.next(LOSS_BOUND)) == [2]
     assert follower.is_quiet()
 
 
@@ -174,10 +194,10 @@ async def test_a_folder_that_goes_away_keeps_its_agents_until_it_returns(folder:
     gone = await follower.until(lambda catalogue: bool(catalogue.problems))
     assert numbers(gone) == [1]
     assert "cannot be read: no such file or directory" in gone.problems[0].message
-    write("a.yaml", family(2))
-    assert numbers(await follower.until(lambda catalogue: not catalogue.problems and len(catalogue) > 0)) == [2]
-    write("a.yaml", family(3))
-    assert numbers(await follower.until(lambda catalogue: numbers(catalogue) != [2])) == [3]
+    write("a.yaml", family(1, 2))
+    assert numbers(await follower.until(lambda catalogue: not catalogue.problems and len(catalogue) > 1)) == [1, 2]
+    write("a.yaml", family(1, 2, 3))
+    assert numbers(await follower.until(lambda catalogue: len(catalogue) > 2)) == [1, 2, 3]
 
 
 async def test_polling_can_be_asked_for(write: Write, family: Text, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
