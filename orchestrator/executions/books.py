@@ -1,6 +1,5 @@
 """What the books say of a call: its worst case before it, its bill and its failure after it."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
