@@ -15,8 +15,8 @@ from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
 from orchestrator.executions.model import Settlement, State, StepRef
 from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Report
 from orchestrator.workflows.model import RunState, StepState
+from tests.adapters.orchestrator.executions.relay import Relay
 from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually, expire
-from tests.adapters.orchestrator.relay import Relay
 from tests.adapters.orchestrator.workflows.engine import BROKEN, NO_NEWS, OWNER, PACE, Agents, Runs, task, until, worker
 from tests.unit.orchestrator.making import BILL, intent, keyed
 

@@ -15,9 +15,9 @@ from deploy.local.supervision.process import Process, ready_file_written
 from deploy.local.supervision.waiting import holds_within
 from mesh.failpoints import Failpoint
 from orchestrator.adapters.wakeups.arq_wakeup import JOB_TIMEOUT_SECONDS
+from tests.chaos.faults.test_failpoints import gone
 from tests.chaos.quiet import answering, set_pace, settled, well
 from tests.chaos.runs import Runs, runs_of, task
-from tests.chaos.test_failpoints import gone
 
 assert orchestrator.processes.worker  # imported for the failpoints that it brings
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from mesh.rpc.status import TABLE
 from mesh.rpc.status import error_of as ours
 from tests.contract.gateway.wire import error_of
-from tests.e2e.attacks import ATTACKS, GOOD, REVOKED, Headers, Loot
+from tests.e2e.identity.attacks import ATTACKS, GOOD, REVOKED, Headers, Loot
 from tests.e2e.people import AUTH, Person, logged_in, new_key, new_person, posted
 from tests.e2e.platform import Platform
 from tests.e2e.provocations import failure

@@ -1,4 +1,4 @@
-"""Access tokens without a platform; what attackers send stands in tests/e2e/attacks.py."""
+"""Access tokens without a platform; what attackers send stands in tests/e2e/identity/attacks.py."""
 
 import time
 

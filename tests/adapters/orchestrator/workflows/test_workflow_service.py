@@ -27,9 +27,9 @@ from orchestrator.workflows.errors import (
 from orchestrator.workflows.model import Approval, Decision, RunState, StepState, Task, Workflow, WorkflowQuery
 from orchestrator.workflows.service import Draft, WorkflowService
 from orchestrator.workflows.watch import RunWatch
-from tests.adapters.orchestrator.following import AGENT_ID, Quiet, Runs, running_stores
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.test_run_watch import Deaf
+from tests.adapters.orchestrator.workflows.following import AGENT_ID, Quiet, Runs, running_stores
+from tests.adapters.orchestrator.workflows.test_run_watch import Deaf
 from tests.unit.orchestrator.making import catalogue, definition
 
 ANN, BEN = Caller(1, "ann"), Caller(2, "ben")

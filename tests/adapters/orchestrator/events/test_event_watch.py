@@ -15,7 +15,7 @@ from orchestrator.events import tail as tail_module
 from orchestrator.events.model import EventFilter, Heartbeat
 from orchestrator.events.service import EventService
 from orchestrator.events.tail import EventTail
-from tests.adapters.orchestrator.event_log import Bells, emit, none_waits, notifiers, relaying
+from tests.adapters.orchestrator.events.event_log import Bells, emit, none_waits, notifiers, relaying
 from tests.adapters.orchestrator.looking import Connection, eventually
 
 USERS = 4

@@ -11,8 +11,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.contract.gateway.wire import error_of
-from tests.e2e.contract_rpcs import ContractRpc, every_rpc
 from tests.e2e.definitions import AGENT
+from tests.e2e.identity.contract_rpcs import ContractRpc, every_rpc
 from tests.e2e.platform import Platform
 
 RPCS = every_rpc()

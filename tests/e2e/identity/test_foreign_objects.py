@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from agentmesh.workflow.v1 import workflow_pb2
 
-from tests.e2e.contract_rpcs import ContractRpc, every_rpc
+from tests.e2e.identity.contract_rpcs import ContractRpc, every_rpc
 from tests.e2e.people import Person, new_key, new_person
 from tests.e2e.platform import Platform, question
 from tests.e2e.waiting import eventually

@@ -15,9 +15,9 @@ from agentmesh.event.v1 import event_service_pb2 as pb
 from deploy.local.servers.kafka import KafkaServer
 from orchestrator.adapters.events.outbox_relay import SILENT_SECONDS
 from tests.adapters.agent_host.running import Host
-from tests.adapters.orchestrator.event_log import emit, leaders, none_unpublished, none_waits
+from tests.adapters.orchestrator.events.event_log import emit, leaders, none_unpublished, none_waits
+from tests.adapters.orchestrator.events.topics import delivered, offsets
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.topics import delivered, offsets
 from tests.adapters.simulator.conftest import eventually
 from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.running import USER, ours, running_orchestrator, start_orchestrator

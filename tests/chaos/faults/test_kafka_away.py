@@ -16,9 +16,9 @@ from deploy.local.ports import free_port_offset
 from deploy.local.servers.kafka import KafkaServer
 from deploy.local.stack import Stack
 from deploy.local.supervision.waiting import holds_within
-from tests.adapters.orchestrator.event_log import emit
+from tests.adapters.orchestrator.events.event_log import emit
+from tests.adapters.orchestrator.events.topics import delivered
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.topics import delivered
 from tests.chaos.calls import Call, new_request_id
 from tests.chaos.conftest import ENVIRONMENT
 from tests.chaos.doors import RestDoor, rest_door

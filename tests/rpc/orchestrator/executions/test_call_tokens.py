@@ -17,8 +17,8 @@ from orchestrator.executions.books import new_id
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
 from tests.rpc.orchestrator.misbehaving import Misbehaving
+from tests.rpc.orchestrator.process.test_process import standard
 from tests.rpc.orchestrator.running import Mesh, failure_of, ours, read, running_orchestrator
-from tests.rpc.orchestrator.test_process import standard
 from tests.support.call_tokens import PUBLIC_KEY, SIGNER
 from tests.unit.orchestrator.making import AGENT_ID
 

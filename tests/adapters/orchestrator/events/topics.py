@@ -12,7 +12,7 @@ from google.protobuf.json_format import Parse
 from deploy.local.servers.kafka import KafkaServer
 from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
 from orchestrator.events.model import TOPICS
-from tests.adapters.orchestrator.event_log import emit
+from tests.adapters.orchestrator.events.event_log import emit
 from tests.adapters.orchestrator.looking import Connection
 
 AGGREGATES = [f"agent_{n}" for n in range(20)]

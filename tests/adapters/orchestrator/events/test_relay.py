@@ -17,7 +17,7 @@ from orchestrator.adapters.events.outbox_upkeep import OutboxUpkeep
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.events.model import Event
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
-from tests.adapters.orchestrator.event_log import Bells, emit, leaders, none_unpublished, none_waits, relaying, stamped
+from tests.adapters.orchestrator.events.event_log import Bells, emit, leaders, none_unpublished, none_waits, relaying, stamped
 from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually
 from tests.unit.orchestrator.making import completed, intent
 

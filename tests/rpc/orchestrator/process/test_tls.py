@@ -20,8 +20,8 @@ from tests.adapters.agent_host.running import Host, agent_id, running_host
 from tests.adapters.simulator.conftest import Simulator, eventually
 from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.conftest import ALONE, CHECKED, FIRST, write_definitions
+from tests.rpc.orchestrator.process.test_process import refusal
 from tests.rpc.orchestrator.running import Mesh, Orchestrator, running_orchestrator
-from tests.rpc.orchestrator.test_process import refusal
 from tests.support.tls import certificate_at, client_channel, trust
 
 

@@ -16,8 +16,8 @@ from orchestrator.executions.model import Intent
 from orchestrator.idempotency.model import OriginalRequest
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
+from tests.adapters.orchestrator.executions.relay import Relay
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.relay import Relay
 from tests.unit.orchestrator.making import completed, failed, intent, keyed
 
 

@@ -16,8 +16,8 @@ from orchestrator.adapters.workflows.notifier import RedisRunNotifier
 from orchestrator.workflows.model import Change, Run, RunState
 from orchestrator.workflows.ports import RunSubscriptions
 from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
-from tests.adapters.orchestrator.following import Quiet, Runs, results, running_stores, told, watched
 from tests.adapters.orchestrator.looking import Connection
+from tests.adapters.orchestrator.workflows.following import Quiet, Runs, results, running_stores, told, watched
 
 SOON_SECONDS = 10
 
