@@ -1,17 +1,14 @@
-"""Counts calls: by user and credential, and those that nobody has to sign by the address they come from; and who has logged out."""
+"""Applies the limits: by user and API key, and by address where no credential is needed. Refuses sessions that have ended."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import Any
 
 from google.protobuf.message import Message
-from prometheus_client import Counter
 
-from mesh.errors import RateLimitExceeded
-from mesh.limits import Charge, Limiter, Sessions, Verdict
+from mesh.limits import CallerKind, Charge, Limiter, Sessions, network_of, refusal
 from mesh.rpc.access import Access, LimitClass, access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.rpc.peer import Peers
@@ -19,13 +16,12 @@ from mesh.security import caller
 from mesh.security.caller import Caller
 from mesh.security.errors import TokenRevoked
 
-REFUSED = Counter("rate_limit_refused_total", "Calls that were refused by a limit", ["limit"])
 IN_FLIGHT = "agent_calls_in_flight"
 
 
 @dataclass(frozen=True, slots=True)
 class Allowances:
-    """How much each may do. Per minute, and as many at once; in flight, per process."""
+    """The limits: calls a minute (a full bucket allows as many at once); `in_flight` counts open calls per process."""
 
     agent_calls: int = 600
     agent_calls_of_key: int = 600
@@ -37,7 +33,7 @@ class Allowances:
 
 
 class InFlight:
-    """Who has how many calls under way in this process."""
+    """The number of calls in flight in this process, by user."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -45,10 +41,10 @@ class InFlight:
 
     @contextmanager
     def counted(self, user_id: int) -> Iterator[None]:
-        """Counts a call of the user's while the block runs. Raises RateLimitExceeded when there are too many."""
+        """Counts a call while the block runs. Raises RateLimitExceeded if the user has too many."""
         before = self._under_way.get(user_id, 0)
         if before >= self._most:
-            raise refusal(IN_FLIGHT, 1, f"you have {before} calls to agents under way, and {self._most} is the most; wait for one to end")
+            raise refusal(IN_FLIGHT, CallerKind.USER, f"{self._most} at once", 1)
         self._under_way[user_id] = before + 1
         try:
             yield
@@ -60,9 +56,9 @@ class InFlight:
 
 
 class Limits(BehaviourInterceptor):
-    """Refuses with RATE_LIMIT_EXCEEDED what is too much, and with AUTH_TOKEN_BLACKLISTED a caller whose session has ended.
+    """Refuses calls beyond a limit with RATE_LIMIT_EXCEEDED, and callers whose session has ended with AUTH_TOKEN_BLACKLISTED.
 
-    Both are asked in one trip to Redis. Probes, and rpcs inside the mesh, are not counted.
+    One round trip to Redis answers both. Probes and rpcs inside the mesh are not counted.
     """
 
     def __init__(self, limiter: Limiter, sessions: Sessions, allowances: Allowances, peers: Peers) -> None:
@@ -109,48 +105,35 @@ class Limits(BehaviourInterceptor):
 
     async def _admit(self, access: Access, request: Any, context: Context) -> None:
         if access.open:
-            _refuse(await self._limiter.take(self._of_address(access.limit, request, context)))
+            (await self._limiter.take(self._of_address(access.limit, request, context))).check()
             return
         who = caller.current()
         session = who.session_id
         watched = () if session is None else self._sessions.watched(session)
         verdict = await self._limiter.take(charges_of(who, access.limit, self._allowances), watched)
-        _refuse(verdict)
+        verdict.check()
         if session is not None and await self._sessions.is_revoked(session, verdict.present):
             raise TokenRevoked("the session of this access token has ended; log in again")
 
     def _of_address(self, limit: LimitClass, request: Any, context: Context) -> list[Charge]:
-        address, allowances = _network(self._peers.address_of(context)), self._allowances
+        address, allowances = network_of(self._peers.address_of(context)), self._allowances
         if limit is not LimitClass.LOGIN:
-            return [Charge("calls_of_address", f"limit:open:{address}", allowances.open_calls_of_address)]
-        charges = [Charge("logins_of_address", f"limit:logins:{address}", allowances.logins_of_address)]
+            return [Charge("calls_of_address", f"limit:open:{address}", allowances.open_calls_of_address, CallerKind.ADDRESS)]
+        charges = [Charge("logins_of_address", f"limit:logins:{address}", allowances.logins_of_address, CallerKind.ADDRESS)]
         if name := getattr(request, "username", ""):
             known = hashlib.blake2b(name.strip().casefold().encode(errors="replace"), digest_size=16).hexdigest()
-            charges.insert(0, Charge("logins", f"limit:logins:{address}:{known}", allowances.logins))
+            charges.insert(0, Charge("logins", f"limit:logins:{address}:{known}", allowances.logins, CallerKind.ADDRESS))
         return charges
 
 
-def _refuse(verdict: Verdict) -> None:
-    if (charge := verdict.refused_by) is not None:
-        raise refusal(charge.limit, verdict.wait_seconds, f"more than {charge.per_minute} a minute ({charge.limit}); try again later")
-
-
 def charges_of(who: Caller, limit: LimitClass, allowances: Allowances) -> list[Charge]:
-    """The buckets that a call of this caller's is taken from: the user's, whatever the credential, and the API key's own."""
+    """The buckets that count a call: the user's, and for an agent call made with an API key that key's too."""
+    if limit is LimitClass.LOGIN:  # a call that hashes a password, made by a user who is logged in
+        return [Charge("logins", f"limit:logins:user:{who.user_id}", allowances.logins)]
     if limit is not LimitClass.AGENT_CALL:
         return [Charge("calls", f"limit:calls:{who.user_id}", allowances.other_calls)]
     charges = [Charge("agent_calls", f"limit:agent_calls:{who.user_id}", allowances.agent_calls)]
     if who.api_key_id is not None:
-        charges.append(Charge("agent_calls_of_key", f"limit:agent_calls:key:{who.api_key_id}", allowances.agent_calls_of_key))
+        bucket = f"limit:agent_calls:key:{who.api_key_id}"
+        charges.append(Charge("agent_calls_of_key", bucket, allowances.agent_calls_of_key, CallerKind.API_KEY))
     return charges
-
-
-def _network(address: str) -> str:
-    """What is counted as one address: of IPv6 the /64, for whoever has one address of it has them all."""
-    return str(ip_network(f"{address}/64", strict=False).network_address) if ":" in address else address
-
-
-def refusal(limit: str, wait_seconds: float, message: str) -> RateLimitExceeded:
-    """The error of a call that is too much."""
-    REFUSED.labels(limit).inc()
-    return RateLimitExceeded(message, retry_after_seconds=wait_seconds, limit=limit)

@@ -25,6 +25,7 @@ from agentmesh.registry.v1.platform_service_pb2_grpc import (
 )
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from prometheus_client import REGISTRY
 
 from mesh.admission import Admission, Slot
 from mesh.errors import MeshError, RemoteError
@@ -266,18 +267,25 @@ async def test_a_call_that_ends_in_an_error_gives_its_place_back(chain: Chain) -
         assert await reason(chain.execute("nobody")) == "AUTH_INVALID_CREDENTIALS"
 
 
+def refused_by(limit: str, caller: str) -> float:
+    return REGISTRY.get_sample_value("rate_limit_refused_total", {"limit": limit, "caller": caller}) or 0.0
+
+
 async def test_a_users_calls_are_counted_whatever_the_credential(chain: Chain) -> None:
     for credential in ("bob", "bob+one", "bob+two", "bob+two", "bob", "bob"):
         await chain.execute(credential)
     refused = await error(chain.execute("bob+three"))
     assert (refused.reason, refused.details["limit"], refused.retry_after_seconds) == ("RATE_LIMIT_EXCEEDED", "agent_calls", 10.0)
+    assert refused.message == "limit agent_calls reached: at most 6 a minute per user; try again in 10 s"
     await chain.execute("eve")
 
 
 async def test_a_key_has_a_limit_of_its_own_too(chain: Chain) -> None:
     for _ in range(4):
         await chain.execute("bob+one")
+    before = refused_by("agent_calls_of_key", "api_key")
     assert (await error(chain.execute("bob+one"))).details["limit"] == "agent_calls_of_key"
+    assert refused_by("agent_calls_of_key", "api_key") == before + 1
     await chain.execute("bob")
 
 
