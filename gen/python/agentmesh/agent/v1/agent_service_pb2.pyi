@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from agentmesh.agent.v1 import agent_pb2 as _agent_pb2
+from agentmesh.common.v1 import answer_pb2 as _answer_pb2
 from agentmesh.common.v1 import error_pb2 as _error_pb2
 from agentmesh.common.v1 import usage_pb2 as _usage_pb2
 from google.protobuf import descriptor as _descriptor
@@ -113,6 +114,7 @@ class ExecuteResponse(_message.Message):
     EXECUTION_TIME_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
     agent_name: _builtins.str
     """Display name of the agent that answered."""
     result: _builtins.str
@@ -127,6 +129,10 @@ class ExecuteResponse(_message.Message):
     def usage(self) -> _usage_pb2.Usage:
         """Tokens used; `cost_micro_usd` is left to the caller."""
 
+    @_builtins.property
+    def facts(self) -> _answer_pb2.AnswerFacts:
+        """Provider, model, stop reason, agent revision and redactions."""
+
     def __init__(
         self,
         *,
@@ -135,10 +141,11 @@ class ExecuteResponse(_message.Message):
         execution_time: _builtins.float = ...,
         metadata: _struct_pb2.Struct | None = ...,
         usage: _usage_pb2.Usage | None = ...,
+        facts: _answer_pb2.AnswerFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "metadata", b"metadata", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_time", b"execution_time", "metadata", b"metadata", "result", b"result", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_time", b"execution_time", "facts", b"facts", "metadata", b"metadata", "result", b"result", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -282,6 +289,7 @@ class Done(_message.Message):
     AGENT_NAME_FIELD_NUMBER: _builtins.int
     EXECUTION_TIME_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
     agent_name: _builtins.str
     """Display name of the agent that answered."""
     execution_time: _builtins.float
@@ -290,16 +298,21 @@ class Done(_message.Message):
     def metadata(self) -> _struct_pb2.Struct:
         """Free-form facts: `provider`, `model`, `stop_reason`, `agent_revision`, `guardrails` (what was redacted)."""
 
+    @_builtins.property
+    def facts(self) -> _answer_pb2.AnswerFacts:
+        """Provider, model, stop reason, agent revision and redactions."""
+
     def __init__(
         self,
         *,
         agent_name: _builtins.str = ...,
         execution_time: _builtins.float = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        facts: _answer_pb2.AnswerFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_time", b"execution_time", "metadata", b"metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_time", b"execution_time", "facts", b"facts", "metadata", b"metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

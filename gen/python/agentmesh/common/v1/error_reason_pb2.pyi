@@ -101,6 +101,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The rpc is part of the contract and this server does not serve it."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 31
     """A fault of the platform's own; the log holds the cause under the request id."""
+    ERROR_REASON_ANSWER_INCOMPLETE: _ErrorReason.ValueType  # 32
+    """The model refused to answer or its answer was cut off, and the task does not allow using such an answer
+    (`on_incomplete`). The answer was paid for. Metadata: stop_reason, execution_id.
+    """
+    ERROR_REASON_STEP_NOT_FOUND: _ErrorReason.ValueType  # 33
+    """The run has no such step. Metadata: run_id, step_id."""
+    ERROR_REASON_RUN_NOT_ACTIVE: _ErrorReason.ValueType  # 34
+    """The run is over and cannot be cancelled. Metadata: run_id, status."""
+    ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 35
+    """There is no such user, or the caller may not see them. Metadata: user_id."""
+    ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 36
+    """There is no such session, it has ended, or it belongs to another user. Metadata: session_id."""
+    ERROR_REASON_REGISTRATION_CLOSED: _ErrorReason.ValueType  # 37
+    """Only administrators create users on this installation; ask one for an account."""
+    ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 38
+    """The body has a media type or an encoding that the platform does not read. Metadata: content_type, content_encoding."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, as a machine reads it: `ErrorInfo.reason` on gRPC and `error.code` over REST, without
@@ -184,6 +200,22 @@ ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 30
 """The rpc is part of the contract and this server does not serve it."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 31
 """A fault of the platform's own; the log holds the cause under the request id."""
+ERROR_REASON_ANSWER_INCOMPLETE: ErrorReason.ValueType  # 32
+"""The model refused to answer or its answer was cut off, and the task does not allow using such an answer
+(`on_incomplete`). The answer was paid for. Metadata: stop_reason, execution_id.
+"""
+ERROR_REASON_STEP_NOT_FOUND: ErrorReason.ValueType  # 33
+"""The run has no such step. Metadata: run_id, step_id."""
+ERROR_REASON_RUN_NOT_ACTIVE: ErrorReason.ValueType  # 34
+"""The run is over and cannot be cancelled. Metadata: run_id, status."""
+ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 35
+"""There is no such user, or the caller may not see them. Metadata: user_id."""
+ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 36
+"""There is no such session, it has ended, or it belongs to another user. Metadata: session_id."""
+ERROR_REASON_REGISTRATION_CLOSED: ErrorReason.ValueType  # 37
+"""Only administrators create users on this installation; ask one for an account."""
+ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 38
+"""The body has a media type or an encoding that the platform does not read. Metadata: content_type, content_encoding."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -22,21 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from agentmesh.common.v1 import answer_pb2 as agentmesh_dot_common_dot_v1_dot_answer__pb2
 from agentmesh.common.v1 import error_pb2 as agentmesh_dot_common_dot_v1_dot_error__pb2
 from agentmesh.common.v1 import usage_pb2 as agentmesh_dot_common_dot_v1_dot_usage__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agentmesh/execution/v1/execution.proto\x12\x16\x61gentmesh.execution.v1\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a\x1f\x61gentmesh/common/v1/usage.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x81\x05\n\tExecution\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x19\n\x08\x61gent_id\x18\x02 \x01(\tR\x07\x61gentId\x12\x1d\n\nagent_name\x18\x03 \x01(\tR\tagentName\x12%\n\x0e\x61gent_revision\x18\x04 \x01(\tR\ragentRevision\x12?\n\x06status\x18\x05 \x01(\x0e\x32\'.agentmesh.execution.v1.ExecutionStatusR\x06status\x12\x14\n\x05input\x18\x06 \x01(\tR\x05input\x12\x31\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x17.google.protobuf.StructR\x07\x63ontext\x12\x16\n\x06result\x18\x08 \x01(\tR\x06result\x12\x34\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorR\x07\x66\x61ilure\x12\x30\n\x05usage\x18\n \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageR\x05usage\x12\x33\n\x08metadata\x18\x0b \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x1a\n\x08streamed\x18\x0c \x01(\x08R\x08streamed\x12\x1d\n\nrequest_id\x18\r \x01(\tR\trequestId\x12\x39\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12;\n\x0b\x66inished_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nfinishedAt*\xd4\x01\n\x0f\x45xecutionStatus\x12 \n\x1c\x45XECUTION_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45XECUTION_STATUS_RUNNING\x10\x01\x12\x1e\n\x1a\x45XECUTION_STATUS_COMPLETED\x10\x02\x12\x1b\n\x17\x45XECUTION_STATUS_FAILED\x10\x03\x12\x1e\n\x1a\x45XECUTION_STATUS_CANCELLED\x10\x04\x12$\n EXECUTION_STATUS_OUTCOME_UNKNOWN\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agentmesh/execution/v1/execution.proto\x12\x16\x61gentmesh.execution.v1\x1a agentmesh/common/v1/answer.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a\x1f\x61gentmesh/common/v1/usage.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb9\x05\n\tExecution\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x19\n\x08\x61gent_id\x18\x02 \x01(\tR\x07\x61gentId\x12\x1d\n\nagent_name\x18\x03 \x01(\tR\tagentName\x12%\n\x0e\x61gent_revision\x18\x04 \x01(\tR\ragentRevision\x12?\n\x06status\x18\x05 \x01(\x0e\x32\'.agentmesh.execution.v1.ExecutionStatusR\x06status\x12\x14\n\x05input\x18\x06 \x01(\tR\x05input\x12\x31\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x17.google.protobuf.StructR\x07\x63ontext\x12\x16\n\x06result\x18\x08 \x01(\tR\x06result\x12\x34\n\x07\x66\x61ilure\x18\t \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorR\x07\x66\x61ilure\x12\x30\n\x05usage\x18\n \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageR\x05usage\x12\x33\n\x08metadata\x18\x0b \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x1a\n\x08streamed\x18\x0c \x01(\x08R\x08streamed\x12\x1d\n\nrequest_id\x18\r \x01(\tR\trequestId\x12\x39\n\ncreated_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12;\n\x0b\x66inished_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nfinishedAt\x12\x36\n\x05\x66\x61\x63ts\x18\x10 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts*\xd4\x01\n\x0f\x45xecutionStatus\x12 \n\x1c\x45XECUTION_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45XECUTION_STATUS_RUNNING\x10\x01\x12\x1e\n\x1a\x45XECUTION_STATUS_COMPLETED\x10\x02\x12\x1b\n\x17\x45XECUTION_STATUS_FAILED\x10\x03\x12\x1e\n\x1a\x45XECUTION_STATUS_CANCELLED\x10\x04\x12$\n EXECUTION_STATUS_OUTCOME_UNKNOWN\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agentmesh.execution.v1.execution_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXECUTIONSTATUS']._serialized_start=840
-  _globals['_EXECUTIONSTATUS']._serialized_end=1052
-  _globals['_EXECUTION']._serialized_start=196
-  _globals['_EXECUTION']._serialized_end=837
+  _globals['_EXECUTIONSTATUS']._serialized_start=930
+  _globals['_EXECUTIONSTATUS']._serialized_end=1142
+  _globals['_EXECUTION']._serialized_start=230
+  _globals['_EXECUTION']._serialized_end=927
 # @@protoc_insertion_point(module_scope)

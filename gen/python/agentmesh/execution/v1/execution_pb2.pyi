@@ -3,6 +3,7 @@
 isort:skip_file
 Calls to agents, and the books about them."""
 
+from agentmesh.common.v1 import answer_pb2 as _answer_pb2
 from agentmesh.common.v1 import error_pb2 as _error_pb2
 from agentmesh.common.v1 import usage_pb2 as _usage_pb2
 from google.protobuf import descriptor as _descriptor
@@ -82,6 +83,7 @@ class Execution(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Its id, a UUIDv7."""
     agent_id: _builtins.str
@@ -124,6 +126,10 @@ class Execution(_message.Message):
     def finished_at(self) -> _timestamp_pb2.Timestamp:
         """When it was settled; absent while it runs."""
 
+    @_builtins.property
+    def facts(self) -> _answer_pb2.AnswerFacts:
+        """Provider, model, stop reason and redactions. Absent while it runs, and when no model answered. Lists have it too."""
+
     def __init__(
         self,
         *,
@@ -142,10 +148,11 @@ class Execution(_message.Message):
         request_id: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        facts: _answer_pb2.AnswerFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "metadata", b"metadata", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "facts", b"facts", "failure", b"failure", "finished_at", b"finished_at", "metadata", b"metadata", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_name", b"agent_name", "agent_revision", b"agent_revision", "context", b"context", "created_at", b"created_at", "execution_id", b"execution_id", "failure", b"failure", "finished_at", b"finished_at", "input", b"input", "metadata", b"metadata", "request_id", b"request_id", "result", b"result", "status", b"status", "streamed", b"streamed", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_name", b"agent_name", "agent_revision", b"agent_revision", "context", b"context", "created_at", b"created_at", "execution_id", b"execution_id", "facts", b"facts", "failure", b"failure", "finished_at", b"finished_at", "input", b"input", "metadata", b"metadata", "request_id", b"request_id", "result", b"result", "status", b"status", "streamed", b"streamed", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

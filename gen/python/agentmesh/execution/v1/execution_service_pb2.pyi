@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from agentmesh.common.v1 import answer_pb2 as _answer_pb2
 from agentmesh.common.v1 import error_pb2 as _error_pb2
 from agentmesh.common.v1 import usage_pb2 as _usage_pb2
 from agentmesh.execution.v1 import execution_pb2 as _execution_pb2
@@ -72,6 +73,7 @@ class ExecuteAgentResponse(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
     agent_name: _builtins.str
     """Display name of the agent that answered."""
     result: _builtins.str
@@ -88,6 +90,10 @@ class ExecuteAgentResponse(_message.Message):
     def usage(self) -> _usage_pb2.Usage:
         """Tokens and cost."""
 
+    @_builtins.property
+    def facts(self) -> _answer_pb2.AnswerFacts:
+        """Provider, model, stop reason, agent revision and redactions."""
+
     def __init__(
         self,
         *,
@@ -97,10 +103,11 @@ class ExecuteAgentResponse(_message.Message):
         metadata: _struct_pb2.Struct | None = ...,
         execution_id: _builtins.str = ...,
         usage: _usage_pb2.Usage | None = ...,
+        facts: _answer_pb2.AnswerFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "metadata", b"metadata", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_id", b"execution_id", "execution_time", b"execution_time", "metadata", b"metadata", "result", b"result", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_id", b"execution_id", "execution_time", b"execution_time", "facts", b"facts", "metadata", b"metadata", "result", b"result", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,6 +276,7 @@ class Done(_message.Message):
     AGENT_NAME_FIELD_NUMBER: _builtins.int
     EXECUTION_TIME_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The id under which the execution is in the books."""
     agent_name: _builtins.str
@@ -279,6 +287,10 @@ class Done(_message.Message):
     def metadata(self) -> _struct_pb2.Struct:
         """Free-form facts, as in ExecuteAgentResponse."""
 
+    @_builtins.property
+    def facts(self) -> _answer_pb2.AnswerFacts:
+        """Provider, model, stop reason, agent revision and redactions, as in ExecuteAgentResponse."""
+
     def __init__(
         self,
         *,
@@ -286,10 +298,11 @@ class Done(_message.Message):
         agent_name: _builtins.str = ...,
         execution_time: _builtins.float = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        facts: _answer_pb2.AnswerFacts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_id", b"execution_id", "execution_time", b"execution_time", "metadata", b"metadata"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_id", b"execution_id", "execution_time", b"execution_time", "facts", b"facts", "metadata", b"metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,20 +23,25 @@ _sym_db = _symbol_database.Default()
 
 
 from agentmesh.common.v1 import access_pb2 as agentmesh_dot_common_dot_v1_dot_access__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$agentmesh/identity/v1/identity.proto\x12\x15\x61gentmesh.identity.v1\x1a agentmesh/common/v1/access.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x01\n\x04User\x12\x17\n\x07user_id\x18\x01 \x01(\x05R\x06userId\x12\x1a\n\x08username\x18\x02 \x01(\tR\x08username\x12\x33\n\x04role\x18\x03 \x01(\x0e\x32\x1f.agentmesh.identity.v1.UserRoleR\x04role\x12\x39\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\"\xfb\x02\n\x06\x41piKey\x12\x1c\n\napi_key_id\x18\x01 \x01(\tR\x08\x61piKeyId\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n\x06prefix\x18\x03 \x01(\tR\x06prefix\x12\x38\n\x06scopes\x18\x04 \x03(\x0e\x32 .agentmesh.common.v1.AccessScopeR\x06scopes\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12<\n\x0clast_used_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nlastUsedAt\x12\x39\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt*N\n\x08UserRole\x12\x19\n\x15USER_ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0eUSER_ROLE_USER\x10\x01\x12\x13\n\x0fUSER_ROLE_ADMIN\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$agentmesh/identity/v1/identity.proto\x12\x15\x61gentmesh.identity.v1\x1a agentmesh/common/v1/access.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x01\n\x04User\x12\x17\n\x07user_id\x18\x01 \x01(\x05R\x06userId\x12\x1a\n\x08username\x18\x02 \x01(\tR\x08username\x12\x33\n\x04role\x18\x03 \x01(\x0e\x32\x1f.agentmesh.identity.v1.UserRoleR\x04role\x12\x39\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1a\n\x08\x64isabled\x18\x05 \x01(\x08R\x08\x64isabled\"\xfb\x02\n\x06\x41piKey\x12\x1c\n\napi_key_id\x18\x01 \x01(\tR\x08\x61piKeyId\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n\x06prefix\x18\x03 \x01(\tR\x06prefix\x12\x38\n\x06scopes\x18\x04 \x03(\x0e\x32 .agentmesh.common.v1.AccessScopeR\x06scopes\x12\x39\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12<\n\x0clast_used_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nlastUsedAt\x12\x39\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt\"\xeb\x01\n\x07Session\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x17\n\x07user_id\x18\x02 \x01(\x05R\x06userId\x12\x39\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nexpires_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x18\n\x07\x63urrent\x18\x05 \x01(\x08R\x07\x63urrent\x12\x18\n\x07\x61\x64\x64ress\x18\x06 \x01(\tR\x07\x61\x64\x64ress\"\x9d\x02\n\nAuditEntry\x12\x19\n\x08\x65ntry_id\x18\x01 \x01(\x03R\x07\x65ntryId\x12;\n\x0boccurred_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\noccurredAt\x12\x16\n\x06\x61\x63tion\x18\x03 \x01(\tR\x06\x61\x63tion\x12\x19\n\x08\x61\x63tor_id\x18\x04 \x01(\x05R\x07\x61\x63torId\x12\x18\n\x07subject\x18\x05 \x01(\tR\x07subject\x12\x18\n\x07\x61\x64\x64ress\x18\x06 \x01(\tR\x07\x61\x64\x64ress\x12\x1d\n\nrequest_id\x18\x07 \x01(\tR\trequestId\x12\x31\n\x07\x64\x65tails\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructR\x07\x64\x65tails*N\n\x08UserRole\x12\x19\n\x15USER_ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0eUSER_ROLE_USER\x10\x01\x12\x13\n\x0fUSER_ROLE_ADMIN\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agentmesh.identity.v1.identity_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_USERROLE']._serialized_start=686
-  _globals['_USERROLE']._serialized_end=764
-  _globals['_USER']._serialized_start=131
-  _globals['_USER']._serialized_end=302
-  _globals['_APIKEY']._serialized_start=305
-  _globals['_APIKEY']._serialized_end=684
+  _globals['_USERROLE']._serialized_start=1270
+  _globals['_USERROLE']._serialized_end=1348
+  _globals['_USER']._serialized_start=161
+  _globals['_USER']._serialized_end=360
+  _globals['_APIKEY']._serialized_start=363
+  _globals['_APIKEY']._serialized_end=742
+  _globals['_SESSION']._serialized_start=745
+  _globals['_SESSION']._serialized_end=980
+  _globals['_AUDITENTRY']._serialized_start=983
+  _globals['_AUDITENTRY']._serialized_end=1268
 # @@protoc_insertion_point(module_scope)

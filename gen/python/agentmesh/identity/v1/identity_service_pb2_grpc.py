@@ -77,6 +77,46 @@ class AuthServiceStub:
                 request_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeApiKeyResponse.FromString,
                 _registered_method=True)
+        self.ChangePassword = channel.unary_unary(
+                '/agentmesh.identity.v1.AuthService/ChangePassword',
+                request_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ChangePasswordRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ChangePasswordResponse.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/agentmesh.identity.v1.AuthService/ListSessions',
+                request_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.RevokeSession = channel.unary_unary(
+                '/agentmesh.identity.v1.AuthService/RevokeSession',
+                request_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeSessionRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeSessionResponse.FromString,
+                _registered_method=True)
+        self.RevokeAllSessions = channel.unary_unary(
+                '/agentmesh.identity.v1.AuthService/RevokeAllSessions',
+                request_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeAllSessionsRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeAllSessionsResponse.FromString,
+                _registered_method=True)
+        self.CreateUser = channel.unary_unary(
+                '/agentmesh.identity.v1.AuthService/CreateUser',
+                request_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.CreateUserRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.CreateUserResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/agentmesh.identity.v1.AuthService/ListUsers',
+                request_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
+        self.UpdateUser = channel.unary_unary(
+                '/agentmesh.identity.v1.AuthService/UpdateUser',
+                request_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.UpdateUserRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.UpdateUserResponse.FromString,
+                _registered_method=True)
+        self.ListAuditEntries = channel.unary_unary(
+                '/agentmesh.identity.v1.AuthService/ListAuditEntries',
+                request_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListAuditEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServiceServicer:
@@ -86,7 +126,8 @@ class AuthServiceServicer:
     """
 
     def Register(self, request, context):
-        """Registers a user with the role `user`. USERNAME_TAKEN when another user has the name.
+        """Registers a user with the role `user`. USERNAME_TAKEN when another user has the name; REGISTRATION_CLOSED when only
+        administrators create users here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,14 +176,77 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListApiKeys(self, request, context):
-        """Lists the caller's API keys, the newest first, the revoked ones too.
+        """Lists API keys, newest first, revoked ones included: the caller's own, or for an administrator those of any user.
+        USER_NOT_FOUND for another user's keys unless the caller is an administrator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeApiKey(self, request, context):
-        """Revokes an API key for good. Idempotent. API_KEY_NOT_FOUND for a key that is not the caller's.
+        """Revokes an API key for good. Administrators can revoke every user's keys. Idempotent. API_KEY_NOT_FOUND for a key that belongs
+        to another user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangePassword(self, request, context):
+        """Changes the caller's password and ends all their other sessions. AUTH_INVALID_CREDENTIALS when the current password is wrong,
+        or for a call made with an API key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """Lists the sessions that are still good, newest first: the caller's own, or for an administrator those of any user.
+        USER_NOT_FOUND for another user's sessions unless the caller is an administrator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeSession(self, request, context):
+        """Ends one session: its access tokens are refused with AUTH_TOKEN_BLACKLISTED from now on, and its refresh tokens too.
+        Administrators can end every user's sessions. SESSION_NOT_FOUND for a session that has ended or belongs to another user.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeAllSessions(self, request, context):
+        """Ends all sessions of the caller, or for an administrator those of any user. USER_NOT_FOUND for another user's sessions unless
+        the caller is an administrator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateUser(self, request, context):
+        """Creates a user. For administrators; POLICY_DENIED for others. USERNAME_TAKEN when another user has the name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Lists all users by number. For administrators; POLICY_DENIED for others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateUser(self, request, context):
+        """Changes a user's role, or disables or enables the user. Disabling ends the user's sessions and cancels their runs. For
+        administrators; POLICY_DENIED for others. USER_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditEntries(self, request, context):
+        """Lists the audit log, newest first. For administrators; POLICY_DENIED for others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,6 +294,46 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.RevokeApiKey,
                     request_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'ChangePassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangePassword,
+                    request_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ChangePasswordRequest.FromString,
+                    response_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ChangePasswordResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListSessionsRequest.FromString,
+                    response_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'RevokeSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeSession,
+                    request_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeSessionRequest.FromString,
+                    response_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeSessionResponse.SerializeToString,
+            ),
+            'RevokeAllSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeAllSessions,
+                    request_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeAllSessionsRequest.FromString,
+                    response_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeAllSessionsResponse.SerializeToString,
+            ),
+            'CreateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateUser,
+                    request_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.CreateUserRequest.FromString,
+                    response_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.CreateUserResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListUsersRequest.FromString,
+                    response_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListUsersResponse.SerializeToString,
+            ),
+            'UpdateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateUser,
+                    request_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.UpdateUserRequest.FromString,
+                    response_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.UpdateUserResponse.SerializeToString,
+            ),
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListAuditEntriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -411,6 +555,222 @@ class AuthService:
             '/agentmesh.identity.v1.AuthService/RevokeApiKey',
             agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeApiKeyRequest.SerializeToString,
             agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangePassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.identity.v1.AuthService/ChangePassword',
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ChangePasswordRequest.SerializeToString,
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ChangePasswordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.identity.v1.AuthService/ListSessions',
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListSessionsRequest.SerializeToString,
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.identity.v1.AuthService/RevokeSession',
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeSessionRequest.SerializeToString,
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeAllSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.identity.v1.AuthService/RevokeAllSessions',
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeAllSessionsRequest.SerializeToString,
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.RevokeAllSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.identity.v1.AuthService/CreateUser',
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.CreateUserRequest.SerializeToString,
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.CreateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.identity.v1.AuthService/ListUsers',
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListUsersRequest.SerializeToString,
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.identity.v1.AuthService/UpdateUser',
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.UpdateUserRequest.SerializeToString,
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.UpdateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.identity.v1.AuthService/ListAuditEntries',
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListAuditEntriesRequest.SerializeToString,
+            agentmesh_dot_identity_dot_v1_dot_identity__service__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,7 +37,9 @@ class AuthServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AuthServiceAsyncStub: ...
     Register: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RegisterRequest, _identity_service_pb2.RegisterResponse]
-    """Registers a user with the role `user`. USERNAME_TAKEN when another user has the name."""
+    """Registers a user with the role `user`. USERNAME_TAKEN when another user has the name; REGISTRATION_CLOSED when only
+    administrators create users here.
+    """
     Login: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.LoginRequest, _identity_service_pb2.LoginResponse]
     """Trades a name and a password for an access token and a refresh token.
     AUTH_INVALID_CREDENTIALS does not tell which of the two was wrong.
@@ -60,9 +62,39 @@ class AuthServiceStub:
     is IDEMPOTENCY_CONFLICT. POLICY_DENIED when the caller, itself an API key, lacks a scope that the new key is to have.
     """
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListApiKeysRequest, _identity_service_pb2.ListApiKeysResponse]
-    """Lists the caller's API keys, the newest first, the revoked ones too."""
+    """Lists API keys, newest first, revoked ones included: the caller's own, or for an administrator those of any user.
+    USER_NOT_FOUND for another user's keys unless the caller is an administrator.
+    """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeApiKeyRequest, _identity_service_pb2.RevokeApiKeyResponse]
-    """Revokes an API key for good. Idempotent. API_KEY_NOT_FOUND for a key that is not the caller's."""
+    """Revokes an API key for good. Administrators can revoke every user's keys. Idempotent. API_KEY_NOT_FOUND for a key that belongs
+    to another user.
+    """
+    ChangePassword: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ChangePasswordRequest, _identity_service_pb2.ChangePasswordResponse]
+    """Changes the caller's password and ends all their other sessions. AUTH_INVALID_CREDENTIALS when the current password is wrong,
+    or for a call made with an API key.
+    """
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListSessionsRequest, _identity_service_pb2.ListSessionsResponse]
+    """Lists the sessions that are still good, newest first: the caller's own, or for an administrator those of any user.
+    USER_NOT_FOUND for another user's sessions unless the caller is an administrator.
+    """
+    RevokeSession: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeSessionRequest, _identity_service_pb2.RevokeSessionResponse]
+    """Ends one session: its access tokens are refused with AUTH_TOKEN_BLACKLISTED from now on, and its refresh tokens too.
+    Administrators can end every user's sessions. SESSION_NOT_FOUND for a session that has ended or belongs to another user.
+    """
+    RevokeAllSessions: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeAllSessionsRequest, _identity_service_pb2.RevokeAllSessionsResponse]
+    """Ends all sessions of the caller, or for an administrator those of any user. USER_NOT_FOUND for another user's sessions unless
+    the caller is an administrator.
+    """
+    CreateUser: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.CreateUserRequest, _identity_service_pb2.CreateUserResponse]
+    """Creates a user. For administrators; POLICY_DENIED for others. USERNAME_TAKEN when another user has the name."""
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListUsersRequest, _identity_service_pb2.ListUsersResponse]
+    """Lists all users by number. For administrators; POLICY_DENIED for others."""
+    UpdateUser: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateUserRequest, _identity_service_pb2.UpdateUserResponse]
+    """Changes a user's role, or disables or enables the user. Disabling ends the user's sessions and cancels their runs. For
+    administrators; POLICY_DENIED for others. USER_NOT_FOUND.
+    """
+    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListAuditEntriesRequest, _identity_service_pb2.ListAuditEntriesResponse]
+    """Lists the audit log, newest first. For administrators; POLICY_DENIED for others."""
 
 @_typing.type_check_only
 class AuthServiceAsyncStub(AuthServiceStub):
@@ -73,7 +105,9 @@ class AuthServiceAsyncStub(AuthServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Register: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RegisterRequest, _identity_service_pb2.RegisterResponse]  # type: ignore[assignment]
-    """Registers a user with the role `user`. USERNAME_TAKEN when another user has the name."""
+    """Registers a user with the role `user`. USERNAME_TAKEN when another user has the name; REGISTRATION_CLOSED when only
+    administrators create users here.
+    """
     Login: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.LoginRequest, _identity_service_pb2.LoginResponse]  # type: ignore[assignment]
     """Trades a name and a password for an access token and a refresh token.
     AUTH_INVALID_CREDENTIALS does not tell which of the two was wrong.
@@ -96,9 +130,39 @@ class AuthServiceAsyncStub(AuthServiceStub):
     is IDEMPOTENCY_CONFLICT. POLICY_DENIED when the caller, itself an API key, lacks a scope that the new key is to have.
     """
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListApiKeysRequest, _identity_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
-    """Lists the caller's API keys, the newest first, the revoked ones too."""
+    """Lists API keys, newest first, revoked ones included: the caller's own, or for an administrator those of any user.
+    USER_NOT_FOUND for another user's keys unless the caller is an administrator.
+    """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeApiKeyRequest, _identity_service_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
-    """Revokes an API key for good. Idempotent. API_KEY_NOT_FOUND for a key that is not the caller's."""
+    """Revokes an API key for good. Administrators can revoke every user's keys. Idempotent. API_KEY_NOT_FOUND for a key that belongs
+    to another user.
+    """
+    ChangePassword: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ChangePasswordRequest, _identity_service_pb2.ChangePasswordResponse]  # type: ignore[assignment]
+    """Changes the caller's password and ends all their other sessions. AUTH_INVALID_CREDENTIALS when the current password is wrong,
+    or for a call made with an API key.
+    """
+    ListSessions: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListSessionsRequest, _identity_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """Lists the sessions that are still good, newest first: the caller's own, or for an administrator those of any user.
+    USER_NOT_FOUND for another user's sessions unless the caller is an administrator.
+    """
+    RevokeSession: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeSessionRequest, _identity_service_pb2.RevokeSessionResponse]  # type: ignore[assignment]
+    """Ends one session: its access tokens are refused with AUTH_TOKEN_BLACKLISTED from now on, and its refresh tokens too.
+    Administrators can end every user's sessions. SESSION_NOT_FOUND for a session that has ended or belongs to another user.
+    """
+    RevokeAllSessions: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RevokeAllSessionsRequest, _identity_service_pb2.RevokeAllSessionsResponse]  # type: ignore[assignment]
+    """Ends all sessions of the caller, or for an administrator those of any user. USER_NOT_FOUND for another user's sessions unless
+    the caller is an administrator.
+    """
+    CreateUser: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.CreateUserRequest, _identity_service_pb2.CreateUserResponse]  # type: ignore[assignment]
+    """Creates a user. For administrators; POLICY_DENIED for others. USERNAME_TAKEN when another user has the name."""
+    ListUsers: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListUsersRequest, _identity_service_pb2.ListUsersResponse]  # type: ignore[assignment]
+    """Lists all users by number. For administrators; POLICY_DENIED for others."""
+    UpdateUser: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateUserRequest, _identity_service_pb2.UpdateUserResponse]  # type: ignore[assignment]
+    """Changes a user's role, or disables or enables the user. Disabling ends the user's sessions and cancels their runs. For
+    administrators; POLICY_DENIED for others. USER_NOT_FOUND.
+    """
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListAuditEntriesRequest, _identity_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
+    """Lists the audit log, newest first. For administrators; POLICY_DENIED for others."""
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     """Users, tokens and API keys.
@@ -112,7 +176,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.RegisterResponse, _abc.Awaitable[_identity_service_pb2.RegisterResponse]]:
-        """Registers a user with the role `user`. USERNAME_TAKEN when another user has the name."""
+        """Registers a user with the role `user`. USERNAME_TAKEN when another user has the name; REGISTRATION_CLOSED when only
+        administrators create users here.
+        """
 
     @_abc_1.abstractmethod
     def Login(
@@ -171,7 +237,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.ListApiKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.ListApiKeysResponse, _abc.Awaitable[_identity_service_pb2.ListApiKeysResponse]]:
-        """Lists the caller's API keys, the newest first, the revoked ones too."""
+        """Lists API keys, newest first, revoked ones included: the caller's own, or for an administrator those of any user.
+        USER_NOT_FOUND for another user's keys unless the caller is an administrator.
+        """
 
     @_abc_1.abstractmethod
     def RevokeApiKey(
@@ -179,6 +247,82 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.RevokeApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.RevokeApiKeyResponse, _abc.Awaitable[_identity_service_pb2.RevokeApiKeyResponse]]:
-        """Revokes an API key for good. Idempotent. API_KEY_NOT_FOUND for a key that is not the caller's."""
+        """Revokes an API key for good. Administrators can revoke every user's keys. Idempotent. API_KEY_NOT_FOUND for a key that belongs
+        to another user.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangePassword(
+        self,
+        request: _identity_service_pb2.ChangePasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ChangePasswordResponse, _abc.Awaitable[_identity_service_pb2.ChangePasswordResponse]]:
+        """Changes the caller's password and ends all their other sessions. AUTH_INVALID_CREDENTIALS when the current password is wrong,
+        or for a call made with an API key.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _identity_service_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ListSessionsResponse, _abc.Awaitable[_identity_service_pb2.ListSessionsResponse]]:
+        """Lists the sessions that are still good, newest first: the caller's own, or for an administrator those of any user.
+        USER_NOT_FOUND for another user's sessions unless the caller is an administrator.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeSession(
+        self,
+        request: _identity_service_pb2.RevokeSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.RevokeSessionResponse, _abc.Awaitable[_identity_service_pb2.RevokeSessionResponse]]:
+        """Ends one session: its access tokens are refused with AUTH_TOKEN_BLACKLISTED from now on, and its refresh tokens too.
+        Administrators can end every user's sessions. SESSION_NOT_FOUND for a session that has ended or belongs to another user.
+        """
+
+    @_abc_1.abstractmethod
+    def RevokeAllSessions(
+        self,
+        request: _identity_service_pb2.RevokeAllSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.RevokeAllSessionsResponse, _abc.Awaitable[_identity_service_pb2.RevokeAllSessionsResponse]]:
+        """Ends all sessions of the caller, or for an administrator those of any user. USER_NOT_FOUND for another user's sessions unless
+        the caller is an administrator.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateUser(
+        self,
+        request: _identity_service_pb2.CreateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.CreateUserResponse, _abc.Awaitable[_identity_service_pb2.CreateUserResponse]]:
+        """Creates a user. For administrators; POLICY_DENIED for others. USERNAME_TAKEN when another user has the name."""
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _identity_service_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ListUsersResponse, _abc.Awaitable[_identity_service_pb2.ListUsersResponse]]:
+        """Lists all users by number. For administrators; POLICY_DENIED for others."""
+
+    @_abc_1.abstractmethod
+    def UpdateUser(
+        self,
+        request: _identity_service_pb2.UpdateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.UpdateUserResponse, _abc.Awaitable[_identity_service_pb2.UpdateUserResponse]]:
+        """Changes a user's role, or disables or enables the user. Disabling ends the user's sessions and cancels their runs. For
+        administrators; POLICY_DENIED for others. USER_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: _identity_service_pb2.ListAuditEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_identity_service_pb2.ListAuditEntriesResponse]]:
+        """Lists the audit log, newest first. For administrators; POLICY_DENIED for others."""
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,6 +3,7 @@
 isort:skip_file
 Workflows: named graphs of tasks, their runs, and the steps of a run."""
 
+from agentmesh.common.v1 import answer_pb2 as _answer_pb2
 from agentmesh.common.v1 import error_pb2 as _error_pb2
 from agentmesh.common.v1 import usage_pb2 as _usage_pb2
 from collections import abc as _abc
@@ -22,6 +23,54 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _OnIncomplete:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnIncompleteEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnIncomplete.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_INCOMPLETE_UNSPECIFIED: _OnIncomplete.ValueType  # 0
+    """The same as FAIL."""
+    ON_INCOMPLETE_FAIL: _OnIncomplete.ValueType  # 1
+    """The step fails with ANSWER_INCOMPLETE, and so does its run."""
+    ON_INCOMPLETE_USE: _OnIncomplete.ValueType  # 2
+    """The step completes with the text that there is, which may be empty; `facts.stop_reason` tells why the model stopped."""
+
+class OnIncomplete(_OnIncomplete, metaclass=_OnIncompleteEnumTypeWrapper):
+    """What happens to a step whose answer was refused or cut off."""
+
+ON_INCOMPLETE_UNSPECIFIED: OnIncomplete.ValueType  # 0
+"""The same as FAIL."""
+ON_INCOMPLETE_FAIL: OnIncomplete.ValueType  # 1
+"""The step fails with ANSWER_INCOMPLETE, and so does its run."""
+ON_INCOMPLETE_USE: OnIncomplete.ValueType  # 2
+"""The step completes with the text that there is, which may be empty; `facts.stop_reason` tells why the model stopped."""
+Global___OnIncomplete: _TypeAlias = OnIncomplete  # noqa: Y015
+
+class _View:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_View.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VIEW_UNSPECIFIED: _View.ValueType  # 0
+    """The same as FULL for results of up to 1 MiB in total. For more, the same as BASIC with `results_omitted`."""
+    VIEW_BASIC: _View.ValueType  # 1
+    """Everything except the results of the steps. `Step.result_bytes` tells how large each result is."""
+    VIEW_FULL: _View.ValueType  # 2
+    """Everything. Fails with PAYLOAD_TOO_LARGE for an answer of more than 4 MiB: fetch the results one by one with `GetStep`."""
+
+class View(_View, metaclass=_ViewEnumTypeWrapper):
+    """How much of a run or workflow an answer holds."""
+
+VIEW_UNSPECIFIED: View.ValueType  # 0
+"""The same as FULL for results of up to 1 MiB in total. For more, the same as BASIC with `results_omitted`."""
+VIEW_BASIC: View.ValueType  # 1
+"""Everything except the results of the steps. `Step.result_bytes` tells how large each result is."""
+VIEW_FULL: View.ValueType  # 2
+"""Everything. Fails with PAYLOAD_TOO_LARGE for an answer of more than 4 MiB: fetch the results one by one with `GetStep`."""
+Global___View: _TypeAlias = View  # noqa: Y015
 
 class _ApprovalDecision:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -194,6 +243,7 @@ class Workflow(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     TASK_COUNT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    RESULTS_OMITTED_FIELD_NUMBER: _builtins.int
     workflow_id: _builtins.str
     """Its id, a UUIDv7."""
     name: _builtins.str
@@ -206,6 +256,8 @@ class Workflow(_message.Message):
     """The user who made it."""
     task_count: _builtins.int
     """How many tasks it has."""
+    results_omitted: _builtins.bool
+    """True when `results` is empty only because the request's view left the results out; `GetStep` returns each of them."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
         """The tasks, in the order in which they were given. Empty in lists."""
@@ -230,10 +282,11 @@ class Workflow(_message.Message):
         user_id: _builtins.int = ...,
         task_count: _builtins.int = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        results_omitted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "latest_run_id", b"latest_run_id", "name", b"name", "results", b"results", "status", b"status", "task_count", b"task_count", "tasks", b"tasks", "user_id", b"user_id", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "latest_run_id", b"latest_run_id", "name", b"name", "results", b"results", "results_omitted", b"results_omitted", "status", b"status", "task_count", b"task_count", "tasks", b"tasks", "user_id", b"user_id", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -253,6 +306,7 @@ class Task(_message.Message):
     RETRY_FIELD_NUMBER: _builtins.int
     TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
     APPROVAL_FIELD_NUMBER: _builtins.int
+    ON_INCOMPLETE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Its id, unique in the workflow: 1 to 64 letters, digits, `_` and `-`, beginning with a letter."""
     agent_id: _builtins.str
@@ -263,6 +317,8 @@ class Task(_message.Message):
     """
     timeout_seconds: _builtins.int
     """Seconds that one attempt may take, 1 to 600; default 120. An attempt that takes longer has failed, and may be tried again."""
+    on_incomplete: Global___OnIncomplete.ValueType
+    """What to do with an answer that the model refused or that was cut off. Unspecified means FAIL."""
     @_builtins.property
     def context(self) -> _struct_pb2.Struct:
         """Free-form facts for the agent, checked against its `context_schema`."""
@@ -292,10 +348,11 @@ class Task(_message.Message):
         retry: Global___RetryPolicy | None = ...,
         timeout_seconds: _builtins.int | None = ...,
         approval: Global___Approval | None = ...,
+        on_incomplete: Global___OnIncomplete.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds", "approval", b"approval", "context", b"context", "retry", b"retry", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds", "agent_id", b"agent_id", "approval", b"approval", "context", b"context", "depends_on", b"depends_on", "id", b"id", "input", b"input", "retry", b"retry", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds", "agent_id", b"agent_id", "approval", b"approval", "context", b"context", "depends_on", b"depends_on", "id", b"id", "input", b"input", "on_incomplete", b"on_incomplete", "retry", b"retry", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__timeout_seconds: _TypeAlias = _typing.Literal["timeout_seconds"]  # noqa: Y015
     _WhichOneofArgType__timeout_seconds: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds"]  # noqa: Y015
@@ -421,6 +478,7 @@ class Run(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    RESULTS_OMITTED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Its id, a UUIDv7."""
     workflow_id: _builtins.str
@@ -435,6 +493,8 @@ class Run(_message.Message):
     """The user whose run it is."""
     request_id: _builtins.str
     """The id of the request that began it."""
+    results_omitted: _builtins.bool
+    """True when the results of the steps were left out because of the request's view; `GetStep` returns each of them."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
         """The steps, in the order of the tasks. Empty in lists."""
@@ -475,10 +535,11 @@ class Run(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        results_omitted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "created_at", b"created_at", "failed_step_id", b"failed_step_id", "failure", b"failure", "finished_at", b"finished_at", "request_id", b"request_id", "run_id", b"run_id", "sequence", b"sequence", "started_at", b"started_at", "status", b"status", "steps", b"steps", "user_id", b"user_id", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "created_at", b"created_at", "failed_step_id", b"failed_step_id", "failure", b"failure", "finished_at", b"finished_at", "request_id", b"request_id", "results_omitted", b"results_omitted", "run_id", b"run_id", "sequence", b"sequence", "started_at", b"started_at", "status", b"status", "steps", b"steps", "user_id", b"user_id", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -503,6 +564,8 @@ class Step(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_AT_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    RESULT_BYTES_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     """The task; also the step's id inside its run."""
     agent_id: _builtins.str
@@ -517,6 +580,8 @@ class Step(_message.Message):
     """The agent's answer; empty unless COMPLETED."""
     execution_id: _builtins.str
     """The execution of its last attempt in the books; empty before the first."""
+    result_bytes: _builtins.int
+    """The size of `result` in bytes of UTF-8, also where the request's view left the result out."""
     @_builtins.property
     def failure(self) -> _error_pb2.Error:
         """Why its last attempt failed; absent when none did."""
@@ -541,6 +606,10 @@ class Step(_message.Message):
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
         """When it will be tried again; absent unless it waits for that."""
 
+    @_builtins.property
+    def facts(self) -> _answer_pb2.AnswerFacts:
+        """Provider, model, stop reason, agent revision and redactions of the last attempt; absent before a model has answered."""
+
     def __init__(
         self,
         *,
@@ -557,10 +626,12 @@ class Step(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         next_attempt_at: _timestamp_pb2.Timestamp | None = ...,
+        facts: _answer_pb2.AnswerFacts | None = ...,
+        result_bytes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "failure", b"failure", "finished_at", b"finished_at", "next_attempt_at", b"next_attempt_at", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "facts", b"facts", "failure", b"failure", "finished_at", b"finished_at", "next_attempt_at", b"next_attempt_at", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_revision", b"agent_revision", "approval", b"approval", "attempts", b"attempts", "execution_id", b"execution_id", "failure", b"failure", "finished_at", b"finished_at", "next_attempt_at", b"next_attempt_at", "result", b"result", "started_at", b"started_at", "status", b"status", "task_id", b"task_id", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_revision", b"agent_revision", "approval", b"approval", "attempts", b"attempts", "execution_id", b"execution_id", "facts", b"facts", "failure", b"failure", "finished_at", b"finished_at", "next_attempt_at", b"next_attempt_at", "result", b"result", "result_bytes", b"result_bytes", "started_at", b"started_at", "status", b"status", "task_id", b"task_id", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -76,6 +76,16 @@ class WorkflowServiceStub:
                 request_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.GetStep = channel.unary_unary(
+                '/agentmesh.workflow.v1.WorkflowService/GetStep',
+                request_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetStepRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetStepResponse.FromString,
+                _registered_method=True)
+        self.CancelRun = channel.unary_unary(
+                '/agentmesh.workflow.v1.WorkflowService/CancelRun',
+                request_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.CancelRunRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.CancelRunResponse.FromString,
+                _registered_method=True)
         self.WatchRun = channel.unary_stream(
                 '/agentmesh.workflow.v1.WorkflowService/WatchRun',
                 request_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.WatchRunRequest.SerializeToString,
@@ -110,7 +120,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetWorkflow(self, request, context):
-        """Gets one workflow. WORKFLOW_NOT_FOUND.
+        """Gets one workflow. WORKFLOW_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,14 +154,30 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """Lists the runs of a workflow, newest first. WORKFLOW_NOT_FOUND.
+        """Lists runs, newest first: those of one workflow, or of all the caller's workflows. WORKFLOW_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRun(self, request, context):
-        """Gets one run with its steps. RUN_NOT_FOUND.
+        """Gets one run with its steps. RUN_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStep(self, request, context):
+        """Gets one step of a run: what its agent was sent, its whole result and its attempts. RUN_NOT_FOUND; STEP_NOT_FOUND when the
+        run has no such step.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRun(self, request, context):
+        """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE when
+        the run is over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -215,6 +241,16 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.GetRun,
                     request_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetRunRequest.FromString,
                     response_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetRunResponse.SerializeToString,
+            ),
+            'GetStep': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStep,
+                    request_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetStepRequest.FromString,
+                    response_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetStepResponse.SerializeToString,
+            ),
+            'CancelRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRun,
+                    request_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.CancelRunRequest.FromString,
+                    response_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.CancelRunResponse.SerializeToString,
             ),
             'WatchRun': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRun,
@@ -445,6 +481,60 @@ class WorkflowService:
             '/agentmesh.workflow.v1.WorkflowService/GetRun',
             agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetRunRequest.SerializeToString,
             agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.workflow.v1.WorkflowService/GetStep',
+            agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetStepRequest.SerializeToString,
+            agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.GetStepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.workflow.v1.WorkflowService/CancelRun',
+            agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.CancelRunRequest.SerializeToString,
+            agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.CancelRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

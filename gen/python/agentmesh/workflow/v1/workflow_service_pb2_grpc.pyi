@@ -43,7 +43,7 @@ class WorkflowServiceStub:
     ListWorkflows: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.ListWorkflowsRequest, _workflow_service_pb2.ListWorkflowsResponse]
     """Lists workflows, newest first."""
     GetWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.GetWorkflowRequest, _workflow_service_pb2.GetWorkflowResponse]
-    """Gets one workflow. WORKFLOW_NOT_FOUND."""
+    """Gets one workflow. WORKFLOW_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
     DeleteWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.DeleteWorkflowRequest, _workflow_service_pb2.DeleteWorkflowResponse]
     """Deletes a workflow with all its runs; what its steps bought stays in the books. WORKFLOW_NOT_FOUND;
     WORKFLOW_ALREADY_RUNNING while a run is active: cancel it first.
@@ -60,9 +60,17 @@ class WorkflowServiceStub:
     run is active.
     """
     ListRuns: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.ListRunsRequest, _workflow_service_pb2.ListRunsResponse]
-    """Lists the runs of a workflow, newest first. WORKFLOW_NOT_FOUND."""
+    """Lists runs, newest first: those of one workflow, or of all the caller's workflows. WORKFLOW_NOT_FOUND."""
     GetRun: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.GetRunRequest, _workflow_service_pb2.GetRunResponse]
-    """Gets one run with its steps. RUN_NOT_FOUND."""
+    """Gets one run with its steps. RUN_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
+    GetStep: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.GetStepRequest, _workflow_service_pb2.GetStepResponse]
+    """Gets one step of a run: what its agent was sent, its whole result and its attempts. RUN_NOT_FOUND; STEP_NOT_FOUND when the
+    run has no such step.
+    """
+    CancelRun: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelRunRequest, _workflow_service_pb2.CancelRunResponse]
+    """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE when
+    the run is over.
+    """
     WatchRun: _grpc.UnaryStreamMultiCallable[_workflow_service_pb2.WatchRunRequest, _workflow_service_pb2.WatchRunResponse]
     """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
     Server-Sent Events. A reader that was cut off goes on after the last sequence it saw, without loss and without repetition.
@@ -86,7 +94,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     ListWorkflows: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.ListWorkflowsRequest, _workflow_service_pb2.ListWorkflowsResponse]  # type: ignore[assignment]
     """Lists workflows, newest first."""
     GetWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.GetWorkflowRequest, _workflow_service_pb2.GetWorkflowResponse]  # type: ignore[assignment]
-    """Gets one workflow. WORKFLOW_NOT_FOUND."""
+    """Gets one workflow. WORKFLOW_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
     DeleteWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.DeleteWorkflowRequest, _workflow_service_pb2.DeleteWorkflowResponse]  # type: ignore[assignment]
     """Deletes a workflow with all its runs; what its steps bought stays in the books. WORKFLOW_NOT_FOUND;
     WORKFLOW_ALREADY_RUNNING while a run is active: cancel it first.
@@ -103,9 +111,17 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     run is active.
     """
     ListRuns: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.ListRunsRequest, _workflow_service_pb2.ListRunsResponse]  # type: ignore[assignment]
-    """Lists the runs of a workflow, newest first. WORKFLOW_NOT_FOUND."""
+    """Lists runs, newest first: those of one workflow, or of all the caller's workflows. WORKFLOW_NOT_FOUND."""
     GetRun: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.GetRunRequest, _workflow_service_pb2.GetRunResponse]  # type: ignore[assignment]
-    """Gets one run with its steps. RUN_NOT_FOUND."""
+    """Gets one run with its steps. RUN_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
+    GetStep: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.GetStepRequest, _workflow_service_pb2.GetStepResponse]  # type: ignore[assignment]
+    """Gets one step of a run: what its agent was sent, its whole result and its attempts. RUN_NOT_FOUND; STEP_NOT_FOUND when the
+    run has no such step.
+    """
+    CancelRun: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelRunRequest, _workflow_service_pb2.CancelRunResponse]  # type: ignore[assignment]
+    """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE when
+    the run is over.
+    """
     WatchRun: _aio.UnaryStreamMultiCallable[_workflow_service_pb2.WatchRunRequest, _workflow_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
     Server-Sent Events. A reader that was cut off goes on after the last sequence it saw, without loss and without repetition.
@@ -144,7 +160,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_service_pb2.GetWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.GetWorkflowResponse, _abc.Awaitable[_workflow_service_pb2.GetWorkflowResponse]]:
-        """Gets one workflow. WORKFLOW_NOT_FOUND."""
+        """Gets one workflow. WORKFLOW_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
 
     @_abc_1.abstractmethod
     def DeleteWorkflow(
@@ -185,7 +201,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_service_pb2.ListRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.ListRunsResponse, _abc.Awaitable[_workflow_service_pb2.ListRunsResponse]]:
-        """Lists the runs of a workflow, newest first. WORKFLOW_NOT_FOUND."""
+        """Lists runs, newest first: those of one workflow, or of all the caller's workflows. WORKFLOW_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def GetRun(
@@ -193,7 +209,27 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_service_pb2.GetRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.GetRunResponse, _abc.Awaitable[_workflow_service_pb2.GetRunResponse]]:
-        """Gets one run with its steps. RUN_NOT_FOUND."""
+        """Gets one run with its steps. RUN_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
+
+    @_abc_1.abstractmethod
+    def GetStep(
+        self,
+        request: _workflow_service_pb2.GetStepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_service_pb2.GetStepResponse, _abc.Awaitable[_workflow_service_pb2.GetStepResponse]]:
+        """Gets one step of a run: what its agent was sent, its whole result and its attempts. RUN_NOT_FOUND; STEP_NOT_FOUND when the
+        run has no such step.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelRun(
+        self,
+        request: _workflow_service_pb2.CancelRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_service_pb2.CancelRunResponse, _abc.Awaitable[_workflow_service_pb2.CancelRunResponse]]:
+        """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE when
+        the run is over.
+        """
 
     @_abc_1.abstractmethod
     def WatchRun(
