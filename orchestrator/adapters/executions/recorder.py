@@ -1,7 +1,7 @@
 """The recorder on PostgreSQL: two lanes of group commits, and the leases of what is under way."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
@@ -12,10 +12,10 @@ import asyncpg
 import structlog
 from uuid_utils.compat import uuid7
 
-from mesh.json_encoding import to_json
 from mesh.usage import TokenUsage
 from orchestrator.adapters.executions import recorder_sql as sql
 from orchestrator.adapters.idempotency import keys
+from orchestrator.adapters.postgres.documents import document, storable_document
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection, NotConnected
 from orchestrator.executions.events import agent_executed
@@ -28,7 +28,6 @@ log = structlog.get_logger()
 SPACING_SECONDS = 0.0003
 """How far commits lie apart, for each execution under way. At 64 it spares a fifth of the CPU of PostgreSQL and a twentieth of ours."""
 LONGEST_SPACING_SECONDS = 0.02
-_NUL = "\\u0000"
 """As JSON writes it; or the same six characters in a text, which then is looked at for nothing."""
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -142,10 +141,8 @@ class PostgresRecorder:
         freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.claim]
         # Nobody learns of a step's answer before the step's own commit, which flushes this one.
         flush = "off" if all(entry.settlement.intent.step for entry in entries) else "on"
-        document = _document(map(_settlement_row, entries))
-        if _NUL in document:
-            document = _document(_without_nul(_settlement_row(entry)) for entry in entries)
-        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, document, freed, flush)}
+        settlements = storable_document([_settlement_row(entry) for entry in entries])
+        settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, settlements, freed, flush)}
         AFTER_SETTLEMENT.hit()
         self._told()
         if others := [entry.event_id for entry in entries if entry.event_id not in settled]:
@@ -154,7 +151,7 @@ class PostgresRecorder:
         return [entry.event_id in settled for entry in entries]
 
     def _intents_of(self, intents: Sequence[Intent]) -> tuple[str, UUID, float]:
-        return _document(map(_intent_row, intents)), self._owner, self._lease
+        return document([_intent_row(intent) for intent in intents]), self._owner, self._lease
 
     def _spacing(self) -> float:
         return min(len(self._leases) * SPACING_SECONDS, LONGEST_SPACING_SECONDS)
@@ -228,19 +225,6 @@ def _bill_row(bill: Bill | None, price_table: str) -> dict[str, Any]:
         "cost_micro_usd": 0 if bill is None else bill.cost_micro_usd,
         "price_table": price_table if bill is None else bill.price_table,
     }
-
-
-def _document(rows: Iterable[dict[str, Any]]) -> str:
-    return to_json(list(rows)).decode()
-
-
-def _without_nul(value: Any) -> Any:
-    """The value without U+0000 in any of its texts: PostgreSQL stores it nowhere, and what was bought must be settled."""
-    if isinstance(value, str):
-        return value.replace("\x00", "")
-    if isinstance(value, Mapping):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return [_without_nul(item) for item in value] if isinstance(value, list) else value
 
 
 def _now() -> float:

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mesh.json_encoding import to_json
 from orchestrator.adapters.idempotency import sql
+from orchestrator.adapters.postgres.documents import document
 from orchestrator.adapters.postgres.group_commit import Connection
 from orchestrator.idempotency.model import Claim, OriginalRequest
 
@@ -24,11 +24,11 @@ async def claim(connection: Connection, claims: Sequence[tuple[UUID, Claim]]) ->
         first.setdefault(_name(one), (resource_id, one))
     # In one order in all processes: two that claim the same keys must not wait for each other.
     taking = [_row(resource_id, one) for _, (resource_id, one) in sorted(first.items(), key=lambda item: item[0])]
-    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM, _document(taking))}
+    won = {row["resource_id"] for row in await connection.fetch(sql.CLAIM, document(taking))}
     lost = {resource_id: one for resource_id, one in claims if resource_id not in won}
     if not lost:
         return {}
-    rows = await connection.fetch(sql.HOLDERS, _document([_named(one) for one in lost.values()]))
+    rows = await connection.fetch(sql.HOLDERS, document([_named(one) for one in lost.values()]))
     holders = {(row["user_id"], row["rpc"], row["key"]): _original(row) for row in rows}
     return {resource_id: holders[_name(one)] for resource_id, one in lost.items()}
 
@@ -65,10 +65,6 @@ def _named(one: Claim) -> dict[str, Any]:
 def _row(resource_id: UUID, one: Claim) -> dict[str, Any]:
     seconds = one.operation.retention.total_seconds()
     return {**_named(one), "body_hash": f"\\x{one.body_hash.hex()}", "resource_id": resource_id, "seconds": seconds}
-
-
-def _document(rows: Sequence[dict[str, Any]]) -> str:
-    return to_json(rows).decode()
 
 
 def _original(row: Any) -> OriginalRequest:

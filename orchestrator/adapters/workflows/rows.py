@@ -1,7 +1,7 @@
 """Rows of runs and steps, and what they are in the domain."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from uuid_utils.compat import uuid7
 
 from mesh.usage import TokenUsage
+from orchestrator.adapters.postgres.documents import document
 from orchestrator.executions.model import Bill, Failure, State
 from orchestrator.workflows.assignment import Assignment, LeaseId, Spent
 from orchestrator.workflows.events import WorkflowEvent
@@ -31,6 +32,9 @@ _STOPPED = TypeAdapter(tuple[StoppedStep, ...])
 _RUN = TypeAdapter(Run)
 _STEP = TypeAdapter(Step)
 _OF_RUN, _OF_STEP = "run", "step"
+
+StepId = tuple[UUID, str]
+"""The ids of a run and of a task."""
 
 
 def run(row: Row, steps: Sequence[Step] = ()) -> Run:
@@ -127,54 +131,76 @@ def change(row: Row, result: str = "") -> Change:
     return Change(_uuid(row["run_id"]), row["sequence"], subject)
 
 
-def change_columns(change: Change) -> tuple[Any, ...]:
-    """The row of a change."""
+def change_row(change: Change) -> dict[str, Any]:
+    """The row of a change. A step's result is kept with the step alone."""
     subject = change.subject
     if isinstance(subject, Run):
-        return change.run_id, change.sequence, _OF_RUN, _RUN.dump_json(subject, exclude={"steps"}, exclude_defaults=True).decode()
-    return change.run_id, change.sequence, _OF_STEP, _STEP.dump_json(subject, exclude={"result"}, exclude_defaults=True).decode()
+        kind, payload = _OF_RUN, _RUN.dump_python(subject, mode="json", exclude={"steps"}, exclude_defaults=True)
+    else:
+        kind, payload = _OF_STEP, _STEP.dump_python(subject, mode="json", exclude={"result"}, exclude_defaults=True)
+    return {"run_id": change.run_id, "sequence": change.sequence, "kind": kind, "payload": payload}
 
 
-def event_columns(event: WorkflowEvent) -> tuple[Any, ...]:
+def event_row(event: WorkflowEvent) -> dict[str, Any]:
     """The row of an event in the outbox."""
-    metadata = json.dumps({"request_id": event.run.request_id})
-    return uuid7(), event.event_type, str(event.run.workflow_id), json.dumps(event.data), metadata
+    return {
+        "event_id": uuid7(),
+        "event_type": event.event_type,
+        "aggregate_id": str(event.run.workflow_id),
+        "data": event.data,
+        "metadata": {"request_id": event.run.request_id},
+    }
 
 
-def step_columns(run_id: UUID, record: StepProgress) -> tuple[Any, ...]:
-    """What changes of a step's row."""
+def step_row(run_id: UUID, record: StepProgress) -> dict[str, Any]:
+    """The columns of a step that can change."""
     s = record.step
-    approval = s.approval
-    waits = approval is not None and s.state is StepState.WAITING_APPROVAL
-    return (
-        *(run_id, s.task_id, s.state.value, record.waiting, record.epoch, record.owner, record.lease_until, s.attempts, record.crashes),
-        *(record.due_at, approval.expires_at if approval and waits else None, s.agent_revision, s.execution_id),
-        *(without_nul(s.result), _written(_FAILURE, s.failure), _written(_BILL, s.bill), _written(_APPROVAL, approval)),
-        *(s.started_at, s.finished_at),
-    )
+    return {
+        "run_id": run_id,
+        "task_id": s.task_id,
+        "status": s.state.value,
+        "waiting": record.waiting,
+        "epoch": record.epoch,
+        "owner": record.owner,
+        "lease_until": record.lease_until,
+        "attempts": s.attempts,
+        "crashes": record.crashes,
+        "next_attempt_at": record.due_at,
+        "approval_expires_at": s.approval.expires_at if s.approval and s.state is StepState.WAITING_APPROVAL else None,
+        "agent_revision": s.agent_revision,
+        "execution_id": s.execution_id,
+        "result": s.result,
+        "failure": _written(_FAILURE, s.failure),
+        "bill": _written(_BILL, s.bill),
+        "approval": approval_json(s.approval),
+        "started_at": s.started_at,
+        "finished_at": s.finished_at,
+    }
 
 
-def run_columns(run: Run) -> tuple[Any, ...]:
-    """What changes of a run's row."""
-    return (
-        *(run.run_id, run.state.value, run.sequence, _written(_FAILURE, run.failure), run.failed_task, run.cancel_requested_at),
-        *(_written(_STOPPED, tuple(run.stopped_steps)), run.started_at, run.finished_at),
-    )
+def run_row(run: Run) -> dict[str, Any]:
+    """The columns of a run that can change."""
+    return {
+        "run_id": run.run_id,
+        "status": run.state.value,
+        "sequence": run.sequence,
+        "failure": _written(_FAILURE, run.failure),
+        "failed_task": run.failed_task,
+        "cancel_requested_at": run.cancel_requested_at,
+        "stopped_steps": _written(_STOPPED, tuple(run.stopped_steps)),
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+    }
 
 
-def approval_column(approval: StepApproval | None) -> str | None:
-    """The question before a step."""
+def approval_json(approval: StepApproval | None) -> Any:
+    """The question before a step, as the JSON of its column."""
     return _written(_APPROVAL, approval)
 
 
-def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
-    """The columns of rows, for `unnest`."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
-
-
-def without_nul(text: str) -> str:
-    """The text without U+0000, which PostgreSQL stores nowhere."""
-    return text.replace("\x00", "")
+def step_ids(steps: Iterable[StepId]) -> str:
+    """The document that names steps."""
+    return document([{"run_id": run_id, "task_id": task_id} for run_id, task_id in steps])
 
 
 def _sum(bills: Sequence[Bill]) -> Bill | None:
@@ -203,8 +229,8 @@ def _read(kind: TypeAdapter[Any], value: Any) -> Any:
     return None if value is None else kind.validate_python(_json(value))
 
 
-def _written(kind: TypeAdapter[Any], value: Any) -> str | None:
-    return None if value is None else kind.dump_json(value).decode().replace("\\u0000", "")
+def _written(kind: TypeAdapter[Any], value: Any) -> Any:
+    return None if value is None else kind.dump_python(value, mode="json")
 
 
 def _json(value: Any) -> Any:

@@ -43,54 +43,51 @@ FROM steps s WHERE s.run_id = ANY($1::uuid[]) ORDER BY s.run_id, s.position
 SPENT = """
 SELECT e.run_id, e.task_id, e.execution_id, e.agent_revision, e.model, e.input_tokens, e.output_tokens, e.cache_read_tokens,
   e.cache_write_tokens, e.usage_estimated, e.cost_micro_usd, e.price_table, e.status
-FROM executions e JOIN unnest($1::uuid[], $2::text[]) AS t (run_id, task_id) ON e.run_id = t.run_id AND e.task_id = t.task_id
+FROM executions e JOIN json_to_recordset($1::json) AS t (run_id uuid, task_id text) ON e.run_id = t.run_id AND e.task_id = t.task_id
 WHERE e.status <> 'running'
 ORDER BY e.execution_id
 """
 
-# The parameters $1 to $9 of every statement that changes runs: the changes, and the events.
-NOTES = """
+# How every statement that changes runs begins: $1 is a document of rows, whose `changes` and `events` are inserted here.
+HISTORY = """
 WITH change AS (
   INSERT INTO run_events (run_id, sequence, kind, payload)
-  SELECT t.run_id, t.sequence, t.kind, t.payload::jsonb
-  FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[]) AS t (run_id, sequence, kind, payload)
+  SELECT t.run_id, t.sequence, t.kind, t.payload
+  FROM json_to_recordset($1::json -> 'changes') AS t (run_id uuid, sequence int, kind text, payload jsonb)
 ), event AS (
   INSERT INTO outbox (event_id, event_type, aggregate_id, source, data, metadata)
-  SELECT t.event_id, t.event_type, t.aggregate_id, 'workflows', t.data::jsonb, t.metadata::jsonb
-  FROM unnest($5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[])
+  SELECT t.event_id, t.event_type, t.aggregate_id, 'workflows', t.data, t.metadata
+  FROM ROWS FROM (json_to_recordset($1::json -> 'events')
+      AS (event_id uuid, event_type text, aggregate_id text, data jsonb, metadata jsonb))
     WITH ORDINALITY AS t (event_id, event_type, aggregate_id, data, metadata, place) ORDER BY t.place
 )
 """
 
 WRITE = f"""
-{NOTES}, s AS (
-  SELECT * FROM unnest($10::uuid[], $11::text[], $12::text[], $13::int[], $14::int[], $15::uuid[], $16::timestamptz[], $17::int[],
-    $18::int[], $19::timestamptz[], $20::timestamptz[], $21::text[], $22::uuid[], $23::text[], $24::text[], $25::text[], $26::text[],
-    $27::timestamptz[], $28::timestamptz[])
-  AS s (run_id, task_id, status, waiting, epoch, owner, lease_until, attempts, crashes, next_attempt_at, approval_expires_at,
-    agent_revision, execution_id, result, failure, bill, approval, started_at, finished_at)
-), step AS (
+{HISTORY}, step AS (
   UPDATE steps t
   SET status = s.status, waiting = s.waiting, epoch = s.epoch, owner = s.owner, lease_until = s.lease_until, attempts = s.attempts,
     crashes = s.crashes, next_attempt_at = s.next_attempt_at, approval_expires_at = s.approval_expires_at,
-    agent_revision = s.agent_revision, execution_id = s.execution_id, result = s.result, failure = s.failure::jsonb,
-    bill = s.bill::jsonb, approval = s.approval::jsonb, started_at = s.started_at, finished_at = s.finished_at
-  FROM s WHERE t.run_id = s.run_id AND t.task_id = s.task_id
-), r AS (
-  SELECT * FROM unnest($29::uuid[], $30::text[], $31::int[], $32::text[], $33::text[], $34::timestamptz[], $35::text[],
-    $36::timestamptz[], $37::timestamptz[])
-  AS r (run_id, status, sequence, failure, failed_task, cancel_requested_at, stopped_steps, started_at, finished_at)
+    agent_revision = s.agent_revision, execution_id = s.execution_id, result = s.result, failure = s.failure, bill = s.bill,
+    approval = s.approval, started_at = s.started_at, finished_at = s.finished_at
+  FROM json_to_recordset($1::json -> 'steps') AS s (run_id uuid, task_id text, status text, waiting int, epoch int, owner uuid,
+    lease_until timestamptz, attempts int, crashes int, next_attempt_at timestamptz, approval_expires_at timestamptz,
+    agent_revision text, execution_id uuid, result text, failure jsonb, bill jsonb, approval jsonb, started_at timestamptz,
+    finished_at timestamptz)
+  WHERE t.run_id = s.run_id AND t.task_id = s.task_id
 ), run AS (
   UPDATE runs t
-  SET status = r.status, sequence = r.sequence, failure = r.failure::jsonb, failed_task = r.failed_task,
-    cancel_requested_at = r.cancel_requested_at, stopped_steps = r.stopped_steps::jsonb, started_at = r.started_at,
+  SET status = r.status, sequence = r.sequence, failure = r.failure, failed_task = r.failed_task,
+    cancel_requested_at = r.cancel_requested_at, stopped_steps = r.stopped_steps, started_at = r.started_at,
     finished_at = r.finished_at
-  FROM r WHERE t.run_id = r.run_id
+  FROM json_to_recordset($1::json -> 'runs') AS r (run_id uuid, status text, sequence int, failure jsonb, failed_task text,
+    cancel_requested_at timestamptz, stopped_steps jsonb, started_at timestamptz, finished_at timestamptz)
+  WHERE t.run_id = r.run_id
 ), workflow AS (
-  UPDATE workflows w SET status = t.status FROM unnest($38::uuid[], $39::text[]) AS t (workflow_id, status)
-  WHERE w.workflow_id = t.workflow_id
+  UPDATE workflows w SET status = t.status
+  FROM json_to_recordset($1::json -> 'workflows') AS t (workflow_id uuid, status text) WHERE w.workflow_id = t.workflow_id
 )
-SELECT pg_notify($41, t.run_id::text) FROM unnest($40::uuid[]) AS t (run_id)
+SELECT pg_notify($2, t.run_id) FROM json_to_recordset($1::json -> 'stopping') AS t (run_id text)
 """
 
 WORK = """
@@ -98,22 +95,22 @@ SELECT s.run_id, s.task_id, s.epoch, s.attempts, s.agent_id, s.input, s.context,
   r.request_id,
   (SELECT jsonb_object_agg(d.task_id, d.result) FROM steps d
    WHERE d.run_id = s.run_id AND d.status = 'completed' AND position('tasks.' || d.task_id || '.result' IN s.input) > 0) AS results
-FROM unnest($1::uuid[], $2::text[]) AS t (run_id, task_id) JOIN steps s USING (run_id, task_id) JOIN runs r USING (run_id)
+FROM json_to_recordset($1::json) AS t (run_id uuid, task_id text) JOIN steps s USING (run_id, task_id) JOIN runs r USING (run_id)
 """
 
 # A step that is just being changed is skipped, and no reason to let go of it: whoever changes it has the run's lock, and to wait for
 # it while holding others would end in a deadlock.
 RENEW = """
 WITH mine AS (
-  SELECT s.run_id, s.task_id, s.epoch FROM unnest($1::uuid[], $2::text[], $3::int[]) AS t (run_id, task_id, epoch)
+  SELECT s.run_id, s.task_id, s.epoch FROM json_to_recordset($1::json) AS t (run_id uuid, task_id text, epoch int)
   JOIN steps s ON s.run_id = t.run_id AND s.task_id = t.task_id AND s.epoch = t.epoch
-  WHERE s.owner = $4 AND s.status = 'running'
+  WHERE s.owner = $2 AND s.status = 'running'
 ), leased AS (
   SELECT s.run_id, s.task_id, s.epoch FROM steps s JOIN mine USING (run_id, task_id)
-  WHERE s.epoch = mine.epoch AND s.status = 'running' AND s.lease_until < clock_timestamp() + $6 * interval '1 second'
+  WHERE s.epoch = mine.epoch AND s.status = 'running' AND s.lease_until < clock_timestamp() + $4 * interval '1 second'
   FOR NO KEY UPDATE OF s SKIP LOCKED
 ), renewed AS (
-  UPDATE steps s SET lease_until = clock_timestamp() + $5 * interval '1 second'
+  UPDATE steps s SET lease_until = clock_timestamp() + $3 * interval '1 second'
   FROM leased WHERE s.run_id = leased.run_id AND s.task_id = leased.task_id AND s.epoch = leased.epoch
 )
 SELECT run_id, task_id, epoch FROM mine

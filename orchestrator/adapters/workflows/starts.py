@@ -1,13 +1,13 @@
 """Starts runs, many in one commit."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from orchestrator.adapters.idempotency import keys
+from orchestrator.adapters.postgres.documents import document
 from orchestrator.adapters.postgres.group_commit import Connection
 from orchestrator.adapters.workflows import ledger, rows
 from orchestrator.adapters.workflows import start_sql as sql
@@ -65,31 +65,58 @@ async def _insert(connection: Connection, new: Sequence[tuple[NewRun, Progress]]
     """Inserts the runs of workflows that have no active one, with their steps; returns which."""
     if not new:
         return set()
-    run_rows = [
-        (r.run_id, r.workflow_id, r.user_id, r.username, r.role, p.run.state.value, p.run.sequence, r.request_id, p.run.created_at)
-        for r, p in new
-    ]
-    inserted = {row["run_id"] for row in await connection.fetch(sql.INSERT_RUNS, *rows.columns(run_rows, 9))}
+    run_rows = document([_run_row(run, progress) for run, progress in new])
+    inserted = {row["run_id"] for row in await connection.fetch(sql.INSERT_RUNS, run_rows)}
     begun = [(run, progress) for run, progress in new if run.run_id in inserted]
     if begun:
-        workflows = [(run.workflow_id, run.run_id, progress.run.state.value) for run, progress in begun]
-        steps = [row for run, progress in begun for row in _step_rows(run, progress)]
-        changed = ledger.notes([progress for _, progress in begun])
-        await connection.execute(sql.INSERT_STEPS, *changed, *rows.columns(workflows, 3), *rows.columns(steps, 16))
+        inserting = {
+            "workflows": [_workflow_row(run, progress) for run, progress in begun],
+            "steps": [row for run, progress in begun for row in _step_rows(run, progress)],
+        }
+        await connection.execute(sql.INSERT_STEPS, document(ledger.history([progress for _, progress in begun]) | inserting))
     return inserted
 
 
-def _step_rows(run: NewRun, progress: Progress) -> list[tuple[Any, ...]]:
-    return [
-        (
-            *(run.run_id, task.id, position, task.agent_id, task.input, None if task.context is None else json.dumps(task.context)),
-            *(",".join(task.depends_on), task.retry.max_attempts, task.retry.delay_seconds, task.retry.backoff),
-            *(float(task.timeout_seconds), rows.approval_column(record.step.approval), record.step.state.value, record.waiting),
-            *(record.due_at, record.step.approval.expires_at if record.step.approval else None),
-        )
-        for position, task in enumerate(run.tasks)
-        for record in (progress.records[task.id],)
-    ]
+def _run_row(new: NewRun, progress: Progress) -> dict[str, Any]:
+    return {
+        "run_id": new.run_id,
+        "workflow_id": new.workflow_id,
+        "user_id": new.user_id,
+        "username": new.username,
+        "role": new.role,
+        "status": progress.run.state.value,
+        "sequence": progress.run.sequence,
+        "request_id": new.request_id,
+        "created_at": progress.run.created_at,
+    }
+
+
+def _workflow_row(new: NewRun, progress: Progress) -> dict[str, Any]:
+    return {"workflow_id": new.workflow_id, "run_id": new.run_id, "status": progress.run.state.value}
+
+
+def _step_rows(run: NewRun, progress: Progress) -> Iterator[dict[str, Any]]:
+    for position, task in enumerate(run.tasks):
+        record = progress.records[task.id]
+        approval = record.step.approval
+        yield {
+            "run_id": run.run_id,
+            "task_id": task.id,
+            "position": position,
+            "agent_id": task.agent_id,
+            "input": task.input,
+            "context": task.context,
+            "depends_on": list(task.depends_on),
+            "max_attempts": task.retry.max_attempts,
+            "delay_seconds": task.retry.delay_seconds,
+            "backoff": task.retry.backoff,
+            "timeout_seconds": float(task.timeout_seconds),
+            "approval": rows.approval_json(approval),
+            "status": record.step.state.value,
+            "waiting": record.waiting,
+            "next_attempt_at": record.due_at,
+            "approval_expires_at": approval.expires_at if approval else None,
+        }
 
 
 def _outcome(new: NewRun, progress: Progress | None, begun: set[UUID], active: Mapping[UUID, UUID]) -> Started:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from orchestrator.adapters.postgres.documents import document
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection
 from orchestrator.adapters.workflows import ledger, rows, sql
@@ -92,7 +93,9 @@ class PostgresStepStore:
         lease = self._leases.seconds
         with _unavailable(self._keeping):
             connection = await self._keeping.get()
-            found = await connection.fetch(sql.RENEW, *rows.columns(list(lease_ids), 3), self._owner, lease, lease * 2 / 3)
+            found = await connection.fetch(
+                sql.RENEW, document([lease_id._asdict() for lease_id in lease_ids]), self._owner, lease, lease * 2 / 3
+            )
         return {rows.lease_id(row) for row in found}
 
     async def forgotten(self, lease_ids: Collection[LeaseId]) -> Sequence[Assignment]:
@@ -151,7 +154,7 @@ class PostgresStepStore:
             for report, (counted, after) in zip(reports, applied, strict=True)
         ]
 
-    def _apply(self, progress: Progress | None, report: Report, bought: Mapping[ledger.StepId, Spent]) -> tuple[bool, str | None]:
+    def _apply(self, progress: Progress | None, report: Report, bought: Mapping[rows.StepId, Spent]) -> tuple[bool, str | None]:
         """Whether the report counts, and the successor that goes to the same worker."""
         lease_id = report.lease_id
         spent = bought.get((lease_id.run_id, lease_id.task_id), Spent())

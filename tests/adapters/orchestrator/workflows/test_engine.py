@@ -26,6 +26,19 @@ async def test_a_sequence_runs_in_its_order_and_passes_results_on(runs: Runs, ag
     assert await runs.events(run) == ["workflow.started", "workflow.completed"]
 
 
+@pytest.mark.parametrize(
+    ("message", "stored"), [("a\x00b", "ab"), ("a\\u0000b", "a\\u0000b"), ("\\\x00", "\\")], ids=["nul", "escape", "both"]
+)
+async def test_a_failure_is_recorded_whatever_characters_its_message_has(runs: Runs, books_url: str, message: str, stored: str) -> None:
+    """PostgreSQL cannot store U+0000, so it is left out; the six characters of its JSON escape are ordinary text."""
+    run = await runs.start(task("a"))
+    failing = Agents(lambda _: AttemptFailed(Failure("GUARDRAIL_BLOCKED", message, {"cause": message}, retryable=False)))
+    async with worker(books_url, failing):
+        ended = await runs.reaches(run, *FINAL)
+    assert failing.begun == ["a"]
+    assert ended.failure == Failure("GUARDRAIL_BLOCKED", stored, {"cause": stored}, retryable=False)
+
+
 async def test_every_change_has_the_next_sequence_and_the_run_knows_the_last(runs: Runs, agents: Agents, books_url: str) -> None:
     run = await runs.start(task("a"), task("b"))
     async with worker(books_url, agents):
