@@ -11,9 +11,9 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from mesh.errors import ValidationFailed
 from mesh.rpc.convert import struct, values
+from mesh.rpc.paging import page_size
 from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Heartbeat
 
-DEFAULT_PAGE = 50
 LAST_POSITION = 2**63 - 1
 """The highest that the log can reach."""
 
@@ -68,7 +68,7 @@ def query(request: pb.ListEventsRequest, sees: int | None) -> EventQuery:
     after = min(request.after_position, LAST_POSITION)
     return EventQuery(
         EventFilter(sees, request.event_type, request.aggregate_id),
-        request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
+        page_size(request),
         after=after if newest_first or last is None else max(after, last),
         before=last if newest_first else None,
         newest_first=newest_first,

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 
 from mesh.errors import ServiceUnavailable
+from mesh.rpc.paging import LARGEST_PAGE
 from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Heartbeat
 from orchestrator.events.ports import EventStore
 from orchestrator.events.tail import EventTail
 
-LARGEST_PAGE = 200
 HEARTBEAT_SECONDS = 15.0
 READERS = 4
 """Watchers that read the database at the same time. When hundreds come back at once, the others wait: connections are scarce."""

@@ -8,7 +8,7 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 
 from mesh.rpc.convert import struct, usage_to_proto, values
 from mesh.rpc.envelope import timestamp
-from mesh.rpc.paging import DEFAULT_PAGE, page_token, read_page_token
+from mesh.rpc.paging import page_size, page_token, read_page_token
 from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State, Work
 from orchestrator.executions.service import Answered
 
@@ -93,7 +93,7 @@ def query(request: pb.ListExecutionsRequest, sees: int | None) -> ExecutionQuery
     """Which executions to list. Raises ValidationFailed for a page token that this service did not make."""
     return ExecutionQuery(
         sees,
-        request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
+        page_size(request),
         before=read_page_token(request.page_token),
         agent_id=request.agent_id,
         state=_STATE.get(request.status),

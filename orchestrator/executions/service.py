@@ -8,6 +8,7 @@ from uuid import UUID
 
 from mesh import free_form
 from mesh.errors import CallCancelled, RemoteError, UpstreamTimeout, ValidationFailed
+from mesh.rpc.paging import LARGEST_PAGE
 from mesh.security import caller
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import ExecutionNotFound
@@ -33,7 +34,6 @@ DEFAULT_SECONDS = 120.0
 LONGEST_SECONDS = 600.0
 MARGIN_SECONDS = 0.25
 """Kept back from the caller's deadline for settling the call and answering."""
-LARGEST_PAGE = 200
 _FIRST_LOOK_SECONDS = 0.02
 _SLOWEST_LOOK_SECONDS = 0.5
 

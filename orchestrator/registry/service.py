@@ -7,10 +7,9 @@ from time import perf_counter
 from catalogue.catalogue import Catalogue, Category
 from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
+from mesh.rpc.paging import LARGEST_PAGE
 from orchestrator.registry.model import AgentHealth, HealthState, ListedAgent
 from orchestrator.registry.ports import HealthProbe, SearchIndexFactory
-
-LARGEST_PAGE = 200
 
 
 class RegistryService:

@@ -6,12 +6,11 @@ import grpc
 from agentmesh.registry.v1 import registry_service_pb2 as pb
 from agentmesh.registry.v1 import registry_service_pb2_grpc
 
+from mesh.rpc.paging import DEFAULT_PAGE
 from orchestrator.registry import convert
 from orchestrator.registry.service import RegistryService
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-DEFAULT_PAGE = 50
 
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):

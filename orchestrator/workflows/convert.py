@@ -10,7 +10,7 @@ from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 
 from mesh.rpc.convert import struct, values
-from mesh.rpc.paging import DEFAULT_PAGE, page_token, read_page_token
+from mesh.rpc.paging import page_size, page_token, read_page_token
 from orchestrator.executions.convert import bill, failure
 from orchestrator.workflows.model import (
     Approval,
@@ -48,11 +48,6 @@ def draft(request: pb.CreateWorkflowRequest, idempotency_key: str) -> Draft:
 def query(request: pb.ListWorkflowsRequest, sees: int | None) -> WorkflowQuery:
     """Which workflows to list. Raises ValidationFailed for a page token that this service did not make."""
     return WorkflowQuery(sees, page_size(request), read_page_token(request.page_token), _STATE.get(request.status))
-
-
-def page_size(request: pb.ListWorkflowsRequest | pb.ListRunsRequest) -> int:
-    """How many of them to list."""
-    return request.page_size if request.HasField("page_size") else DEFAULT_PAGE
 
 
 def decision(request: pb.DecideApprovalRequest) -> Decision:

@@ -7,6 +7,7 @@ from uuid import UUID
 from catalogue.errors import AgentNotFound
 from mesh import free_form
 from mesh.errors import ValidationFailed, Violation
+from mesh.rpc.paging import LARGEST_PAGE
 from mesh.security.caller import Caller
 from orchestrator.executions.books import new_id
 from orchestrator.idempotency.model import Claim, Operation, OriginalRequest
@@ -28,8 +29,6 @@ from orchestrator.workflows.model import (
 )
 from orchestrator.workflows.ports import RunStore, WorkflowStore
 from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
-
-LARGEST_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)

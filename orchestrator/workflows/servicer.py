@@ -11,7 +11,7 @@ from agentmesh.workflow.v1 import workflow_service_pb2_grpc
 from mesh import correlation
 from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.rpc.interceptors.behaviour import metadata_value
-from mesh.rpc.paging import read_page_token
+from mesh.rpc.paging import page_size, read_page_token
 from mesh.security import caller
 from orchestrator.workflows import convert
 from orchestrator.workflows.service import WorkflowService
@@ -57,7 +57,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         """A page of a workflow's runs."""
         before = read_page_token(request.page_token)
-        page = await self._service.runs(caller.current(), UUID(request.workflow_id), convert.page_size(request), before)
+        page = await self._service.runs(caller.current(), UUID(request.workflow_id), page_size(request), before)
         return convert.run_page(page)
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
