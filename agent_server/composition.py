@@ -19,11 +19,8 @@ from catalogue.pricing.prices import PriceBook
 from catalogue.report import log_problems
 from catalogue.watch import watch
 from mesh.readiness import announce
-from mesh.rpc.interceptors.behaviour import OncePerMethod
 from mesh.rpc.interceptors.call_token import CallTokens
-from mesh.rpc.interceptors.errors import ErrorBoundary
-from mesh.rpc.interceptors.telemetry import Telemetry
-from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.interceptors.chain import chain
 from mesh.security.call_tokens import CallTokenVerifier
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST
@@ -61,10 +58,9 @@ def transport(settings: AgentHostSettings) -> ServerTls | None:
 
 def interceptors(verifier: CallTokenVerifier, *, mutual_tls: bool) -> Interceptors:
     """The interceptors of every port, outermost first. Only the audience differs between ports."""
-    telemetry, errors, validation = Telemetry(), ErrorBoundary(), RequestValidation()
 
     def of_port(audience: Audience) -> Sequence[grpc.aio.ServerInterceptor]:
-        return OncePerMethod(), telemetry, errors, CallTokens(verifier, audience, mutual_tls=mutual_tls), validation
+        return chain(CallTokens(verifier, audience, mutual_tls=mutual_tls))
 
     return of_port
 

@@ -1,5 +1,6 @@
-"""Who calls: known from the authentication interceptor on, to everything that runs for the call."""
+"""The caller of the current call: set by the authentication interceptor, visible to everything that runs for the call."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,14 +8,14 @@ from uuid import UUID
 
 
 class Role(StrEnum):
-    """What a user may do; the policy gives each role its meaning."""
+    """A user's role. The policy defines what each role may do."""
 
     USER = "user"
     ADMIN = "admin"
 
 
 class Scope(StrEnum):
-    """What a credential may do of what its user may."""
+    """What a credential may be used for, within what its user may do."""
 
     READ = "read"
     EXECUTE = "execute"
@@ -26,7 +27,7 @@ EVERY_SCOPE = frozenset(Scope)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user behind a call, and the credential that was shown."""
+    """The user who makes a call, and the credential that they showed."""
 
     user_id: int
     username: str
@@ -39,21 +40,28 @@ class Caller:
 
     @property
     def sees(self) -> int | None:
-        """Whose objects the caller sees: its own user's; None for everybody's."""
+        """The user whose objects the caller sees; None if the caller sees every user's."""
         return None if self.role is Role.ADMIN else self.user_id
 
 
 _current: ContextVar[Caller | None] = ContextVar("caller", default=None)
+_address: ContextVar[Callable[[], str]] = ContextVar("caller_address", default=str)
 
 
-def adopt(caller: Caller) -> None:
-    """Makes `caller` the one for whom this task and those it starts run."""
+def adopt(caller: Caller, address: Callable[[], str] = str) -> None:
+    """Sets the caller of this task and of the tasks it starts. `address` is called only when somebody asks for it."""
     _current.set(caller)
+    _address.set(address)
 
 
 def current() -> Caller:
-    """The caller. LookupError where nobody is authenticated: an open rpc has no business to ask."""
+    """The caller. Raises LookupError if nobody is authenticated, as in an rpc that needs no credential."""
     caller = _current.get()
     if caller is None:
-        raise LookupError("nobody is authenticated here")
+        raise LookupError("no caller is authenticated in this task")
     return caller
+
+
+def current_address() -> str:
+    """The address that the call came from; empty outside a call, e.g. in a worker."""
+    return _address.get()()

@@ -3,10 +3,17 @@
 from contextlib import AsyncExitStack
 
 from mesh.limits import Sessions
+from mesh.rpc.interceptors.failed_credentials import FailedCredentials
 from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.peer import Peers
+from orchestrator.adapters.limits.local import LocalLimits
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from orchestrator.composition.settings import OrchestratorSettings
+
+
+def build_failed_credentials(settings: OrchestratorSettings) -> FailedCredentials:
+    """The limit on wrong credentials, counted in this process."""
+    return FailedCredentials(LocalLimits(), settings.limit_failed_credentials_of_address)
 
 
 async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack, sessions: Sessions) -> Limits:

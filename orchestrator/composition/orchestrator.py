@@ -23,11 +23,9 @@ from catalogue.catalogue import Catalogue
 from mesh.admission import Admission
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
-from mesh.rpc.interceptors.behaviour import OncePerMethod
-from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.chain import chain
 from mesh.rpc.interceptors.permission import Permission
-from mesh.rpc.interceptors.telemetry import Telemetry
-from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.peer import Peers
 from mesh.rpc.server import add_reflection, build_server
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
@@ -36,7 +34,7 @@ from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier
 from orchestrator.composition.calling import build_calling
 from orchestrator.composition.events import build_events
 from orchestrator.composition.identity import build_identity
-from orchestrator.composition.limits import build_limits
+from orchestrator.composition.limits import build_failed_credentials, build_limits
 from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.composition.workflows import build_workflows
 from orchestrator.events.servicer import EventServicer
@@ -83,17 +81,9 @@ async def assemble(
 
     authenticator, revocations, auth = build_identity(settings, stack, engine, redis)
     limits = await build_limits(settings, stack, revocations)
-    chain = (
-        AdmissionControl(Admission(), "orchestrator"),
-        OncePerMethod(),
-        Telemetry(),
-        ErrorBoundary(),
-        Authentication(authenticator),
-        limits,
-        Permission(policy),
-        RequestValidation(),
-    )
-    server = build_server(chain, max_request_bytes=MAX_REQUEST_BYTES)
+    authentication = Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies))
+    interceptors = chain(authentication, limits, Permission(policy), admission=AdmissionControl(Admission(), "orchestrator"))
+    server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)

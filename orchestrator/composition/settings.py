@@ -65,6 +65,8 @@ class OrchestratorSettings(SharedSettings):
     """Logins and registrations a minute under one user name from one address."""
     limit_logins_of_address: int = Field(default=120, ge=1)
     """Logins, registrations and refreshed tokens a minute from one address."""
+    limit_failed_credentials_of_address: int = Field(default=120, ge=1)
+    """Unknown, expired or revoked API keys and access tokens that one address may send in a minute, per orchestrator."""
     limit_open_calls_of_address: int = Field(default=600, ge=1)
     """Other calls a minute from one address that nobody has to sign."""
     jwt_secret: SecretStr

@@ -1,4 +1,4 @@
-"""What permissions need of the world."""
+"""The ports of the policy."""
 
 from typing import Protocol
 
@@ -7,20 +7,20 @@ from orchestrator.policy.model import Denial, Question
 
 
 class Policy(Protocol):
-    """Evaluates the rules. Nothing is remembered: a changed rule counts from the next question on."""
+    """Evaluates the rules. An implementation may remember a grant for up to one second, and never a denial."""
 
     async def allows(self, question: Question) -> bool:
-        """Whether the policy says exactly `true`. Raises PolicyUnavailable when it gives no decision."""
+        """Whether the policy answers exactly `true`. Raises PolicyUnavailable if it gives no decision."""
         ...
 
     async def denial(self, question: Question) -> Denial | None:
-        """The rule that denies it; None when the policy names none. Raises PolicyUnavailable."""
+        """The rule that denies the question; None if the policy names none. Raises PolicyUnavailable."""
         ...
 
 
 class DenialLog(Protocol):
-    """Remembers who was denied what."""
+    """Records who was denied what."""
 
     def denied(self, who: Caller, what: str, rule: str) -> None:
-        """Takes note; neither waits nor raises."""
+        """Records a denial; never waits or raises."""
         ...

@@ -20,11 +20,12 @@ from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Stream, Unary
+from mesh.rpc.peer import Peers
 from mesh.security import caller
 from orchestrator.adapters.policy.denial_log import PostgresDenialLog
 from orchestrator.adapters.postgres.engine import create_engine
 from orchestrator.composition.identity import build_identity
-from orchestrator.composition.limits import build_limits
+from orchestrator.composition.limits import build_failed_credentials, build_limits
 from orchestrator.composition.policy import build_policy
 from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.policy.model import Action, PolicyAgent
@@ -103,7 +104,7 @@ async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInter
     denials = await exits.enter_async_context(PostgresDenialLog(engine))
     authenticator, sessions, _ = build_identity(settings, exits, engine, redis)
     return {
-        "authentication": Authentication(authenticator),
+        "authentication": Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies)),
         "limits": await build_limits(settings, exits, sessions),
         "policy": AgentPolicy(await build_policy(settings, exits, denials)),
     }

@@ -1,4 +1,4 @@
-"""Writes denials into the audit log, some at a time and beside the calls: whoever is refused does not wait, and cannot flood the log."""
+"""Writes denials to the audit log in the background, in batches: a denied call does not wait, and cannot flood the log."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh import correlation
 from mesh.errors import ServiceUnavailable
-from mesh.security.caller import Caller
+from mesh.security.caller import Caller, current_address
 from orchestrator.adapters.identity.tables import audit_log
 from orchestrator.adapters.identity.unit_of_work import audit_values
 from orchestrator.adapters.postgres.engine import unavailable
@@ -21,11 +21,11 @@ log = structlog.get_logger()
 
 WRITE_SECONDS = 0.5
 MOST = 1000
-"""What is denied beyond these before they are written is counted in the process's log alone."""
+"""Entries waiting to be written. Further denials are only counted, in the process's log."""
 
 
 class PostgresDenialLog:
-    """Implements `orchestrator.policy.ports.DenialLog`. An async context manager; what it took is written before it ends."""
+    """Implements `orchestrator.policy.ports.DenialLog`. An async context manager; it writes what is waiting before it exits."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -42,12 +42,12 @@ class PostgresDenialLog:
         await self._task
 
     def denied(self, who: Caller, what: str, rule: str) -> None:
-        """Takes note; neither waits nor raises."""
+        """Records a denial; never waits or raises."""
         if len(self._waiting) >= MOST:
             self._lost += 1
             return
         details = {"rule": rule, **({"api_key_id": str(who.api_key_id)} if who.api_key_id else {})}
-        self._waiting.append(AuditEntry(Action.DENIED, who.user_id, what, Origin("", correlation.current()), details))
+        self._waiting.append(AuditEntry(Action.DENIED, who.user_id, what, Origin(current_address(), correlation.current()), details))
 
     async def _write_forever(self) -> None:
         while not self._stop.is_set():
@@ -68,6 +68,6 @@ class PostgresDenialLog:
                 async with self._engine.begin() as connection:
                     await connection.execute(insert(audit_log), [audit_values(entry) for entry in entries])
         except ServiceUnavailable:
-            return  # they are tried again as long as there is room for them
+            return  # kept, and tried again
         for _ in entries:
             self._waiting.popleft()

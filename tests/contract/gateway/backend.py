@@ -14,9 +14,7 @@ from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceServi
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer, add_RegistryServiceServicer_to_server
 from google.protobuf.message import Message
 
-from mesh.rpc.interceptors.errors import ErrorBoundary
-from mesh.rpc.interceptors.telemetry import Telemetry
-from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.interceptors.chain import chain
 from mesh.rpc.server import Health, add_reflection, build_server, listen
 from mesh.security.tls import ServerTls
 
@@ -102,7 +100,7 @@ class Backend:
 
     async def start(self, tls: ServerTls | None = None, port: int = 0) -> None:
         """Listens and reports SERVING."""
-        self._server = build_server([Telemetry(), ErrorBoundary(), RequestValidation()], max_request_bytes=4 * 1024 * 1024)
+        self._server = build_server(chain(), max_request_bytes=4 * 1024 * 1024)
         add_RegistryServiceServicer_to_server(_Registry(self.script), self._server)
         add_PlatformServiceServicer_to_server(_Platform(), self._server)
         add_ExecutionServiceServicer_to_server(_Executions(self.script), self._server)

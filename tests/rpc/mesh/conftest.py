@@ -10,9 +10,7 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceServicer, AgentServiceStub, add_AgentServiceServicer_to_server
 
 from mesh.rpc.channel import CHANNEL_OPTIONS
-from mesh.rpc.interceptors.errors import ErrorBoundary
-from mesh.rpc.interceptors.telemetry import Telemetry
-from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.interceptors.chain import chain
 from mesh.rpc.server import Health, add_reflection, build_server
 
 if TYPE_CHECKING:
@@ -87,7 +85,7 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     """One server and one client."""
     service = Scripted()  # type: ignore[abstract]  # two rpcs are left unwritten on purpose
-    server = build_server((Telemetry(), ErrorBoundary(), RequestValidation()))
+    server = build_server(chain())
     add_AgentServiceServicer_to_server(service, server)
     add_reflection(server, [SERVICE])
     health = Health(server)

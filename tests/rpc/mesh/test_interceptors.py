@@ -28,21 +28,20 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client import REGISTRY
 
 from mesh.admission import Admission, Slot
-from mesh.errors import MeshError, RemoteError
+from mesh.errors import MeshError, RemoteError, ServiceUnavailable
 from mesh.limits import Charge, Verdict
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
-from mesh.rpc.interceptors.errors import ErrorBoundary
+from mesh.rpc.interceptors.chain import chain as chain_of
+from mesh.rpc.interceptors.failed_credentials import FailedCredentials
 from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.interceptors.permission import Permission
-from mesh.rpc.interceptors.telemetry import Telemetry
-from mesh.rpc.interceptors.validation import RequestValidation
 from mesh.rpc.peer import CLIENT_KEY, Peers
 from mesh.rpc.server import Health, build_server
 from mesh.rpc.status import error_of
 from mesh.security.caller import Caller, Scope
-from mesh.security.errors import InvalidCredentials, ScopeMissing
+from mesh.security.errors import InvalidCredentials, ScopeMissing, TokenExpired
 from orchestrator.adapters.limits.local import LocalLimits
 
 AGENT = "marketing_seo_strategist_agent_1_1"
@@ -51,6 +50,7 @@ INVALID = pb.ExecuteAgentRequest()
 ALLOWANCES = Allowances(
     agent_calls=6, agent_calls_of_key=4, agent_calls_in_flight=2, other_calls=3, open_calls_of_address=3, logins=2, logins_of_address=4
 )
+FAILURES = 5
 NAMES = {"bob": 7, "eve": 8}
 SPACE = UUID(int=0)
 
@@ -58,8 +58,16 @@ SPACE = UUID(int=0)
 class Names:
     """Takes a name for a credential, `name+label` for an API key of that user's; a label with `only` may just read."""
 
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
     async def authenticate(self, credential: str) -> Caller:
+        self.asked.append(credential)
         name, _, label = credential.partition("+")
+        if name == "expired":
+            raise TokenExpired("it has expired")
+        if name == "lost":
+            raise ServiceUnavailable("nobody can tell")
         if name not in NAMES:
             raise InvalidCredentials("nobody has this name")
         scopes = frozenset({Scope.READ}) if "only" in label else frozenset(Scope)
@@ -131,6 +139,7 @@ class Chain:
     channel: grpc.aio.Channel
     services: Services
     control: Admission
+    names: Names
     executions: Any = field(init=False)
     auth: Any = field(init=False)
 
@@ -140,6 +149,11 @@ class Chain:
 
     def execute(self, who: str = "bob", request: pb.ExecuteAgentRequest = WORK, *more: tuple[str, str]) -> Any:
         return self.executions.ExecuteAgent(request, metadata=(("authorization", f"Bearer {who}"), *more), timeout=10)
+
+    def show(self, credential: str, address: str = "192.0.2.1") -> Any:
+        """Lists executions from an address."""
+        metadata = (("authorization", f"Bearer {credential}"), (CLIENT_KEY, address))
+        return self.executions.ListExecutions(pb.ListExecutionsRequest(), metadata=metadata, timeout=10)
 
     def new_key(self, who: str) -> Any:
         """Asks for an API key without a name."""
@@ -161,17 +175,15 @@ class Chain:
 
 @pytest.fixture
 async def chain() -> AsyncIterator[Chain]:
+    names = Names()
     services, control = Services(), Admission(clock=lambda: 100.0)  # type: ignore[abstract]  # most rpcs are left unwritten on purpose
-    chain = (
-        AdmissionControl(control, "orchestrator"),
-        Telemetry(),
-        ErrorBoundary(),
-        Authentication(Names()),
-        Limits(InProcess(), NoSessions(), ALLOWANCES, Peers(["127.0.0.0/8"])),
+    peers = Peers(["127.0.0.0/8"])
+    checks = (
+        Authentication(names, FailedCredentials(LocalLimits(), FAILURES), peers),
+        Limits(InProcess(), NoSessions(), ALLOWANCES, peers),
         Permission(ByScope()),
-        RequestValidation(),
     )
-    server = build_server(chain)
+    server = build_server(chain_of(*checks, admission=AdmissionControl(control, "orchestrator")))
     add_ExecutionServiceServicer_to_server(services, server)
     add_AuthServiceServicer_to_server(services, server)
     add_PlatformServiceServicer_to_server(services, server)
@@ -179,7 +191,7 @@ async def chain() -> AsyncIterator[Chain]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS) as channel:
-        yield Chain(channel, services, control)
+        yield Chain(channel, services, control, names)
     await server.stop(None)
 
 
@@ -335,3 +347,38 @@ async def test_logins_under_many_names_are_counted_by_address(chain: Chain) -> N
         await chain.login(name, address="2001:db8::1")
     assert (await error(chain.login("e", address="2001:db8::2"))).details["limit"] == "logins_of_address"
     await chain.login("e", address="2001:db8:0:1::1")
+
+
+@pytest.mark.parametrize("kind", ["unknown", "expired"])
+async def test_credentials_that_fail_are_counted_by_address_before_they_are_looked_up(chain: Chain, kind: str) -> None:
+    for guess in range(FAILURES):
+        assert (await reason(chain.show(f"{kind}+{guess}"))).startswith("AUTH_")
+    refused = await error(chain.show(f"{kind}+more"))
+    assert (refused.reason, refused.details["limit"], refused.retry_after_seconds) == (
+        *("RATE_LIMIT_EXCEEDED", "failed_credentials_of_address"),
+        12.0,
+    )
+    assert refused.message == "limit failed_credentials_of_address reached: at most 5 a minute per address; try again in 12 s"
+    assert len(chain.names.asked) == FAILURES
+    assert await reason(chain.show(f"{kind}+more", address="192.0.2.2")) == "AUTH_INVALID_CREDENTIALS" or kind == "expired"
+
+
+async def test_guesses_that_come_at_once_do_not_slip_through(chain: Chain) -> None:
+    reasons = await asyncio.gather(*(reason(chain.show(f"guess+{n}", address=f"2001:db8::{n + 1:x}")) for n in range(40)))
+    assert (reasons.count("AUTH_INVALID_CREDENTIALS"), len(chain.names.asked)) == (FAILURES, FAILURES)
+
+
+async def test_whoever_was_let_in_lately_is_let_in_from_an_address_that_has_failed_too_often(chain: Chain) -> None:
+    await chain.show("bob")
+    for guess in range(FAILURES + 1):
+        await reason(chain.show(f"guess+{guess}"))
+    await chain.show("bob")
+    assert await reason(chain.show("eve")) == "RATE_LIMIT_EXCEEDED"
+    await chain.show("eve", address="192.0.2.2")
+
+
+async def test_good_credentials_and_those_that_cannot_be_looked_up_use_up_nothing(chain: Chain) -> None:
+    for number in range(FAILURES + 1):
+        await chain.execute(f"bob+{number}")
+        assert await reason(chain.show("lost", address="127.0.0.1")) == "SERVICE_UNAVAILABLE"
+    assert await reason(chain.execute("guess")) == "AUTH_INVALID_CREDENTIALS"

@@ -7,11 +7,12 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub, add_ExecutionServiceServicer_to_server
 
 from mesh.rpc.interceptors.authentication import Authentication
-from mesh.rpc.interceptors.errors import ErrorBoundary
-from mesh.rpc.interceptors.telemetry import Telemetry
-from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.interceptors.chain import chain
+from mesh.rpc.interceptors.failed_credentials import FailedCredentials
+from mesh.rpc.peer import Peers
 from mesh.rpc.server import build_server
 from mesh.security.caller import Caller
+from orchestrator.adapters.limits.local import LocalLimits
 from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
 from tests.adapters.simulator.conftest import eventually
@@ -44,7 +45,7 @@ class Anybody:
 async def test_a_client_that_does_not_read_any_more_and_cancels_ends_the_stream_in_the_middle_of_a_write() -> None:
     """The handler then stands in gRPC's write, not in our code: its generators must be closed all the same."""
     service = Endless()
-    server = build_server((Telemetry(), ErrorBoundary(), Authentication(Anybody()), RequestValidation()))
+    server = build_server(chain(Authentication(Anybody(), FailedCredentials(LocalLimits(), 1000), Peers([]))))
     add_ExecutionServiceServicer_to_server(ExecutionServicer(cast(ExecutionService, service)), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -1,0 +1,63 @@
+"""Limits how many credentials one address may try."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from time import monotonic
+
+from mesh.limits import CallerKind, Charge, LocalBuckets, network_of
+from mesh.security.errors import InvalidCredentials, TokenExpired, TokenRevoked
+
+LIMIT = "failed_credentials_of_address"
+TRUSTED_SECONDS = 600.0
+MOST_TRUSTED = 10_000
+_FAILED = (InvalidCredentials, TokenExpired, TokenRevoked)
+
+
+class FailedCredentials:
+    """Counts failed credentials by address, in this process.
+
+    A token is taken from the address's bucket before the credential is looked up and returned if the credential is good, so that
+    concurrent guesses cannot slip through and good credentials cost nothing. A credential that was accepted within the last
+    10 minutes skips the bucket: an attacker behind the same address translation does not lock out users who are already at work.
+    """
+
+    def __init__(self, buckets: LocalBuckets, per_minute: int) -> None:
+        self._buckets = buckets
+        self._per_minute = per_minute
+        self._trusted: OrderedDict[bytes, float] = OrderedDict()
+
+    @contextmanager
+    def counted(self, address: Callable[[], str], credential: str) -> Iterator[None]:
+        """Encloses the look-up of a credential. Raises RateLimitExceeded if the address has failed too often."""
+        digest = sha256(credential.encode(errors="replace")).digest()
+        if self._trusted.get(digest, 0.0) > monotonic():
+            with self._distrusted_on_failure(digest):
+                yield
+            return
+        charges = (Charge(LIMIT, f"{LIMIT}:{network_of(address())}", self._per_minute, CallerKind.ADDRESS),)
+        self._buckets.take(charges).check()
+        try:
+            yield
+        except _FAILED:
+            raise
+        except BaseException:  # nobody knows whether the credential is good
+            self._buckets.give_back(charges)
+            raise
+        self._buckets.give_back(charges)
+        self._trust(digest)
+
+    @contextmanager
+    def _distrusted_on_failure(self, digest: bytes) -> Iterator[None]:
+        try:
+            yield
+        except _FAILED:
+            self._trusted.pop(digest, None)
+            raise
+
+    def _trust(self, digest: bytes) -> None:
+        self._trusted[digest] = monotonic() + TRUSTED_SECONDS
+        self._trusted.move_to_end(digest)
+        if len(self._trusted) > MOST_TRUSTED:
+            self._trusted.popitem(last=False)
