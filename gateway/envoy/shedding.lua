@@ -16,7 +16,7 @@ local calls, accepted, counted_at = 0, 0, 0
 -- Probes and the paths that Envoy answers itself are always forwarded.
 local function is_call(headers)
   local path, method = headers:get(":path") or "", headers:get(":method")
-  return method ~= "OPTIONS" and (path:find("^/api/") or path:find("^/agentmesh%.")) and not path:find("PlatformService/", 1, true)
+  return method ~= "OPTIONS" and (path:find("^/api/") or path:find("^/agentmesh%.")) and not path:find("HealthService/", 1, true)
 end
 
 local function forget(now)

@@ -9,10 +9,11 @@ from agentmesh.event.v1 import event_service_pb2
 from agentmesh.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from agentmesh.execution.v1 import execution_service_pb2
 from agentmesh.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from agentmesh.health.v1 import health_service_pb2
+from agentmesh.health.v1.health_service_pb2_grpc import add_HealthServiceServicer_to_server
 from agentmesh.identity.v1 import identity_service_pb2
 from agentmesh.identity.v1.identity_service_pb2_grpc import add_AuthServiceServicer_to_server
-from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2
-from agentmesh.registry.v1.platform_service_pb2_grpc import add_PlatformServiceServicer_to_server
+from agentmesh.registry.v1 import registry_service_pb2
 from agentmesh.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
 from agentmesh.workflow.v1 import workflow_service_pb2
 from agentmesh.workflow.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
@@ -29,7 +30,7 @@ from mesh.rpc.peer import Peers
 from mesh.rpc.server import add_reflection, build_server
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
-from orchestrator.adapters.platform.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier
 from orchestrator.composition.calling import build_calling
 from orchestrator.composition.events import build_events
@@ -39,8 +40,8 @@ from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.composition.workflows import build_workflows
 from orchestrator.events.servicer import EventServicer
 from orchestrator.executions.servicer import ExecutionServicer
-from orchestrator.platform.service import PlatformService
-from orchestrator.platform.servicer import PlatformServicer
+from orchestrator.health.service import HealthService
+from orchestrator.health.servicer import HealthServicer
 from orchestrator.registry.service import RegistryService
 from orchestrator.registry.servicer import RegistryServicer
 from orchestrator.workflows.servicer import WorkflowServicer
@@ -52,7 +53,7 @@ SERVICES = (
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
     identity_service_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
     registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].full_name,
-    platform_service_pb2.DESCRIPTOR.services_by_name["PlatformService"].full_name,
+    health_service_pb2.DESCRIPTOR.services_by_name["HealthService"].full_name,
     workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
 )
 
@@ -89,6 +90,6 @@ async def assemble(
     add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
     add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)  # type: ignore[abstract]  # the other rpcs answer NOT_IMPLEMENTED
-    add_PlatformServiceServicer_to_server(PlatformServicer(PlatformService(probes)), server)
+    add_HealthServiceServicer_to_server(HealthServicer(HealthService(probes)), server)
     add_reflection(server, SERVICES)
     return Assembled(registry, server, (events.stop, run_watch.stop))

@@ -8,9 +8,9 @@ import grpc
 from agentmesh.agent.v1.agent_pb2 import Agent
 from agentmesh.execution.v1 import execution_service_pb2 as execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
-from agentmesh.registry.v1 import platform_service_pb2 as platform
+from agentmesh.health.v1 import health_service_pb2 as health
+from agentmesh.health.v1.health_service_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
 from agentmesh.registry.v1 import registry_service_pb2 as registry
-from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceServicer, add_PlatformServiceServicer_to_server
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer, add_RegistryServiceServicer_to_server
 from google.protobuf.message import Message
 
@@ -22,7 +22,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Answer = Callable[[Any, Context], Awaitable[Message]]
 Events = Callable[[Any, Context], AsyncIterator[Message]]
 AGENT_ID = "marketing_seo_agent_1_1"
-SERVICES = ("agentmesh.execution.v1.ExecutionService", "agentmesh.registry.v1.PlatformService", "agentmesh.registry.v1.RegistryService")
+SERVICES = ("agentmesh.execution.v1.ExecutionService", "agentmesh.health.v1.HealthService", "agentmesh.registry.v1.RegistryService")
 
 
 @dataclass
@@ -62,12 +62,12 @@ class _Registry(RegistryServiceServicer):
         return await self._script.reply(request, context, registry.CheckAgentHealthResponse())
 
 
-class _Platform(PlatformServiceServicer):
+class _Health(HealthServiceServicer):
     async def GetHealth(self, request: Any, context: Any) -> Any:
-        return platform.GetHealthResponse(status="healthy")
+        return health.GetHealthResponse(status="healthy")
 
     async def GetReadiness(self, request: Any, context: Any) -> Any:
-        return platform.GetReadinessResponse(status="ready")
+        return health.GetReadinessResponse(status="ready")
 
 
 class _Executions(ExecutionServiceServicer):
@@ -102,7 +102,7 @@ class Backend:
         """Listens and reports SERVING."""
         self._server = build_server(chain(), max_request_bytes=4 * 1024 * 1024)
         add_RegistryServiceServicer_to_server(_Registry(self.script), self._server)
-        add_PlatformServiceServicer_to_server(_Platform(), self._server)
+        add_HealthServiceServicer_to_server(_Health(), self._server)
         add_ExecutionServiceServicer_to_server(_Executions(self.script), self._server)
         self.health = Health(self._server)
         add_reflection(self._server, SERVICES)

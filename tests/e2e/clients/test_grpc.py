@@ -7,10 +7,10 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from agentmesh.execution.v1 import execution_pb2
 from agentmesh.execution.v1 import execution_service_pb2 as execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
-from agentmesh.registry.v1 import platform_service_pb2 as about
+from agentmesh.health.v1 import health_service_pb2 as about
+from agentmesh.health.v1.health_service_pb2_grpc import HealthServiceStub
 from agentmesh.registry.v1 import registry_pb2
 from agentmesh.registry.v1 import registry_service_pb2 as registry
-from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceStub
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from agentmesh.workflow.v1 import workflow_pb2
 from agentmesh.workflow.v1 import workflow_service_pb2 as workflow
@@ -51,7 +51,7 @@ async def test_an_agents_health_is_asked_now(channel: grpc.aio.Channel) -> None:
 
 
 async def test_the_platform_says_how_it_is(channel: grpc.aio.Channel) -> None:
-    stub = PlatformServiceStub(channel)
+    stub = HealthServiceStub(channel)
     assert (await stub.GetHealth(about.GetHealthRequest(), timeout=SECONDS)).status == "healthy"
     assert (await stub.GetReadiness(about.GetReadinessRequest(), timeout=SECONDS)).status == "ready"
     check = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)

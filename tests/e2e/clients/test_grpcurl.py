@@ -17,7 +17,7 @@ Grpcurl = Callable[..., Awaitable[str]]
 PUBLIC = {
     "agentmesh.execution.v1.ExecutionService",
     "agentmesh.identity.v1.AuthService",
-    "agentmesh.registry.v1.PlatformService",
+    "agentmesh.health.v1.HealthService",
     "agentmesh.registry.v1.RegistryService",
     "agentmesh.workflow.v1.WorkflowService",
     "grpc.health.v1.Health",

@@ -9,8 +9,9 @@ import grpc
 from agentmesh.common.v1 import access_pb2
 from agentmesh.event.v1 import event_service_pb2
 from agentmesh.execution.v1 import execution_service_pb2
+from agentmesh.health.v1 import health_service_pb2
 from agentmesh.identity.v1 import identity_service_pb2
-from agentmesh.registry.v1 import platform_service_pb2, registry_service_pb2
+from agentmesh.registry.v1 import registry_service_pb2
 from agentmesh.workflow.v1 import workflow_service_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
@@ -24,7 +25,7 @@ from mesh.rpc.status import error_of
 DESCRIPTORS = GENERATED / "descriptor.binpb"
 SECONDS = 10
 GENERATED_FROM_THEM = (
-    *(event_service_pb2, execution_service_pb2, identity_service_pb2, platform_service_pb2, registry_service_pb2),
+    *(event_service_pb2, execution_service_pb2, identity_service_pb2, health_service_pb2, registry_service_pb2),
     workflow_service_pb2,
 )
 """The registry of messages knows a service once its module is imported."""

@@ -21,8 +21,8 @@ OPEN = {
     "AuthService.Register",
     "AuthService.Login",
     "AuthService.RefreshToken",
-    "PlatformService.GetHealth",
-    "PlatformService.GetReadiness",
+    "HealthService.GetHealth",
+    "HealthService.GetReadiness",
 }
 
 

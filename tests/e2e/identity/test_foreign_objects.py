@@ -60,7 +60,7 @@ NAME_NO_OBJECT = {
     *("AuthService.Register", "AuthService.Login", "AuthService.RefreshToken", "AuthService.Logout", "AuthService.GetCurrentUser"),
     *("AuthService.CreateApiKey", "AuthService.ListApiKeys"),
     *("RegistryService.ListAgents", "RegistryService.GetAgent", "RegistryService.ListCategories", "RegistryService.CheckAgentHealth"),
-    *("PlatformService.GetHealth", "PlatformService.GetReadiness"),
+    *("HealthService.GetHealth", "HealthService.GetReadiness"),
     *("ExecutionService.ExecuteAgent", "ExecutionService.StreamAgent", "ExecutionService.ListExecutions"),
     *("WorkflowService.CreateWorkflow", "WorkflowService.ListWorkflows", "EventService.ListEvents", "EventService.WatchEvents"),
 }

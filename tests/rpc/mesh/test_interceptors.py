@@ -15,14 +15,14 @@ from agentmesh.execution.v1.execution_service_pb2_grpc import (
     ExecutionServiceStub,
     add_ExecutionServiceServicer_to_server,
 )
+from agentmesh.health.v1 import health_service_pb2 as health
+from agentmesh.health.v1.health_service_pb2_grpc import (
+    HealthServiceServicer,
+    HealthServiceStub,
+    add_HealthServiceServicer_to_server,
+)
 from agentmesh.identity.v1 import identity_service_pb2 as identity
 from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceServicer, AuthServiceStub, add_AuthServiceServicer_to_server
-from agentmesh.registry.v1 import platform_service_pb2 as platform
-from agentmesh.registry.v1.platform_service_pb2_grpc import (
-    PlatformServiceServicer,
-    PlatformServiceStub,
-    add_PlatformServiceServicer_to_server,
-)
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client import REGISTRY
@@ -102,7 +102,7 @@ class NoSessions:
         return False
 
 
-class Services(ExecutionServiceServicer, AuthServiceServicer, PlatformServiceServicer):
+class Services(ExecutionServiceServicer, AuthServiceServicer, HealthServiceServicer):
     """Answers, when it is told to."""
 
     def __init__(self) -> None:
@@ -128,8 +128,8 @@ class Services(ExecutionServiceServicer, AuthServiceServicer, PlatformServiceSer
     async def Login(self, request: identity.LoginRequest, context: Any) -> identity.LoginResponse:
         return identity.LoginResponse(access_token="token")
 
-    async def GetReadiness(self, request: platform.GetReadinessRequest, context: Any) -> platform.GetReadinessResponse:
-        return platform.GetReadinessResponse()
+    async def GetReadiness(self, request: health.GetReadinessRequest, context: Any) -> health.GetReadinessResponse:
+        return health.GetReadinessResponse()
 
 
 @dataclass
@@ -186,7 +186,7 @@ async def chain() -> AsyncIterator[Chain]:
     server = build_server(chain_of(*checks, admission=AdmissionControl(control, "orchestrator")))
     add_ExecutionServiceServicer_to_server(services, server)
     add_AuthServiceServicer_to_server(services, server)
-    add_PlatformServiceServicer_to_server(services, server)
+    add_HealthServiceServicer_to_server(services, server)
     await Health(server).set("", serving=True)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -264,7 +264,7 @@ async def test_a_native_caller_is_sent_no_envelope(chain: Chain) -> None:
 async def test_an_overloaded_platform_answers_its_probes(chain: Chain) -> None:
     overload(chain.control)
     await HealthStub(chain.channel).Check(HealthCheckRequest(), timeout=10)
-    await PlatformServiceStub(chain.channel).GetReadiness(platform.GetReadinessRequest(), timeout=10)
+    await HealthServiceStub(chain.channel).GetReadiness(health.GetReadinessRequest(), timeout=10)
 
 
 async def test_calls_are_let_in_again_when_others_have_begun(chain: Chain) -> None:

@@ -19,9 +19,9 @@ from agentmesh.event.v1.event_service_pb2_grpc import EventServiceStub
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1.execution_pb2 import Execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from agentmesh.health.v1.health_service_pb2_grpc import HealthServiceStub
 from agentmesh.identity.v1 import identity_service_pb2 as identity
 from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceStub
-from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceStub
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from mesh.errors import RemoteError
@@ -39,8 +39,8 @@ from tests.support.tls import client_channel
 if TYPE_CHECKING:
     from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
+    from agentmesh.health.v1.health_service_pb2_grpc import HealthServiceAsyncStub
     from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceAsyncStub
-    from agentmesh.registry.v1.platform_service_pb2_grpc import PlatformServiceAsyncStub
     from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
 
 START_SECONDS = 60
@@ -61,14 +61,14 @@ class Orchestrator:
     events: "EventServiceAsyncStub" = field(init=False)
     executions: "ExecutionServiceAsyncStub" = field(init=False)
     registry: "RegistryServiceAsyncStub" = field(init=False)
-    platform: "PlatformServiceAsyncStub" = field(init=False)
+    health: "HealthServiceAsyncStub" = field(init=False)
 
     def __post_init__(self) -> None:
         self.channel = authorized(self.anonymous, self.token)
         self.events = EventServiceStub(self.channel)
         self.executions = ExecutionServiceStub(self.channel)
         self.registry = RegistryServiceStub(self.channel)
-        self.platform = PlatformServiceStub(self.channel)
+        self.health = HealthServiceStub(self.channel)
 
     @property
     def user_id(self) -> int:

@@ -87,10 +87,13 @@ def test_every_public_rpc_is_one_operation_under_its_route(described: Json, ours
 
 def test_an_operation_is_tagged_by_its_service_and_told_by_its_comment(described: Json) -> None:
     operation = described["paths"]["/health"]["get"]
-    assert operation["tags"] == ["PlatformService"]
-    assert operation["summary"] == "Says that the orchestrator runs"
-    assert operation["description"] == "It looks at nothing else: a liveness probe."
-    assert {"name": "PlatformService", "description": "Tells how the platform itself is."} in described["tags"]
+    assert operation["tags"] == ["HealthService"]
+    assert operation["summary"] == "Reports that an orchestrator is running"
+    assert operation["description"] == "A liveness probe: it checks nothing else."
+    assert {
+        "name": "HealthService",
+        "description": "Reports whether the platform is alive and whether it is ready for calls.",
+    } in described["tags"]
 
 
 def test_what_the_path_fills_is_a_path_parameter_and_not_in_the_body(described: Json) -> None:

@@ -10,7 +10,8 @@ import asyncpg
 import grpc
 import pytest
 from agentmesh.execution.v1 import execution_service_pb2 as pb
-from agentmesh.registry.v1 import platform_service_pb2, registry_pb2, registry_service_pb2
+from agentmesh.health.v1 import health_service_pb2
+from agentmesh.registry.v1 import registry_pb2, registry_service_pb2
 
 from mesh.errors import MeshError, RemoteError
 from tests.adapters.agent_host.running import agent_id
@@ -38,12 +39,12 @@ async def mesh(shared: FragileMesh) -> AsyncIterator[FragileMesh]:
     await eventually(all_settled)
 
 
-async def readiness(mesh: FragileMesh) -> platform_service_pb2.GetReadinessResponse:
-    return await mesh.orchestrator.platform.GetReadiness(platform_service_pb2.GetReadinessRequest())
+async def readiness(mesh: FragileMesh) -> health_service_pb2.GetReadinessResponse:
+    return await mesh.orchestrator.health.GetReadiness(health_service_pb2.GetReadinessRequest())
 
 
 async def unready(mesh: FragileMesh) -> MeshError:
-    return await failure_of(mesh.orchestrator.platform.GetReadiness(platform_service_pb2.GetReadinessRequest()))
+    return await failure_of(mesh.orchestrator.health.GetReadiness(health_service_pb2.GetReadinessRequest()))
 
 
 def assert_worst_case(row: asyncpg.Record) -> None:
@@ -160,7 +161,7 @@ async def test_without_postgresql_the_books_cannot_be_read_nobody_is_let_in_and_
     ):
         assert (await failure_of(asked)).reason == "SERVICE_UNAVAILABLE"
     assert (await unready(mesh)).details == {"component": "postgresql"}
-    assert (await mesh.orchestrator.platform.GetHealth(platform_service_pb2.GetHealthRequest())).status == "healthy"
+    assert (await mesh.orchestrator.health.GetHealth(health_service_pb2.GetHealthRequest())).status == "healthy"
 
     async def refused() -> bool:
         """Who a caller is is remembered for a second."""

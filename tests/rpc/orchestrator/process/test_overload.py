@@ -5,7 +5,7 @@ import contextlib
 from typing import Any
 
 import grpc
-from agentmesh.registry.v1 import platform_service_pb2 as platform
+from agentmesh.health.v1 import health_service_pb2 as health
 
 from mesh.admission import MOST
 from tests.adapters.simulator.conftest import eventually
@@ -39,7 +39,7 @@ async def test_what_is_too_much_is_turned_away_at_once_and_the_rest_is_not_harme
             return sum(error.details == OVERLOADED for error in failed) >= ENOUGH
 
         await eventually(turned_away, within=30)
-        await mesh.orchestrator.platform.GetHealth(platform.GetHealthRequest(), timeout=10)
+        await mesh.orchestrator.health.GetHealth(health.GetHealthRequest(), timeout=10)
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)

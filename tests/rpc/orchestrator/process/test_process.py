@@ -126,8 +126,8 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     assert sorted(names) == [
         "agentmesh.event.v1.EventService",
         "agentmesh.execution.v1.ExecutionService",
+        "agentmesh.health.v1.HealthService",
         "agentmesh.identity.v1.AuthService",
-        "agentmesh.registry.v1.PlatformService",
         "agentmesh.registry.v1.RegistryService",
         "agentmesh.workflow.v1.WorkflowService",
         "grpc.health.v1.Health",

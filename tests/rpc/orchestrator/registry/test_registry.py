@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from agentmesh.registry.v1 import platform_service_pb2, registry_pb2
+from agentmesh.health.v1 import health_service_pb2
+from agentmesh.registry.v1 import registry_pb2
 from agentmesh.registry.v1 import registry_service_pb2 as pb
 from google.protobuf.json_format import MessageToDict
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
@@ -108,8 +109,8 @@ async def test_a_broken_definition_is_reported_and_the_others_go_on(mesh: Mesh) 
 
 
 async def test_the_platform_says_that_it_is_healthy_and_ready(mesh: Mesh) -> None:
-    health = await mesh.orchestrator.platform.GetHealth(platform_service_pb2.GetHealthRequest())
-    ready = await mesh.orchestrator.platform.GetReadiness(platform_service_pb2.GetReadinessRequest())
+    health = await mesh.orchestrator.health.GetHealth(health_service_pb2.GetHealthRequest())
+    ready = await mesh.orchestrator.health.GetReadiness(health_service_pb2.GetReadinessRequest())
     assert (health.status, ready.status) == ("healthy", "ready")
     assert [(part.name, part.available, part.detail) for part in ready.components] == [
         ("agent_hosts", True, "1 of 1 hosts serving"),

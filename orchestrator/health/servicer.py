@@ -1,30 +1,30 @@
-"""agentmesh.registry.v1.PlatformService."""
+"""agentmesh.health.v1.HealthService."""
 
 from importlib.metadata import version
 from typing import Any
 
 import grpc
-from agentmesh.registry.v1 import platform_service_pb2 as pb
-from agentmesh.registry.v1 import platform_service_pb2_grpc
+from agentmesh.health.v1 import health_service_pb2 as pb
+from agentmesh.health.v1 import health_service_pb2_grpc
 
-from orchestrator.platform.service import PlatformService
+from orchestrator.health.service import HealthService
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class PlatformServicer(platform_service_pb2_grpc.PlatformServiceServicer):
+class HealthServicer(health_service_pb2_grpc.HealthServiceServicer):
     """Liveness and readiness."""
 
-    def __init__(self, service: PlatformService) -> None:
+    def __init__(self, service: HealthService) -> None:
         self._service = service
         self._version = version("agentmesh")
 
     async def GetHealth(self, request: pb.GetHealthRequest, context: Context) -> pb.GetHealthResponse:
-        """The orchestrator runs."""
+        """Always healthy: a process that is not does not answer."""
         return pb.GetHealthResponse(status="healthy", version=self._version)
 
     async def GetReadiness(self, request: pb.GetReadinessRequest, context: Context) -> pb.GetReadinessResponse:
-        """The platform takes calls, or SERVICE_UNAVAILABLE."""
+        """Raises ServiceUnavailable, through the service, when the platform cannot take calls."""
         readiness = await self._service.readiness()
         components = [pb.Component(name=c.name, available=c.available, detail=c.detail) for c in readiness.components]
         return pb.GetReadinessResponse(status="degraded" if readiness.degraded else "ready", components=components)

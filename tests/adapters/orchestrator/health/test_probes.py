@@ -14,10 +14,10 @@ from deploy.local.ports import any_free_port
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.server import Health
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
-from orchestrator.adapters.platform.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.postgres.engine import create_engine
 from orchestrator.adapters.registry.search import SqliteSearchIndex
-from orchestrator.platform.ports import Component
+from orchestrator.health.ports import Component
 from orchestrator.registry.service import RegistryService
 from tests.adapters.agent_host.running import free_offset
 from tests.support.call_tokens import SIGNER

@@ -1,4 +1,4 @@
-"""What readiness is made of."""
+"""The components that readiness depends on."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A part of the platform, as it was when it was asked."""
+    """The state of one part of the platform at the time of its check."""
 
     name: str
     available: bool
@@ -14,11 +14,11 @@ class Component:
 
 
 class ComponentProbe(Protocol):
-    """Asks one component how it is."""
+    """Checks one component."""
 
     required: bool
     """Whether agent calls need it."""
 
     async def check(self) -> Component:
-        """Its word within a bound of about a second; a component that does not answer is not available, and no error."""
+        """Returns within about a second. A component that does not answer is reported as unavailable, not raised."""
         ...

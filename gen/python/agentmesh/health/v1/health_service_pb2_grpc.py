@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from agentmesh.registry.v1 import platform_service_pb2 as agentmesh_dot_registry_dot_v1_dot_platform__service__pb2
+from agentmesh.health.v1 import health_service_pb2 as agentmesh_dot_health_dot_v1_dot_health__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,15 +18,15 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in agentmesh/registry/v1/platform_service_pb2_grpc.py depends on'
+        + ' but the generated code in agentmesh/health/v1/health_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class PlatformServiceStub:
-    """Tells how the platform itself is.
+class HealthServiceStub:
+    """Reports whether the platform is alive and whether it is ready for calls.
     """
 
     def __init__(self, channel):
@@ -36,59 +36,59 @@ class PlatformServiceStub:
             channel: A grpc.Channel.
         """
         self.GetHealth = channel.unary_unary(
-                '/agentmesh.registry.v1.PlatformService/GetHealth',
-                request_serializer=agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetHealthRequest.SerializeToString,
-                response_deserializer=agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetHealthResponse.FromString,
+                '/agentmesh.health.v1.HealthService/GetHealth',
+                request_serializer=agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetHealthRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetHealthResponse.FromString,
                 _registered_method=True)
         self.GetReadiness = channel.unary_unary(
-                '/agentmesh.registry.v1.PlatformService/GetReadiness',
-                request_serializer=agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetReadinessRequest.SerializeToString,
-                response_deserializer=agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetReadinessResponse.FromString,
+                '/agentmesh.health.v1.HealthService/GetReadiness',
+                request_serializer=agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetReadinessRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetReadinessResponse.FromString,
                 _registered_method=True)
 
 
-class PlatformServiceServicer:
-    """Tells how the platform itself is.
+class HealthServiceServicer:
+    """Reports whether the platform is alive and whether it is ready for calls.
     """
 
     def GetHealth(self, request, context):
-        """Says that the orchestrator runs. It looks at nothing else: a liveness probe.
+        """Reports that an orchestrator is running. A liveness probe: it checks nothing else.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReadiness(self, request, context):
-        """Says whether the platform can take agent calls: a readiness probe. SERVICE_UNAVAILABLE, with the
-        component in the details, when a component that calls need is missing.
+        """Reports whether the platform can take agent calls: a readiness probe. Fails with SERVICE_UNAVAILABLE when a component that
+        calls need is missing; the details name the component.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
 
-def add_PlatformServiceServicer_to_server(servicer, server):
+def add_HealthServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetHealth': grpc.unary_unary_rpc_method_handler(
                     servicer.GetHealth,
-                    request_deserializer=agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetHealthRequest.FromString,
-                    response_serializer=agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetHealthResponse.SerializeToString,
+                    request_deserializer=agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetHealthRequest.FromString,
+                    response_serializer=agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetHealthResponse.SerializeToString,
             ),
             'GetReadiness': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReadiness,
-                    request_deserializer=agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetReadinessRequest.FromString,
-                    response_serializer=agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetReadinessResponse.SerializeToString,
+                    request_deserializer=agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetReadinessRequest.FromString,
+                    response_serializer=agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetReadinessResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'agentmesh.registry.v1.PlatformService', rpc_method_handlers)
+            'agentmesh.health.v1.HealthService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('agentmesh.registry.v1.PlatformService', rpc_method_handlers)
+    server.add_registered_method_handlers('agentmesh.health.v1.HealthService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class PlatformService:
-    """Tells how the platform itself is.
+class HealthService:
+    """Reports whether the platform is alive and whether it is ready for calls.
     """
 
     @staticmethod
@@ -105,9 +105,9 @@ class PlatformService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/agentmesh.registry.v1.PlatformService/GetHealth',
-            agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetHealthRequest.SerializeToString,
-            agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetHealthResponse.FromString,
+            '/agentmesh.health.v1.HealthService/GetHealth',
+            agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetHealthRequest.SerializeToString,
+            agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetHealthResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -132,9 +132,9 @@ class PlatformService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/agentmesh.registry.v1.PlatformService/GetReadiness',
-            agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetReadinessRequest.SerializeToString,
-            agentmesh_dot_registry_dot_v1_dot_platform__service__pb2.GetReadinessResponse.FromString,
+            '/agentmesh.health.v1.HealthService/GetReadiness',
+            agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetReadinessRequest.SerializeToString,
+            agentmesh_dot_health_dot_v1_dot_health__service__pb2.GetReadinessResponse.FromString,
             options,
             channel_credentials,
             insecure,

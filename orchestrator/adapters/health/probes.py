@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mesh.errors import ServiceUnavailable
 from orchestrator.adapters.executions.agents import GrpcAgents
 from orchestrator.adapters.postgres.engine import unavailable
-from orchestrator.platform.ports import Component
+from orchestrator.health.ports import Component
 from orchestrator.registry.model import HealthState
 from orchestrator.registry.service import RegistryService
 

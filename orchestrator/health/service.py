@@ -1,29 +1,29 @@
-"""Tells how the platform itself is."""
+"""Whether the platform is ready for calls."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mesh.errors import ServiceUnavailable
-from orchestrator.platform.ports import Component, ComponentProbe
+from orchestrator.health.ports import Component, ComponentProbe
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The platform takes calls; `degraded` when something is missing that calls can do without."""
+    """The platform can take calls; `degraded` when a component is missing that calls can do without."""
 
     degraded: bool
     components: Sequence[Component]
 
 
-class PlatformService:
-    """Asks every component."""
+class HealthService:
+    """Checks every component."""
 
     def __init__(self, probes: Sequence[ComponentProbe]) -> None:
         self._probes = probes
 
     async def readiness(self) -> Readiness:
-        """How the components are. Raises ServiceUnavailable when one is missing that calls need."""
+        """Checks all components at once. Raises ServiceUnavailable when one is missing that calls need."""
         components = await asyncio.gather(*(probe.check() for probe in self._probes))
         for probe, component in zip(self._probes, components, strict=True):
             if probe.required and not component.available:

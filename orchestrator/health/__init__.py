@@ -1,0 +1,1 @@
+"""The health of the platform as a whole."""
