@@ -18,6 +18,8 @@ local WITHOUT_ENVELOPE = {
 }
 local INTERNAL = { code = "INTERNAL", http_status = "500", message = "internal error; quote the request id when you report it" }
 
+local EVENTS = "text/event-stream"
+
 local function quoted(text)
   local escaped = text:gsub('[%c"\\]', function(char) return string.format("\\u%04x", char:byte()) end)
   return '"' .. escaped .. '"'
@@ -81,6 +83,16 @@ local function note(handle, grpc_status)
   if grpc_status then handle:streamInfo():dynamicMetadata():set("agentmesh", "grpc_status", grpc_status) end
 end
 
+-- requests.lua changed HEAD to GET. The content-length stays that of the GET.
+local function drop_body_of_head(handle)
+  local seen = handle:streamInfo():dynamicMetadata():get("agentmesh")
+  if not (seen and seen.head) then return end
+  local length = handle:headers():get("content-length")
+  handle:body(true):setBytes("")
+  local headers = handle:headers()
+  if length then headers:replace("content-length", length) end
+end
+
 local function rest(handle, headers)
   local grpc_status = headers:get("grpc-status")
   note(handle, grpc_status)
@@ -90,10 +102,12 @@ local function rest(handle, headers)
     put(handle, "422", validation_error(request_id, text:getBytes(0, text:length())))
   elseif grpc_status and grpc_status ~= "0" then
     put_service_error(handle)
-  elseif headers:get("content-type") == "text/event-stream" then
-    headers:replace("cache-control", "no-store")
+  else
+    if headers:get("content-type") == EVENTS then headers:replace("content-type", EVENTS .. "; charset=utf-8") end
+    if not headers:get("cache-control") then headers:add("cache-control", "no-store") end
   end
   strip(handle:headers())
+  drop_body_of_head(handle)
   if grpc_status and handle:streamInfo():protocol() ~= "HTTP/2" then return end -- Envoy drops trailers on HTTP/1.1
   local trailers = handle:trailers()
   if not trailers then return end
@@ -114,7 +128,7 @@ local function native(handle, headers)
 end
 
 -- REST errors have a status other than 200. gRPC errors have status 200 and, when Envoy makes them for gRPC-Web, no content type.
-local REST = { ["application/json"] = true, ["text/event-stream"] = true }
+local REST = { ["application/json"] = true, [EVENTS] = true }
 
 function envoy_on_response(handle)
   local headers = handle:headers()

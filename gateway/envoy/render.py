@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class GatewaySettings:
     descriptor_path: Path = GENERATED / "descriptor.binpb"
     openapi_path: Path = GENERATED / "openapi.json"
     lua_path: Path = HERE / "envelope.lua"
+    requests_path: Path = HERE / "requests.lua"
     shedding_path: Path = HERE / "shedding.lua"
     access_log_path: Path = Path("/dev/stdout")
     per_ip_rate: int = 2000
@@ -84,7 +86,7 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
     """
     rpcs = public_rpcs(contract_path or settings.descriptor_path)
     template = _environment().get_template("bootstrap.yaml.j2")
-    methods = [*allowed_methods(rpcs), *((path, ("GET", "HEAD")) for path in OWN_PATHS)]
+    methods = [*((path, _with_head(methods)) for path, methods in allowed_methods(rpcs)), *((path, ("GET", "HEAD")) for path in OWN_PATHS)]
     upstream_tls = sds.upstream(settings.sds_dir) if settings.tls_dir else None
     welcome = json.dumps(WELCOME, indent=2) + "\n"
     return template.render(settings=settings, logins=LOGINS, rpcs=rpcs, allowed_methods=methods, welcome=welcome, upstream_tls=upstream_tls)
@@ -94,6 +96,10 @@ def write_sds(settings: GatewaySettings) -> None:
     """Writes the files by which Envoy finds its certificates; none without TLS."""
     if settings.tls_dir is not None:
         sds.write(settings.sds_dir, settings.tls_dir)
+
+
+def _with_head(methods: Sequence[str]) -> Sequence[str]:
+    return sorted({*methods, "HEAD"}) if "GET" in methods else methods
 
 
 def _environment() -> jinja2.Environment:

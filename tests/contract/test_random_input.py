@@ -177,7 +177,7 @@ class Contract:
         return str(error["code"])
 
     def _check_events(self, response: Any, schema: jsonschema_rs.Draft202012Validator) -> None:
-        assert response.headers["content-type"] == ["text/event-stream"]
+        assert response.headers["content-type"] == ["text/event-stream; charset=utf-8"]
         events = events_of(response.content.decode())  # `text` would be Latin-1: the type names no charset, for events have but one
         for event in events:
             schema.validate(event)

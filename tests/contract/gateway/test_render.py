@@ -82,7 +82,7 @@ def test_a_setting_that_does_not_fit_is_refused(environment: dict[str, str]) -> 
 
 async def test_the_bootstrap_for_a_container_names_its_own_paths_and_envoy_takes_it(tmp_path: Path) -> None:
     settings = {"LISTEN_ADDRESS": "0.0.0.0", "ORCHESTRATORS": "orchestrator-0.mesh:50051,orchestrator-1.mesh:50051"}
-    for name in ("descriptor_path", "lua_path", "shedding_path", "openapi_path"):
+    for name in ("descriptor_path", "lua_path", "requests_path", "shedding_path", "openapi_path"):
         source = getattr(GatewaySettings(), name)
         copy = tmp_path / f"copy of {source.name}"
         copy.write_bytes(source.read_bytes())

@@ -26,7 +26,7 @@ def _delta(sequence: int, text: str) -> Any:
 async def test_a_stream_is_server_sent_events_with_the_names_of_the_contract(gateway: Gateway) -> None:
     response = await gateway.http.post(STREAM, json=ASK)
     assert response.status_code == 200
-    assert response.headers["content-type"] == "text/event-stream"
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert response.headers["cache-control"] == "no-store"
     assert "content-encoding" not in response.headers
     assert_clean(response)

@@ -128,7 +128,7 @@ async def test_work_sent_to_an_agent_is_answered_with_the_bill(platform: Platfor
 
 async def test_a_streamed_answer_is_events_that_add_up_to_the_answer_in_the_books(platform: Platform) -> None:
     response = await platform.http.post(f"/api/v1/agents/{AGENT}/stream", json={"input": question()})
-    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream")
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     events = events_of(response.text)
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
     kinds = [next(key for key in event if key != "sequence") for event in events]

@@ -39,7 +39,7 @@ async def watched(platform: Platform, who: Person, after: int = 0) -> AsyncItera
 
     path = f"/api/v1/events/watch?after_position={after}"
     async with platform.anonymous.stream("GET", path, headers=who.headers) as response:
-        assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream")
+        assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
         yield messages()
 
 

@@ -22,7 +22,7 @@ async def _watched(workflows: Workflows, run_id: str, after: int = 0) -> list[di
     """Every event of a watch over REST."""
     response = await workflows.try_("GET", f"runs/{run_id}/watch", params={"after_sequence": after})
     assert response.status_code == 200, response.text
-    assert response.headers["content-type"] == "text/event-stream"
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     return events_of(response.text)
 
 
