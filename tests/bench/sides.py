@@ -15,6 +15,7 @@ from deploy.local.stack import Stack
 from tests.bench.load import post
 from tests.contract.gateway.running import lone_gateway
 from tests.support.limits import LIFTED
+from tests.support.waiting import eventually
 
 AGENT = "marketing_seo_strategist_agent_1_1"
 QUESTION = "Our category pages lost a third of their clicks since March. Where do we look first, and in what order?"
@@ -73,9 +74,11 @@ async def floor(folder: Path, provider_url: str) -> AsyncIterator[Side]:
         lone_gateway(folder, orchestrator, concurrency=2, per_ip_rate=1_000_000, per_ip_burst=1_000_000) as gateway,
     ):
         request = post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{gateway.port}")
-        async with asyncio.timeout(10):
-            while (await gateway.http.get("/api/v1/agents")).status_code == 503:  # noqa: ASYNC110 - until it has seen the orchestrator
-                await asyncio.sleep(0.05)
+
+        async def sees_orchestrator() -> bool:
+            return (await gateway.http.get("/api/v1/agents")).status_code != 503
+
+        await eventually(sees_orchestrator)
         yield Side("floor", gateway.port, request, {"envoy": gateway.pid, "bare orchestrator": pid, "bare agent": agent_pid})
 
 
@@ -83,9 +86,7 @@ async def floor(folder: Path, provider_url: str) -> AsyncIterator[Side]:
 async def _python(module: str, *arguments: str, port: int) -> AsyncIterator[int]:
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *arguments)
     try:
-        async with asyncio.timeout(30):
-            while not await _listens(port):  # noqa: ASYNC110 - another process opens the port
-                await asyncio.sleep(0.05)
+        await eventually(lambda: _listens(port))
         yield process.pid
     finally:
         process.terminate()

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from tests.e2e.platform import Platform
-from tests.e2e.waiting import eventually
+from tests.support.waiting import eventually
 
 TOKENS = {
     "input_tokens": "input_tokens",

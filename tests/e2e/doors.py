@@ -14,8 +14,8 @@ from deploy.local.ports import any_free_port
 from deploy.local.servers.envoy import EnvoyServer
 from gateway.envoy.render import GatewaySettings, render_bootstrap
 from tests.e2e.platform import Platform
-from tests.e2e.waiting import eventually
 from tests.support.credentials import authorized, bearer
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from mesh.security.call_tokens import CallTokenSigner
 from mesh.security.identities import ORCHESTRATOR
 from tests.e2e.definitions import AGENT, write_definitions
 from tests.e2e.provider import Provider
-from tests.e2e.waiting import eventually
 from tests.support.call_tokens import call_token
 from tests.support.credentials import authorized, bearer
 from tests.support.limits import LIFTED
+from tests.support.waiting import eventually
 
 RUNNING = "EXECUTION_STATUS_RUNNING"
 

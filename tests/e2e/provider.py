@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from tests.e2e.waiting import eventually
+from tests.support.waiting import eventually
 
 Entry = dict[str, Any]
 

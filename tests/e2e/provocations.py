@@ -27,8 +27,8 @@ from tests.e2e.definitions import AGENT
 from tests.e2e.doors import second_gateway
 from tests.e2e.people import login, new_key, new_person, register
 from tests.e2e.platform import Platform, question
-from tests.e2e.waiting import eventually
 from tests.support.credentials import authorized, bearer
+from tests.support.waiting import eventually
 
 SECONDS = 30
 NOBODY = "nobody_agent_1_999999"

@@ -7,7 +7,7 @@ import httpx
 
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question
-from tests.e2e.waiting import eventually
+from tests.support.waiting import eventually
 
 FINAL = ("RUN_STATUS_COMPLETED", "RUN_STATUS_FAILED", "RUN_STATUS_CANCELLED")
 AT_ONCE = {"delay_seconds": 0}

@@ -21,8 +21,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from catalogue.model import calculate_port
 from deploy.local.ports import claim
 from mesh.rpc.channel import CHANNEL_OPTIONS
-from tests.adapters.simulator.conftest import eventually
 from tests.support.call_tokens import PUBLIC_KEY, minting
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub

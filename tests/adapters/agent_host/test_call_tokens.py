@@ -19,8 +19,8 @@ from mesh.security.call_tokens import CALL_TOKEN_KEY, CallTokenSigner
 from mesh.security.identities import GATEWAY, ORCHESTRATOR
 from tests.adapters.agent_host.conftest import ALONE, FIRST, SECOND, Call, failure_of
 from tests.adapters.agent_host.running import Host, agent_id
-from tests.adapters.simulator.conftest import eventually
 from tests.support.call_tokens import PRIVATE_KEY, call_token
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub

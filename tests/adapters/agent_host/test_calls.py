@@ -17,8 +17,8 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from mesh.rpc.convert import struct, values
 from tests.adapters.agent_host.conftest import ALONE, CHECKED, FIRST, SECOND, Call, failure_of, read
 from tests.adapters.agent_host.running import Host, agent_id
-from tests.adapters.simulator.conftest import eventually
 from tests.support.call_tokens import call_token
+from tests.support.waiting import eventually
 
 
 async def test_describe_tells_what_the_agent_is_and_where_it_lives(host: Host) -> None:

@@ -12,8 +12,8 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from mesh.usage import TokenUsage
 from tests.adapters.agent_host.conftest import ALONE, Call, failure_of, ours, read
 from tests.adapters.agent_host.running import agent_id
-from tests.adapters.simulator.conftest import eventually
 from tests.support.call_tokens import minting
+from tests.support.waiting import eventually
 
 SECONDS = 1.0
 

@@ -22,8 +22,9 @@ from mesh.rpc.acceptance import WANTED
 from mesh.rpc.status import error_of
 from tests.adapters.agent_host.conftest import read
 from tests.adapters.agent_host.running import Host, agent_id, free_offset, running_host, start_host, write_agent
-from tests.adapters.simulator.conftest import Simulator, eventually
+from tests.adapters.simulator.conftest import Simulator
 from tests.support.call_tokens import PUBLIC_KEY
+from tests.support.waiting import eventually
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 DEAD = "http://127.0.0.1:1"

@@ -15,7 +15,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from deploy.local.ports import is_free
 from tests.adapters.agent_host.conftest import failure_of
 from tests.adapters.agent_host.running import Host, agent_id, running_host, write_agent
-from tests.adapters.simulator.conftest import Simulator, eventually
+from tests.adapters.simulator.conftest import Simulator
+from tests.support.waiting import eventually
 
 NUMBERS = (1, 2, 3, 801)
 SERVING, UNKNOWN = HealthCheckResponse.SERVING, HealthCheckResponse.UNKNOWN

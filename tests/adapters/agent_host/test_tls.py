@@ -24,9 +24,10 @@ from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR, WORKER
 from tests.adapters.agent_host.conftest import failure_of
 from tests.adapters.agent_host.running import Host, agent_id, running_host, write_agent
 from tests.adapters.agent_host.test_process import refusal
-from tests.adapters.simulator.conftest import Simulator, eventually
+from tests.adapters.simulator.conftest import Simulator
 from tests.support.call_tokens import PRIVATE_KEY, call_token
 from tests.support.tls import certificate_at, client_channel
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,6 @@
 """Looks into the books from outside."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -16,16 +14,6 @@ if TYPE_CHECKING:
     Record = asyncpg.Record
 else:
     Connection, Record = asyncpg.Connection, asyncpg.Record
-
-PATIENCE_SECONDS = 10.0
-
-
-async def eventually(condition: Callable[[], Awaitable[Any]], within: float = PATIENCE_SECONDS) -> Any:
-    """The first true value of `condition`, asked again and again; fails after `within` seconds."""
-    async with asyncio.timeout(within):
-        while not (value := await condition()):  # noqa: ASYNC110 (it is another process that changes)
-            await asyncio.sleep(0.01)
-    return value
 
 
 async def execution(db: Connection, of: Intent) -> Record:

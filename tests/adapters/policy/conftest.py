@@ -15,7 +15,7 @@ import pytest
 from deploy.local.ports import any_free_port
 from orchestrator.composition.settings import POLICY
 from tests.adapters.policy.cases import RESTRICTIONS
-from tests.adapters.simulator.conftest import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="session")

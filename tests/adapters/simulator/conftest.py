@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,7 @@ import aiohttp
 import pytest
 from anthropic import AsyncAnthropic, DefaultAioHttpClient
 
-PATIENCE_SECONDS = 10
-
-
-async def eventually(condition: Callable[[], Awaitable[Any]], within: float = PATIENCE_SECONDS) -> Any:
-    """The first true value of `condition`, asked again and again; fails after `within` seconds."""
-    async with asyncio.timeout(within):
-        while not (value := await condition()):  # noqa: ASYNC110 (it is another process that changes)
-            await asyncio.sleep(0.005)
-    return value
+from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)

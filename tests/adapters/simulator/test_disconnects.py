@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic, DefaultAioHttpClient, DefaultAsyncHttpxClient
 
-from tests.adapters.simulator.conftest import Simulator, eventually
+from tests.adapters.simulator.conftest import Simulator
+from tests.support.waiting import eventually
 
 NOTICED_WITHIN_SECONDS = 0.1
 

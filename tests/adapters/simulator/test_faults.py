@@ -19,7 +19,8 @@ from anthropic import (
 )
 
 from deploy.simulator.answers.answer import MADE_UP_CREDENTIALS
-from tests.adapters.simulator.conftest import Simulator, eventually
+from tests.adapters.simulator.conftest import Simulator
+from tests.support.waiting import eventually
 
 SONNET = "claude-sonnet-5-5"
 

@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from anthropic import APIConnectionError, AsyncAnthropic
 
-from tests.adapters.simulator.conftest import eventually, port_of, start_simulator
+from tests.adapters.simulator.conftest import port_of, start_simulator
+from tests.support.waiting import eventually
 
 
 async def test_it_says_its_port_and_is_healthy(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.chaos.runs import Runs, runs_of
 from tests.chaos.starts import Crowd, unreliable_provider
 from tests.chaos.wounds import Fault, Weather
 from tests.conftest import Tell
+from tests.support.waiting import eventually
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "60"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
@@ -71,9 +72,11 @@ async def test_every_run_ends_whatever_is_killed(stack: Stack, runs: Runs, tell:
 async def all_ended(runs: Runs, number: int) -> None:
     """Waits until so many runs are final."""
     count = "SELECT count(*) AS n FROM runs WHERE status = ANY($1::text[])"
-    async with asyncio.timeout(CALM_SECONDS):
-        while (await runs.rows(count, FINAL))[0]["n"] < number:  # noqa: ASYNC110 (another process ends them)
-            await asyncio.sleep(0.2)
+
+    async def ended() -> bool:
+        return bool((await runs.rows(count, FINAL))[0]["n"] >= number)
+
+    await eventually(ended, CALM_SECONDS)
 
 
 def unreasonable(book: RunBook) -> list[str]:

@@ -12,7 +12,7 @@ from tests.contract.gateway.wire import REQUEST_ID, assert_clean, error_of
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question
 from tests.e2e.provocations import NOBODY, SECONDS
-from tests.e2e.waiting import eventually
+from tests.support.waiting import eventually
 
 HONEST = "req_honest-caller_1"
 

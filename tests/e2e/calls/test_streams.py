@@ -16,7 +16,7 @@ from tests.contract.gateway.wire import error_of, events_of
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question
 from tests.e2e.provocations import SECONDS, failure, stopped
-from tests.e2e.waiting import eventually
+from tests.support.waiting import eventually
 
 STREAM = f"/api/v1/agents/{AGENT}/stream"
 AT_ONCE_SECONDS = 1.0

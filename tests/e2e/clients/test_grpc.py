@@ -22,7 +22,7 @@ from tests.contract.gateway.wire import REQUEST_ID, frame, web_frames
 from tests.e2e.definitions import AGENT, STRICT, TRIALS
 from tests.e2e.platform import Platform, question
 from tests.e2e.provocations import SECONDS, failure
-from tests.e2e.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(params=["gateway", "orchestrator"])

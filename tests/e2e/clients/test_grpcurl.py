@@ -11,7 +11,7 @@ import pytest
 from tests.contract.gateway.wire import REQUEST_ID
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question
-from tests.e2e.waiting import eventually
+from tests.support.waiting import eventually
 
 Grpcurl = Callable[..., Awaitable[str]]
 PUBLIC = {

@@ -11,8 +11,8 @@ from tests.contract.gateway.wire import error_of
 from tests.e2e.definitions import AGENT
 from tests.e2e.people import AUTH, Person, new_key, new_person, posted
 from tests.e2e.platform import Platform, question
-from tests.e2e.waiting import eventually
 from tests.support.credentials import bearer
+from tests.support.waiting import eventually
 
 KEYS = f"{AUTH}/api-keys"
 READ = ["ACCESS_SCOPE_READ"]

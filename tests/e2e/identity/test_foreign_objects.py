@@ -10,9 +10,9 @@ from agentmesh.workflow.v1 import workflow_pb2
 from tests.e2e.identity.contract_rpcs import NOT_SERVED_YET, ContractRpc, every_rpc
 from tests.e2e.people import Person, new_key, new_person
 from tests.e2e.platform import Platform, question
-from tests.e2e.waiting import eventually
 from tests.e2e.workflows import task
 from tests.support.credentials import bearer
+from tests.support.waiting import eventually
 
 NEVER_WAS = "01900000-0000-7000-8000-000000000000"
 Foreign = Callable[[Platform, Person], Awaitable[dict[str, Any]]]

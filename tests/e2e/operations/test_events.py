@@ -12,9 +12,9 @@ from agentmesh.event.v1.event_service_pb2_grpc import EventServiceStub
 from tests.contract.gateway.wire import error_of
 from tests.e2e.people import Person, new_person
 from tests.e2e.platform import Platform, question
-from tests.e2e.waiting import eventually
 from tests.e2e.workflows import Workflows, task
 from tests.support.credentials import authorized
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from tests.contract.gateway.wire import error_of
 from tests.e2e.definitions import AGENT, write_agent, write_file
 from tests.e2e.platform import Platform, question
-from tests.e2e.waiting import eventually
+from tests.support.waiting import eventually
 
 NEWCOMER = "trials_newcomer_agent_9_790009"
 

@@ -9,7 +9,7 @@ from tests.contract.gateway.wire import error_of
 from tests.e2e.definitions import AGENT, TRIALS
 from tests.e2e.platform import Platform, question
 from tests.e2e.provocations import stopped
-from tests.e2e.waiting import eventually
+from tests.support.waiting import eventually
 
 
 async def test_without_redis_the_platform_is_degraded_and_works(platform: Platform) -> None:

@@ -15,9 +15,9 @@ from deploy.local.secrets.certs import issue_all
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR, service_of
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question, running_platform
-from tests.e2e.waiting import eventually
 from tests.e2e.workflows import Workflows, task
 from tests.support.tls import certificate_at, client_channel
+from tests.support.waiting import eventually
 
 SECONDS = 20
 

@@ -5,8 +5,8 @@ import pytest
 from tests.contract.gateway.wire import error_of
 from tests.e2e.definitions import STRICT
 from tests.e2e.platform import Platform, question
-from tests.e2e.waiting import eventually
 from tests.e2e.workflows import AT_ONCE, Workflows, steps_of, task
+from tests.support.waiting import eventually
 
 
 async def test_listed_tasks_run_one_after_the_other_and_their_results_are_kept(workflows: Workflows, platform: Platform) -> None:

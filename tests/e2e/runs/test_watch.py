@@ -13,9 +13,9 @@ from mesh.rpc.status import error_of as error_of_status
 from tests.contract.gateway.wire import error_of, events_of
 from tests.e2e.platform import Platform, question
 from tests.e2e.provocations import SECONDS, failure
-from tests.e2e.waiting import eventually
 from tests.e2e.workflow_provocations import NOWHERE
 from tests.e2e.workflows import Workflows, task
+from tests.support.waiting import eventually
 
 
 async def _watched(workflows: Workflows, run_id: str, after: int = 0) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from tests.contract.gateway.wire import error_of
 from tests.e2e.definitions import write_agent
 from tests.e2e.people import new_person
 from tests.e2e.platform import Platform, question
-from tests.e2e.waiting import eventually
 from tests.e2e.workflows import Workflows, task
+from tests.support.waiting import eventually
 
 
 async def test_a_new_workflow_is_shown_with_what_holds(workflows: Workflows) -> None:

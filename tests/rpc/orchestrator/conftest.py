@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 
 from tests.adapters.agent_host.running import Host, running_host, write_agent
-from tests.adapters.simulator.conftest import Simulator, eventually, port_of, start_simulator
+from tests.adapters.simulator.conftest import Simulator, port_of, start_simulator
 from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.running import Call, Mesh, Orchestrator, running_orchestrator
+from tests.support.waiting import eventually
 
 ALONE, FIRST, SECOND, CHECKED = 1, 7, 807, 20
 """Numbers of the agents: one alone on its port, two that share one, and one with a schema for its context."""

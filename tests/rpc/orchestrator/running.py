@@ -30,11 +30,12 @@ from mesh.rpc.status import error_of
 from mesh.security.identities import ORCHESTRATOR
 from tests.adapters.agent_host.running import Host, agent_id
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.simulator.conftest import Simulator, eventually
+from tests.adapters.simulator.conftest import Simulator
 from tests.support.call_tokens import PRIVATE_KEY
 from tests.support.credentials import authorized
 from tests.support.limits import LIFTED
 from tests.support.tls import client_channel
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from agentmesh.event.v1.event_service_pb2_grpc import EventServiceAsyncStub

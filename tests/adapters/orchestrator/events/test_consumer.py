@@ -23,7 +23,8 @@ from orchestrator.events.convert import event_json
 from orchestrator.events.model import AGENT_TOPIC, Event
 from tests.adapters.orchestrator.events.event_log import emit, none_unpublished, relaying
 from tests.adapters.orchestrator.events.topics import load, offsets
-from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually
+from tests.adapters.orchestrator.looking import Connection, cut_connections
+from tests.support.waiting import eventually
 
 TOTALS = "SELECT event_type, user_id, sum(events)::int AS n FROM event_counts GROUP BY 1, 2"
 TRUTH = "SELECT event_type, coalesce(user_id, 0) AS user_id, count(*)::int AS n FROM outbox GROUP BY 1, 2"

@@ -16,7 +16,8 @@ from orchestrator.events.model import EventFilter, Heartbeat
 from orchestrator.events.service import EventService
 from orchestrator.events.tail import EventTail
 from tests.adapters.orchestrator.events.event_log import Bells, emit, none_waits, notifiers, relaying
-from tests.adapters.orchestrator.looking import Connection, eventually
+from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 
 USERS = 4
 WATCHERS = 200

@@ -15,7 +15,8 @@ from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
 from orchestrator.events.model import TOPICS
 from tests.adapters.orchestrator.events.event_log import emit, leaders, none_unpublished, none_waits, relaying, stamped
 from tests.adapters.orchestrator.events.topics import AGGREGATES, delivered, load, offsets
-from tests.adapters.orchestrator.looking import Connection, eventually
+from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 
 
 def first_of_each(events: Sequence[Event]) -> list[str]:

@@ -14,7 +14,8 @@ from orchestrator.adapters.events.kafka_consumer import EventConsumer
 from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
 from orchestrator.events.model import TOPICS
 from tests.adapters.orchestrator.events.event_log import emit, none_unpublished, relaying
-from tests.adapters.orchestrator.looking import Connection, eventually
+from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.events.model import Event
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
 from tests.adapters.orchestrator.events.event_log import Bells, emit, leaders, none_unpublished, none_waits, relaying, stamped
-from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually
+from tests.adapters.orchestrator.looking import Connection, cut_connections
+from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import completed, intent
 
 

@@ -21,6 +21,7 @@ from orchestrator.executions.model import Intent
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
 from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import completed, intent, keyed
 
 CALLERS = 24
@@ -76,7 +77,7 @@ class Traffic:
         async def reached() -> bool:
             return len(self.settled) >= goal
 
-        await looking.eventually(reached, within=20)
+        await eventually(reached, within=20)
 
 
 async def killed(server: PostgresServer) -> None:
@@ -86,7 +87,7 @@ async def killed(server: PostgresServer) -> None:
     async def ended() -> bool:
         return not server.process.running
 
-    await looking.eventually(ended)
+    await eventually(ended)
 
 
 async def stopped(server: PostgresServer) -> None:
@@ -176,7 +177,7 @@ async def test_a_sweeper_waits_for_a_database_that_is_away(server: PostgresServe
         async def swept() -> bool:
             return await looking.state(connection, orphan) == "outcome_unknown"
 
-        await looking.eventually(swept)
+        await eventually(swept)
         await connection.close()
         sweeping.cancel()
         await asyncio.wait([sweeping])

@@ -8,6 +8,7 @@ from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.executions.model import Intent
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import completed, intent
 
 LEASE_SECONDS = 0.6
@@ -33,7 +34,7 @@ async def renewed(db: Connection, *intents: Intent) -> None:
     async def all_longer() -> bool:
         return all([await lease(db, one) > then for one, then in zip(intents, before, strict=True)])
 
-    await looking.eventually(all_longer)
+    await eventually(all_longer)
 
 
 async def test_a_lease_is_renewed_again_and_again_while_the_call_is_under_way(recorder: PostgresRecorder, db: Connection) -> None:
@@ -87,7 +88,7 @@ async def test_leases_are_renewed_again_after_the_database_refused_once(recorder
         async def overdue() -> bool:
             return bool(await db.fetchval("SELECT clock_timestamp() > hidden FROM executions"))
 
-        await looking.eventually(overdue)
+        await eventually(overdue)
     finally:
         await db.execute("ALTER TABLE executions RENAME COLUMN hidden TO lease_until")
     await renewed(db, under_way)

@@ -18,6 +18,7 @@ from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
 from tests.adapters.orchestrator.executions.relay import Relay
 from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import completed, failed, intent, keyed
 
 
@@ -92,7 +93,7 @@ async def test_an_intent_whose_confirmation_was_lost_is_refused_and_settled_at_n
     with pytest.raises(ServiceUnavailable) as error:
         await recorder.record(refused)
     assert error.value.details == {"component": "postgresql"}
-    await looking.eventually(lambda: settled(db, refused))
+    await eventually(lambda: settled(db, refused))
     row, (event,) = await looking.execution(db, refused), await looking.events(db, refused)
     assert (row["status"], row["model"], row["cost_micro_usd"], looking.data(event)["cost_micro_usd"]) == ("failed", None, 0, 0)
     assert json.loads(row["failure"])["reason"] == "SERVICE_UNAVAILABLE"
@@ -104,7 +105,7 @@ async def test_the_key_of_an_intent_that_was_refused_so_is_free_again(recorder: 
     with pytest.raises(ServiceUnavailable):
         await recorder.record(refused)
     assert relay.cut == 1
-    await looking.eventually(lambda: settled(db, refused))
+    await eventually(lambda: settled(db, refused))
     assert await recorder.record(again) is None
     assert await recorder.record(keyed("k", b"one")) == OriginalRequest(again.execution_id, b"two")
 
@@ -120,7 +121,7 @@ async def test_an_intent_that_was_lost_on_its_way_is_refused_and_stands_as_refus
     async def void() -> bool:
         return bool(await db.fetchval("SELECT count(*) FROM executions WHERE status = 'failed' AND cost_micro_usd = 0"))
 
-    await looking.eventually(void)
+    await eventually(void)
     assert len(await looking.events(db, refused)) == 1
 
 
@@ -142,7 +143,7 @@ async def test_a_whole_group_of_intents_is_refused_when_nobody_knows_what_became
     async def all_void() -> bool:
         return bool(await db.fetchval("SELECT count(*) = 100 FROM executions WHERE status = 'failed' AND cost_micro_usd = 0"))
 
-    await looking.eventually(all_void)
+    await eventually(all_void)
     assert len(await looking.events(db)) == 102
 
 

@@ -9,6 +9,7 @@ from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.executions.model import State
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import BILL, WORST_CASE, completed, ended, failed, intent, keyed
 
 
@@ -162,11 +163,11 @@ async def test_a_recorder_that_ends_closes_its_connections(books_url: str, db: C
         async def renewed() -> bool:
             return bool((await looking.execution(db, recorded))["lease_until"] > first)
 
-        await looking.eventually(renewed)
+        await eventually(renewed)
         await recorder.settle(completed(recorded))
         assert await db.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()") == 4
 
     async def alone() -> bool:
         return bool(await db.fetchval("SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()"))
 
-    await looking.eventually(alone)
+    await eventually(alone)

@@ -17,6 +17,7 @@ from orchestrator.executions.books import new_id
 from orchestrator.executions.model import ExecutionQuery, Failure, Intent, State
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import BILL, completed, ended, failed, intent
 
 OTHER_AGENT = "marketing_copywriter_agent_1_11"
@@ -169,7 +170,7 @@ async def test_a_read_that_loses_its_connection_says_that_the_database_is_unavai
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         return bool(await db.fetchval(waiting))
 
-    await looking.eventually(blocked)
+    await eventually(blocked)
     await looking.cut_connections(db)
     with pytest.raises(ServiceUnavailable):
         await reading

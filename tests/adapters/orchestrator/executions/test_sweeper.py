@@ -13,6 +13,7 @@ from orchestrator.executions.model import Intent, State
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
 from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import WORST_CASE, completed, ended, intent, keyed
 
 
@@ -140,7 +141,7 @@ async def test_a_sweeper_comes_back_on_its_own(recorder: PostgresRecorder, db: C
     for _ in range(3):
         orphan = intent()
         await orphaned(recorder, db, orphan)
-        await looking.eventually(partial(swept, db, orphan))
+        await eventually(partial(swept, db, orphan))
 
 
 @pytest.mark.usefixtures("sweeping")
@@ -148,10 +149,10 @@ async def test_a_sweeper_outlives_the_loss_of_its_connection(recorder: PostgresR
     first, second = intent(), intent()
     await recorder.record(second)
     await orphaned(recorder, db, first)
-    await looking.eventually(partial(swept, db, first))
+    await eventually(partial(swept, db, first))
     assert await looking.cut_connections(db) > 0
     await looking.expire(db, second.execution_id)
-    await looking.eventually(partial(swept, db, second))
+    await eventually(partial(swept, db, second))
 
 
 async def test_a_sweeper_outlives_a_database_that_refuses(
@@ -159,7 +160,7 @@ async def test_a_sweeper_outlives_a_database_that_refuses(
 ) -> None:
     orphan = intent()
     await orphaned(recorder, db, orphan)
-    await looking.eventually(partial(swept, db, orphan))
+    await eventually(partial(swept, db, orphan))
     await db.execute("ALTER TABLE outbox RENAME TO hidden")
     try:
         orphan = intent()
@@ -168,11 +169,11 @@ async def test_a_sweeper_outlives_a_database_that_refuses(
         async def refused() -> bool:
             return "sweep_failed" in capsys.readouterr().out
 
-        await looking.eventually(refused)
+        await eventually(refused)
         assert await looking.state(db, orphan) == "running"
     finally:
         await db.execute("ALTER TABLE hidden RENAME TO outbox")
-    await looking.eventually(partial(swept, db, orphan))
+    await eventually(partial(swept, db, orphan))
     assert not sweeping.done()
 
 

@@ -19,7 +19,7 @@ from mesh.security.caller import Role
 from orchestrator.adapters.identity.revocations import SENTINEL, RedisRevocations, revocation_key
 from orchestrator.adapters.identity.store import PostgresIdentityStore
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
-from tests.adapters.orchestrator.looking import eventually
+from tests.support.waiting import eventually
 
 PATIENT = 0.5
 """Seconds for Redis to answer: this machine has more to do than a platform's."""

@@ -14,7 +14,7 @@ from deploy.local.servers.redis import RedisServer
 from mesh.limits import Charge, Verdict
 from orchestrator.adapters.limits import redis_buckets as redis_limits
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
-from tests.adapters.simulator.conftest import eventually
+from tests.support.waiting import eventually
 
 PATIENT = 5.0
 """Seconds that a test waits for Redis where its speed is not the question."""

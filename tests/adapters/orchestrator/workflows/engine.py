@@ -19,7 +19,8 @@ from orchestrator.workflows import graph
 from orchestrator.workflows.assignment import Assignment, Completed, HandedBack, Outcome
 from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace
 from orchestrator.workflows.model import NewRun, NewWorkflow, Retry, Run, RunState, StepState, Task
-from tests.adapters.orchestrator.looking import Connection, eventually
+from tests.adapters.orchestrator.looking import Connection
+from tests.support.waiting import eventually
 
 AGENT_ID = "marketing_seo_strategist_agent_1_1"
 OWNER = 7
@@ -57,7 +58,7 @@ class Agents:
 
     async def has_begun(self, task_id: str) -> None:
         """Waits until an attempt of a task has begun."""
-        await until(lambda: task_id in self.begun)
+        await eventually(lambda: task_id in self.begun)
 
     async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
         """One attempt."""
@@ -140,15 +141,6 @@ async def worker(url: str, agents: Agents, pace: Pace = PACE, crash_limit: int =
             for gate in agents.gates.values():
                 asyncio.get_running_loop().call_later(0.1, gate.set)
             await running
-
-
-async def until(condition: Callable[[], bool], within: float = 10) -> None:
-    """Waits for something in this process."""
-
-    async def lease_ids() -> bool:
-        return condition()
-
-    await eventually(lease_ids, within)
 
 
 FAST = Retry(max_attempts=3, delay_seconds=0.05)

@@ -10,8 +10,8 @@ from orchestrator.executions.model import Failure
 from orchestrator.workflows.assignment import Assignment, AttemptFailed, Completed, Outcome
 from orchestrator.workflows.errors import ApprovalNotPending, WorkflowAlreadyRunning, WorkflowNotRunning
 from orchestrator.workflows.model import Approval, Decision, Retry, Run, RunState, Step, StepState
-from tests.adapters.orchestrator.looking import eventually
-from tests.adapters.orchestrator.workflows.engine import BROKEN, FAST, OWNER, PACE, REFUSED, Agents, Runs, task, until, worker
+from tests.adapters.orchestrator.workflows.engine import BROKEN, FAST, OWNER, PACE, REFUSED, Agents, Runs, task, worker
+from tests.support.waiting import eventually
 
 FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 
@@ -56,7 +56,7 @@ async def test_independent_steps_run_at_the_same_time_and_a_join_waits_for_both(
     agents.lease_id("b", "c")
     run = await runs.start(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"))
     async with worker(books_url, agents):
-        await until(lambda: {"b", "c"} <= set(agents.begun))
+        await eventually(lambda: {"b", "c"} <= set(agents.begun))
         agents.gates["b"].set()
         await eventually(lambda: _is(runs, run, "b", StepState.COMPLETED))
         assert "d" not in agents.begun
@@ -97,6 +97,7 @@ async def test_a_provider_that_asks_for_a_longer_pause_gets_it(runs: Runs, books
     async with worker(books_url, Agents(lambda _: AttemptFailed(BROKEN, retry_after_seconds=60))):
         step = await eventually(lambda: _waits_for_another_attempt(runs, run))
     assert step.started_at is not None
+    assert step.next_attempt_at is not None
     assert (step.next_attempt_at - step.started_at).total_seconds() > 59
 
 
@@ -128,7 +129,7 @@ async def test_cancelling_stops_what_runs_and_says_what_was_stopped(runs: Runs, 
     agents.lease_id("a")
     run = await runs.start(task("a"), task("b"))
     async with worker(books_url, agents):
-        await until(lambda: "a" in agents.begun)
+        await eventually(lambda: "a" in agents.begun)
         cancelling = await runs.store.cancel(OWNER, run.workflow_id)
         assert cancelling.state is RunState.CANCELLING
         ended = await runs.reaches(run, *FINAL)
@@ -174,7 +175,7 @@ async def test_a_step_waits_for_approval_while_the_rest_goes_on(runs: Runs, agen
     agents.lease_id("other")
     run = await runs.start(task("asked", approval=Approval("May I?")), task("other"), task("end", "asked", "other"))
     async with worker(books_url, agents):
-        await until(lambda: "other" in agents.begun)
+        await eventually(lambda: "other" in agents.begun)
         assert (await runs.get(run)).state is RunState.RUNNING
         agents.gates["other"].set()
         await runs.reaches(run, RunState.WAITING_APPROVAL)
@@ -213,7 +214,7 @@ async def test_a_worker_that_stops_hands_its_steps_back_uncounted(runs: Runs, bo
     run = await runs.start(task("a"))
     hasty = replace(PACE, drain=0.2)
     async with worker(books_url, first, hasty):
-        await until(lambda: "a" in first.begun)
+        await eventually(lambda: "a" in first.begun)
         first.gates = {}  # nobody opens it: the drain ends before the step does
     assert first.stopped == ["a"]
     step = (await runs.get(run)).steps[0]
@@ -227,7 +228,7 @@ async def test_a_worker_that_stops_lets_its_steps_finish(runs: Runs, agents: Age
     agents.lease_id("a")
     run = await runs.start(task("a"), task("b"))
     async with worker(books_url, agents):
-        await until(lambda: "a" in agents.begun)
+        await eventually(lambda: "a" in agents.begun)
     assert await runs.states(run) == {"a": StepState.COMPLETED, "b": StepState.READY}
 
 

@@ -16,8 +16,9 @@ from orchestrator.executions.model import Settlement, State, StepRef
 from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Report
 from orchestrator.workflows.model import RunState, StepState
 from tests.adapters.orchestrator.executions.relay import Relay
-from tests.adapters.orchestrator.looking import Connection, cut_connections, eventually, expire
-from tests.adapters.orchestrator.workflows.engine import BROKEN, NO_NEWS, OWNER, PACE, Agents, Runs, task, until, worker
+from tests.adapters.orchestrator.looking import Connection, cut_connections, expire
+from tests.adapters.orchestrator.workflows.engine import BROKEN, NO_NEWS, OWNER, PACE, Agents, Runs, task, worker
+from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import BILL, intent, keyed
 
 FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
@@ -64,7 +65,7 @@ async def test_a_step_that_is_kept_alive_is_left_alone(runs: Runs, books_url: st
     agents = Agents()
     agents.lease_id("a")
     async with worker(books_url, agents, replace(PACE, lease=0.6)), store(books_url) as other:
-        await until(lambda: "a" in agents.begun)
+        await eventually(lambda: "a" in agents.begun)
         before = await runs.db.fetchval("SELECT lease_until FROM steps WHERE run_id = $1", run.run_id)
 
         async def outlived() -> bool:
@@ -165,9 +166,9 @@ async def test_a_worker_that_is_cut_off_stops_its_steps_when_their_leases_end(
     async with Relay(postgres_server.port) as relay:
         through = books_url.replace(f":{postgres_server.port}/", f":{relay.port}/")
         async with worker(through, cut_off, replace(PACE, lease=0.5)):
-            await until(lambda: "a" in cut_off.begun)
+            await eventually(lambda: "a" in cut_off.begun)
             relay.silent = True
-            await until(lambda: "a" in cut_off.stopped)
+            await eventually(lambda: "a" in cut_off.stopped)
             async with worker(books_url, other):
                 ended = await runs.reaches(run, *FINAL)
             relay.silent = False

@@ -18,9 +18,9 @@ from tests.adapters.agent_host.running import Host
 from tests.adapters.orchestrator.events.event_log import emit, leaders, none_unpublished, none_waits
 from tests.adapters.orchestrator.events.topics import delivered, offsets
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.simulator.conftest import eventually
 from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.running import USER, ours, running_orchestrator, start_orchestrator
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

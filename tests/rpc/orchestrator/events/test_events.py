@@ -13,8 +13,8 @@ from agentmesh.event.v1.event_pb2 import Event
 from mesh.rpc.convert import values
 from tests.adapters.agent_host.running import agent_id
 from tests.adapters.orchestrator.events.event_log import emit, none_waits
-from tests.adapters.simulator.conftest import eventually
 from tests.rpc.orchestrator.running import USER, Call, Mesh, failure_of
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

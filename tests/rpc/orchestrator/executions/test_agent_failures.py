@@ -26,6 +26,7 @@ from orchestrator.executions.stop import StopSignal
 from orchestrator.registry.model import HealthState
 from tests.rpc.orchestrator.misbehaving import Behaviour, Misbehaving, SilentRelay
 from tests.support.call_tokens import SIGNER
+from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import AGENT_ID
 
 GRACE_SECONDS = 0.2
@@ -156,9 +157,7 @@ async def test_a_call_that_is_watched_is_known_to_have_begun_before_the_answer_c
     slot = control.enter()
     admission.adopt(slot)
     asking = asyncio.create_task(agents.execute(call_to(agent.port), StopSignal()))
-    async with asyncio.timeout(5):
-        while not slot.has_begun:  # noqa: ASYNC110 - it is a server that says so
-            await asyncio.sleep(0.005)
+    await eventually(lambda: slot.has_begun, within=5)
     assert not asking.done()
     answering.set()
     await asking

@@ -4,9 +4,9 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from tests.adapters.simulator.conftest import eventually
 from tests.contract.gateway.relay import Relay
 from tests.rpc.orchestrator.running import Call, Mesh, anonymous_channel, failure_of, ours, read
+from tests.support.waiting import eventually
 
 
 async def over_at_provider(call: Call) -> bool:

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from mesh.rpc.convert import struct
-from tests.adapters.simulator.conftest import eventually
 from tests.rpc.orchestrator.running import Call, failure_of
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from mesh.security.caller import Caller
 from orchestrator.adapters.limits.local import LocalLimits
 from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
-from tests.adapters.simulator.conftest import eventually
 from tests.support.credentials import authorized
+from tests.support.waiting import eventually
 
 
 class Endless:

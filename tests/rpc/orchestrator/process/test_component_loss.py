@@ -15,9 +15,9 @@ from agentmesh.registry.v1 import registry_pb2, registry_service_pb2
 
 from mesh.errors import MeshError, RemoteError
 from tests.adapters.agent_host.running import agent_id
-from tests.adapters.simulator.conftest import eventually
 from tests.rpc.orchestrator.fragile import FragileMesh, fragile_mesh
 from tests.rpc.orchestrator.running import Call, failure_of, ours, read
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

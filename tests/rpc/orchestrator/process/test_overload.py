@@ -8,8 +8,8 @@ import grpc
 from agentmesh.health.v1 import health_service_pb2 as health
 
 from mesh.admission import MOST
-from tests.adapters.simulator.conftest import eventually
 from tests.rpc.orchestrator.running import Mesh, ours
+from tests.support.waiting import eventually
 
 TOO_MANY, ENOUGH = 1_500, 1_200
 PATIENT, SLOW_MILLISECONDS = 150, 3_000
