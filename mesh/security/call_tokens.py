@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_urlsafe
-from time import time
+from time import monotonic, time
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -29,13 +29,15 @@ LIFETIME_SECONDS = 60
 LEEWAY_SECONDS = 5
 """How far the clocks of two hosts may be apart."""
 LONGEST_TOKEN = 2048
+HOST_START = "host_start"
+"""The detail of a refusal that names the host's start: mint the next token for it."""
 MOST_REMEMBERED = 100_000
 """Used tokens that a host keeps in mind, some 20 MB: 1,500 calls a second for as long as a token can be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallClaims:
-    """What a token says. Times are seconds since the epoch; `issuer` is the SPIFFE id of who minted it."""
+    """The claims of a token. Times are seconds since the epoch; `issuer` is the SPIFFE id of the service that minted it."""
 
     issuer: str
     agent_id: str
@@ -44,6 +46,8 @@ class CallClaims:
     issued_at: float
     expires_at: float
     token_id: str
+    host_start: str | None = None
+    """The host's start that the token is for; None if the caller is of a release that knew no starts."""
 
 
 class CallTokenSigner:
@@ -54,8 +58,11 @@ class CallTokenSigner:
         self._issuer = issuer
         self._header = _header(key.public_key())
 
-    def mint(self, *, agent_id: str, user_id: int, execution_id: str) -> str:
-        """A token for one call to `agent_id`, good for 60 s."""
+    def mint(self, *, agent_id: str, user_id: int, execution_id: str, host_start: str | None = None) -> str:
+        """A token for one call to `agent_id`, valid for 60 s.
+
+        `host_start` is what the host told in its last refusal, or empty if it has told nothing yet.
+        """
         now = time()
         claims = {
             "iss": self._issuer,
@@ -66,23 +73,27 @@ class CallTokenSigner:
             "exp": now + LIFETIME_SECONDS,
             "jti": token_urlsafe(16),
         }
+        if host_start is not None:
+            claims["host"] = host_start
         signed = f"{self._header}.{_encoded(to_json(claims))}"
         return f"{signed}.{_encoded(self._key.sign(signed.encode()).signature)}"
 
 
 class CallTokenVerifier:
-    """Checks tokens for one host: accepts each once, and none that was minted before the host began.
+    """Checks tokens for one host and accepts each once.
 
-    That is why a restarted host need not remember what the one before it has accepted.
+    A host does not remember what it accepted before it was restarted. So a token names the start of the host that it is for, a random
+    id. A caller learns it from the refusal of its first token, which buys nothing. No clock is involved: when the clock was set back,
+    tokens of earlier starts would look new, and new ones would look too old.
     """
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
         self._keys = {_header(key): VerifyKey(key.public_bytes_raw()) for key in keys}
-        self._used = UsedTokens(MOST_REMEMBERED)
-        self._began = time()
+        self._clock_offset = time() - monotonic()
+        self._start()
 
     def read(self, token: str | None) -> CallClaims:
-        """What a genuine token says. Raises InvalidCredentials, and TokenExpired for one that was good."""
+        """The claims of a genuine token. Raises InvalidCredentials, and TokenExpired for a token that was valid."""
         if not token:
             raise InvalidCredentials(f"an agent takes calls from the platform alone: the metadata {CALL_TOKEN_KEY} must carry a call token")
         claims = _claims(self._signed_part(token))
@@ -95,8 +106,7 @@ class CallTokenVerifier:
             raise InvalidCredentials("the call token was minted in the future; the clocks of the hosts differ by more than 5 s")
         if not claims.issued_at <= claims.expires_at <= claims.issued_at + LIFETIME_SECONDS + 1:
             raise InvalidCredentials(f"the call token is good for longer than {LIFETIME_SECONDS} s")
-        if claims.issued_at < self._began:
-            raise InvalidCredentials("the call token was minted before this host began; it may have been used already")
+        self._check_start(claims)
         return claims
 
     def use(self, claims: CallClaims, *, agent_id: str, execution_id: str) -> None:
@@ -109,6 +119,25 @@ class CallTokenVerifier:
         if claims.execution_id != execution_id:
             raise InvalidCredentials("the call token is for another execution", execution_id=execution_id)
         self._used.add(claims.token_id, claims.expires_at + LEEWAY_SECONDS, time())
+
+    def _start(self) -> None:
+        self._used = UsedTokens(MOST_REMEMBERED)
+        self._began = time()
+        self.host_start = token_urlsafe(12)
+
+    def _check_start(self, claims: CallClaims) -> None:
+        offset = time() - monotonic()
+        if offset < self._clock_offset - LEEWAY_SECONDS:
+            # The clock was set back. Used tokens would be remembered for too long, and could be valid again later.
+            self._clock_offset = offset
+            self._start()
+        self._clock_offset = max(self._clock_offset, offset)
+        if claims.host_start is None:  # minted by the previous release: all that is known is when
+            if claims.issued_at < self._began:
+                raise InvalidCredentials("the call token was minted before this host began; it may have been used already")
+        elif claims.host_start != self.host_start:
+            message = "the call token is for an earlier start of this host; mint one for the start in the details"
+            raise InvalidCredentials(message, **{HOST_START: self.host_start})
 
     def _signed_part(self, token: str) -> bytes:
         """The payload, once the signature over it has been checked."""
@@ -165,6 +194,7 @@ def _claims(payload: bytes) -> CallClaims:
             issued_at=float(said["iat"]),
             expires_at=float(said["exp"]),
             token_id=str(said["jti"]),
+            host_start=str(said["host"]) if "host" in said else None,
         )
     except (ValueError, TypeError, KeyError):
         raise InvalidCredentials("the call token does not say what a call token says") from None

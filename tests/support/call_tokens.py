@@ -14,9 +14,11 @@ SIGNER = CallTokenSigner(keys.read_private(PRIVATE_KEY), ORCHESTRATOR)
 USER_ID = 7
 
 
-def call_token(agent_id: str, execution_id: str = "", signer: CallTokenSigner = SIGNER) -> tuple[tuple[str, str], ...]:
-    """The metadata that lets one call in."""
-    return ((CALL_TOKEN_KEY, signer.mint(agent_id=agent_id, user_id=USER_ID, execution_id=execution_id)),)
+def call_token(
+    agent_id: str, execution_id: str = "", signer: CallTokenSigner = SIGNER, host_start: str | None = None
+) -> tuple[tuple[str, str], ...]:
+    """The metadata that lets one call in. Without `host_start` it is a token of the previous release."""
+    return ((CALL_TOKEN_KEY, signer.mint(agent_id=agent_id, user_id=USER_ID, execution_id=execution_id, host_start=host_start)),)
 
 
 class _Minting:

@@ -1,7 +1,8 @@
 """Calls agents over gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
+from catalogue.errors import AgentNotFound
 from catalogue.model import FIRST_PORT
 from mesh import admission, correlation
 from mesh.errors import CallCancelled, MeshError, UpstreamTimeout
@@ -19,7 +21,7 @@ from mesh.rpc.acceptance import WANTED
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.convert import struct, usage_from_proto, values
 from mesh.rpc.status import error_of
-from mesh.security.call_tokens import CALL_TOKEN_KEY, CallTokenSigner
+from mesh.security.call_tokens import CALL_TOKEN_KEY, HOST_START, CallTokenSigner
 from mesh.security.errors import InvalidCredentials, TokenExpired
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
 from orchestrator.executions.model import AgentAnswer
@@ -39,8 +41,9 @@ _NOBODY_THERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED)
 _NEVER_SENT = ("failed to connect", "DNS resolution failed")
 """What gRPC says of a call that it had no connection for. Whatever else it says, or should it say it otherwise one day, a call may
 have been taken over by an agent: that is the safe side."""
-_NOT_LET_IN = (InvalidCredentials.reason, TokenExpired.reason)
-"""An agent's own word that it takes no calls from us: its user has nothing to do with that."""
+_NOT_THE_CALLERS_FAULT = (InvalidCredentials.reason, TokenExpired.reason, AgentNotFound.reason)
+"""Refusals that lie between the platform and its hosts: a host that does not accept our call tokens, or that has not yet read the
+definition of an agent that this process knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,13 @@ class AgentAddresses:
     shards: int
     offset: int
 
+    def shard(self, port: int) -> int:
+        """The number of the host that serves this port."""
+        return (port - self.offset - FIRST_PORT) % self.shards
+
     def target(self, port: int) -> str:
         """`host:port`."""
-        shard = (port - self.offset - FIRST_PORT) % self.shards
-        return f"{self.template.format(shard=shard)}:{port}"
+        return f"{self.template.format(shard=self.shard(port))}:{port}"
 
 
 class GrpcAgents:
@@ -66,11 +72,29 @@ class GrpcAgents:
         self._signer = signer
         self._grace = cancel_grace_seconds
         self._stubs: dict[int, _Stub] = {}
+        self._host_starts: dict[int, str] = {}
+        """By shard: the start of the host that the next call token is for. See CallTokenVerifier."""
         self._generation = channels.generation
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
         """The whole answer; see the port."""
+        for _ in range(2):
+            with suppress(_HostHasStarted):
+                return await self._execute(call, stop)
+        raise _starts_again_and_again(call)
+
+    async def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
+        """The answer's pieces, then the whole; see the port."""
+        for _ in range(2):
+            with suppress(_HostHasStarted):  # raised before the first piece
+                async with aclosing(self._stream(call, stop)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                    return
+        raise _starts_again_and_again(call)
+
+    async def _execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
         stub, request, metadata = self._stub(call.port), _request(pb.ExecuteRequest, call), self._metadata(call)
         watched = admission.pass_on()
         execute: Any = stub.watched_execute if watched else stub.calls.Execute
@@ -79,22 +103,23 @@ class GrpcAgents:
             try:
                 answer: pb.ExecuteResponse = await (_watched(rpc, call) if watched else rpc)
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+                self._learn_start(failure, call)
                 raise await _translated(failure, rpc, call, stop, says_when_begun=watched) from failure
         return AgentAnswer(answer.result, answer.execution_time, values(answer.metadata, "metadata"), usage_from_proto(answer.usage))
 
-    async def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
-        """The answer's pieces, then the whole; see the port."""
+    async def _stream(self, call: AgentCall, stop: StopSignal) -> AsyncGenerator[str | AgentAnswer | None, None]:
         stub, request = self._stub(call.port), _request(pb.StreamExecuteRequest, call)
         rpc = stub.calls.StreamExecute(request, timeout=call.seconds, metadata=self._metadata(call))
         reading = _Reading()
         with stop.calling(self._canceller(rpc, call)):
             try:
-                await rpc.initial_metadata()
-                admission.begun()
+                if await rpc.initial_metadata():  # none if the agent refused the call
+                    admission.begun()
                 async for frame in rpc:
                     if reading.take(frame):
                         yield frame.delta.text if frame.WhichOneof("event") == "delta" else None
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+                self._learn_start(failure, call)
                 raise await _translated(failure, rpc, call, stop, says_when_begun=True) from failure
         yield reading.answer(call)
 
@@ -117,8 +142,16 @@ class GrpcAgents:
         return stub
 
     def _metadata(self, call: AgentCall) -> tuple[tuple[str, str], ...]:
-        token = self._signer.mint(agent_id=call.agent_id, user_id=call.user_id, execution_id=str(call.execution_id))
+        start = self._host_starts.get(self._addresses.shard(call.port), "")
+        token = self._signer.mint(agent_id=call.agent_id, user_id=call.user_id, execution_id=str(call.execution_id), host_start=start)
         return (correlation.REQUEST_ID_KEY, correlation.current()), (CALL_TOKEN_KEY, token)
+
+    def _learn_start(self, failure: BaseException, call: AgentCall) -> None:
+        """Raises _HostHasStarted if the host refused the call token because it was for another start than its own."""
+        refusal = error_of(failure) if isinstance(failure, grpc.aio.AioRpcError) else None
+        if refusal is not None and HOST_START in refusal.details:
+            self._host_starts[self._addresses.shard(call.port)] = refusal.details[HOST_START]
+            raise _HostHasStarted from failure
 
     def _canceller(self, rpc: Any, call: AgentCall) -> Callable[[], None]:
         def cancel() -> None:
@@ -139,6 +172,10 @@ class GrpcAgents:
                 await ended.wait()
         except (grpc.aio.AioRpcError, TimeoutError):
             rpc.cancel()  # a host that does not answer in time has no usage to tell
+
+
+class _HostHasStarted(Exception):
+    """The host was started since the last call, refused this one's token, and bought nothing. A new token will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +227,8 @@ def _request(kind: Any, call: AgentCall) -> Any:
 
 async def _watched(rpc: Any, call: AgentCall) -> pb.ExecuteResponse:
     """The answer, after it has been told that the agent has taken the call over."""
-    await rpc.initial_metadata()
-    admission.begun()
+    if await rpc.initial_metadata():  # none if the agent refused the call
+        admission.begun()
     answers: list[pb.ExecuteResponse] = [answer async for answer in rpc]  # to the end, where the status is
     if not answers:
         raise AgentLost("the agent ended the call without an answer", agent_id=call.agent_id)
@@ -206,7 +243,7 @@ async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: S
         return CallCancelled("the caller went away", agent_id=call.agent_id)
     assert isinstance(failure, grpc.aio.AioRpcError)
     if (answered := error_of(failure)) is not None:
-        return _not_let_in(answered, call) if answered.reason in _NOT_LET_IN else answered
+        return _refused_by_host(answered, call) if answered.reason in _NOT_THE_CALLERS_FAULT else answered
     if stop.is_set:
         return CallCancelled("the caller went away", agent_id=call.agent_id)
     if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -218,9 +255,18 @@ async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: S
     return AgentLost(message, agent_id=call.agent_id, execution_id=str(call.execution_id))
 
 
-def _not_let_in(refusal: MeshError, call: AgentCall) -> AgentUnavailable:
+def _refused_by_host(refusal: MeshError, call: AgentCall) -> AgentUnavailable:
+    if refusal.reason == AgentNotFound.reason:
+        log.warning("agent_unknown_to_host", agent_id=call.agent_id, port=call.port, why=refusal.message)
+        message = f"the agent host on port {call.port} does not serve this agent now; nothing was bought, try again in seconds"
+        return AgentUnavailable(message, agent_id=call.agent_id)
     log.error("agent_refused_call_token", agent_id=call.agent_id, port=call.port, why=refusal.message)
-    return AgentUnavailable("the agent did not let the platform's call in; nothing was bought, try again", agent_id=call.agent_id)
+    return AgentUnavailable("the agent host refused the platform's call token; nothing was bought, try again", agent_id=call.agent_id)
+
+
+def _starts_again_and_again(call: AgentCall) -> AgentUnavailable:
+    message = "the agent host was restarted twice during the call; nothing was bought, try again"
+    return AgentUnavailable(message, agent_id=call.agent_id)
 
 
 def _may_have_begun(failure: grpc.aio.AioRpcError) -> bool:

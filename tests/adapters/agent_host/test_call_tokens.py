@@ -15,7 +15,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.security import keys
-from mesh.security.call_tokens import CALL_TOKEN_KEY, CallTokenSigner
+from mesh.security.call_tokens import CALL_TOKEN_KEY, HOST_START, CallTokenSigner
 from mesh.security.identities import GATEWAY, ORCHESTRATOR
 from tests.adapters.agent_host.conftest import ALONE, FIRST, SECOND, Call, failure_of
 from tests.adapters.agent_host.running import Host, agent_id
@@ -124,6 +124,17 @@ async def test_what_is_open_stays_open(host: Host, stranger: "AgentServiceAsyncS
         listed = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
         names = [service.name async for answer in listed for service in answer.list_services_response.service]
         assert "agentmesh.agent.v1.AgentService" in names
+
+
+@pytest.mark.parametrize("rpc", ["Execute", "StreamExecute", "Cancel"])
+async def test_a_token_for_another_start_of_the_host_is_refused_with_the_start_to_mint_for(
+    call: Call, stranger: "AgentServiceAsyncStub", rpc: str
+) -> None:
+    for other in ("", "an earlier start"):
+        error = await failure_of(send(stranger, rpc, call.id, call_token(agent_id(ALONE), call.id, host_start=other)))
+        assert (error.reason, "earlier start of this host" in error.message) == ("AUTH_INVALID_CREDENTIALS", True)
+    assert await call.purchases() == 0
+    await send(stranger, rpc, call.id, call_token(agent_id(ALONE), call.id, host_start=error.details[HOST_START]))
 
 
 async def test_an_expired_token_is_told_apart(call: Call, stranger: "AgentServiceAsyncStub", monkeypatch: pytest.MonkeyPatch) -> None:

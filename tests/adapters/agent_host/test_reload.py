@@ -123,7 +123,7 @@ async def test_a_call_under_way_ends_whole_though_its_agent_is_removed_and_the_p
     path = write_agent(restless.folder, 3)
     await eventually(lambda: restless.host.serves(3))
     call = uuid.uuid4().hex
-    await simulator.fault("delay", 4_000, input_contains=call)
+    await simulator.fault("delay", 12_000, input_contains=call)
     answer = asyncio.ensure_future(restless.host.stub(3).Execute(pb.ExecuteRequest(input=call, execution_id=call)))
     await eventually(lambda: simulator.entries(call))
     path.unlink()

@@ -9,6 +9,7 @@ import pytest
 from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1 import agent_service_pb2_grpc
 
+from catalogue.errors import AgentNotFound
 from deploy.local.ports import any_free_port
 from mesh import admission
 from mesh.admission import Admission
@@ -18,6 +19,9 @@ from mesh.rpc.acceptance import ACCEPTED, WANTED
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.server import Health
 from mesh.rpc.status import status_of, trailing_details
+from mesh.security import keys
+from mesh.security.call_tokens import CALL_TOKEN_KEY, HOST_START, CallTokenVerifier
+from mesh.security.errors import InvalidCredentials
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.executions.books import new_id
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
@@ -25,7 +29,7 @@ from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
 from orchestrator.registry.model import HealthState
 from tests.rpc.orchestrator.misbehaving import Behaviour, Misbehaving, SilentRelay
-from tests.support.call_tokens import SIGNER
+from tests.support.call_tokens import PUBLIC_KEY, SIGNER
 from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import AGENT_ID
 
@@ -90,6 +94,62 @@ def aborting(code: grpc.StatusCode, *, begun: bool) -> Behaviour:
         await context.abort(code, "none of our words")
 
     return behave
+
+
+def refusing(error: MeshError) -> Behaviour:
+    """Refuses a call as an agent host does."""
+
+    async def behave(context: Any) -> None:
+        status = status_of(error, "req_1")
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, error.message, trailing_metadata=(trailing_details(status),))
+
+    return behave
+
+
+@KINDS
+async def test_an_agent_that_the_host_does_not_know_yet_is_unavailable_and_not_the_callers_fault(
+    agents: GrpcAgents, agent: Misbehaving, ask: Ask
+) -> None:
+    """Each process reads the definitions at its own time."""
+    for unknown in (AgentNotFound.of(AGENT_ID), AgentNotFound("served elsewhere", agent_id=AGENT_ID, port="8299")):
+        error = await failure(agents, agent, ask, refusing(unknown))
+        assert isinstance(error, AgentUnavailable)
+        assert "does not serve this agent now; nothing was bought" in error.message
+
+
+@KINDS
+async def test_a_call_to_a_host_that_has_started_anew_is_made_again_with_a_token_for_that_start(
+    agents: GrpcAgents, agent: Misbehaving, ask: Ask
+) -> None:
+    """The first refusal tells the start. It is kept for the calls that follow, and for a host that is restarted again."""
+    verifier = CallTokenVerifier(keys.read_public(PUBLIC_KEY))
+    seen: list[bool] = []
+
+    async def admit(context: Any) -> None:
+        try:
+            claims = verifier.read(dict(context.invocation_metadata())[CALL_TOKEN_KEY])
+            seen.append(claims.host_start == verifier.host_start)
+        except InvalidCredentials as refusal:
+            seen.append(False)
+            await refusing(refusal)(context)
+        await context.abort(grpc.StatusCode.ABORTED, "seen enough")
+
+    agent.behave = admit
+    for _ in range(2):
+        for _ in range(2):
+            with pytest.raises(AgentLost):
+                await ask(agents, call_to(agent.port), StopSignal())
+        assert seen == [False, True, True]
+        seen.clear()
+        verifier = CallTokenVerifier(keys.read_public(PUBLIC_KEY))
+
+
+@KINDS
+async def test_a_host_that_names_a_new_start_each_time_is_unavailable(agents: GrpcAgents, agent: Misbehaving, ask: Ask) -> None:
+    async def refuse(context: Any) -> None:
+        await refusing(InvalidCredentials("another start", **{HOST_START: str(new_id())}))(context)
+
+    assert isinstance(await failure(agents, agent, ask, refuse), AgentUnavailable)
 
 
 @KINDS

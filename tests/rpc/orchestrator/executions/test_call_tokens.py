@@ -11,11 +11,13 @@ from mesh.errors import MeshError
 from mesh.rpc.channel import ChannelPool
 from mesh.security import keys
 from mesh.security.call_tokens import CALL_TOKEN_KEY, CallClaims, CallTokenVerifier
+from mesh.security.errors import InvalidCredentials
 from mesh.security.identities import ORCHESTRATOR
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.executions.books import new_id
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
+from tests.rpc.orchestrator.executions.test_agent_failures import refusing
 from tests.rpc.orchestrator.misbehaving import Misbehaving
 from tests.rpc.orchestrator.process.test_process import standard
 from tests.rpc.orchestrator.running import Mesh, failure_of, ours, read, running_orchestrator
@@ -27,7 +29,10 @@ async def test_each_call_carries_a_token_of_its_own_for_its_user_agent_and_execu
     verifier, seen = CallTokenVerifier(keys.read_public(PUBLIC_KEY)), []
 
     async def look(context: Any) -> None:
-        seen.append(verifier.read(dict(context.invocation_metadata())[CALL_TOKEN_KEY]))
+        try:
+            seen.append(verifier.read(dict(context.invocation_metadata())[CALL_TOKEN_KEY]))
+        except InvalidCredentials as refusal:
+            await refusing(refusal)(context)
         await context.abort(grpc.StatusCode.ABORTED, "seen enough")
 
     agent, server, channels = Misbehaving(), grpc.aio.server(), ChannelPool()

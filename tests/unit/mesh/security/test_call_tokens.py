@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.errors import ServiceUnavailable
 from mesh.security import keys
-from mesh.security.call_tokens import LONGEST_TOKEN, CallTokenSigner, CallTokenVerifier, UsedTokens
+from mesh.security.call_tokens import HOST_START, LONGEST_TOKEN, CallTokenSigner, CallTokenVerifier, UsedTokens
 from mesh.security.errors import InvalidCredentials, TokenExpired
 from mesh.security.identities import GATEWAY, ORCHESTRATOR, WORKER
 
@@ -25,8 +25,8 @@ def verifier() -> CallTokenVerifier:
     return CallTokenVerifier([KEY.public_key()])
 
 
-def minted(key: Ed25519PrivateKey = KEY, issuer: str = ORCHESTRATOR) -> str:
-    return CallTokenSigner(key, issuer).mint(agent_id=AGENT, user_id=42, execution_id=EXECUTION)
+def minted(key: Ed25519PrivateKey = KEY, issuer: str = ORCHESTRATOR, host_start: str | None = None) -> str:
+    return CallTokenSigner(key, issuer).mint(agent_id=AGENT, user_id=42, execution_id=EXECUTION, host_start=host_start)
 
 
 def encoded(data: bytes | dict[str, Any]) -> str:
@@ -162,6 +162,48 @@ def test_it_is_for_one_execution_of_one_agent_and_a_wrong_use_leaves_it_good(ver
     with pytest.raises(InvalidCredentials, match="is for another"):
         verifier.use(said, **{**FOR_IT, **wrong})
     verifier.use(said, **FOR_IT)
+
+
+def start_told_by(verifier: CallTokenVerifier) -> str:
+    """The host's start, from the refusal of a token that names another."""
+    with pytest.raises(InvalidCredentials, match="earlier start of this host") as refused:
+        verifier.read(minted(host_start=""))
+    return refused.value.details[HOST_START]
+
+
+def test_a_token_of_an_earlier_start_is_refused_with_the_start_to_mint_for(verifier: CallTokenVerifier) -> None:
+    start = start_told_by(verifier)
+    token = minted(host_start=start)
+    verifier.use(verifier.read(token), **FOR_IT)
+    restarted = CallTokenVerifier([KEY.public_key()])
+    with pytest.raises(InvalidCredentials) as refused:
+        restarted.read(token)
+    assert refused.value.details[HOST_START] == start_told_by(restarted) != start
+
+
+@pytest.mark.parametrize("hours", [-1, -24, 1])
+@pytest.mark.parametrize("release", ["this", "previous"])
+def test_a_clock_that_is_set_refuses_no_new_token(
+    monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier, hours: int, release: str
+) -> None:
+    start_told_by(verifier)
+    now = time.time() + hours * 3600
+    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: now)
+    for _ in range(3):
+        start = start_told_by(verifier) if release == "this" else None
+        verifier.use(verifier.read(minted(host_start=start)), **FOR_IT)
+
+
+def test_a_token_that_was_used_before_the_clock_was_set_back_is_not_valid_again_later(
+    monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier
+) -> None:
+    token, made = minted(host_start=start_told_by(verifier)), time.time()
+    verifier.use(verifier.read(token), **FOR_IT)
+    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: made - 3600)
+    start_told_by(verifier)
+    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: made + 1)
+    with pytest.raises(InvalidCredentials, match="earlier start"):
+        verifier.read(token)
 
 
 def test_a_host_that_has_just_begun_takes_no_token_that_the_one_before_may_have_taken() -> None:
