@@ -137,7 +137,7 @@ class CallTokenVerifier:
                 raise InvalidCredentials("the call token was minted before this host began; it may have been used already")
         elif claims.host_start != self.host_start:
             message = "the call token is for an earlier start of this host; mint one for the start in the details"
-            raise InvalidCredentials(message, **{HOST_START: self.host_start})
+            raise InvalidCredentials(message, host_start=self.host_start)
 
     def _signed_part(self, token: str) -> bytes:
         """The payload, once the signature over it has been checked."""

@@ -147,7 +147,7 @@ async def test_a_call_to_a_host_that_has_started_anew_is_made_again_with_a_token
 @KINDS
 async def test_a_host_that_names_a_new_start_each_time_is_unavailable(agents: GrpcAgents, agent: Misbehaving, ask: Ask) -> None:
     async def refuse(context: Any) -> None:
-        await refusing(InvalidCredentials("another start", **{HOST_START: str(new_id())}))(context)
+        await refusing(InvalidCredentials("another start", host_start=str(new_id())))(context)
 
     assert isinstance(await failure(agents, agent, ask, refuse), AgentUnavailable)
 
