@@ -20,7 +20,7 @@ from mesh.rpc.channel import ChannelPool
 from mesh.rpc.server import Health
 from mesh.rpc.status import status_of, trailing_details
 from mesh.security import keys
-from mesh.security.call_tokens import CALL_TOKEN_KEY, HOST_START, CallTokenVerifier
+from mesh.security.call_tokens import CALL_TOKEN_KEY, CallTokenVerifier
 from mesh.security.errors import InvalidCredentials
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.executions.books import new_id
