@@ -8,12 +8,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from itertools import chain, repeat
 from typing import Protocol, Self
 
 import asyncpg
 import structlog
 
+from mesh import backoff
 from mesh.failpoints import Failpoint
 from orchestrator.adapters.events import outbox_sql as sql
 from orchestrator.adapters.events.store import event_of
@@ -35,7 +35,7 @@ LOOK_SECONDS = 1.0
 """How long an event that no notifier told of may wait."""
 SILENT_SECONDS = 10
 """PostgreSQL ends the session of a relay that says nothing for so long."""
-_BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Deposed(Exception):
@@ -145,7 +145,7 @@ class OutboxRelay:
 
 
 async def _accepted(publisher: Publisher, events: Sequence[Event]) -> int:
-    pauses = chain(_BACKOFF_SECONDS, repeat(_BACKOFF_SECONDS[-1]))
+    pauses = backoff.delays(_LONGEST_PAUSE_SECONDS)
     while True:
         try:
             return await publisher.publish(events)

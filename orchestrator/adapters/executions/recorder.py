@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from itertools import chain, repeat
 from typing import Any, Self
 from uuid import UUID
 
@@ -12,6 +11,7 @@ import asyncpg
 import structlog
 from uuid_utils.compat import uuid7
 
+from mesh import backoff
 from mesh.usage import TokenUsage
 from orchestrator.adapters.executions import recorder_sql as sql
 from orchestrator.adapters.idempotency import keys
@@ -28,8 +28,6 @@ log = structlog.get_logger()
 SPACING_SECONDS = 0.0003
 """How far commits lie apart, for each execution under way. At 64 it spares a fifth of the CPU of PostgreSQL and a twentieth of ours."""
 LONGEST_SPACING_SECONDS = 0.02
-"""As JSON writes it; or the same six characters in a text, which then is looked at for nothing."""
-_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ class PostgresRecorder:
     async def _settle(self, entry: _Entry) -> bool:
         execution_id = entry.settlement.intent.execution_id
         try:
-            for wait in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
+            for wait in backoff.delays():
                 try:
                     return await self._settlements.submit(entry)
                 except CONNECTION_LOST:

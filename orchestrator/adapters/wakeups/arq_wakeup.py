@@ -17,6 +17,8 @@ from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
+from mesh import backoff
+
 log = structlog.get_logger()
 
 QUEUE = "agentmesh:wakeups"
@@ -28,7 +30,7 @@ SEND_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
 GATHER_SECONDS = 0.05
 """Notifications that fall together are one job."""
-_BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 def _serialize(job: dict[str, Any]) -> bytes:
@@ -85,7 +87,7 @@ class ArqWakeupListener:
 
     async def run(self) -> None:
         """Listens until cancelled."""
-        failures = 0
+        pauses = backoff.delays(_LONGEST_PAUSE_SECONDS)
         while True:
             began = asyncio.get_running_loop().time()
             try:
@@ -94,8 +96,9 @@ class ArqWakeupListener:
                 log.warning("wakeup_listener_disconnected", error=type(error).__name__)
             except Exception as error:  # whatever it is that ended arq's worker, ours goes on
                 log.exception("wakeup_listener_failed", exc_info=error)
-            failures = 0 if asyncio.get_running_loop().time() - began > _BACKOFF_SECONDS[-1] else failures + 1
-            await asyncio.sleep(_BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1])
+            if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_SECONDS:
+                pauses = backoff.delays(_LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(next(pauses))
 
     async def _listen(self) -> None:
         redis = _connect(self._redis_url)

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain, repeat
 from typing import Any, Protocol
 
 import structlog
 
+from mesh import backoff
 from mesh.errors import ServiceUnavailable
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows.assignment import Assignment, Outcome, Report, Reported
@@ -19,7 +19,6 @@ from orchestrator.workflows.ports import StepStore, WorkerWakeup
 
 log = structlog.get_logger()
 
-_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 _GATHER_SECONDS = 0.01
 """Under load, how long freed slots gather before new steps are taken for all of them at once."""
 _LONGEST_TIMER = 3600.0
@@ -161,7 +160,7 @@ class Dispatcher:
     async def _report(self, leased: LeasedStep, outcome: Outcome) -> Reported:
         """Says what came of a step, again and again: as long as nobody else has the step it is this worker's to say."""
         lease_id = leased.assignment.lease_id
-        for wait in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
+        for wait in backoff.delays():
             try:
                 return await self._store.report(Report(lease_id, outcome, go_on=not self._draining and not leased.stop.is_set))
             except ServiceUnavailable:
