@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from uuid_utils.compat import uuid7
+
 from mesh.usage import TokenUsage
 from orchestrator.idempotency.model import Claim
 
@@ -89,7 +91,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an execution ended. `bill` is None when nothing was bought."""
+    """How an execution ended. `bill` is None when nothing was bought.
+
+    `event_id` is the id of the event that reports it, the same however often the settlement is submitted.
+    """
 
     intent: Intent
     state: State
@@ -98,6 +103,7 @@ class Settlement:
     failure: Failure | None = None
     bill: Bill | None = None
     seconds: float = 0.0
+    event_id: UUID = field(default_factory=uuid7, compare=False)
 
     @property
     def frees_key(self) -> bool:

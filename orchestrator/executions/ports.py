@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from orchestrator.executions.model import AgentAnswer, Execution, ExecutionPage, ExecutionQuery, Intent, Settlement
+from orchestrator.executions.model import AgentAnswer, Execution, ExecutionPage, ExecutionQuery, Intent, Settlement, StepRef
 from orchestrator.executions.stop import StopSignal
 from orchestrator.idempotency.model import OriginalRequest
 
@@ -24,7 +24,18 @@ class Recorder(Protocol):
         """Settles an execution once, together with its `agent.executed` event.
 
         Tries again as long as the lease may still hold; False when the execution is not this process's any more.
+
+        A step's settlement is flushed to disk only with the step's own commit: a crash of the database in between loses it. Until
+        `step_committed` is called, `settle_again` can restore it.
         """
+        ...
+
+    async def settle_again(self, step: StepRef) -> bool:
+        """Settles the step's latest execution as before; False when it was not settled here or is not this process's any more."""
+        ...
+
+    def step_committed(self, step: StepRef) -> None:
+        """The step's own commit, which flushes its settlement, has been confirmed, or will never come."""
         ...
 
 

@@ -11,7 +11,7 @@ from mesh.errors import CallCancelled, MeshError
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import AgentLost
 from orchestrator.executions.failpoints import AFTER_ANSWER
-from orchestrator.executions.model import AgentAnswer, Intent, Settlement
+from orchestrator.executions.model import AgentAnswer, Intent, Settlement, StepRef
 from orchestrator.executions.ports import AgentCall, Agents, Recorder
 from orchestrator.executions.stop import StopSignal
 from orchestrator.idempotency.model import OriginalRequest
@@ -61,6 +61,14 @@ class Purchases:
             await asyncio.shield(task)
         finally:
             stop.set()
+
+    async def settle_again(self, step: StepRef) -> bool:
+        """Restores the settlement of a step that a crash of the database may have lost; see the recorder's port."""
+        return await self._recorder.settle_again(step)
+
+    def step_committed(self, step: StepRef) -> None:
+        """The settlement of a step cannot be lost any more, or does not matter; see the recorder's port."""
+        self._recorder.step_committed(step)
 
     async def drain(self) -> None:
         """Waits until every purchase under way is settled."""

@@ -20,6 +20,7 @@ from orchestrator.executions.model import (
     Intent,
     Settlement,
     State,
+    StepRef,
     Work,
 )
 from orchestrator.executions.ports import AgentCall, ExecutionStore
@@ -89,6 +90,14 @@ class ExecutionService:
         intent, call = await self._prepared(work, _now() + _bounded(seconds), streamed=True)
         async for item in self._purchases.pieces(intent, call):
             yield _fresh(item) if isinstance(item, Settlement) else item
+
+    async def settle_again(self, step: StepRef) -> bool:
+        """Restores the settlement of a step's latest execution after a crash of the database; False when it is lost for good."""
+        return await self._purchases.settle_again(step)
+
+    def step_committed(self, step: StepRef) -> None:
+        """The step's own commit has been confirmed, or will never come."""
+        self._purchases.step_committed(step)
 
     async def get(self, sees: int | None, execution_id: UUID) -> Execution:
         """An execution of the user that `sees` names, or of anybody's for None. Raises ExecutionNotFound."""

@@ -68,6 +68,8 @@ class Report:
     lease_id: LeaseId
     outcome: Outcome
     go_on: bool
+    settled: bool = True
+    """Whether the step's execution has been settled as the outcome says. False counts the outcome without comparing the two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Reported:
     """Steps have become ready that nobody has taken."""
     retry_in_seconds: float | None = None
     """When the step itself will be ready again; None when it will not."""
+    unsettled: bool = False
+    """The report does not count, because the settlement of the step's execution is not in the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +107,5 @@ class Spent:
     """Of the last attempt alone."""
     answered: bool = False
     """Whether the answer of the last attempt is recorded: whoever takes the step over finds it, and calls nobody."""
+    running: bool = False
+    """Whether an execution of the step is not settled."""

@@ -20,7 +20,7 @@ from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unav
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection, NotConnected
 from orchestrator.executions.events import agent_executed
 from orchestrator.executions.failpoints import AFTER_INTENT, AFTER_SETTLEMENT, BEFORE_INTENT, BEFORE_SETTLEMENT
-from orchestrator.executions.model import Bill, Failure, Intent, Settlement, State
+from orchestrator.executions.model import Bill, Failure, Intent, Settlement, State, StepRef
 from orchestrator.idempotency.model import OriginalRequest
 
 log = structlog.get_logger()
@@ -33,7 +33,6 @@ LONGEST_SPACING_SECONDS = 0.02
 @dataclass(frozen=True, slots=True)
 class _Entry:
     settlement: Settlement
-    event_id: UUID
     intent_is_known: bool = True
     """False: nobody knows whether the intent was committed."""
 
@@ -57,6 +56,7 @@ class PostgresRecorder:
         self._renewals = LazyConnection(database_url)
         self._leases: dict[UUID, float] = {}
         self._voiding: set[asyncio.Task[bool]] = set()
+        self._unflushed: dict[StepRef, Settlement] = {}
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -93,10 +93,23 @@ class PostgresRecorder:
 
     async def settle(self, settlement: Settlement) -> bool:
         """Commits a settlement; see the port."""
-        return await self._settle(_Entry(settlement, uuid7()))
+        settled = await self._settle(_Entry(settlement))
+        if settled and (step := settlement.intent.step):
+            self._unflushed[step] = settlement
+        return settled
+
+    async def settle_again(self, step: StepRef) -> bool:
+        """Commits the settlement of a step once more; see the port."""
+        settlement = self._unflushed.get(step)
+        return settlement is not None and await self._settle(_Entry(settlement))
+
+    def step_committed(self, step: StepRef) -> None:
+        """Forgets the settlement of a step; see the port."""
+        self._unflushed.pop(step, None)
 
     async def _settle(self, entry: _Entry) -> bool:
         execution_id = entry.settlement.intent.execution_id
+        self._leases.setdefault(execution_id, _now() + self._lease)
         try:
             for wait in backoff.delays():
                 try:
@@ -113,7 +126,7 @@ class PostgresRecorder:
         """Settles an intent that may be committed, now or by a server that is slow: its call is refused and bought nothing."""
         failure = Failure("SERVICE_UNAVAILABLE", "the database was lost before the agent was called", {}, retryable=True)
         refused = Settlement(intent, State.FAILED, failure=failure)
-        task = asyncio.create_task(self._settle(_Entry(refused, uuid7(), intent_is_known=False)))
+        task = asyncio.create_task(self._settle(_Entry(refused, intent_is_known=False)))
         self._voiding.add(task)
         task.add_done_callback(self._voiding.discard)
 
@@ -137,16 +150,18 @@ class PostgresRecorder:
             # From here on they are committed: what the server may still be writing of them comes to nothing.
             await connection.execute(sql.INSERT_INTENTS + "ON CONFLICT (execution_id) DO NOTHING", *self._intents_of(lost))
         freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.claim]
-        # Nobody learns of a step's answer before the step's own commit, which flushes this one.
+        # The step's own commit comes later in the same log and flushes this one. If the database crashes in between, the step's commit
+        # finds the execution still running, and the settlement is submitted again.
         flush = "off" if all(entry.settlement.intent.step for entry in entries) else "on"
-        settlements = storable_document([_settlement_row(entry) for entry in entries])
+        settlements = storable_document([_settlement_row(entry.settlement) for entry in entries])
+        events = [entry.settlement.event_id for entry in entries]
         settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, settlements, freed, flush)}
         AFTER_SETTLEMENT.hit()
         self._told()
-        if others := [entry.event_id for entry in entries if entry.event_id not in settled]:
+        if others := [event_id for event_id in events if event_id not in settled]:
             # An earlier attempt, whose commit was not confirmed, may have gone through after all.
             settled |= {row["event_id"] for row in await connection.fetch(sql.SETTLED_BEFORE, others)}
-        return [entry.event_id in settled for entry in entries]
+        return [event_id in settled for event_id in events]
 
     def _intents_of(self, intents: Sequence[Intent]) -> tuple[str, UUID, float]:
         return document([_intent_row(intent) for intent in intents]), self._owner, self._lease
@@ -194,8 +209,7 @@ def _intent_row(intent: Intent) -> dict[str, Any]:
     }
 
 
-def _settlement_row(entry: _Entry) -> dict[str, Any]:
-    s = entry.settlement
+def _settlement_row(s: Settlement) -> dict[str, Any]:
     event = agent_executed(s)
     return {
         "execution_id": s.intent.execution_id,
@@ -205,7 +219,7 @@ def _settlement_row(entry: _Entry) -> dict[str, Any]:
         "failure": None if s.failure is None else asdict(s.failure),
         "seconds": s.seconds,
         **_bill_row(s.bill, s.intent.worst_case.price_table),
-        "event_id": entry.event_id,
+        "event_id": s.event_id,
         "event_data": event.data,
         "event_metadata": event.metadata,
     }

@@ -115,11 +115,14 @@ def lease_id(row: Row) -> LeaseId:
 
 def spent(rows: Sequence[Row]) -> Spent:
     """What the executions of one step, in their order, have come to."""
-    if not rows:
-        return Spent()
-    last = rows[-1]
-    bills = [bill for row in rows if (bill := _bill(row)) is not None]
-    return Spent(_uuid(last["execution_id"]), last["agent_revision"], _sum(bills), _bill(last), last["status"] == State.COMPLETED)
+    settled = [row for row in rows if row["status"] != State.RUNNING]
+    running = len(settled) < len(rows)
+    if not settled:
+        return Spent(running=running)
+    last = settled[-1]
+    bills = [bill for row in settled if (bill := _bill(row)) is not None]
+    answered = last["status"] == State.COMPLETED
+    return Spent(_uuid(last["execution_id"]), last["agent_revision"], _sum(bills), _bill(last), answered, running)
 
 
 def change(row: Row, result: str = "") -> Change:

@@ -44,7 +44,6 @@ SPENT = """
 SELECT e.run_id, e.task_id, e.execution_id, e.agent_revision, e.model, e.input_tokens, e.output_tokens, e.cache_read_tokens,
   e.cache_write_tokens, e.usage_estimated, e.cost_micro_usd, e.price_table, e.status
 FROM executions e JOIN json_to_recordset($1::json) AS t (run_id uuid, task_id text) ON e.run_id = t.run_id AND e.task_id = t.task_id
-WHERE e.status <> 'running'
 ORDER BY e.execution_id
 """
 

@@ -14,7 +14,7 @@ from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit,
 from orchestrator.adapters.workflows import ledger, rows, sql
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.workflows import failpoints
-from orchestrator.workflows.assignment import Assignment, Claimed, Completed, LeaseId, Report, Reported, Spent
+from orchestrator.workflows.assignment import Assignment, Claimed, Completed, HandedBack, LeaseId, Report, Reported, Spent
 from orchestrator.workflows.errors import ReportRefused
 from orchestrator.workflows.model import StepState
 from orchestrator.workflows.progress import Progress
@@ -140,7 +140,11 @@ class PostgresStepStore:
         async with connection.transaction():
             runs = await ledger.lock(connection, {report.lease_id.run_id for report in reports})
             bought = await ledger.spent(connection, [(report.lease_id.run_id, report.lease_id.task_id) for report in reports])
-            applied = [self._apply(runs.get(report.lease_id.run_id), report, bought) for report in reports]
+            unsettled = [_unsettled(report, bought) for report in reports]
+            applied = [
+                (False, None) if waits else self._apply(runs.get(report.lease_id.run_id), report, bought)
+                for report, waits in zip(reports, unsettled, strict=True)
+            ]
             changed = await ledger.write(connection, runs.values())
             failpoints.BEFORE_REPORT.hit()
         failpoints.AFTER_REPORT.hit()
@@ -150,8 +154,8 @@ class PostgresStepStore:
         return [
             _reported(runs[report.lease_id.run_id], report, work.get((report.lease_id.run_id, after or "")))
             if counted
-            else Reported(counted=False)
-            for report, (counted, after) in zip(reports, applied, strict=True)
+            else Reported(counted=False, unsettled=waits)
+            for report, (counted, after), waits in zip(reports, applied, unsettled, strict=True)
         ]
 
     def _apply(self, progress: Progress | None, report: Report, bought: Mapping[rows.StepId, Spent]) -> tuple[bool, str | None]:
@@ -163,6 +167,14 @@ class PostgresStepStore:
         if not report.go_on or not isinstance(report.outcome, Completed):
             return True, None
         return True, progress.give_successor(lease_id.task_id, self._owner, self._leases.seconds)
+
+
+def _unsettled(report: Report, bought: Mapping[rows.StepId, Spent]) -> bool:
+    """Whether the database has lost the settlement on which the outcome rests; the worker settles it before it reports."""
+    if not report.settled or isinstance(report.outcome, HandedBack):
+        return False
+    spent = bought.get((report.lease_id.run_id, report.lease_id.task_id), Spent())
+    return spent.running or (isinstance(report.outcome, Completed) and spent.execution_id is not None and not spent.answered)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import structlog
 
 from mesh import backoff
 from mesh.errors import ServiceUnavailable
+from orchestrator.executions.model import Failure
 from orchestrator.executions.stop import StopSignal
-from orchestrator.workflows.assignment import Assignment, Outcome, Report, Reported
+from orchestrator.workflows.assignment import Assignment, AttemptFailed, Completed, Outcome, Report, Reported
 from orchestrator.workflows.engine.leased_steps import LeasedStep, LeasedSteps
 from orchestrator.workflows.errors import ReportRefused
 from orchestrator.workflows.metrics import CLAIMS, QUEUE_AGE
@@ -19,6 +20,12 @@ from orchestrator.workflows.ports import StepStore, WorkerWakeup
 
 log = structlog.get_logger()
 
+_ANSWER_LOST = Failure(
+    "AGENT_EXECUTION_FAILED",
+    "the agent answered, but the database lost the answer in a crash and counts the execution as outcome_unknown; the step is tried again",
+    {},
+    retryable=True,
+)
 _GATHER_SECONDS = 0.01
 """Under load, how long freed slots gather before new steps are taken for all of them at once."""
 _LONGEST_TIMER = 3600.0
@@ -29,6 +36,14 @@ class Performer(Protocol):
 
     async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
         """What came of it."""
+        ...
+
+    async def settle_again(self, assignment: Assignment) -> bool:
+        """Restores the settlement of the attempt's execution after a crash of the database; False when it is lost for good."""
+        ...
+
+    def reported(self, assignment: Assignment) -> None:
+        """The attempt's outcome has been committed, or cannot be any more."""
         ...
 
 
@@ -146,6 +161,7 @@ class Dispatcher:
                 following = self._following(reported, began)
             finally:
                 self._leased_steps.release(leased)
+                self._performer.reported(leased.assignment)
             leased = following
 
     def _following(self, reported: Reported, began: float) -> LeasedStep | None:
@@ -159,10 +175,16 @@ class Dispatcher:
 
     async def _report(self, leased: LeasedStep, outcome: Outcome) -> Reported:
         """Says what came of a step, again and again: as long as nobody else has the step it is this worker's to say."""
-        lease_id = leased.assignment.lease_id
+        lease_id, settled = leased.assignment.lease_id, True
         for wait in backoff.delays():
             try:
-                return await self._store.report(Report(lease_id, outcome, go_on=not self._draining and not leased.stop.is_set))
+                go_on = not self._draining and not leased.stop.is_set
+                reported = await self._store.report(Report(lease_id, outcome, go_on, settled))
+                if not reported.unsettled:
+                    return reported
+                settled = await self._performer.settle_again(leased.assignment)
+                if not settled and isinstance(outcome, Completed):
+                    outcome = AttemptFailed(_ANSWER_LOST)
             except ServiceUnavailable:
                 self._unconfirmed = True
                 await asyncio.sleep(wait)

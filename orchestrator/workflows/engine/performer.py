@@ -40,6 +40,14 @@ class StepPerformer:
             return AttemptFailed(failure)
         return Completed(answered.result)
 
+    async def settle_again(self, assignment: Assignment) -> bool:
+        """Restores the settlement of the attempt's execution; see the dispatcher's port."""
+        return await self._executions.settle_again(_step(assignment))
+
+    def reported(self, assignment: Assignment) -> None:
+        """Forgets the settlement of the attempt's execution."""
+        self._executions.step_committed(_step(assignment))
+
     def _outcome(self, error: MeshError, stop: StopSignal) -> Outcome:
         if stop.is_set and error.reason == CallCancelled.reason:
             return HandedBack()
@@ -54,7 +62,7 @@ class StepPerformer:
 
 
 def _work(assignment: Assignment) -> Work:
-    step = StepRef(assignment.lease_id.run_id, assignment.lease_id.task_id)
+    step = _step(assignment)
     return Work(
         user_id=assignment.user_id,
         agent_id=assignment.agent_id,
@@ -64,3 +72,7 @@ def _work(assignment: Assignment) -> Work:
         idempotency_key=step.key,
         step=step,
     )
+
+
+def _step(assignment: Assignment) -> StepRef:
+    return StepRef(assignment.lease_id.run_id, assignment.lease_id.task_id)

@@ -14,7 +14,7 @@ from mesh.rpc.status import retryable
 from mesh.usage import TokenUsage
 from orchestrator.executions.books import Books, new_id
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
-from orchestrator.executions.model import AgentAnswer, Intent, Settlement, State
+from orchestrator.executions.model import AgentAnswer, Intent, Settlement, State, StepRef
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.stop import StopSignal
@@ -43,6 +43,12 @@ class Scripted:
     async def settle(self, settlement: Settlement) -> bool:
         self.settled.append(settlement)
         return self.settles
+
+    async def settle_again(self, step: StepRef) -> bool:
+        return self.settles
+
+    def step_committed(self, step: StepRef) -> None:
+        pass
 
     async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
         self.asked.set()

@@ -17,7 +17,7 @@ from orchestrator.executions.model import Failure
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows import graph
 from orchestrator.workflows.assignment import Assignment, Completed, HandedBack, Outcome
-from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace
+from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace, Performer
 from orchestrator.workflows.model import NewRun, NewWorkflow, Retry, Run, RunState, StepState, Task
 from tests.adapters.orchestrator.looking import Connection
 from tests.support.waiting import eventually
@@ -74,6 +74,13 @@ class Agents:
             return HandedBack()
         return self.script(assignment)
 
+    async def settle_again(self, assignment: Assignment) -> bool:
+        """Nothing was settled here."""
+        return False
+
+    def reported(self, assignment: Assignment) -> None:
+        """Nothing to forget."""
+
 
 def task(task_id: str, *after: str, **fields: Any) -> Task:
     """A task that waits for others. A graph by itself unless it says what it comes after."""
@@ -127,7 +134,7 @@ class Runs:
 
 
 @asynccontextmanager
-async def worker(url: str, agents: Agents, pace: Pace = PACE, crash_limit: int = 3) -> AsyncIterator[Dispatcher]:
+async def worker(url: str, agents: Performer, pace: Pace = PACE, crash_limit: int = 3) -> AsyncIterator[Dispatcher]:
     """A worker in this process."""
     async with PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), NO_NEWS) as store:
         dispatcher = Dispatcher(store, agents, Heartbeat(), pace)
@@ -138,7 +145,7 @@ async def worker(url: str, agents: Agents, pace: Pace = PACE, crash_limit: int =
         finally:
             stop.set()
             # Not at once: a step that ends in the moment of the signal may still go on with the next.
-            for gate in agents.gates.values():
+            for gate in agents.gates.values() if isinstance(agents, Agents) else ():
                 asyncio.get_running_loop().call_later(0.1, gate.set)
             await running
 
