@@ -59,11 +59,11 @@ def public_rpcs(descriptor_path: Path) -> list[Rpc]:
     """The public rpcs of a descriptor set (`gen/descriptor.binpb`), in the order of their declaration."""
     files = FileDescriptorSet.FromString(descriptor_path.read_bytes()).file
     return [
-        Rpc(f"{file.package}.{service.name}", method.name, method.server_streaming, tuple(bindings))
+        Rpc(f"{file.package}.{service.name}", method.name, method.server_streaming, tuple(bound))
         for file in files
         for service in file.service
         for method in service.method
-        if (bindings := list(_bindings(method)))
+        if (bound := [binding for binding, _ in bindings(method)])
     ]
 
 
@@ -75,12 +75,13 @@ def allowed_methods(rpcs: Iterable[Rpc]) -> list[tuple[str, Sequence[str]]]:
     return [(regex, sorted(allowed)) for regex, allowed in methods.items()]
 
 
-def _bindings(method: MethodDescriptorProto) -> Iterator[Binding]:
+def bindings(method: MethodDescriptorProto) -> Iterator[tuple[Binding, str]]:
+    """The HTTP bindings of an rpc, each with the part of the request that the body is: `*`, a field, or empty for none."""
     if not method.options.HasExtension(annotations_pb2.http):
         return
     rule = method.options.Extensions[annotations_pb2.http]
     for each in (rule, *rule.additional_bindings):
-        yield _binding(each)
+        yield _binding(each), each.body
 
 
 def _binding(rule: http_pb2.HttpRule) -> Binding:

@@ -36,13 +36,29 @@ local function violation(complaint)
   if unknown then return unknown, "is not a parameter of this path" end
   local twice = complaint:match("^The binding value .* of the field ([%w_%.]+) is conflicting")
   if twice then return twice, "has one value in the path and another in the body; send it once" end
+  local scalar = complaint:match("^invalid value Starting an? %a+ on a scalar field for type ([%w_%.]+)$")
+  if scalar then return scalar, "must be a single value, not an object or a list" end
   return complaint:match("^([%w_%.%[%]]+): (.+)$")
+end
+
+-- The transcoder's words for what a caller can fix, made plain. Everything else it says is about the syntax of JSON.
+local PLAIN = {
+  ["Proto field is not repeating, cannot start list."] = "a list was sent for a field that takes a single value; send the value alone",
+  ["Root element must be a message."] = "the body must be a JSON object",
+  ["Number exceeds the range of double."] = "a number is too large for JSON; send it as a string",
+  ["Encountered non UTF-8 code points."] = "the body is not valid UTF-8; encode it as UTF-8",
+}
+
+local function invalid(complaint)
+  if PLAIN[complaint] then return PLAIN[complaint] end
+  if complaint:find("^%u[%w ,'%]}:.-]+%.?$") then return "the body is not valid JSON: " .. complaint end
+  return "the request is invalid: " .. complaint
 end
 
 local function validation_error(request_id, text)
   local complaint = text:gsub("\n.*", ""):gsub("^: ", ""):gsub("TYPE_(%u+%d*)", string.lower):gsub("type%.googleapis%.com/", "")
   local field, description = violation(complaint)
-  if not field then return envelope(request_id, "VALIDATION_ERROR", "the request is invalid: " .. complaint, "{}") end
+  if not field then return envelope(request_id, "VALIDATION_ERROR", invalid(complaint), "{}") end
   local details = '{"field_violations":[{"description":' .. quoted(description) .. ',"field":' .. quoted(field) .. "}]}"
   return envelope(request_id, "VALIDATION_ERROR", field .. ": " .. description, details)
 end

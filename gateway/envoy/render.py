@@ -12,6 +12,7 @@ import jinja2
 from gateway.envoy import sds
 from gateway.envoy.contract import allowed_methods, public_rpcs
 from gateway.envoy.replies import own_reply
+from gateway.envoy.request_rules import request_rules
 
 HERE = Path(__file__).resolve().parent
 GENERATED = HERE.parent.parent / "gen"
@@ -84,12 +85,21 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
 
     `contract_path` is where this process reads the descriptor set from, when it sees it elsewhere than Envoy does.
     """
-    rpcs = public_rpcs(contract_path or settings.descriptor_path)
+    contract = contract_path or settings.descriptor_path
+    rpcs, rules = public_rpcs(contract), request_rules(contract)
     template = _environment().get_template("bootstrap.yaml.j2")
     methods = [*((path, _with_head(methods)) for path, methods in allowed_methods(rpcs)), *((path, ("GET", "HEAD")) for path in OWN_PATHS)]
     upstream_tls = sds.upstream(settings.sds_dir) if settings.tls_dir else None
     welcome = json.dumps(WELCOME, indent=2) + "\n"
-    return template.render(settings=settings, logins=LOGINS, rpcs=rpcs, allowed_methods=methods, welcome=welcome, upstream_tls=upstream_tls)
+    return template.render(
+        settings=settings,
+        logins=LOGINS,
+        rpcs=rpcs,
+        request_rules=rules,
+        allowed_methods=methods,
+        welcome=welcome,
+        upstream_tls=upstream_tls,
+    )
 
 
 def write_sds(settings: GatewaySettings) -> None:
