@@ -1,10 +1,9 @@
 """`python -m agent_server`: one agent host."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from agent_server.hosting.settings import AgentHostSettings
-from mesh.process import run_process
+from mesh.process import RunningProcess, run_process
 
 
 def main() -> None:
@@ -12,7 +11,7 @@ def main() -> None:
     run_process("agent_server", AgentHostSettings, _run)
 
 
-def _run() -> Callable[[AgentHostSettings, asyncio.Event], Awaitable[None]]:
+def _run() -> Callable[[AgentHostSettings, RunningProcess], Awaitable[None]]:
     from agent_server.composition import run  # importing the SDK takes seconds; do it after the settings were checked
 
     return run

@@ -18,7 +18,7 @@ from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
 from catalogue.report import log_problems
 from catalogue.watch import watch
-from mesh.readiness import announce
+from mesh.process import RunningProcess
 from mesh.rpc.interceptors.call_token import CallTokens
 from mesh.rpc.interceptors.chain import chain
 from mesh.security.call_tokens import CallTokenVerifier
@@ -29,8 +29,8 @@ from mesh.security.tls import ServerTls
 log = structlog.get_logger()
 
 
-async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
-    """Serves this host's shard until `stop` is set, then drains it."""
+async def run(settings: AgentHostSettings, process: RunningProcess) -> None:
+    """Serves this host's shard until the process is told to stop, then drains it."""
     async with AsyncExitStack() as stack:
         catalogue = reader.read(settings.definitions_path)
         log_problems(catalogue)
@@ -44,9 +44,10 @@ async def run(settings: AgentHostSettings, stop: asyncio.Event) -> None:
         stack.push_async_callback(host.stop, settings.drain_notice_seconds, settings.drain_grace_seconds)
         await host.serve(catalogue)
         facts = {"agents": host.agent_count, "ports": len(host.ports), "disabled": host.disabled_agents()}
-        announce(settings.ready_file, facts)
+        process.tasks.start_on(stack, "catalogue", follow(host, settings, catalogue, process.stopping))
+        await process.ready(**facts)
         log.info("agent_host_ready", **facts)
-        await follow(host, settings, catalogue, stop)
+        await process.stopping.wait()
 
 
 def transport(settings: AgentHostSettings) -> ServerTls | None:
@@ -71,4 +72,3 @@ async def follow(host: AgentHost, settings: AgentHostSettings, catalogue: Catalo
         log_problems(changed)
         await host.serve(changed)
         log.info("definitions_reloaded", agents=host.agent_count, ports=len(host.ports), disabled=host.disabled_agents())
-    await stop.wait()

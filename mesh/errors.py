@@ -1,6 +1,7 @@
 """The base of every exception that may leave a service, and those that any service can raise.
 
     MeshError                      INTERNAL
+    ├── CannotStart                (told to the operator, never to a caller)
     ├── ValidationFailed           VALIDATION_ERROR
     ├── RateLimitExceeded          RATE_LIMIT_EXCEEDED
     ├── ServiceUnavailable         SERVICE_UNAVAILABLE
@@ -52,6 +53,10 @@ class MeshError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.retryable = retryable
         """Whether sending the same call again can help; None leaves it to the reason's row in the table."""
+
+
+class CannotStart(MeshError):
+    """The process cannot start. The message says what is wrong and how to fix it, for the operator; no caller ever sees it."""
 
 
 class ValidationFailed(MeshError):

@@ -1,4 +1,4 @@
-"""Runs one of our processes: its settings from the environment, its main coroutine on uvloop until SIGTERM or SIGINT."""
+"""Runs one process of the mesh: reads its settings, then runs its main coroutine on uvloop until SIGTERM or SIGINT."""
 
 import asyncio
 import gc
@@ -8,28 +8,56 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from threading import Timer
 from typing import TypeVar
 
 import uvloop
 from pydantic import ValidationError
 
 from mesh import failpoints
-from mesh.errors import MeshError
+from mesh.errors import CannotStart, MeshError
+from mesh.readiness import announce
+from mesh.rpc.health_port import HealthPort
 from mesh.settings import MeshSettings, explain
+from mesh.tasks import BackgroundTasks, TaskFailure
 from mesh.telemetry import configure_logging, serve_metrics
 
 S = TypeVar("S", bound=MeshSettings)
-Run = Callable[[S, asyncio.Event], Awaitable[None]]
+END_SECONDS = 30.0
+"""How much longer than its drain a process may take to end after one of its tasks has failed."""
 
 
-class CannotStart(MeshError):
-    """The process cannot start; the message says what to mend."""
+class RunningProcess:
+    """What the main coroutine of a process gets: its background tasks, and the way to report that it is ready."""
+
+    def __init__(self, tasks: BackgroundTasks, health: HealthPort | None = None, ready_file: Path | None = None) -> None:
+        self.tasks = tasks
+        self._health = health
+        self._ready_file = ready_file
+
+    @property
+    def stopping(self) -> asyncio.Event:
+        """Set when the process must stop."""
+        return self.tasks.stopping
+
+    async def ready(self, **facts: object) -> None:
+        """Reports SERVING on the health port and writes `facts` to the ready file."""
+        port = None
+        if self._health is not None:
+            await self._health.set(serving=True)
+            port = self._health.port
+        announce(self._ready_file, facts if port is None else {**facts, "health_port": port})
+
+
+Run = Callable[[S, RunningProcess], Awaitable[None]]
 
 
 def run_process(service: str, settings_type: type[S], load_run: Callable[[], Run[S]]) -> None:
-    """Reads the settings and runs what `load_run` returns until told to stop; exits with 2 and one line when it cannot start.
+    """Reads the settings and runs what `load_run` returns until the process is told to stop.
 
-    `load_run` is called once the settings are known to be good: what it imports may take seconds.
+    Exits with 2 and one line on standard error if the process cannot start, and with 1 if a background task ended unexpectedly.
+    `load_run` is called only once the settings are known to be valid, because its imports may take seconds.
     """
     try:
         settings = _settings(settings_type)
@@ -37,39 +65,62 @@ def run_process(service: str, settings_type: type[S], load_run: Callable[[], Run
         _serve_metrics(settings)
         run = load_run()
         spare_the_collector()
-        yield_to_whoever_runs()
-        run_until_stopped(partial(run, settings))
+        prefer_running_threads()
+        failure = run_until_stopped(partial(_serve, settings, run))
     except MeshError as error:
         sys.stderr.write(f"{service}: {error.message}\n")
         sys.exit(2)
+    if failure is not None:
+        sys.stderr.write(f"{service}: stopped because the background task {failure.name!r} ended unexpectedly\n")
+        sys.exit(1)
 
 
-def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Calls `main` with an event that a signal to stop sets; returns when it returns."""
+def run_until_stopped(main: Callable[[BackgroundTasks], Awaitable[None]]) -> TaskFailure | None:
+    """Runs `main`, whose tasks a signal to stop tells to stop; returns the failure that stopped it, if there was one."""
 
-    async def guarded() -> None:
-        stop = asyncio.Event()
+    async def guarded() -> TaskFailure | None:
+        tasks = BackgroundTasks()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await main(stop)
+            loop.add_signal_handler(number, tasks.stopping.set)
+        await main(tasks)
+        return tasks.failure
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(guarded())
+        return runner.run(guarded())
+
+
+async def _serve(settings: S, run: Run[S], tasks: BackgroundTasks) -> None:
+    async with HealthPort(settings.health_port) as health:
+        main = asyncio.ensure_future(run(settings, RunningProcess(tasks, health, settings.ready_file)))
+        stopping = asyncio.create_task(tasks.stopping.wait())
+        await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        await health.set(serving=False)
+        if tasks.failure is not None:
+            _end_within(settings.drain_grace_seconds + END_SECONDS)
+        await main
+
+
+def _end_within(seconds: float) -> None:
+    """Ends the process after `seconds` even if its shutdown hangs: nothing else would, as nobody has sent it SIGTERM."""
+    timer = Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def spare_the_collector() -> None:
-    """Collects cycles less often, and never looks at what was imported. 700 new objects, its default, are those of two calls."""
+    """Collects cycles less often, and excludes everything imported so far. The default threshold, 700 objects, is reached in two calls."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 
 
-def yield_to_whoever_runs() -> None:
-    """Lets what runs go on when one of our threads wakes up (SCHED_BATCH, sched(7)). Threads begun later do the same.
+def prefer_running_threads() -> None:
+    """Lets the running thread continue when another thread of this process wakes up (SCHED_BATCH, sched(7)).
 
-    gRPC's threads wake each other some twenty times in a call. Where they do not interrupt each other as well, one waking handles more,
-    and a call takes 5 % less CPU.
+    Threads that start later inherit the policy. gRPC's threads wake each other about twenty times per call. If they do not preempt each
+    other as well, each wake-up handles more work, and a call takes 5 % less CPU.
     """
     if hasattr(os, "sched_setscheduler"):  # Linux
         with suppress(OSError):  # a sandbox may forbid it
@@ -91,5 +142,5 @@ def _serve_metrics(settings: MeshSettings) -> None:
     try:
         serve_metrics(settings.host_address, settings.metrics_port)
     except OSError as error:
-        message = f"METRICS_PORT={settings.metrics_port} cannot be served: {error.strerror}; set it to a free port"
+        message = f"cannot listen on METRICS_PORT {settings.metrics_port}: {error.strerror}; set it to a free port"
         raise CannotStart(message) from error

@@ -1,4 +1,4 @@
-"""Tells the one who started a process that it takes calls now."""
+"""The ready file, by which a process tells its supervisor that it takes calls."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def announce(ready_file: Path | None, facts: Mapping[str, Any]) -> None:
-    """Writes `facts` as JSON to the ready file, whole or not at all; does nothing when none was asked for."""
+    """Writes `facts` as JSON to the ready file atomically; does nothing if there is no ready file."""
     if ready_file is None:
         return
     draft = ready_file.with_suffix(f".{os.getpid()}.tmp")

@@ -27,8 +27,12 @@ class MeshSettings(BaseSettings):
     """How log lines look on standard error."""
     metrics_port: int | None = None
     """Where Prometheus reads; None serves no metrics."""
+    health_port: int | None = Field(default=None, ge=0, le=65535)
+    """Where grpc.health.v1 answers on loopback, for the supervisor of the process; 0 takes any free port, None serves no health."""
     ready_file: Path | None = None
     """Written once the process takes calls."""
+    drain_grace_seconds: float = Field(default=30, ge=0)
+    """How long calls in progress may take to finish when the process stops."""
     failpoints: str = ""
     """Comma-separated failpoints to arm; for tests only."""
 

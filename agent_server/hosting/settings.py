@@ -24,8 +24,6 @@ class AgentHostSettings(CallTokenChecking):
     """Where the Messages API is; None is Anthropic's own."""
     drain_notice_seconds: float = Field(default=0.5, ge=0)
     """How long NOT_SERVING stands before the servers stop taking calls."""
-    drain_grace_seconds: float = Field(default=30, ge=0)
-    """How long calls under way may take to finish when the host stops."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "AgentHostSettings":

@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from prometheus_client import Gauge
 
-from mesh.process import CannotStart
+from mesh.errors import CannotStart
 
 log = structlog.get_logger()
 

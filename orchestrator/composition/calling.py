@@ -1,6 +1,5 @@
 """Wires what calls agents and keeps the books: in the orchestrator and in every worker."""
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from mesh.security.call_tokens import CallTokenSigner
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST
 from mesh.security.tls import ClientTls
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.store import PostgresExecutionStore
@@ -44,6 +44,7 @@ class AgentCalling:
 async def build_calling(
     settings: SharedSettings,
     stack: AsyncExitStack,
+    tasks: BackgroundTasks,
     engine: AsyncEngine,
     catalogue: Catalogue,
     notifier: RedisNotifier,
@@ -58,12 +59,13 @@ async def build_calling(
     signer = CallTokenSigner(settings.call_token_signing_key, identity)
     agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
     outbox = TopicNotifier(notifier, "outbox", hurry=False)
-    recorder = await stack.enter_async_context(PostgresRecorder(settings.database_url, settings.execution_lease_seconds, outbox.notify))
-    stack.callback(asyncio.create_task(Sweeper(settings.database_url, settings.sweep_seconds).run()).cancel)
+    recorder = PostgresRecorder(settings.database_url, settings.execution_lease_seconds, tasks, outbox.notify)
+    await stack.enter_async_context(recorder)
+    tasks.start_on(stack, "execution sweeper", Sweeper(settings.database_url, settings.sweep_seconds).run())
     books = Books(prices, retryable)
     purchases = Purchases(recorder, agents, books)
     stack.push_async_callback(purchases.drain)
     registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, SqliteSearchIndex, agents)
-    policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine)))
+    policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine, tasks)))
     executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
     return AgentCalling(agents, registry, policy, executions)

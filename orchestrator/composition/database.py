@@ -2,8 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mesh.errors import ServiceUnavailable
-from mesh.process import CannotStart
+from mesh.errors import CannotStart, ServiceUnavailable
 from orchestrator.adapters.postgres.engine import migrate, unavailable
 
 

@@ -14,9 +14,8 @@ log = structlog.get_logger()
 
 
 async def follow(registry: RegistryService, settings: SharedSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
-    """Shows each new catalogue as the definitions change, until `stop` is set."""
+    """Passes each new catalogue to the registry, until `stop` is set."""
     async for changed in watch(settings.definitions_path, catalogue, stop):
         log_problems(changed)
         registry.renew(changed)
         log.info("definitions_reloaded", agents=len(changed))
-    await stop.wait()

@@ -1,10 +1,10 @@
 """Wires the event log and the relay."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.events.kafka_publisher import KafkaPublisher
 from orchestrator.adapters.events.outbox_relay import OutboxRelay
 from orchestrator.adapters.events.outbox_upkeep import OutboxUpkeep
@@ -15,14 +15,16 @@ from orchestrator.events.service import EventService
 from orchestrator.events.tail import EventTail
 
 
-async def build_events(settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, notifier: RedisNotifier) -> EventService:
+async def build_events(
+    settings: OrchestratorSettings, stack: AsyncExitStack, tasks: BackgroundTasks, engine: AsyncEngine, notifier: RedisNotifier
+) -> EventService:
     """The log of events, with this process's candidate for the relay."""
     outbox, log_notifier = TopicNotifier(notifier, "outbox", hurry=False), TopicNotifier(notifier, "events", hurry=False)
     publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
-    await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_notifier, publisher))
+    await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_notifier, tasks, publisher))
     upkeep = OutboxUpkeep(engine, settings.event_retention_days, publishing=publisher is not None)
     store = PostgresEventStore(engine)
     tail = EventTail(store, log_notifier)
-    for work in (upkeep.run(), tail.run()):
-        stack.callback(asyncio.create_task(work).cancel)
+    tasks.start_on(stack, "outbox upkeep", upkeep.run())
+    tasks.start_on(stack, "event log", tail.run())
     return EventService(store, tail)

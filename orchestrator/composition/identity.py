@@ -1,6 +1,5 @@
 """Wires users, sessions and API keys."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 from redis.asyncio import Redis
@@ -8,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.rpc.peer import Peers
 from mesh.security.tokens import AccessTokens
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.identity.passwords import BcryptPasswords
 from orchestrator.adapters.identity.revocations import RedisRevocations
 from orchestrator.adapters.identity.store import PostgresIdentityStore
@@ -21,15 +21,15 @@ from orchestrator.identity.sessions import SessionTokens
 
 
 def build_identity(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, redis: Redis
+    settings: OrchestratorSettings, stack: AsyncExitStack, tasks: BackgroundTasks, engine: AsyncEngine, redis: Redis
 ) -> tuple[Authenticator, RedisRevocations, IdentityServicer]:
     """Builds what knows callers, and the service that shows it."""
     access = AccessTokens(settings.jwt_secrets, settings.jwt_expiry_minutes * 60)
     store = PostgresIdentityStore(engine, settings.refresh_expiry_days)
     passwords = stack.enter_context(BcryptPasswords(settings.bcrypt_rounds))
     revocations = RedisRevocations(redis, store)
-    for work in (revocations.follow(), IdentityUpkeep(engine).run()):
-        stack.callback(asyncio.create_task(work).cancel)
+    tasks.start_on(stack, "revocations", revocations.follow())
+    tasks.start_on(stack, "identity upkeep", IdentityUpkeep(engine).run())
     authenticator = Authenticator(access, store)
     service = IdentityService(store, passwords, SessionTokens(access, settings.jwt_secrets), revocations)
     keys = ApiKeyService(store, authenticator.forget_key)

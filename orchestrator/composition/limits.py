@@ -6,6 +6,7 @@ from mesh.limits import Sessions
 from mesh.rpc.interceptors.failed_credentials import FailedCredentials
 from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.peer import Peers
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits.local import LocalLimits
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from orchestrator.composition.settings import OrchestratorSettings
@@ -16,7 +17,7 @@ def build_failed_credentials(settings: OrchestratorSettings) -> FailedCredential
     return FailedCredentials(LocalLimits(), settings.limit_failed_credentials_of_address)
 
 
-async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack, sessions: Sessions) -> Limits:
+async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack, tasks: BackgroundTasks, sessions: Sessions) -> Limits:
     """The limits as they are set, counted in Redis."""
     allowances = Allowances(
         agent_calls=settings.limit_agent_calls,
@@ -27,5 +28,5 @@ async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack, se
         logins=settings.limit_logins,
         logins_of_address=settings.limit_logins_of_address,
     )
-    limiter = await stack.enter_async_context(RedisLimits(settings.redis_url))
+    limiter = await stack.enter_async_context(RedisLimits(settings.redis_url, tasks))
     return Limits(limiter, sessions, allowances, Peers(settings.proxies))

@@ -30,6 +30,7 @@ from mesh.rpc.peer import Peers
 from mesh.rpc.server import add_reflection, build_server
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier
 from orchestrator.composition.calling import build_calling
@@ -68,20 +69,25 @@ class Assembled:
 
 
 async def assemble(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue, tls: TlsFolder | None
+    settings: OrchestratorSettings,
+    stack: AsyncExitStack,
+    tasks: BackgroundTasks,
+    engine: AsyncEngine,
+    catalogue: Catalogue,
+    tls: TlsFolder | None,
 ) -> Assembled:
     """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
-    notifier = await stack.enter_async_context(RedisNotifier(redis))
-    events = await build_events(settings, stack, engine, notifier)
-    calling = await build_calling(settings, stack, engine, catalogue, notifier, ORCHESTRATOR, tls)
+    notifier = await stack.enter_async_context(RedisNotifier(redis, tasks))
+    events = await build_events(settings, stack, tasks, engine, notifier)
+    calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, ORCHESTRATOR, tls)
     registry, policy = calling.registry, calling.policy
-    workflows, run_watch = await build_workflows(settings, stack, engine, registry, notifier)
+    workflows, run_watch = await build_workflows(settings, stack, tasks, engine, registry, notifier)
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
 
-    authenticator, revocations, auth = build_identity(settings, stack, engine, redis)
-    limits = await build_limits(settings, stack, revocations)
+    authenticator, revocations, auth = build_identity(settings, stack, tasks, engine, redis)
+    limits = await build_limits(settings, stack, tasks, revocations)
     authentication = Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies))
     interceptors = chain(authentication, limits, Permission(policy), admission=AdmissionControl(Admission(), "orchestrator"))
     server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES)
@@ -90,6 +96,6 @@ async def assemble(
     add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
     add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)  # type: ignore[abstract]  # the other rpcs answer NOT_IMPLEMENTED
-    add_HealthServiceServicer_to_server(HealthServicer(HealthService(probes)), server)
+    add_HealthServiceServicer_to_server(HealthServicer(HealthService(probes, tasks.stopping.is_set)), server)
     add_reflection(server, SERVICES)
     return Assembled(registry, server, (events.stop, run_watch.stop))

@@ -2,7 +2,7 @@
 
 from contextlib import AsyncExitStack
 
-from mesh.process import CannotStart
+from mesh.errors import CannotStart
 from orchestrator.adapters.policy.opa import OpaPolicy
 from orchestrator.adapters.policy.regopy_engine import PolicyUnreadable, RegopyPolicy
 from orchestrator.composition.settings import SharedSettings

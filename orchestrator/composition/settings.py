@@ -34,8 +34,6 @@ class SharedSettings(CallTokenMinting):
     """How often orphaned executions are looked for."""
     cancel_grace_seconds: float = Field(default=1, ge=0)
     """How long an agent may take to say what a cancelled call used."""
-    drain_grace_seconds: float = Field(default=30, ge=0)
-    """How long calls under way may take to finish when the process stops."""
     policy_path: Path = POLICY
     """The folder of the policy that is evaluated in process."""
     opa_url: str | None = Field(default=None, pattern=r"^https?://")

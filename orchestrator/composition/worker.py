@@ -1,6 +1,5 @@
 """Wires a worker."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -12,6 +11,7 @@ from catalogue.catalogue import Catalogue
 from mesh.rpc.status import retryable
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import WORKER
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.postgres.listener import PostgresListener
 from orchestrator.adapters.wakeups.arq_wakeup import ArqWakeup, ArqWakeupListener
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
@@ -29,17 +29,18 @@ UNHEARD_SECONDS = 60.0
 
 
 async def assemble(
-    settings: WorkerSettings, stack: AsyncExitStack, engine: AsyncEngine, catalogue: Catalogue
+    settings: WorkerSettings, stack: AsyncExitStack, tasks: BackgroundTasks, engine: AsyncEngine, catalogue: Catalogue
 ) -> tuple[RegistryService, Dispatcher]:
-    """Builds what the dispatcher stands on; whatever must be closed goes on the stack."""
+    """Builds the dispatcher with everything that it uses; what must be closed goes on the stack."""
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
-    notifier = await stack.enter_async_context(RedisNotifier(redis))
+    notifier = await stack.enter_async_context(RedisNotifier(redis, tasks))
     tls = TlsFolder(settings.mesh_tls_dir, WORKER) if settings.mesh_tls_dir else None
-    calling = await build_calling(settings, stack, engine, catalogue, notifier, WORKER, tls)
+    calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, WORKER, tls)
     commit_notifier = CommitNotifier(RedisRunNotifier(notifier), TopicNotifier(notifier, "outbox", hurry=False).notify)
     leases = Leases(settings.step_lease_seconds, settings.step_crash_limit)
-    store = await stack.enter_async_context(PostgresStepStore(settings.database_url, uuid7(), leases, commit_notifier))
+    store = PostgresStepStore(settings.database_url, uuid7(), leases, commit_notifier, tasks)
+    await stack.enter_async_context(store)
     steps_notifier = TopicNotifier(notifier, "steps")
     wakeup = ArqWakeup(settings.redis_url, steps_notifier.notify)
     pace = Pace(
@@ -49,11 +50,13 @@ async def assemble(
         poll=settings.step_poll_seconds,
         drain=settings.drain_grace_seconds,
     )
-    dispatcher = Dispatcher(store, StepPerformer(calling.executions, retryable), wakeup, pace)
+    dispatcher = Dispatcher(store, StepPerformer(calling.executions, retryable), wakeup, pace, tasks)
     wakeup_listener = ArqWakeupListener(settings.redis_url, settings.wakeup_poll_seconds, dispatcher.wake)
     subscription = PostgresListener(settings.database_url, STOP_CHANNEL, dispatcher.look)
-    for work in (wakeup.run(), wakeup_listener.run(), subscription.run(), _pass_on(steps_notifier, dispatcher.wake)):
-        stack.push_async_callback(_ended, asyncio.create_task(work))
+    tasks.start_on(stack, "wakeups out", wakeup.run())
+    tasks.start_on(stack, "wakeups in", wakeup_listener.run())
+    tasks.start_on(stack, "stopped steps", subscription.run())
+    tasks.start_on(stack, "ready steps", _pass_on(steps_notifier, dispatcher.wake))
     return calling.registry, dispatcher
 
 
@@ -62,8 +65,3 @@ async def _pass_on(notifier: TopicNotifier, wake: Callable[[], None]) -> None:
         while True:
             if await subscription.wait(UNHEARD_SECONDS):
                 wake()
-
-
-async def _ended(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait([task])

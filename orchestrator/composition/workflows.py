@@ -1,10 +1,10 @@
 """Wires workflows and runs, as the orchestrator serves them."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.wakeups.arq_wakeup import ArqWakeup
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
@@ -18,13 +18,18 @@ from orchestrator.workflows.watch import RunWatch
 
 
 async def build_workflows(
-    settings: OrchestratorSettings, stack: AsyncExitStack, engine: AsyncEngine, registry: RegistryService, notifier: RedisNotifier
+    settings: OrchestratorSettings,
+    stack: AsyncExitStack,
+    tasks: BackgroundTasks,
+    engine: AsyncEngine,
+    registry: RegistryService,
+    notifier: RedisNotifier,
 ) -> tuple[WorkflowService, RunWatch]:
     """Workflows and runs as their users see them; the steps are the worker's."""
     run_notifier, wakeup = RedisRunNotifier(notifier), ArqWakeup(settings.redis_url, TopicNotifier(notifier, "steps").notify)
     commit_notifier = CommitNotifier(run_notifier, TopicNotifier(notifier, "outbox", hurry=False).notify)
-    runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, commit_notifier, wakeup))
-    run_watch = RunWatch(runs, run_notifier)
-    for work in (wakeup.run(), run_watch.look_forever()):
-        stack.callback(asyncio.create_task(work).cancel)
+    runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, commit_notifier, wakeup, tasks))
+    run_watch = RunWatch(runs, run_notifier, tasks)
+    tasks.start_on(stack, "wakeups out", wakeup.run())
+    tasks.start_on(stack, "watched runs", run_watch.look_forever())
     return WorkflowService(registry, PostgresWorkflowStore(engine), runs, run_watch), run_watch

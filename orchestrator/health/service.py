@@ -1,7 +1,7 @@
 """Whether the platform is ready for calls."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mesh.errors import ServiceUnavailable
@@ -19,11 +19,14 @@ class Readiness:
 class HealthService:
     """Checks every component."""
 
-    def __init__(self, probes: Sequence[ComponentProbe]) -> None:
+    def __init__(self, probes: Sequence[ComponentProbe], stopping: Callable[[], bool]) -> None:
         self._probes = probes
+        self._stopping = stopping
 
     async def readiness(self) -> Readiness:
         """Checks all components at once. Raises ServiceUnavailable when one is missing that calls need."""
+        if self._stopping():
+            raise ServiceUnavailable("not ready: this orchestrator is stopping", component="orchestrator")
         components = await asyncio.gather(*(probe.check() for probe in self._probes))
         for probe, component in zip(self._probes, components, strict=True):
             if probe.required and not component.available:

@@ -1,12 +1,10 @@
 """`python -m orchestrator.processes.consumer`: counts the events that Kafka brings. Any number of processes share the work."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 import structlog
 
-from mesh.process import run_process
-from mesh.readiness import announce
+from mesh.process import RunningProcess, run_process
 from orchestrator.adapters.events.consumer_upkeep import ConsumerUpkeep
 from orchestrator.adapters.events.counts import EventCounts
 from orchestrator.adapters.events.kafka_consumer import EventConsumer
@@ -19,8 +17,8 @@ log = structlog.get_logger()
 CONNECTIONS = 2
 
 
-async def run(settings: ConsumerSettings, stop: asyncio.Event) -> None:
-    """Consumes until `stop` is set. Raises CannotStart when there is no database to begin with."""
+async def run(settings: ConsumerSettings, process: RunningProcess) -> None:
+    """Consumes until the process is told to stop. Raises CannotStart if the database cannot be reached."""
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.database_url, CONNECTIONS, 0)
         stack.push_async_callback(engine.dispose)
@@ -28,16 +26,12 @@ async def run(settings: ConsumerSettings, stop: asyncio.Event) -> None:
         handler = EventCounts()
         consumer = EventConsumer(settings.kafka_bootstrap_servers, engine, handler)
         upkeep = ConsumerUpkeep(engine, handler.name, settings.event_retention_days)
-        tasks = [asyncio.create_task(work) for work in (consumer.run(), upkeep.run())]
-        announce(settings.ready_file, {})
+        # The batch in progress is rolled back when the process stops, and consumed again by the next consumer.
+        process.tasks.start_on(stack, "event consumer", consumer.run())
+        process.tasks.start_on(stack, "consumer upkeep", upkeep.run())
+        await process.ready()
         log.info("consumer_ready", group=handler.name)
-        stopping = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)  # what is under way is undone, and consumed by the next one
-        for ended in done:
-            await ended  # neither ends by itself: it has failed, and the process with it
+        await process.stopping.wait()
 
 
 def main() -> None:

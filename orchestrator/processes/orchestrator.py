@@ -1,6 +1,5 @@
 """`python -m orchestrator.processes.orchestrator`: one orchestrator."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 import grpc
@@ -8,8 +7,8 @@ import structlog
 
 from catalogue.files import reader
 from catalogue.report import log_problems
-from mesh.process import CannotStart, run_process
-from mesh.readiness import announce
+from mesh.errors import CannotStart
+from mesh.process import RunningProcess, run_process
 from mesh.rpc.server import Health, drain
 from mesh.rpc.server import listen as open_port
 from mesh.security.certificates import TlsFolder
@@ -24,11 +23,12 @@ from orchestrator.composition.settings import OrchestratorSettings
 log = structlog.get_logger()
 
 
-async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
-    """Serves until `stop` is set, then drains: no call under way is lost, and every purchase is settled.
+async def run(settings: OrchestratorSettings, process: RunningProcess) -> None:
+    """Serves until the process is told to stop, then drains: no call in progress is lost, and every purchase is settled.
 
-    Raises DefinitionsUnreadable, and CannotStart when there is no database or certificate to begin with.
+    Raises DefinitionsUnreadable, or CannotStart if the database or a certificate cannot be used.
     """
+    tasks = process.tasks
     tls = TlsFolder(settings.mesh_tls_dir, ORCHESTRATOR) if settings.mesh_tls_dir else None
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
@@ -36,23 +36,23 @@ async def run(settings: OrchestratorSettings, stop: asyncio.Event) -> None:
         await prepare_database(engine)
         catalogue = reader.read(settings.definitions_path)
         log_problems(catalogue)
-        assembled = await assemble(settings, stack, engine, catalogue, tls)
+        assembled = await assemble(settings, stack, tasks, engine, catalogue, tls)
         server, health = assembled.server, Health(assembled.server)
         port = listen(server, settings, tls)
         await server.start()
-        stack.push_async_callback(
-            drain,
-            [server],
-            [health],
-            notice_seconds=settings.drain_notice_seconds,
-            grace_seconds=settings.drain_grace_seconds,
-            end_watches=assembled.end_watches,
-        )
+
+        async def stop() -> None:
+            # Without lease renewal, calls that went on would be settled twice: once here and once by the sweeper of another process.
+            notice, grace = (0, 0) if tasks.urgent else (settings.drain_notice_seconds, settings.drain_grace_seconds)
+            await drain([server], [health], notice_seconds=notice, grace_seconds=grace, end_watches=assembled.end_watches)
+
+        stack.push_async_callback(stop)
+        tasks.start_on(stack, "catalogue", follow(assembled.registry, settings, catalogue, process.stopping))
         for service in ("", *SERVICES):
             await health.set(service, serving=True)
-        announce(settings.ready_file, {"port": port})
+        await process.ready(port=port)
         log.info("orchestrator_ready", port=port, agents=len(catalogue))
-        await follow(assembled.registry, settings, catalogue, stop)
+        await process.stopping.wait()
 
 
 def listen(server: grpc.aio.Server, settings: OrchestratorSettings, tls: TlsFolder | None) -> int:

@@ -1,14 +1,12 @@
 """`python -m orchestrator.processes.worker`: one worker. It takes steps that are ready, calls their agents and records what they answer."""
 
-import asyncio
 from contextlib import AsyncExitStack
 
 import structlog
 
 from catalogue.files import reader
 from catalogue.report import log_problems
-from mesh.process import run_process
-from mesh.readiness import announce
+from mesh.process import RunningProcess, run_process
 from orchestrator.adapters.postgres.engine import create_engine
 from orchestrator.composition.database import prepare_database
 from orchestrator.composition.definitions import follow
@@ -18,10 +16,10 @@ from orchestrator.composition.worker_settings import WorkerSettings
 log = structlog.get_logger()
 
 
-async def run(settings: WorkerSettings, stop: asyncio.Event) -> None:
-    """Works until `stop` is set; then its steps finish, or are handed back.
+async def run(settings: WorkerSettings, process: RunningProcess) -> None:
+    """Works until the process is told to stop; then its steps finish or are handed back.
 
-    Raises DefinitionsUnreadable, and CannotStart when there is no database to begin with.
+    Raises DefinitionsUnreadable, or CannotStart if the database cannot be reached.
     """
     async with AsyncExitStack() as stack:
         engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
@@ -29,12 +27,11 @@ async def run(settings: WorkerSettings, stop: asyncio.Event) -> None:
         await prepare_database(engine)
         catalogue = reader.read(settings.definitions_path)
         log_problems(catalogue)
-        registry, dispatcher = await assemble(settings, stack, engine, catalogue)
-        following = asyncio.create_task(follow(registry, settings, catalogue, stop))
-        stack.callback(following.cancel)
-        announce(settings.ready_file, {})
+        registry, dispatcher = await assemble(settings, stack, process.tasks, engine, catalogue)
+        process.tasks.start_on(stack, "catalogue", follow(registry, settings, catalogue, process.stopping))
+        await process.ready()
         log.info("worker_ready", slots=settings.worker_slots, agents=len(catalogue))
-        await dispatcher.run(stop)
+        await dispatcher.run(process.stopping)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from mesh.errors import ServiceUnavailable
+from mesh.tasks import BackgroundTasks
 from orchestrator.workflows.errors import RunNotFound
 from orchestrator.workflows.model import Change, Run, RunState
 from orchestrator.workflows.ports import RunStore, RunSubscriptions
@@ -47,7 +48,7 @@ class Ended:
 class FollowedRun:
     """One run that somebody watches: its newest changes, from `run` on. It follows from its making until it is left."""
 
-    def __init__(self, run: Run, read: Read, subscriptions: RunSubscriptions) -> None:
+    def __init__(self, run: Run, read: Read, subscriptions: RunSubscriptions, tasks: BackgroundTasks) -> None:
         self.run_id = run.run_id
         self.end = run.sequence
         self.watchers: set[asyncio.Event] = set()
@@ -56,7 +57,7 @@ class FollowedRun:
         self._read_changes = read
         self._lifetime = ExitStack()
         self._subscription = self._lifetime.enter_context(subscriptions.subscribe(run.run_id))
-        self._lifetime.callback(asyncio.create_task(self._follow()).cancel)
+        self._lifetime.callback(tasks.cancel, tasks.start("followed run", self._follow()))
         self.look()  # it may have changed before the subscription was there
 
     def look(self) -> None:
@@ -95,7 +96,10 @@ class FollowedRun:
 class RunWatch:
     """Follows the runs that are watched here: one read for each notification of the notifier, and one look a second at all of them."""
 
-    def __init__(self, store: RunStore, subscriptions: RunSubscriptions, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(
+        self, store: RunStore, subscriptions: RunSubscriptions, tasks: BackgroundTasks, heartbeat_seconds: float = HEARTBEAT_SECONDS
+    ) -> None:
+        self._tasks = tasks
         self._store = store
         self._subscriptions = subscriptions
         self._heartbeat = heartbeat_seconds
@@ -172,7 +176,7 @@ class RunWatch:
     def _following(self, run: Run) -> Iterator[tuple[FollowedRun, asyncio.Event]]:
         followed = self._followed.get(run.run_id)
         if followed is None:
-            followed = self._followed[run.run_id] = FollowedRun(run, self._read, self._subscriptions)
+            followed = self._followed[run.run_id] = FollowedRun(run, self._read, self._subscriptions, self._tasks)
         elif run.sequence > followed.end:
             followed.look()
         grown = asyncio.Event()

@@ -17,7 +17,7 @@ from agentmesh.execution.v1 import execution_service_pb2 as executions
 
 from agent_server.model.ports import Meter, Prompt
 from agent_server.providers.anthropic.messages import AnthropicModel
-from mesh.process import run_until_stopped, spare_the_collector, yield_to_whoever_runs
+from mesh.process import prefer_running_threads, run_until_stopped, spare_the_collector
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.server import Health, build_server, listen
 
@@ -72,5 +72,5 @@ async def serve(role: str, port: int, upstream: str, stop: asyncio.Event) -> Non
 if __name__ == "__main__":
     role, port, upstream = sys.argv[1:]
     spare_the_collector()
-    yield_to_whoever_runs()
-    run_until_stopped(lambda stop: serve(role, int(port), upstream, stop))
+    prefer_running_threads()
+    run_until_stopped(lambda tasks: serve(role, int(port), upstream, tasks.stopping))

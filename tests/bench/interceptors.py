@@ -22,6 +22,7 @@ from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Stream, Unary
 from mesh.rpc.peer import Peers
 from mesh.security import caller
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.policy.denial_log import PostgresDenialLog
 from orchestrator.adapters.postgres.engine import create_engine
 from orchestrator.composition.identity import build_identity
@@ -97,15 +98,16 @@ async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInter
         call_token_private_key=PRIVATE_KEY,
         **lifted,
     )
+    tasks = BackgroundTasks()
     engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
     exits.push_async_callback(engine.dispose)
     redis = Redis.from_url(settings.redis_url)
     exits.push_async_callback(redis.aclose)
-    denials = await exits.enter_async_context(PostgresDenialLog(engine))
-    authenticator, sessions, _ = build_identity(settings, exits, engine, redis)
+    denials = await exits.enter_async_context(PostgresDenialLog(engine, tasks))
+    authenticator, sessions, _ = build_identity(settings, exits, tasks, engine, redis)
     return {
         "authentication": Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies)),
-        "limits": await build_limits(settings, exits, sessions),
+        "limits": await build_limits(settings, exits, tasks, sessions),
         "policy": AgentPolicy(await build_policy(settings, exits, denials)),
     }
 

@@ -15,6 +15,7 @@ import structlog
 
 from mesh import backoff
 from mesh.failpoints import Failpoint
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.events import outbox_sql as sql
 from orchestrator.adapters.events.store import event_of
 from orchestrator.adapters.postgres.engine import CONNECT_SECONDS, CONNECTION_LOST
@@ -64,19 +65,26 @@ class Publisher(Protocol):
 class OutboxRelay:
     """One candidate. An async context manager: it stands for election from enter to exit. Without a publisher it only stamps."""
 
-    def __init__(self, database_url: str, outbox: TopicNotifier, events: TopicNotifier, publisher: Publisher | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        outbox: TopicNotifier,
+        events: TopicNotifier,
+        tasks: BackgroundTasks,
+        publisher: Publisher | None = None,
+    ) -> None:
+        self._tasks = tasks
         self._dsn = database_url.replace("postgresql+asyncpg://", "postgresql://")
         self._outbox = outbox
         self._events = events
         self._publisher = publisher
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
+        self._task = self._tasks.start("outbox relay", self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await self._tasks.stop(self._task)
 
     async def _run(self) -> None:
         while True:

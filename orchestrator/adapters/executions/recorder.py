@@ -12,6 +12,7 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from mesh import backoff
+from mesh.tasks import BackgroundTasks
 from mesh.usage import TokenUsage
 from orchestrator.adapters.executions import recorder_sql as sql
 from orchestrator.adapters.idempotency import keys
@@ -47,12 +48,13 @@ class PostgresRecorder:
     `told` is called whenever events have been committed.
     """
 
-    def __init__(self, database_url: str, lease_seconds: float, told: Callable[[], None] = _tell_nobody) -> None:
+    def __init__(self, database_url: str, lease_seconds: float, tasks: BackgroundTasks, told: Callable[[], None] = _tell_nobody) -> None:
+        self._tasks = tasks
         self._owner = uuid7()
         self._lease = lease_seconds
         self._told = told
-        self._intents: GroupCommit[Intent, OriginalRequest | None] = GroupCommit(database_url, self._write_intents, self._spacing)
-        self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, self._write_settlements, self._spacing)
+        self._intents: GroupCommit[Intent, OriginalRequest | None] = GroupCommit(database_url, self._write_intents, tasks, self._spacing)
+        self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, self._write_settlements, tasks, self._spacing)
         self._renewals = LazyConnection(database_url)
         self._leases: dict[UUID, float] = {}
         self._voiding: set[asyncio.Task[bool]] = set()
@@ -63,8 +65,7 @@ class PostgresRecorder:
             await stack.enter_async_context(self._intents)
             await stack.enter_async_context(self._settlements)
             stack.push_async_callback(self._renewals.close)
-            renewing = asyncio.create_task(self._renew_forever())
-            stack.callback(renewing.cancel)
+            self._tasks.start_on(stack, "execution leases", self._renew_forever(), urgent=True)
             self._stack = stack.pop_all()
         return self
 

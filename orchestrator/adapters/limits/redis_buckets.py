@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from mesh.limits import Charge, Verdict
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits.local import LocalLimits
 
 log = structlog.get_logger()
@@ -52,7 +53,8 @@ class RedisLimits:
     A Redis that is silent three times in a row is asked again after a second, by one group of calls.
     """
 
-    def __init__(self, url: str, seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, url: str, tasks: BackgroundTasks, seconds: float = ANSWER_SECONDS) -> None:
+        self._tasks = tasks
         self._connection = Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS).connection_pool.make_connection()
         self._seconds = seconds
         self._local = LocalLimits()
@@ -65,19 +67,21 @@ class RedisLimits:
         with suppress(RedisError, OSError, TimeoutError):  # the first call will say so
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._ask([])
-        self._task = asyncio.create_task(self._run())
+        self._task = self._tasks.start("limits in Redis", self._run())
+        self._task.add_done_callback(lambda _: self._give_up(self._waiting))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        self._give_up(self._waiting)
+        await self._tasks.stop(self._task)
         await self._connection.disconnect()
 
     async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
         """Takes a token for every charge, or none; `present` is None when Redis did not answer."""
         verdict = self._local.take(charges)
         if verdict.refused_by is not None:
+            return verdict
+        if self._task.done():  # the process is draining
+            LOCAL.inc()
             return verdict
         if self._failures >= FAILURES:
             now = monotonic()

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mesh import correlation
 from mesh.errors import ServiceUnavailable
 from mesh.security.caller import Caller, current_address
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.identity.tables import audit_log
 from orchestrator.adapters.identity.unit_of_work import audit_values
 from orchestrator.adapters.postgres.engine import unavailable
@@ -27,19 +28,20 @@ MOST = 1000
 class PostgresDenialLog:
     """Implements `orchestrator.policy.ports.DenialLog`. An async context manager; it writes what is waiting before it exits."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, tasks: BackgroundTasks) -> None:
+        self._tasks = tasks
         self._engine = engine
+        self._stop = asyncio.Event()
         self._waiting: deque[AuditEntry] = deque()
         self._lost = 0
-        self._stop = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._write_forever())
+        self._task = self._tasks.start("denial log", self._write_forever())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._stop.set()
-        await self._task
+        await self._tasks.join(self._task)
 
     def denied(self, who: Caller, what: str, rule: str) -> None:
         """Records a denial; never waits or raises."""

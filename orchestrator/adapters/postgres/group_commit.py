@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import asyncpg
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.postgres.engine import CONNECT_SECONDS, CONNECTION_LOST
 
 I = TypeVar("I")  # noqa: E741 - an item
@@ -75,8 +76,10 @@ class GroupCommit(Generic[I, R]):
         self,
         database_url: str,
         write: Callable[[Connection, Sequence[I]], Awaitable[Sequence[R]]],
+        tasks: BackgroundTasks,
         spacing: Callable[[], float] = float,
     ) -> None:
+        self._tasks = tasks
         self._connection = LazyConnection(database_url)
         self._write = write
         self._spacing = spacing
@@ -84,13 +87,12 @@ class GroupCommit(Generic[I, R]):
         self._wake = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run())
+        self._task = self._tasks.start("group commit", self._run())
+        self._task.add_done_callback(lambda _: self._fail_waiting())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        _fail(self._waiting, ConnectionAbortedError("the process stops"))
+        await self._tasks.stop(self._task)
         await self._connection.close()
 
     async def submit(self, item: I) -> R:
@@ -99,10 +101,15 @@ class GroupCommit(Generic[I, R]):
         Raises NotConnected when nothing was written, another of CONNECTION_LOST when that is not known, or what PostgreSQL says
         against this item. A caller that is cancelled has submitted all the same.
         """
+        if self._task.done():
+            raise _stopped()
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._wake.set()
         return await future
+
+    def _fail_waiting(self) -> None:
+        _fail(self._waiting, _stopped())
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -131,13 +138,17 @@ class GroupCommit(Generic[I, R]):
                 await self._commit([one])
         except BaseException as error:
             self._connection.drop()
-            _fail(group, error if isinstance(error, Exception) else ConnectionAbortedError("the process stops"))
+            _fail(group, error if isinstance(error, Exception) else _stopped())
             if not isinstance(error, Exception):
                 raise
         else:
             for (_, future), result in zip(group, results, strict=True):
                 if not future.done():
                     future.set_result(result)
+
+
+def _stopped() -> ConnectionAbortedError:
+    return ConnectionAbortedError("the process is stopping")
 
 
 def _fail(group: Sequence[tuple[I, asyncio.Future[R]]], error: Exception) -> None:

@@ -11,6 +11,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from mesh.tasks import BackgroundTasks
+
 log = structlog.get_logger()
 
 CHANNEL = "agentmesh:notifications"
@@ -49,7 +51,8 @@ class RedisNotifier:
     While Redis is away only this process hears; when it is back everybody here is woken once, for what may have been missed.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, tasks: BackgroundTasks) -> None:
+        self._tasks = tasks
         self._redis = redis
         self._name = uuid4().hex
         self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
@@ -60,9 +63,8 @@ class RedisNotifier:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            for work in (self._send_forever(), self._receive_forever()):
-                task = asyncio.create_task(work)
-                stack.push_async_callback(_ended, task)
+            self._tasks.start_on(stack, "notifications out", self._send_forever())
+            self._tasks.start_on(stack, "notifications in", self._receive_forever())
             self._stack = stack.pop_all()
         return self
 
@@ -166,8 +168,3 @@ class TopicNotifier:
     def subscribe(self) -> Any:
         """A subscription for it."""
         return self._notifier.subscribe(self._topic)
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

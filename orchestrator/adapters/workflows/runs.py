@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.errors import MeshError
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable, unavailable
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit
 from orchestrator.adapters.workflows import ledger, rows
@@ -43,12 +44,14 @@ class _Command:
 class PostgresRunStore:
     """See the port. An async context manager: changes go through lanes of group commits."""
 
-    def __init__(self, database_url: str, engine: AsyncEngine, commits: CommitNotifier, wakeup: WorkerWakeup) -> None:
+    def __init__(
+        self, database_url: str, engine: AsyncEngine, commits: CommitNotifier, wakeup: WorkerWakeup, tasks: BackgroundTasks
+    ) -> None:
         self._engine = engine
         self._commits = commits
         self._wakeup = wakeup
-        self._starts: GroupCommit[Start, Started] = GroupCommit(database_url, write_starts)
-        self._commands: GroupCommit[_Command, bool] = GroupCommit(database_url, self._write_commands)
+        self._starts: GroupCommit[Start, Started] = GroupCommit(database_url, write_starts, tasks)
+        self._commands: GroupCommit[_Command, bool] = GroupCommit(database_url, self._write_commands, tasks)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

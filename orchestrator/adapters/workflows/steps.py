@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.postgres.documents import document
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection
@@ -38,11 +39,11 @@ class Leases:
 class PostgresStepStore:
     """See the port. One per worker; an async context manager."""
 
-    def __init__(self, database_url: str, owner: UUID, leases: Leases, commits: CommitNotifier) -> None:
+    def __init__(self, database_url: str, owner: UUID, leases: Leases, commits: CommitNotifier, tasks: BackgroundTasks) -> None:
         self._owner = owner
         self._leases = leases
         self._commits = commits
-        self._reports: GroupCommit[Report, Reported] = GroupCommit(database_url, self._write_reports)
+        self._reports: GroupCommit[Report, Reported] = GroupCommit(database_url, self._write_reports, tasks)
         self._claims = LazyConnection(database_url)
         self._keeping = LazyConnection(database_url)
         self._tending = LazyConnection(database_url)

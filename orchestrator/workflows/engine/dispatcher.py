@@ -10,6 +10,7 @@ import structlog
 
 from mesh import backoff
 from mesh.errors import ServiceUnavailable
+from mesh.tasks import BackgroundTasks
 from orchestrator.executions.model import Failure
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows.assignment import Assignment, AttemptFailed, Completed, Outcome, Report, Reported
@@ -61,7 +62,8 @@ class Pace:
 class Dispatcher:
     """One per worker. `wake` and `look` may be called at any time."""
 
-    def __init__(self, store: StepStore, performer: Performer, wakeup: WorkerWakeup, pace: Pace) -> None:
+    def __init__(self, store: StepStore, performer: Performer, wakeup: WorkerWakeup, pace: Pace, tasks: BackgroundTasks) -> None:
+        self._background = tasks
         self._store = store
         self._performer = performer
         self._wakeup = wakeup
@@ -84,24 +86,21 @@ class Dispatcher:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Works until `stop` is set; then lets its steps finish, and hands back those that take too long."""
-        keeping = asyncio.create_task(self._keep())
-        loops = [asyncio.create_task(loop) for loop in (self._claim(), self._recover())]
-        expiring = asyncio.create_task(self._expire())
-        stopping = asyncio.create_task(stop.wait())
+        start = self._background.start
+        leases = [start("step leases", self._keep(), urgent=True), start("step lease expiry", self._expire(), urgent=True)]
+        loops = [start("step claims", self._claim()), start("step recovery", self._recover())]
         try:
-            done, _ = await asyncio.wait([stopping, keeping, expiring, *loops], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {stopping}:
-                task.result()  # only an error ends a loop
+            await stop.wait()
             self._draining = True
-            await _cancelled([*loops])
+            await self._background.stop(*loops)
             await self._drain()
         finally:
-            await _cancelled([stopping, keeping, expiring, *loops, *self._tasks])
+            await self._background.stop(*loops, *leases, *self._tasks)
 
     async def _drain(self) -> None:
         if self._tasks:
             log.info("steps_draining", steps=len(self._tasks))
-            await asyncio.wait(self._tasks, timeout=self._pace.drain)
+            await asyncio.wait(self._tasks, timeout=0 if self._background.urgent else self._pace.drain)
         for leased in self._leased_steps:
             leased.stop.set()
         if self._tasks:
@@ -242,13 +241,6 @@ async def _set_within(event: asyncio.Event, seconds: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
-
-
-async def _cancelled(tasks: list["asyncio.Task[Any]"]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
 
 
 def _now() -> float:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from deploy.local.servers.kafka import KafkaServer
 from deploy.local.servers.postgres import PostgresServer
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.postgres.engine import create_engine, migrate
 from tests.adapters.orchestrator.looking import Connection
@@ -52,7 +53,7 @@ async def other(books_url: str) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def recorder(books_url: str) -> AsyncIterator[PostgresRecorder]:
-    async with PostgresRecorder(books_url, LEASE_SECONDS) as recorder:
+    async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         yield recorder
 
 

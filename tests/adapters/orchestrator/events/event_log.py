@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 from uuid_utils.compat import uuid7
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.events.outbox_relay import OutboxRelay, Publisher
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
 from tests.adapters.orchestrator.looking import Connection
@@ -54,14 +55,14 @@ class Bells:
 @contextlib.asynccontextmanager
 async def notifiers(redis_url: str) -> AsyncIterator[Bells]:
     """The notifiers of a process of their own."""
-    async with Redis.from_url(redis_url) as redis, RedisNotifier(redis) as notifier:
+    async with Redis.from_url(redis_url) as redis, RedisNotifier(redis, BackgroundTasks()) as notifier:
         yield Bells(notifier)
 
 
 @contextlib.asynccontextmanager
 async def relaying(url: str, redis_url: str, publisher: Publisher | None = None) -> AsyncIterator[Bells]:
     """A process with a relay."""
-    async with notifiers(redis_url) as own, OutboxRelay(url, own.outbox, own.events, publisher):
+    async with notifiers(redis_url) as own, OutboxRelay(url, own.outbox, own.events, BackgroundTasks(), publisher):
         yield own
 
 

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.events import outbox_sql as sql
 from orchestrator.adapters.events.outbox_relay import RELAY_LOCK
 from orchestrator.adapters.events.outbox_upkeep import OutboxUpkeep
@@ -88,7 +89,7 @@ async def test_events_of_one_aggregate_keep_the_order_of_their_commits(db: Conne
 
 async def test_a_settlement_rings_and_is_stamped_before_the_next_look(books_url: str, relay: Bells, db: Connection) -> None:
     await eventually(partial(leaders, db))
-    async with PostgresRecorder(books_url, LEASE_SECONDS, relay.outbox.notify) as recorder:
+    async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks(), relay.outbox.notify) as recorder:
         one = intent()
         await recorder.record(one)
         await emit(db, "agent")  # notifications nobody

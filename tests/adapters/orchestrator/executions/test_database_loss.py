@@ -14,6 +14,7 @@ import pytest
 from deploy.local.ports import any_free_port
 from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.sweeper import Sweeper
 from orchestrator.adapters.postgres.engine import create_engine, migrate
@@ -107,7 +108,7 @@ async def session_killed(server: PostgresServer) -> None:
 async def test_what_is_in_flight_when_the_database_goes_is_refused_or_settled_exactly_once(
     server: PostgresServer, url: str, lost: Callable[[PostgresServer], Awaitable[None]]
 ) -> None:
-    async with PostgresRecorder(url, LEASE_SECONDS) as recorder:
+    async with PostgresRecorder(url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         traffic = Traffic(recorder)
         callers = [asyncio.create_task(traffic.caller(number)) for number in range(CALLERS)]
         for _ in range(2):
@@ -140,7 +141,7 @@ async def assert_books_are_whole(url: str, traffic: Traffic) -> None:
 
 
 async def test_a_call_under_way_settles_after_the_database_is_back(server: PostgresServer, url: str) -> None:
-    async with PostgresRecorder(url, LEASE_SECONDS) as recorder:
+    async with PostgresRecorder(url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         recorded = [keyed(f"key-{number}") for number in range(50)]
         await asyncio.gather(*map(recorder.record, recorded))
         await killed(server)
@@ -154,7 +155,7 @@ async def test_a_call_under_way_settles_after_the_database_is_back(server: Postg
 
 async def test_who_waits_longer_than_the_lease_is_told_that_the_outcome_could_not_be_recorded(server: PostgresServer, url: str) -> None:
     """And the sweeper then settles at the worst case."""
-    async with PostgresRecorder(url, lease_seconds=0.5) as recorder:
+    async with PostgresRecorder(url, lease_seconds=0.5, tasks=BackgroundTasks()) as recorder:
         recorded = intent()
         await recorder.record(recorded)
         await killed(server)
@@ -164,7 +165,7 @@ async def test_who_waits_longer_than_the_lease_is_told_that_the_outcome_could_no
 
 
 async def test_a_sweeper_waits_for_a_database_that_is_away(server: PostgresServer, url: str) -> None:
-    async with PostgresRecorder(url, LEASE_SECONDS) as recorder:
+    async with PostgresRecorder(url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         orphan = intent()
         await recorder.record(orphan)
         await killed(server)

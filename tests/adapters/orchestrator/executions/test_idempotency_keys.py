@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.executions.model import Intent, Settlement, State
 from orchestrator.idempotency.model import OriginalRequest
@@ -42,7 +43,10 @@ async def test_of_two_intents_with_one_key_in_one_commit_the_first_wins(recorder
 async def test_two_recorders_that_race_for_the_same_keys_have_one_winner_each(books_url: str, db: Connection) -> None:
     """Groups in different orders: whoever took keys in the order in which they come would wait for ever."""
     dice = random.Random(7)
-    async with PostgresRecorder(books_url, LEASE_SECONDS) as here, PostgresRecorder(books_url, LEASE_SECONDS) as there:
+    async with (
+        PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as here,
+        PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as there,
+    ):
         for turn in range(10):
             names = [f"{turn}-{number}" for number in range(100)]
             ours, theirs = ([keyed(name) for name in dice.sample(names, 100)] for _ in range(2))
@@ -62,7 +66,10 @@ def assert_one_winner_each(intents: list[Intent], outcomes: list[OriginalRequest
 @pytest.mark.usefixtures("no_deadlocks")
 async def test_keys_are_claimed_and_freed_at_the_same_time(books_url: str) -> None:
     names = [f"key-{number}" for number in range(60)]
-    async with PostgresRecorder(books_url, LEASE_SECONDS) as here, PostgresRecorder(books_url, LEASE_SECONDS) as there:
+    async with (
+        PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as here,
+        PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as there,
+    ):
         held = [keyed(name) for name in names]
         await asyncio.gather(*map(here.record, held))
         for _ in range(10):

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import pytest
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.executions.model import Intent
 from tests.adapters.orchestrator import looking
@@ -17,7 +18,7 @@ LEASE_SECONDS = 0.6
 @pytest.fixture
 async def recorder(books_url: str) -> AsyncIterator[PostgresRecorder]:
     """A recorder whose leases are short."""
-    async with PostgresRecorder(books_url, LEASE_SECONDS) as recorder:
+    async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         yield recorder
 
 

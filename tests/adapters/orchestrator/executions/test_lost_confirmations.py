@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 from deploy.local.ports import any_free_port
 from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.postgres import group_commit
 from orchestrator.executions.model import Intent
@@ -32,7 +33,7 @@ async def relay(postgres_server: PostgresServer) -> AsyncIterator[Relay]:
 async def recorder(books_url: str, relay: Relay) -> AsyncIterator[PostgresRecorder]:
     """A recorder beyond the relay; its statements are prepared, so that one packet is one commit."""
     through_relay = make_url(books_url).set(port=relay.port).render_as_string(hide_password=False)
-    async with PostgresRecorder(through_relay, LEASE_SECONDS) as recorder:
+    async with PostgresRecorder(through_relay, LEASE_SECONDS, BackgroundTasks()) as recorder:
         for first in (intent(), keyed("warm")):
             await recorder.record(first)
             await recorder.settle(completed(first))
@@ -127,7 +128,7 @@ async def test_an_intent_that_was_lost_on_its_way_is_refused_and_stands_as_refus
 
 async def test_a_database_that_cannot_be_reached_refuses_at_once_and_nothing_is_left_to_settle(books_url: str) -> None:
     nowhere = make_url(books_url).set(port=any_free_port()).render_as_string(hide_password=False)
-    async with asyncio.timeout(2), PostgresRecorder(nowhere, LEASE_SECONDS) as recorder:
+    async with asyncio.timeout(2), PostgresRecorder(nowhere, LEASE_SECONDS, BackgroundTasks()) as recorder:
         outcomes = await asyncio.gather(*(recorder.record(intent()) for _ in range(300)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ServiceUnavailable] * 300
 
@@ -152,7 +153,7 @@ async def test_a_database_that_hangs_refuses_intents_in_bounded_time_and_is_used
 ) -> None:
     """The server goes on with what we have given up, and commits it when the lock is gone: it must not stay open, nor cost anything."""
     monkeypatch.setattr(group_commit, "COMMAND_SECONDS", 0.3)
-    async with PostgresRecorder(books_url, LEASE_SECONDS) as recorder:
+    async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         under_way, refused = intent(), keyed("k")
         await recorder.record(under_way)
         async with db.transaction():
@@ -175,7 +176,7 @@ async def test_a_recorder_ends_in_bounded_time_also_when_the_network_is_silent(
 ) -> None:
     monkeypatch.setattr(group_commit, "CONNECT_SECONDS", 0.3)
     through_relay = make_url(books_url).set(port=relay.port).render_as_string(hide_password=False)
-    async with asyncio.timeout(3), PostgresRecorder(through_relay, LEASE_SECONDS) as recorder:
+    async with asyncio.timeout(3), PostgresRecorder(through_relay, LEASE_SECONDS, BackgroundTasks()) as recorder:
         recorded = intent()
         await recorder.record(recorded)
         await recorder.settle(completed(recorded))

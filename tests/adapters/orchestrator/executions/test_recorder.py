@@ -5,6 +5,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.executions.model import State
 from tests.adapters.orchestrator import looking
@@ -155,7 +156,7 @@ async def test_a_context_keeps_numbers_that_no_machine_word_holds(recorder: Post
 
 
 async def test_a_recorder_that_ends_closes_its_connections(books_url: str, db: Connection) -> None:
-    async with PostgresRecorder(books_url, 0.1) as recorder:
+    async with PostgresRecorder(books_url, 0.1, BackgroundTasks()) as recorder:
         recorded = intent()
         await recorder.record(recorded)
         first = (await looking.execution(db, recorded))["lease_until"]

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.sweeper import Sweeper
 from orchestrator.executions.model import Intent, State
@@ -122,7 +123,7 @@ async def test_a_settlement_and_a_sweep_at_the_same_moment_count_once_together(
 async def test_keys_are_freed_by_the_sweeper_while_others_claim_them(recorder: PostgresRecorder, db: Connection, books_url: str) -> None:
     names = [f"key-{number}" for number in range(150)]
     await orphaned(recorder, db, *(keyed(name) for name in random.sample(names, 150)))
-    async with PostgresRecorder(books_url, LEASE_SECONDS) as other:
+    async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as other:
         claims = [other.record(keyed(name)) for name in random.sample(names, 150)]
         swept, *_ = await asyncio.gather(Sweeper(books_url, 1).sweep(), *claims)
     assert swept == 150

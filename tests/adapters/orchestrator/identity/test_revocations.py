@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 from deploy.local.ports import any_free_port
 from deploy.local.servers.redis import RedisServer
 from mesh.security.caller import Role
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.identity.revocations import SENTINEL, RedisRevocations, revocation_key
 from orchestrator.adapters.identity.store import PostgresIdentityStore
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
@@ -92,7 +93,7 @@ async def begin(server: RedisServer, ledger: Ledger) -> AsyncIterator[Begin]:
             stack.push_async_callback(client.aclose)
             revocations = RedisRevocations(client, ledger)
             stack.callback(asyncio.create_task(revocations.follow()).cancel)
-            return Process(revocations, await stack.enter_async_context(RedisLimits(server.url(), PATIENT)))
+            return Process(revocations, await stack.enter_async_context(RedisLimits(server.url(), BackgroundTasks(), PATIENT)))
 
         yield start
 

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from deploy.local.ports import any_free_port
 from deploy.local.servers.redis import RedisServer
 from mesh.limits import Charge, Verdict
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits import redis_buckets as redis_limits
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from tests.support.waiting import eventually
@@ -41,7 +42,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
 
 @pytest.fixture
 async def limits(server: RedisServer) -> AsyncIterator[RedisLimits]:
-    async with RedisLimits(server.url(), PATIENT) as limits:
+    async with RedisLimits(server.url(), BackgroundTasks(), PATIENT) as limits:
         yield limits
 
 
@@ -75,7 +76,7 @@ async def test_tokens_come_back_one_by_one(limits: RedisLimits) -> None:
 
 
 async def test_processes_share_the_buckets(server: RedisServer, limits: RedisLimits) -> None:
-    async with RedisLimits(server.url(), PATIENT) as other:
+    async with RedisLimits(server.url(), BackgroundTasks(), PATIENT) as other:
         both = await asyncio.gather(granted(limits, bucket(10), 8), granted(other, bucket(10), 8))
         assert sum(both) == 10
         verdict = await other.take([bucket(10)])
@@ -151,7 +152,7 @@ async def test_a_redis_that_hangs_is_waited_for_three_times_and_then_left_alone(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_limits, "REST_SECONDS", 60.0)
-    async with RedisLimits(server.url(), seconds=0.2) as limits:
+    async with RedisLimits(server.url(), BackgroundTasks(), seconds=0.2) as limits:
         assert (await limits.take([bucket(1_000)])).present == ()
         process = psutil.Process(server.process.pid)
         process.send_signal(signal.SIGSTOP)

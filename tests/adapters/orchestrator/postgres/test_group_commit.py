@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit
 
 
@@ -19,7 +20,7 @@ class Written:
 
 async def test_commits_keep_the_distance_that_is_asked_for_and_what_gathers_is_one_group(database_url: str) -> None:
     written = Written()
-    async with GroupCommit(database_url, written, lambda: 0.1) as lane:
+    async with GroupCommit(database_url, written, BackgroundTasks(), lambda: 0.1) as lane:
         await lane.submit(0)  # the first makes the connection
         await lane.submit(1)
         assert await asyncio.gather(*map(lane.submit, range(2, 6))) == [2, 3, 4, 5]
@@ -29,7 +30,7 @@ async def test_commits_keep_the_distance_that_is_asked_for_and_what_gathers_is_o
 
 async def test_without_a_distance_nobody_waits_for_company(database_url: str) -> None:
     written = Written()
-    async with GroupCommit(database_url, written, lambda: 0.0) as lane:
+    async with GroupCommit(database_url, written, BackgroundTasks(), lambda: 0.0) as lane:
         for item in range(3):
             assert await lane.submit(item) == item
     assert written.groups == [[0], [1], [2]]

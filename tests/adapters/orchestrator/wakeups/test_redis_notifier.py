@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.wakeups.redis_notifier import CHANNEL, RedisNotifier
 
 SECONDS = 10.0
@@ -24,7 +25,7 @@ async def subscribed(redis: Redis, notifiers: int) -> None:
 
 @pytest.mark.parametrize("hurry", [True, False])
 async def test_a_ring_is_heard_here_at_once_and_in_other_processes_soon(redis: Redis, hurry: bool) -> None:
-    async with RedisNotifier(redis) as here, RedisNotifier(redis) as there:
+    async with RedisNotifier(redis, BackgroundTasks()) as here, RedisNotifier(redis, BackgroundTasks()) as there:
         await subscribed(redis, 2)
         with here.subscribe("topic") as near, there.subscribe("topic") as far, there.subscribe("other") as deaf:
             here.notify("topic", hurry=hurry)
@@ -34,7 +35,7 @@ async def test_a_ring_is_heard_here_at_once_and_in_other_processes_soon(redis: R
 
 
 async def test_a_ring_in_a_hurry_takes_those_without_along(redis: Redis) -> None:
-    async with RedisNotifier(redis) as here, RedisNotifier(redis) as there:
+    async with RedisNotifier(redis, BackgroundTasks()) as here, RedisNotifier(redis, BackgroundTasks()) as there:
         await subscribed(redis, 2)
         with there.subscribe("events") as events, there.subscribe("steps") as steps:
             here.notify("events", hurry=False)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
@@ -136,8 +137,8 @@ class Runs:
 @asynccontextmanager
 async def worker(url: str, agents: Performer, pace: Pace = PACE, crash_limit: int = 3) -> AsyncIterator[Dispatcher]:
     """A worker in this process."""
-    async with PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), NO_NEWS) as store:
-        dispatcher = Dispatcher(store, agents, Heartbeat(), pace)
+    async with PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), NO_NEWS, BackgroundTasks()) as store:
+        dispatcher = Dispatcher(store, agents, Heartbeat(), pace, BackgroundTasks())
         stop = asyncio.Event()
         running = asyncio.create_task(dispatcher.run(stop))
         try:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
@@ -82,8 +83,10 @@ class Runs:
 async def running_stores(url: str, engine: AsyncEngine, notifier: RunNotifier) -> AsyncIterator[Runs]:
     """Stores that notify this notifier."""
     async with (
-        PostgresRunStore(url, engine, CommitNotifier(notifier, lambda: None), NoDoorbell()) as store,
-        PostgresStepStore(url, OWNER, Leases(seconds=30, crash_limit=3), CommitNotifier(notifier, lambda: None)) as steps,
+        PostgresRunStore(url, engine, CommitNotifier(notifier, lambda: None), NoDoorbell(), BackgroundTasks()) as store,
+        PostgresStepStore(
+            url, OWNER, Leases(seconds=30, crash_limit=3), CommitNotifier(notifier, lambda: None), BackgroundTasks()
+        ) as steps,
     ):
         yield Runs(store, PostgresWorkflowStore(engine), steps)
 

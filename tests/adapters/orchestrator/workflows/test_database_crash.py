@@ -16,6 +16,7 @@ import pytest
 from deploy.local.ports import any_free_port
 from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.sweeper import Sweeper
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, create_engine, migrate
@@ -149,7 +150,11 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
     url = await server.create_database("crashing")
     engine = create_engine(url, 5, 5)
     await migrate(engine)
-    async with PostgresRecorder(url, LEASE_SECONDS) as recorder, PostgresRunStore(url, engine, NO_NEWS, Heartbeat()) as runs:
+    tasks = BackgroundTasks()
+    async with (
+        PostgresRecorder(url, LEASE_SECONDS, tasks) as recorder,
+        PostgresRunStore(url, engine, NO_NEWS, Heartbeat(), tasks) as runs,
+    ):
         yield Platform(server, url, recorder, runs, PostgresWorkflowStore(engine))
     await engine.dispose()
     await server.stop()

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.errors import ServiceUnavailable
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, Subscription
 from orchestrator.adapters.workflows.notifier import RedisRunNotifier
 from orchestrator.workflows.model import Change, Run, RunState
@@ -34,7 +35,7 @@ class Deaf:
 @asynccontextmanager
 async def watching(runs: Runs, subscriptions: RunSubscriptions, heartbeat_seconds: float = SOON_SECONDS) -> AsyncIterator[RunWatch]:
     """A watch of this process."""
-    watch = RunWatch(runs.store, subscriptions, heartbeat_seconds)
+    watch = RunWatch(runs.store, subscriptions, BackgroundTasks(), heartbeat_seconds)
     looking = asyncio.create_task(watch.look_forever())
     yield watch
     looking.cancel()
@@ -45,7 +46,7 @@ async def watching(runs: Runs, subscriptions: RunSubscriptions, heartbeat_second
 @asynccontextmanager
 async def notifier(redis_url: str) -> AsyncIterator[RedisRunNotifier]:
     """The notifier of one process."""
-    async with Redis.from_url(redis_url) as redis, RedisNotifier(redis) as notifier:
+    async with Redis.from_url(redis_url) as redis, RedisNotifier(redis, BackgroundTasks()) as notifier:
         yield RedisRunNotifier(notifier)
 
 
@@ -159,7 +160,11 @@ async def test_a_process_that_stops_sends_its_watchers_away(runs: Runs, watch: R
 
 async def test_a_watcher_who_leaves_leaves_nothing_behind(runs: Runs, redis_url: str) -> None:
     run = await runs.start()
-    async with Redis.from_url(redis_url) as redis, RedisNotifier(redis) as heard, watching(runs, RedisRunNotifier(heard)) as watch:
+    async with (
+        Redis.from_url(redis_url) as redis,
+        RedisNotifier(redis, BackgroundTasks()) as heard,
+        watching(runs, RedisRunNotifier(heard)) as watch,
+    ):
         items = watch.changes(run, 0)
         first = await anext(items)
         assert isinstance(first, Change)

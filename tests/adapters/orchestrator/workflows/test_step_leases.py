@@ -9,6 +9,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from deploy.local.servers.postgres import PostgresServer
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.sweeper import Sweeper
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
@@ -27,7 +28,7 @@ FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 @asynccontextmanager
 async def store(url: str, lease: float = 0.2, crash_limit: int = 3) -> AsyncIterator[PostgresStepStore]:
     """The store of a worker that gives no sign of life by itself."""
-    async with PostgresStepStore(url, uuid7(), Leases(lease, crash_limit), NO_NEWS) as one:
+    async with PostgresStepStore(url, uuid7(), Leases(lease, crash_limit), NO_NEWS, BackgroundTasks()) as one:
         yield one
 
 

@@ -14,6 +14,7 @@ from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
 from mesh.errors import IdempotencyConflict, MeshError, ValidationFailed
 from mesh.security.caller import Caller, Role
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.registry.search import SqliteSearchIndex
 from orchestrator.registry.model import HealthState
 from orchestrator.registry.service import RegistryService
@@ -70,7 +71,7 @@ async def served(books_url: str, db: Connection, engine: AsyncEngine) -> AsyncIt
     models = ModelNames(PriceBook.load(), "claude-sonnet-5-5")
     registry = RegistryService(catalogue(definition(1)), models, 0, SqliteSearchIndex, NoAgents())
     async with running_stores(books_url, engine, Quiet()) as runs:
-        yield Served(WorkflowService(registry, runs.workflows, runs.store, RunWatch(runs.store, Deaf())), registry, runs)
+        yield Served(WorkflowService(registry, runs.workflows, runs.store, RunWatch(runs.store, Deaf(), BackgroundTasks())), registry, runs)
 
 
 async def listed(served: Served, caller: Caller, **fields: Any) -> Sequence[UUID]:

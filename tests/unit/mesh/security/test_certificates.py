@@ -9,7 +9,7 @@ from cryptography import x509
 
 from deploy.local.secrets.call_keys import CallKeys
 from deploy.local.secrets.certs import DevelopmentAuthority, main
-from mesh.process import CannotStart
+from mesh.errors import CannotStart
 from mesh.security import keys
 from mesh.security.certificates import CERTIFICATE, KEY, ROOTS, TlsFolder, identities_of
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR, SERVICES, server_name, service_of

@@ -1,0 +1,78 @@
+"""Background tasks: none of them can end unnoticed, and stopping them is no failure."""
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from mesh.tasks import BackgroundTasks
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def breaks() -> None:
+    raise ValueError("a broken row")
+
+
+async def returns() -> None:
+    pass
+
+
+async def test_a_task_that_raises_stops_the_process_and_is_logged_with_its_cause() -> None:
+    tasks = BackgroundTasks()
+    with capture_logs() as lines:
+        tasks.start("sweeper", breaks())
+        await asyncio.wait_for(tasks.stopping.wait(), 5)
+    assert tasks.failure is not None
+    assert (tasks.failure.name, tasks.urgent) == ("sweeper", False)
+    assert isinstance(tasks.failure.cause, ValueError)
+    [line] = lines
+    assert (line["event"], line["task"]) == ("task_ended_unexpectedly", "sweeper")
+    assert line["exc_info"] is tasks.failure.cause
+
+
+async def test_a_task_that_returns_or_is_cancelled_from_elsewhere_stops_the_process() -> None:
+    for cancelled in (False, True):
+        tasks = BackgroundTasks()
+        task = tasks.start("sweeper", forever() if cancelled else returns())
+        if cancelled:
+            task.cancel()
+        await asyncio.wait_for(tasks.stopping.wait(), 5)
+        assert tasks.failure is not None
+        assert (tasks.failure.name, tasks.failure.cause) == ("sweeper", None)
+
+
+async def test_stopping_and_cancelling_a_task_is_no_failure() -> None:
+    tasks = BackgroundTasks()
+    first, second = tasks.start("one", forever()), tasks.start("two", forever())
+    tasks.cancel(first)
+    await tasks.stop(first, second)
+    await tasks.stop()
+    assert first.cancelled()
+    assert second.cancelled()
+    assert (tasks.failure, tasks.stopping.is_set()) == (None, False)
+
+
+async def test_a_task_that_returns_because_the_process_stops_is_no_failure() -> None:
+    tasks = BackgroundTasks()
+
+    async def until_stopped() -> None:
+        await tasks.stopping.wait()
+
+    task = tasks.start("catalogue", until_stopped())
+    tasks.stopping.set()
+    await tasks.join(task)
+    assert tasks.failure is None
+
+
+@pytest.mark.parametrize("urgent_first", [False, True])
+async def test_an_urgent_failure_takes_precedence(urgent_first: bool) -> None:
+    tasks = BackgroundTasks()
+    order = [("leases", True), ("sweeper", False)] if urgent_first else [("sweeper", False), ("leases", True)]
+    for name, urgent in order:
+        await asyncio.wait([tasks.start(name, breaks(), urgent=urgent)])
+    await asyncio.sleep(0)
+    assert tasks.failure is not None
+    assert (tasks.failure.name, tasks.urgent) == ("leases", True)
