@@ -20,7 +20,6 @@ from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.store import PostgresExecutionStore
 from orchestrator.adapters.executions.sweeper import Sweeper
 from orchestrator.adapters.policy.denial_log import PostgresDenialLog
-from orchestrator.adapters.registry.search import SqliteSearchIndex
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
 from orchestrator.composition.policy import build_policy
 from orchestrator.composition.settings import SharedSettings
@@ -28,6 +27,7 @@ from orchestrator.executions.books import Books
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService
 from orchestrator.policy.service import PolicyService
+from orchestrator.registry.ports import SearchIndex
 from orchestrator.registry.service import RegistryService
 
 
@@ -50,8 +50,9 @@ async def build_calling(
     notifier: RedisNotifier,
     identity: str,
     tls: TlsFolder | None,
+    index: SearchIndex | None = None,
 ) -> AgentCalling:
-    """What calls agents as the service of that identity (a SPIFFE id)."""
+    """What calls agents as the service of that identity (a SPIFFE id); `index` is for a process that serves searches."""
     prices = PriceBook.load()
     channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
     stack.push_async_callback(channels.close)
@@ -65,7 +66,7 @@ async def build_calling(
     books = Books(prices, retryable)
     purchases = Purchases(recorder, agents, books)
     stack.push_async_callback(purchases.drain)
-    registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, SqliteSearchIndex, agents)
+    registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, agents, index)
     policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine, tasks)))
     executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
     return AgentCalling(agents, registry, policy, executions)

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from catalogue.catalogue import Catalogue
+from catalogue.search.index import SearchIndex
 from mesh.admission import Admission
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
@@ -81,7 +82,7 @@ async def assemble(
     stack.push_async_callback(redis.aclose)
     notifier = await stack.enter_async_context(RedisNotifier(redis, tasks))
     events = await build_events(settings, stack, tasks, engine, notifier)
-    calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, ORCHESTRATOR, tls)
+    calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, ORCHESTRATOR, tls, SearchIndex(catalogue.agents))
     registry, policy = calling.registry, calling.policy
     workflows, run_watch = await build_workflows(settings, stack, tasks, engine, registry, notifier)
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))

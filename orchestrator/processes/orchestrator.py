@@ -7,6 +7,7 @@ import structlog
 
 from catalogue.files import reader
 from catalogue.report import log_problems
+from catalogue.search.index import SearchIndex
 from mesh.errors import CannotStart
 from mesh.process import RunningProcess, run_process
 from mesh.rpc.server import Health, drain
@@ -47,7 +48,7 @@ async def run(settings: OrchestratorSettings, process: RunningProcess) -> None:
             await drain([server], [health], notice_seconds=notice, grace_seconds=grace, end_watches=assembled.end_watches)
 
         stack.push_async_callback(stop)
-        tasks.start_on(stack, "catalogue", follow(assembled.registry, settings, catalogue, process.stopping))
+        tasks.start_on(stack, "catalogue", follow(assembled.registry, settings, catalogue, process.stopping, SearchIndex))
         for service in ("", *SERVICES):
             await health.set(service, serving=True)
         await process.ready(port=port)

@@ -2,16 +2,54 @@
 
 from agentmesh.agent.v1 import agent_pb2
 from agentmesh.registry.v1 import registry_pb2
+from agentmesh.registry.v1 import registry_service_pb2 as pb
 
 from catalogue.catalogue import Category
 from catalogue.convert import agent_to_proto
-from orchestrator.registry.model import AgentHealth, HealthState, ListedAgent
+from orchestrator.registry.model import AgentHealth, AgentOrder, AgentPage, AgentQuery, FacetCount, HealthState, ListedAgent
 
 _HEALTH = {
     HealthState.SERVING: registry_pb2.AGENT_HEALTH_STATUS_SERVING,
     HealthState.NOT_SERVING: registry_pb2.AGENT_HEALTH_STATUS_NOT_SERVING,
     HealthState.UNREACHABLE: registry_pb2.AGENT_HEALTH_STATUS_UNREACHABLE,
 }
+
+
+_ORDERS = {
+    pb.AGENT_ORDER_UNSPECIFIED: AgentOrder.RELEVANCE,
+    pb.AGENT_ORDER_RELEVANCE: AgentOrder.RELEVANCE,
+    pb.AGENT_ORDER_NAME: AgentOrder.NAME,
+    pb.AGENT_ORDER_NUMBER: AgentOrder.NUMBER,
+}
+
+
+def query(request: pb.ListAgentsRequest, limit: int) -> AgentQuery:
+    """Which agents a request asks for."""
+    return AgentQuery(
+        search=request.search,
+        category=request.category,
+        role=request.role,
+        tags=frozenset(request.tags),
+        order=_ORDERS[request.order_by],
+        limit=limit,
+        offset=request.offset,
+    )
+
+
+def page(found: AgentPage) -> pb.ListAgentsResponse:
+    """A page of agents."""
+    return pb.ListAgentsResponse(
+        agents=map(agent, found.agents),
+        total=found.total,
+        facets=pb.AgentFacets(
+            categories=map(_count, found.facets.categories), roles=map(_count, found.facets.roles), tags=map(_count, found.facets.tags)
+        ),
+        nearest=map(agent, found.nearest),
+    )
+
+
+def _count(facet: FacetCount) -> pb.FacetCount:
+    return pb.FacetCount(value=facet.value, count=facet.count)
 
 
 def agent(listed: ListedAgent) -> agent_pb2.Agent:

@@ -1,6 +1,7 @@
 """What the registry says about agents."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -14,6 +15,54 @@ class ListedAgent:
     definition: AgentDefinition
     model: str
     port: int
+
+
+class AgentOrder(StrEnum):
+    """The order of a list of agents. Without a search, relevance is the order of their numbers."""
+
+    RELEVANCE = "relevance"
+    NAME = "name"
+    NUMBER = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentQuery:
+    """Which agents to list. Empty filters admit every agent; an agent must have all of `tags`."""
+
+    search: str = ""
+    category: str = ""
+    role: str = ""
+    tags: frozenset[str] = frozenset()
+    order: AgentOrder = AgentOrder.RELEVANCE
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCount:
+    """A category, role or tag, and how many agents have it."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """The values of each facet, the most frequent first."""
+
+    categories: Sequence[FacetCount] = ()
+    roles: Sequence[FacetCount] = ()
+    tags: Sequence[FacetCount] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPage:
+    """A page of agents, how many match in all, and the nearest agents when a search matches none."""
+
+    agents: Sequence[ListedAgent]
+    total: int
+    facets: Facets = field(default_factory=Facets)
+    nearest: Sequence[ListedAgent] = ()
 
 
 class HealthState(StrEnum):

@@ -1,25 +1,16 @@
 """What the registry needs of the world."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
-from catalogue.model import AgentDefinition
+from catalogue.search.result import SearchResult
 from orchestrator.registry.model import HealthState
 
 
 class SearchIndex(Protocol):
-    """Full-text search over a catalogue."""
+    """Ranks the agents of one catalogue for a search."""
 
-    def find(self, words: str) -> Sequence[str]:
-        """The ids of all agents that match every word, the most relevant first."""
-        ...
-
-
-class SearchIndexFactory(Protocol):
-    """Builds an index for each new catalogue."""
-
-    def __call__(self, agents: Sequence[AgentDefinition]) -> SearchIndex:
-        """An index over these agents."""
+    def find(self, text: str) -> SearchResult:
+        """The agents that match, best first; the nearest agents when none matches."""
         ...
 
 

@@ -7,35 +7,47 @@ from time import perf_counter
 from catalogue.catalogue import Catalogue, Category
 from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
+from catalogue.search.result import Found
 from mesh.rpc.paging import LARGEST_PAGE
-from orchestrator.registry.model import AgentHealth, HealthState, ListedAgent
-from orchestrator.registry.ports import HealthProbe, SearchIndexFactory
+from orchestrator.registry import listing
+from orchestrator.registry.model import AgentHealth, AgentPage, AgentQuery, Facets, HealthState, ListedAgent
+from orchestrator.registry.ports import HealthProbe, SearchIndex
 
 
 class RegistryService:
-    """The catalogue as it is now. `renew` replaces it whole, between two calls."""
+    """The current catalogue. `renew` replaces it as a whole, between two calls.
 
-    def __init__(self, catalogue: Catalogue, models: ModelNames, port_offset: int, index: SearchIndexFactory, probe: HealthProbe) -> None:
+    A process that serves no searches passes no index.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, models: ModelNames, port_offset: int, probe: HealthProbe, index: SearchIndex | None = None
+    ) -> None:
         self._models = models
         self._offset = port_offset
-        self._index_of = index
         self._probe = probe
-        self.renew(catalogue)
+        self.renew(catalogue, index)
 
-    def renew(self, catalogue: Catalogue) -> None:
-        """Shows a new catalogue from the next call on."""
-        index = self._index_of(catalogue.agents)
+    def renew(self, catalogue: Catalogue, index: SearchIndex | None = None) -> None:
+        """Serves a new catalogue from the next call on; `index` is the search index of its agents."""
         self._catalogue, self._index = catalogue, index
+        self._all_facets = listing.facets(catalogue.agents, AgentQuery())
 
     def get(self, agent_id: str) -> ListedAgent:
         """One agent. Raises AgentNotFound."""
         return self._listed(self._catalogue.get(agent_id))
 
-    def list(self, category: str, search: str, limit: int, offset: int) -> tuple[Sequence[ListedAgent], int]:
-        """A page of agents, by number or by relevance, and how many match in all."""
-        matching = self._matching(category, search)
-        page = matching[offset : offset + min(limit, LARGEST_PAGE)]
-        return [self._listed(definition) for definition in page], len(matching)
+    def list(self, query: AgentQuery) -> AgentPage:
+        """A page of the agents that match, with facets. At most LARGEST_PAGE agents, however many are asked for."""
+        ranked, nearest = self._ranked(query.search)
+        matching = listing.ordered(listing.filtered(ranked, query), query.order)
+        page = matching[query.offset : query.offset + min(query.limit, LARGEST_PAGE)]
+        return AgentPage(
+            agents=[self._listed(definition) for definition in page],
+            total=len(matching),
+            facets=self._facets(ranked, query),
+            nearest=[self._listed(definition) for definition in nearest],
+        )
 
     def categories(self) -> Sequence[Category]:
         """All categories, in alphabetical order."""
@@ -53,13 +65,21 @@ class RegistryService:
         """The ports on which agents live, in order."""
         return sorted({agent.port(self._offset) for agent in self._catalogue.agents})
 
-    def _matching(self, category: str, search: str) -> Sequence[AgentDefinition]:
-        if search:
-            found = (self._catalogue.find(agent_id) for agent_id in self._index.find(search))
-            agents: Sequence[AgentDefinition] = [agent for agent in found if agent is not None]
-        else:
-            agents = self._catalogue.agents
-        return [agent for agent in agents if agent.category == category] if category else agents
+    def _ranked(self, search: str) -> tuple[Sequence[AgentDefinition], Sequence[AgentDefinition]]:
+        """The agents that match a search, best first, and the nearest ones when none does."""
+        if not search:
+            return self._catalogue.agents, ()
+        if self._index is None:
+            raise RuntimeError("this process has no search index")
+        result = self._index.find(search)
+        return self._definitions(result.matches), self._definitions(result.nearest)
+
+    def _definitions(self, found: Sequence[Found]) -> Sequence[AgentDefinition]:
+        return [self._catalogue.get(each.agent_id) for each in found]
+
+    def _facets(self, ranked: Sequence[AgentDefinition], query: AgentQuery) -> Facets:
+        unfiltered = not (query.search or query.category or query.role or query.tags)
+        return self._all_facets if unfiltered else listing.facets(ranked, query)
 
     def _listed(self, definition: AgentDefinition) -> ListedAgent:
         return ListedAgent(definition, self._models.of(definition), definition.port(self._offset))

@@ -22,8 +22,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         """A page of agents."""
         limit = request.limit if request.HasField("limit") else DEFAULT_PAGE
-        agents, total = self._service.list(request.category, request.search, limit, request.offset)
-        return pb.ListAgentsResponse(agents=map(convert.agent, agents), total=total)
+        return convert.page(self._service.list(convert.query(request, limit)))
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
         """One agent."""

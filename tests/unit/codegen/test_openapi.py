@@ -133,11 +133,11 @@ def test_the_body_of_an_execution_takes_what_is_valid_and_nothing_else(described
 
 def test_fields_of_a_request_without_a_body_are_query_parameters(described: Json) -> None:
     query = parameters(described["paths"]["/api/v1/agents"]["get"], "query")
-    assert list(query) == ["category", "search", "limit", "offset"]
+    assert list(query) == ["category", "search", "limit", "offset", "role", "tags", "order_by"]
     assert not any(parameter["required"] for parameter in query.values())
     assert query["limit"]["schema"] == {"type": "integer", "format": "int32", "minimum": 1, "maximum": 2**31 - 1, "default": 50}
     assert query["offset"]["schema"]["minimum"] == 0
-    assert query["search"]["schema"]["maxLength"] == 200
+    assert query["search"]["schema"]["maxLength"] == 1000
     status = parameters(described["paths"]["/api/v1/executions"]["get"], "query")["status"]
     assert status["schema"]["$ref"] == "#/components/schemas/agentmesh.execution.v1.ExecutionStatus"
 

@@ -7,8 +7,8 @@ from catalogue.errors import AgentNotFound
 from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
-from orchestrator.adapters.registry.search import SqliteSearchIndex
-from orchestrator.registry.model import HealthState
+from catalogue.search.index import SearchIndex
+from orchestrator.registry.model import AgentOrder, AgentPage, AgentQuery, FacetCount, Facets, HealthState
 from orchestrator.registry.service import RegistryService
 from tests.unit.orchestrator.making import catalogue, definition
 
@@ -28,7 +28,7 @@ class OneAnswer:
 
 
 def registry(agents: Catalogue, probe: OneAnswer | None = None, offset: int = 0) -> RegistryService:
-    return RegistryService(agents, ModelNames(PriceBook.load(), DEFAULT_MODEL), offset, SqliteSearchIndex, probe or OneAnswer())
+    return RegistryService(agents, ModelNames(PriceBook.load(), DEFAULT_MODEL), offset, probe or OneAnswer(), SearchIndex(agents.agents))
 
 
 def legal(number: int) -> AgentDefinition:
@@ -36,7 +36,8 @@ def legal(number: int) -> AgentDefinition:
 
 
 def numbers(registry: RegistryService, category: str = "", search: str = "", limit: int = 50, offset: int = 0) -> Sequence[int]:
-    return [listed.definition.number for listed in registry.list(category, search, limit, offset)[0]]
+    page = registry.list(AgentQuery(category=category, search=search, limit=limit, offset=offset))
+    return [listed.definition.number for listed in page.agents]
 
 
 MANY = registry(catalogue(*(definition(number) for number in range(1, 301)), *(legal(number) for number in range(301, 311))))
@@ -47,9 +48,9 @@ def test_agents_come_in_the_order_of_their_numbers() -> None:
 
 
 def test_pages_follow_each_other_without_gap_or_repeat_and_all_tell_the_total() -> None:
-    pages = [MANY.list("", "", 47, offset) for offset in range(0, 320, 47)]
-    assert [listed.definition.number for page, _ in pages for listed in page] == list(range(1, 311))
-    assert {total for _, total in pages} == {310}
+    pages = [MANY.list(AgentQuery(limit=47, offset=offset)) for offset in range(0, 320, 47)]
+    assert [listed.definition.number for page in pages for listed in page.agents] == list(range(1, 311))
+    assert {page.total for page in pages} == {310}
 
 
 @pytest.mark.parametrize(("limit", "shown"), [(1, 1), (199, 199), (200, 200), (201, 200), (2**31 - 1, 200)])
@@ -58,16 +59,18 @@ def test_a_page_has_at_most_two_hundred_agents(limit: int, shown: int) -> None:
 
 
 def test_an_offset_beyond_the_end_gives_an_empty_page_and_the_total() -> None:
-    assert MANY.list("", "", 50, 2**31 - 1) == ([], 310)
+    page = MANY.list(AgentQuery(offset=2**31 - 1))
+    assert (page.agents, page.total) == ([], 310)
 
 
 def test_a_category_shows_only_its_own_agents() -> None:
     assert numbers(MANY, "legal") == list(range(301, 311))
-    assert MANY.list("legal", "", 3, 8)[1] == 10
+    assert MANY.list(AgentQuery(category="legal", limit=3, offset=8)).total == 10
 
 
 def test_an_unknown_category_has_no_agents() -> None:
-    assert MANY.list("Legal", "", 50, 0) == ([], 0)
+    page = MANY.list(AgentQuery(category="Legal"))
+    assert (page.agents, page.total) == ([], 0)
 
 
 def test_search_and_category_go_together() -> None:
@@ -76,8 +79,32 @@ def test_search_and_category_go_together() -> None:
 
 
 def test_search_results_are_paged_too() -> None:
-    found, total = MANY.list("", "clerk", 4, 8)
-    assert (len(found), total) == (2, 10)
+    page = MANY.list(AgentQuery(search="clerk", limit=4, offset=8))
+    assert (len(page.agents), page.total) == (2, 10)
+
+
+def test_facets_count_the_matching_agents_and_ignore_the_filter_on_themselves() -> None:
+    agents = registry(catalogue(definition(1, tags=("a", "b")), definition(2, tags=("a",)), legal(3), legal(4)))
+    page = agents.list(AgentQuery(category="legal"))
+    assert page.total == 2
+    assert page.facets.categories == [FacetCount("legal", 2), FacetCount("marketing", 2)]
+    assert page.facets.roles == [FacetCount("clerk", 2)]
+    both = agents.list(AgentQuery(tags=frozenset({"a", "b"})))
+    assert [listed.definition.number for listed in both.agents] == [1]
+    assert both.facets.tags == [FacetCount("a", 1), FacetCount("b", 1)]
+
+
+def test_a_role_narrows_a_list_and_names_can_order_it() -> None:
+    agents = registry(catalogue(definition(1, name="zebra"), definition(2, name="Apple"), legal(3)))
+    page = agents.list(AgentQuery(role="seo_strategist", order=AgentOrder.NAME))
+    assert [listed.definition.number for listed in page.agents] == [2, 1]
+
+
+def test_a_search_that_nothing_matches_names_the_nearest_agents_which_do_not_count() -> None:
+    agents = registry(catalogue(definition(1), legal(2)))
+    page = agents.list(AgentQuery(search="xylophone"))
+    assert (page.agents, page.total) == ([], 0)
+    assert page.nearest
 
 
 def test_categories_tell_their_roles_and_sizes_in_alphabetical_order() -> None:
@@ -88,7 +115,7 @@ def test_categories_tell_their_roles_and_sizes_in_alphabetical_order() -> None:
 
 def test_an_empty_catalogue_has_no_categories_agents_and_ports() -> None:
     empty = registry(catalogue())
-    assert (empty.list("", "", 50, 0), empty.categories(), empty.ports()) == (([], 0), (), [])
+    assert (empty.list(AgentQuery()), empty.categories(), empty.ports()) == (AgentPage([], 0, Facets([], [], []), []), (), [])
 
 
 def test_an_agent_is_shown_with_its_port_and_the_model_that_answers() -> None:
@@ -111,7 +138,8 @@ def test_ports_are_told_once_each_and_in_order() -> None:
 
 def test_a_new_catalogue_shows_in_lists_search_and_categories_at_once() -> None:
     changing = registry(catalogue(definition(1)))
-    changing.renew(catalogue(legal(2)))
+    changed = catalogue(legal(2))
+    changing.renew(changed, SearchIndex(changed.agents))
     assert (numbers(changing), numbers(changing, search="clerk"), numbers(changing, search="seo")) == ([2], [2], [])
     assert [category.name for category in changing.categories()] == ["legal"]
     with pytest.raises(AgentNotFound):

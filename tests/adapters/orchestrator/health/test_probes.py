@@ -16,7 +16,6 @@ from mesh.rpc.server import Health
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.postgres.engine import create_engine
-from orchestrator.adapters.registry.search import SqliteSearchIndex
 from orchestrator.health.ports import Component
 from orchestrator.registry.service import RegistryService
 from tests.adapters.agent_host.running import free_offset
@@ -54,7 +53,7 @@ async def hosts(stack: AsyncExitStack, offset: int, shards: int, numbers: Sequen
     stack.push_async_callback(channels.close)
     agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", shards, offset), SIGNER, 1)
     agents_of_test = catalogue(*(definition(number) for number in numbers))
-    registry = RegistryService(agents_of_test, ModelNames(PriceBook.load(), "claude-sonnet-5-5"), offset, SqliteSearchIndex, agents)
+    registry = RegistryService(agents_of_test, ModelNames(PriceBook.load(), "claude-sonnet-5-5"), offset, agents)
     return await AgentHostsProbe(agents, registry, shards).check()
 
 

@@ -15,7 +15,6 @@ from catalogue.pricing.prices import PriceBook
 from mesh.errors import IdempotencyConflict, MeshError, ValidationFailed
 from mesh.security.caller import Caller, Role
 from mesh.tasks import BackgroundTasks
-from orchestrator.adapters.registry.search import SqliteSearchIndex
 from orchestrator.registry.model import HealthState
 from orchestrator.registry.service import RegistryService
 from orchestrator.workflows.errors import (
@@ -69,7 +68,7 @@ class Served:
 async def served(books_url: str, db: Connection, engine: AsyncEngine) -> AsyncIterator[Served]:
     await db.execute("TRUNCATE workflows CASCADE")
     models = ModelNames(PriceBook.load(), "claude-sonnet-5-5")
-    registry = RegistryService(catalogue(definition(1)), models, 0, SqliteSearchIndex, NoAgents())
+    registry = RegistryService(catalogue(definition(1)), models, 0, NoAgents())
     async with running_stores(books_url, engine, Quiet()) as runs:
         yield Served(WorkflowService(registry, runs.workflows, runs.store, RunWatch(runs.store, Deaf(), BackgroundTasks())), registry, runs)
 

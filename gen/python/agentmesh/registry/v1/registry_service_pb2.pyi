@@ -9,6 +9,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _AgentOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AgentOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AgentOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AGENT_ORDER_UNSPECIFIED: _AgentOrder.ValueType  # 0
+    """Relevance with `search`, numbers without."""
+    AGENT_ORDER_RELEVANCE: _AgentOrder.ValueType  # 1
+    """The most relevant first; without `search`, in the order of their numbers."""
+    AGENT_ORDER_NAME: _AgentOrder.ValueType  # 2
+    """By name, A to Z, ignoring case."""
+    AGENT_ORDER_NUMBER: _AgentOrder.ValueType  # 3
+    """By number, the lowest first."""
+
+class AgentOrder(_AgentOrder, metaclass=_AgentOrderEnumTypeWrapper):
+    """The order of a list of agents."""
+
+AGENT_ORDER_UNSPECIFIED: AgentOrder.ValueType  # 0
+"""Relevance with `search`, numbers without."""
+AGENT_ORDER_RELEVANCE: AgentOrder.ValueType  # 1
+"""The most relevant first; without `search`, in the order of their numbers."""
+AGENT_ORDER_NAME: AgentOrder.ValueType  # 2
+"""By name, A to Z, ignoring case."""
+AGENT_ORDER_NUMBER: AgentOrder.ValueType  # 3
+"""By number, the lowest first."""
+Global___AgentOrder: _TypeAlias = AgentOrder  # noqa: Y015
+
 @_typing.final
 class ListAgentsRequest(_message.Message):
     """Which agents to list."""
@@ -30,16 +59,27 @@ class ListAgentsRequest(_message.Message):
     SEARCH_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     category: _builtins.str
     """Only agents of this category; empty for all. An unknown category has no agents."""
     search: _builtins.str
-    """Words to look for in id, name, role, category, tags and description; all must occur (as word beginnings).
-    Empty for no search.
+    """What to search for: words, partly typed or misspelt words, or a sentence that describes the work. If it has up to three words
+    and agents contain all of them, only these match; otherwise those that match the text best. Empty for no search.
     """
     limit: _builtins.int
     """At most this many, 1 to 200; default 50, more is read as 200."""
     offset: _builtins.int
     """Leave out this many first."""
+    role: _builtins.str
+    """Only agents with this role; empty for all. An unknown role has no agents."""
+    order_by: Global___AgentOrder.ValueType
+    """The order of the agents; default: relevance with `search`, numbers without."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only agents that have all of these tags; at most 20."""
+
     def __init__(
         self,
         *,
@@ -47,10 +87,13 @@ class ListAgentsRequest(_message.Message):
         search: _builtins.str = ...,
         limit: _builtins.int | None = ...,
         offset: _builtins.int = ...,
+        role: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        order_by: Global___AgentOrder.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "category", b"category", "limit", b"limit", "offset", b"offset", "search", b"search"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "category", b"category", "limit", b"limit", "offset", b"offset", "order_by", b"order_by", "role", b"role", "search", b"search", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
@@ -66,25 +109,101 @@ class ListAgentsResponse(_message.Message):
 
     AGENTS_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
+    NEAREST_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     """How many agents match in all, on every page together."""
     @_builtins.property
     def agents(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Agent]:
         """The agents of this page."""
 
+    @_builtins.property
+    def facets(self) -> Global___AgentFacets:
+        """How many of the matching agents have each category, role and tag. The counts of a facet ignore the filter on that facet, so that they
+        show what another choice would give.
+        """
+
+    @_builtins.property
+    def nearest(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Agent]:
+        """The agents nearest to `search` when no agent matches it, best first; at most five. They do not count in `total`."""
+
     def __init__(
         self,
         *,
         agents: _abc.Iterable[_agent_pb2.Agent] | None = ...,
         total: _builtins.int = ...,
+        facets: Global___AgentFacets | None = ...,
+        nearest: _abc.Iterable[_agent_pb2.Agent] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "facets", b"facets", "nearest", b"nearest", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
+
+@_typing.final
+class AgentFacets(_message.Message):
+    """The values of each facet with their counts, the most frequent first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetCount]:
+        """Categories."""
+
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetCount]:
+        """Roles."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___FacetCount]:
+        """The 50 most frequent tags."""
+
+    def __init__(
+        self,
+        *,
+        categories: _abc.Iterable[Global___FacetCount] | None = ...,
+        roles: _abc.Iterable[Global___FacetCount] | None = ...,
+        tags: _abc.Iterable[Global___FacetCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "roles", b"roles", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AgentFacets: _TypeAlias = AgentFacets  # noqa: Y015
+
+@_typing.final
+class FacetCount(_message.Message):
+    """One value of a facet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    value: _builtins.str
+    """The category, role or tag."""
+    count: _builtins.int
+    """How many matching agents have it."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FacetCount: _TypeAlias = FacetCount  # noqa: Y015
 
 @_typing.final
 class GetAgentRequest(_message.Message):

@@ -62,7 +62,7 @@ class RegistryServiceServicer:
     """
 
     def ListAgents(self, request, context):
-        """Lists agents, in order of their numbers, or of relevance when `search` is given.
+        """Lists agents: in the order of their numbers, or the most relevant first when `search` is given.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class RegistryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
     ListAgents: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListAgentsRequest, _registry_service_pb2.ListAgentsResponse]
-    """Lists agents, in order of their numbers, or of relevance when `search` is given."""
+    """Lists agents: in the order of their numbers, or the most relevant first when `search` is given."""
     GetAgent: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetAgentRequest, _registry_service_pb2.GetAgentResponse]
     """Gets one agent."""
     ListCategories: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListCategoriesRequest, _registry_service_pb2.ListCategoriesResponse]
@@ -48,7 +48,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListAgents: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListAgentsRequest, _registry_service_pb2.ListAgentsResponse]  # type: ignore[assignment]
-    """Lists agents, in order of their numbers, or of relevance when `search` is given."""
+    """Lists agents: in the order of their numbers, or the most relevant first when `search` is given."""
     GetAgent: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetAgentRequest, _registry_service_pb2.GetAgentResponse]  # type: ignore[assignment]
     """Gets one agent."""
     ListCategories: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListCategoriesRequest, _registry_service_pb2.ListCategoriesResponse]  # type: ignore[assignment]
@@ -65,7 +65,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListAgentsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListAgentsResponse, _abc.Awaitable[_registry_service_pb2.ListAgentsResponse]]:
-        """Lists agents, in order of their numbers, or of relevance when `search` is given."""
+        """Lists agents: in the order of their numbers, or the most relevant first when `search` is given."""
 
     @_abc_1.abstractmethod
     def GetAgent(

@@ -1,0 +1,1 @@
+"""Ranks agents for a search: words, partly typed or misspelt words, and whole sentences."""

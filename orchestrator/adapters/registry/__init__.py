@@ -1,1 +1,0 @@
-"""The registry's search index."""
