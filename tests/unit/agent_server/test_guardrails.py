@@ -58,6 +58,55 @@ def test_what_a_bearer_bears_is_redacted_and_the_word_stays(word: str) -> None:
     )
 
 
+# fmt: off
+BEFORE = {
+    "an escaped line end": "\\n", "a doubly escaped line end": "\\\\n", "an escaped tab": "\\t",
+    "a JSON escape": "\\u000a", "a hexadecimal escape": "\\x0a",
+    "a URL escape": "%0A", "a quoted-printable escape": "=3D", "an equals sign": "KEY=", "an underscore": "KEY_",
+    "a zero-width space": "\u200b",
+    "a zero-width space behind a letter": "x\u200b", "a word joiner": "\u2060", "a byte-order mark": "\ufeff", "a soft hyphen": "\u00ad",
+}
+# fmt: on
+
+
+@pytest.mark.parametrize(("kind", "secret"), TOKENS.items(), ids=TOKENS)
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
+def test_each_kind_is_found_behind_what_only_looks_like_a_word(kind: str, secret: str, before: str) -> None:
+    text = f'{{"log": "start{before}{secret}\\nend"}}'
+    expected = (f'{{"log": "start{before}[redacted: {kind}]\\nend"}}', {kind: 1})
+    assert whole(text) == expected
+    for cut in range(len(text) + 1):
+        assert piecewise([text[:cut], text[cut:]]) == expected, cut
+    assert piecewise(list(text)) == expected
+
+
+@pytest.mark.parametrize(("kind", "secret"), TOKENS.items(), ids=TOKENS)
+def test_a_key_with_invisible_characters_inside_is_the_same_key(kind: str, secret: str) -> None:
+    for hidden in ("\u200b", "\u200d\u2060", "\u00ad"):
+        text = f"key: {hidden.join(secret)} end"
+        assert whole(text) == (f"key: [redacted: {kind}] end", {kind: 1})
+        assert piecewise(list(text)) == whole(text)
+
+
+# fmt: off
+BEARERS = [
+    "Bearer ", "bearer ", "BEARER ", "bEaReR ", "Bearer  ", "Bearer\t ", "Bearer\n", "Bearer: ", 'bearer": "',
+    "Bearer\u00a0", "Bearer \u200b",
+    "bearer=", "Bearer%20", "Bearer+", "Bearer\\n", "Bearer\\u0020", "Authorization: BEARER   ",
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("before", BEARERS)
+def test_a_bearer_token_is_found_however_the_word_before_it_is_written(before: str) -> None:
+    token = "abcdefghijklmnopqrstuvwxyz/+" + "="
+    text = f"curl -H {before}{token} x"
+    assert whole(text) == (f"curl -H {before}[redacted: bearer_token] x", {"bearer_token": 1})
+    for cut in range(len(text) + 1):
+        assert piecewise([text[:cut], text[cut:]]) == whole(text), cut
+    assert piecewise(list(text)) == whole(text)
+
+
 @pytest.mark.parametrize("label", ["", "RSA ", "EC ", "ENCRYPTED ", "OPENSSH "])
 def test_a_private_key_is_redacted_with_the_lines_around_it(label: str) -> None:
     assert whole(f"Here:\n{pem(label)}\nDone.") == ("Here:\n[redacted: private_key]\nDone.", {"private_key": 1})
@@ -89,6 +138,8 @@ def test_several_secrets_are_counted_by_kind() -> None:
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
         "- one\n- TWO\n--- THREE\n| --- | --- |\n-----",
         "The bearer of this letter is known to us. Bearer bonds are rare.",
+        "C:\\task-oriented-and-ask-anything \\risk-assessment-for-desk-bound-people",
+        "नमस्\u200dते, می\u200cخواهم, family: 👩\u200d👩\u200d👧 and soft\u00adhyphens",
         "Hallo Wörld 😀 你好，世界。",
     ],
 )
@@ -107,6 +158,7 @@ def test_a_secret_cut_at_any_place_is_still_found(secret: str) -> None:
 # fmt: off
 fragments = st.sampled_from([
     *SECRETS, "Bearer ", "bearer ", "Bearer", " ", "\n", "-", "-----", "-----BEGIN ", "-----END ", "RSA ",
+    "BEARER  ", "bearer=", "\\n", "\\u000a", "%0A", "=", "\u200b",
     "PRIVATE KEY", "PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "sk-", "ant-", "AKIA",
     "0123456789ABCDEF", "x" * 40, "eyJ", ".", "你", "é", "_",
 ])
@@ -156,13 +208,44 @@ def test_a_private_key_is_told_as_soon_as_it_begins() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a" * 200_000, "-eyJ" * 50_000, "-----BEGIN " * 20_000, "- " * 100_000, "Bearer " * 30_000, "-----BEGIN A" * 20_000, "-" * 200_000],
-    ids=["a word", "headers", "markers", "dashes", "bearers", "half markers", "a rule"],
+    [
+        *(
+            "a" * 200_000,
+            "-eyJ" * 50_000,
+            "-----BEGIN " * 20_000,
+            "- " * 100_000,
+            "Bearer " * 30_000,
+            "-----BEGIN A" * 20_000,
+        ),
+        *("-" * 200_000, "\u200b" * 100_000, "s\u200b" * 50_000, "bearer" + " " * 200_000, "\\n" * 100_000, "sk- " * 50_000),
+    ],
+    ids=[
+        "a word",
+        "headers",
+        "markers",
+        "dashes",
+        "bearers",
+        "half markers",
+        "a rule",
+        "hidden",
+        "hidden s",
+        "gap",
+        "escapes",
+        "beginnings",
+    ],
 )
 @pytest.mark.parametrize("size", [25, 10**9])
 def test_text_made_to_be_slow_is_not(text: str, size: int) -> None:
     began = perf_counter()
     assert piecewise([text[i : i + size] for i in range(0, len(text), size)])[0] == text
+    assert perf_counter() - began < 5
+
+
+@pytest.mark.parametrize("text", ["bearer=" * 30_000, "AKIA" * 50_000, "sk-ant-" * 30_000, "eyJaaaaaaaa." * 15_000])
+@pytest.mark.parametrize("size", [25, 10**9])
+def test_text_made_of_beginnings_of_secrets_is_not_slow_either(text: str, size: int) -> None:
+    began = perf_counter()
+    assert piecewise([text[i : i + size] for i in range(0, len(text), size)]) == whole(text)
     assert perf_counter() - began < 5
 
 
