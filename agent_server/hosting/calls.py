@@ -1,9 +1,9 @@
-"""The calls under way on this host, so that Cancel finds them; and what a call used when it fails."""
+"""The calls in progress on this host: Cancel finds them, and a call that fails reports what it used."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -14,11 +14,15 @@ from mesh.errors import CallCancelled, MeshError
 
 log = structlog.get_logger()
 
+R = TypeVar("R")
+Frame = str | Result | None
+
 
 class CallsUnderWay:
     """Runs turns as tasks that can be ended by execution id.
 
-    Errors leave with the usage so far in their details. A caller that goes away ends the provider call at once.
+    An error carries the usage so far in its details. If the caller goes away, the provider call ends at once. The response is built
+    here, by the function that the caller passes, so that a failure to build it is accounted for like any other.
     """
 
     def __init__(self, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
@@ -26,31 +30,31 @@ class CallsUnderWay:
         self._tasks: dict[str, tuple[asyncio.Task[Any], str]] = {}
 
     def cancel(self, execution_id: str) -> bool:
-        """Ends the call of this execution, which then fails with CANCELLED; False when it is not under way here."""
+        """Ends the call of this execution, which then fails with CANCELLED. False if it is not in progress here."""
         task, _ = self._tasks.get(execution_id, (None, ""))
         return task is not None and task.cancel()
 
     def agent_of(self, execution_id: str) -> str:
-        """The id of the agent that works on this execution; empty when none does here."""
+        """The id of the agent that works on this execution; empty if no agent here does."""
         return self._tasks.get(execution_id, (None, ""))[1]
 
-    async def whole(self, execution_id: str, turn: Turn, timeout: float) -> Result:
-        """The turn's result within `timeout` seconds."""
+    async def whole(self, execution_id: str, turn: Turn, timeout: float, respond: Callable[[Result], R]) -> R:
+        """The response to the turn's result within `timeout` seconds."""
         task = asyncio.create_task(turn.whole(timeout))
         self._remember(execution_id, task, turn)
         with _accounted(turn):
-            return await task
+            return respond(await task)
 
-    async def frames(self, execution_id: str, turn: Turn, timeout: float) -> AsyncIterator[str | Result | None]:
-        """The turn's text in frames and its result, within `timeout` seconds; None after 15 s of silence."""
+    async def frames(self, execution_id: str, turn: Turn, timeout: float, respond: Callable[[Frame], R]) -> AsyncIterator[R]:
+        """The response to each frame of the turn: text, then the result, within `timeout` seconds; None after 15 s of silence."""
         queue: PieceQueue[Result] = PieceQueue()
         task = asyncio.create_task(_pump(turn, timeout, queue))
-        task.add_done_callback(lambda _: queue.end())  # not in the task: one that is cancelled before its first step runs no line
+        task.add_done_callback(lambda _: queue.end())  # not in the task: if it is cancelled before its first step, none of its code runs
         self._remember(execution_id, task, turn)
         try:
             with _accounted(turn):
                 async for frame in queue.frames(self._heartbeat):
-                    yield frame
+                    yield respond(frame)
                 await task
         finally:
             task.cancel()
@@ -61,7 +65,7 @@ class CallsUnderWay:
             task.add_done_callback(lambda _: self._forget(execution_id, task))
 
     def _forget(self, execution_id: str, task: asyncio.Task[Any]) -> None:
-        if self._tasks.get(execution_id, (None, ""))[0] is task:  # and not a later call's that was given the same id
+        if self._tasks.get(execution_id, (None, ""))[0] is task:  # and not a later call with the same id
             del self._tasks[execution_id]
 
 
@@ -72,14 +76,14 @@ async def _pump(turn: Turn, timeout: float, queue: PieceQueue[Result]) -> None:
 
 @contextmanager
 def _accounted(turn: Turn) -> Iterator[None]:
-    """Gives an error the usage so far, says CANCELLED for a call that Cancel ended, and counts how the turn ended."""
+    """Adds the usage so far to an error, raises CallCancelled for a call that Cancel ended, and counts how the turn ended."""
     status = "cancelled"
     try:
         yield
         status = "success"
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if task is not None and task.cancelling():  # the caller went away: there is nobody to tell
+        if task is not None and task.cancelling():  # the caller went away and hears no answer
             raise
         raise _with_usage(CallCancelled("the execution was cancelled"), turn) from None
     except MeshError as error:

@@ -1,6 +1,7 @@
-"""agentmesh.agent.v1.AgentService, the same for every agent: one instance per port, because only that knows which port it is."""
+"""agentmesh.agent.v1.AgentService, the same for every agent. Each port has an instance, because a handler cannot find out its port."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import grpc
@@ -14,15 +15,14 @@ from agent_server.turn.agent import Directory
 from agent_server.turn.turn import Turn
 from catalogue.convert import agent_to_proto
 from mesh.rpc.acceptance import ACCEPTED, WANTED_KEY
-from mesh.rpc.convert import usage_to_proto
 from mesh.rpc.interceptors.behaviour import metadata_value
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 LONGEST_CALL_SECONDS = 600.0
-"""What a call without a deadline of its own gets."""
+"""The deadline of a call that sets none, and the longest that a call can set."""
 MARGIN_SECONDS = 0.1
-"""Kept back from the caller's deadline, so that the answer that time is up still reaches the caller."""
+"""Kept back from the caller's deadline, so that the error of a timeout still reaches the caller."""
 
 
 class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
@@ -36,49 +36,33 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         self._provider = provider
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:
-        """The agent as it is served now."""
         agent = self._directory.on_port(self._port, request.agent_id)
         return pb.DescribeResponse(agent=agent_to_proto(agent.definition, agent.model, self._port))
 
     async def Execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
-        """The whole answer."""
         turn, name = self._turn(request)
         if metadata_value(context, WANTED_KEY) is not None:
-            await context.send_initial_metadata(ACCEPTED)  # from here on the caller knows that something may be bought
-        result = await self._calls.whole(request.execution_id, turn, _time_left(context))
-        return convert.execute_response(name, result)
+            await context.send_initial_metadata(ACCEPTED)  # tells the caller that from now on something may be bought
+        return await self._calls.whole(request.execution_id, turn, _time_left(context), partial(convert.execute_response, name))
 
     async def StreamExecute(self, request: pb.StreamExecuteRequest, context: Context) -> AsyncIterator[pb.StreamExecuteResponse]:
-        """The answer in frames."""
         turn, name = self._turn(request)
         await context.send_initial_metadata(ACCEPTED)
         sequence = 0
-        async for frame in self._calls.frames(request.execution_id, turn, _time_left(context)):
-            for event in _events(frame, name):
+        async for events in self._calls.frames(request.execution_id, turn, _time_left(context), partial(convert.events, name)):
+            for event in events:
                 sequence += 1
                 event.sequence = sequence
                 yield event
 
     async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.CancelResponse:
-        """Ends a call under way on this host."""
         return pb.CancelResponse(found=self._calls.cancel(request.execution_id))
 
     def _turn(self, request: pb.ExecuteRequest | pb.StreamExecuteRequest) -> tuple[Turn, str]:
         agent = self._directory.on_port(self._port, request.agent_id)
-        facts = convert.context_of(request)
-        turn = Turn(agent, self._model, self._provider, text=request.input, context=facts, execution_id=request.execution_id)
+        values = convert.context_of(request)
+        turn = Turn(agent, self._model, self._provider, text=request.input, context=values, execution_id=request.execution_id)
         return turn, agent.definition.name
-
-
-def _events(frame: Any, agent_name: str) -> list[pb.StreamExecuteResponse]:
-    if frame is None:
-        return [pb.StreamExecuteResponse(heartbeat=pb.Heartbeat())]
-    if isinstance(frame, str):
-        return [pb.StreamExecuteResponse(delta=pb.Delta(text=frame))]
-    return [
-        pb.StreamExecuteResponse(usage=usage_to_proto(frame.usage)),
-        pb.StreamExecuteResponse(done=convert.done(agent_name, frame)),
-    ]
 
 
 def _time_left(context: Context) -> float:

@@ -1,4 +1,4 @@
-"""The port to whatever model provider thinks for the agents."""
+"""The port to the model provider."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Prompt:
     input: str
     max_tokens: int
     execution_id: str
-    """Travels with the request, so that the provider's log and the books can be laid side by side."""
+    """Sent with the request, so that the provider's log can be compared with the books."""
 
 
 class Meter:
-    """What the provider call of one turn has used so far, also when it fails or is cancelled.
+    """What the provider call of one turn has used so far, even if it fails or is cancelled.
 
     `usage` is None as long as nothing can have been bought.
     """
@@ -30,33 +30,38 @@ class Meter:
         self.usage: TokenUsage | None = None
 
     def sent(self, prompt: Prompt) -> None:
-        """The request is on its way: until the provider says more, assume the most that it can cost."""
+        """The request is on its way. Until the provider reports its usage, the most that the request can cost is assumed."""
         tokens = estimate_tokens(prompt.system, prompt.input)
         self.usage = TokenUsage(prompt.model, tokens, prompt.max_tokens, estimated=True)
 
     def refused(self) -> None:
-        """The provider refused the request: it bills nothing."""
+        """The provider refused the request and bills nothing."""
         self.usage = None
 
     def told(self, usage: TokenUsage) -> None:
-        """The provider said what it used, or the call has come to where less than before must be assumed."""
+        """The provider reported its usage, or the call has reached a point where less than before must be assumed."""
         self.usage = usage
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer."""
+    """A whole answer. An adapter promises that all texts are valid Unicode without control characters, except in `text`."""
 
     text: str
     model: str
     stop_reason: str
+    """The provider's own word: `end_turn`, `max_tokens`, `refusal`, …; empty if it gave none."""
+    stop_detail: str = ""
+    """The matched stop sequence, or the category of a refusal."""
+    thought: bool = False
+    """Whether the model wrote thinking beside the text."""
 
 
 class Model(Protocol):
-    """Answers prompts. What a call used stands in its meter, whether it succeeds or not.
+    """Answers prompts. The meter shows what a call used, whether it succeeds or not.
 
-    Both raise ModelApiError or ModelApiTimeout; the call as a whole takes `timeout` seconds at most. Cancelling the
-    task closes the connection to the provider.
+    Both methods raise ModelApiError or ModelApiTimeout. A call takes at most `timeout` seconds. Cancelling the task closes the
+    connection to the provider.
     """
 
     async def complete(self, prompt: Prompt, meter: Meter, timeout: float) -> Answer:
@@ -64,5 +69,5 @@ class Model(Protocol):
         ...
 
     def stream(self, prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
-        """The pieces of the answer's text as they come, then the whole Answer."""
+        """The pieces of the answer's text as they arrive, then the whole Answer."""
         ...

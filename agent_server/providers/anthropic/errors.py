@@ -1,4 +1,4 @@
-"""What the Anthropic SDK raises, told apart and put into our words."""
+"""Translates the exceptions of the Anthropic SDK, its transport and unreadable answers into the errors of the port."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +13,21 @@ from agent_server.model.ports import Meter
 
 log = structlog.get_logger()
 
-_RETRYABLE = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
+_RETRYABLE_BELOW_500 = frozenset({408, 409, 425, 429})
 _RETRYABLE_TYPES = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
+_ABOUT_THE_KEY = frozenset({"authentication_error", "permission_error"})
+
+
+class AnswerTooLarge(Exception):
+    """The provider's response exceeds a limit; the message says which."""
 
 
 @contextmanager
 def translated(meter: Meter) -> Iterator[None]:
-    """Raises ModelApiError or ModelApiTimeout for whatever the SDK, its transport or a malformed answer raises.
+    """Raises ModelApiError or ModelApiTimeout for anything that the SDK, its transport or a malformed answer raises.
 
-    The order matters: APITimeoutError is an APIConnectionError. A refused or never made request empties the meter: it cost nothing.
+    The order matters: APITimeoutError is an APIConnectionError. If the request was refused or never sent, it cost nothing, and the
+    meter is emptied.
     """
     try:
         yield
@@ -32,11 +38,13 @@ def translated(meter: Meter) -> Iterator[None]:
     except anthropic.APIStatusError as error:
         raise _refusal(error, meter) from error
     except (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError) as error:
-        message = "the connection to the model provider broke in the middle of its answer; try again"
+        message = "the connection to the model provider was lost in the middle of its answer; try again"
         raise ModelApiError(message, retryable=True) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except AnswerTooLarge as error:
+        raise ModelApiError(f"{error}; ask for a shorter answer, or lower the agent's max_tokens", retryable=False) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         log.warning("provider_answer_unreadable", exc_info=error)
-        raise ModelApiError("the model provider's answer could not be read; try again", retryable=True) from error
+        raise ModelApiError("the model provider's answer is not a valid message; try again", retryable=True) from error
 
 
 def _lost(error: anthropic.APIConnectionError, meter: Meter) -> ModelApiError:
@@ -48,22 +56,28 @@ def _lost(error: anthropic.APIConnectionError, meter: Meter) -> ModelApiError:
 
 
 def _refusal(error: anthropic.APIStatusError, meter: Meter) -> ModelApiError:
-    in_stream = error.status_code == 200  # an SSE `error` event: what came before it was bought
+    in_stream = error.status_code == 200  # an SSE `error` event: the text before it was bought
     if not in_stream:
         meter.refused()
-    retryable = error.status_code in _RETRYABLE or error.type in _RETRYABLE_TYPES
-    kind = error.type or f"status {error.status_code}"
-    if error.status_code in (401, 403):
-        message = f"the model provider refused the platform's API key ({kind}); set a valid ANTHROPIC_API_KEY"
-    else:
-        message = f"the model provider answered {kind}: {(error.api_message or 'no message')[:300]}"
+    status = error.status_code
     return ModelApiError(
-        message,
-        retryable=retryable,
+        _message(error),
+        retryable=status >= 500 or status in _RETRYABLE_BELOW_500 or error.type in _RETRYABLE_TYPES,
         retry_after_seconds=_retry_after(error),
-        provider_status=str(error.status_code),
+        provider_status=str(status),
         provider_error=str(error.type or ""),
     )
+
+
+def _message(error: anthropic.APIStatusError) -> str:
+    if not isinstance(error.type, str):  # the body is not one of the API's errors
+        form = error.response.headers.get("content-type", "").partition(";")[0] or "no content type"
+        advice = "check ANTHROPIC_BASE_URL and the proxies between this host and the model provider"
+        return f"the model provider's address answered with status {error.status_code} ({form[:60]}), not with the Messages API; {advice}"
+    said = (error.api_message or "no message")[:300]
+    if error.type in _ABOUT_THE_KEY:
+        return f"the model provider refused the platform's API key ({error.type}: {said}); set a valid ANTHROPIC_API_KEY"
+    return f"the model provider answered {error.type}: {said}"
 
 
 def _retry_after(error: anthropic.APIStatusError) -> float | None:

@@ -1,4 +1,4 @@
-"""The model port over the Anthropic SDK: one client for the process, one bounded retry, every failure told apart."""
+"""Implements the model port with the Anthropic SDK: one client per process, and one bounded retry."""
 
 import asyncio
 import random
@@ -13,28 +13,31 @@ from agent_server.model.errors import ModelApiError, ModelApiTimeout
 from agent_server.model.ports import Answer, Meter, Prompt
 from agent_server.providers.anthropic.errors import translated
 from agent_server.providers.anthropic.http import MessagesHttpClient
-from agent_server.providers.anthropic.usage import StreamReading, metered
+from agent_server.providers.anthropic.usage import StreamReading, answer_of
 from agent_server.providers.anthropic.whole_messages import WholeMessages
 
 T = TypeVar("T")
 
 RETRY_WAIT_SECONDS = 5.0
-"""A provider that asks to wait longer is not waited for: the caller hears LLM_API_ERROR and when to come back."""
+"""If the provider asks for a longer wait, the call fails with LLM_API_ERROR, which tells the caller when to come back."""
+_SPREAD = 0.25
+"""By what part of itself a wait that the provider asked for is lengthened at random. Calls that were refused together would otherwise
+come back together."""
 _LIMITS = httpx2.Limits(max_connections=2000, max_keepalive_connections=2000, keepalive_expiry=300)
-"""At 800 calls in flight the transport's own limits add seconds to a one-second answer."""
+"""At 800 calls in flight, the transport's default limits add seconds to a one-second answer."""
 
 
 class AnthropicModel:
-    """Answers prompts through the Messages API. An async context manager; one per process."""
+    """Answers prompts through the Messages API. An async context manager; create one per process."""
 
     def __init__(self, api_key: str, base_url: str | None) -> None:
         http = MessagesHttpClient(limits=_LIMITS)
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key,
             base_url=base_url,
-            max_retries=0,  # retries stand in `_once_more` alone, where the caller's deadline bounds them
+            max_retries=0,  # only `_once_more` retries, because it respects the caller's deadline
             http_client=http,
-            open_telemetry=False,  # nobody collects its spans, and each costs more than a log line
+            open_telemetry=False,  # its spans are not collected, and each costs more than a log line
         )
         self._whole = WholeMessages(self._client, http)
 
@@ -66,8 +69,7 @@ class AnthropicModel:
         meter.sent(prompt)
         with translated(meter):
             message = await self._whole.create(_fields(prompt), _headers(prompt))
-            metered(meter, message["model"], message["usage"])
-            return Answer(_text_of(message["content"]), message["model"], message["stop_reason"])
+            return answer_of(message, prompt, meter)
 
     async def _open(self, prompt: Prompt, meter: Meter) -> Any:
         meter.sent(prompt)
@@ -85,39 +87,34 @@ def _fields(prompt: Prompt) -> dict[str, Any]:
 
 
 def _headers(prompt: Prompt) -> dict[str, str]:
-    return {"x-agentmesh-execution-id": prompt.execution_id} if prompt.execution_id else {}
-
-
-def _text_of(content: list[dict[str, Any]]) -> str:
-    """The text in an answer's blocks. Raises ValueError for lone surrogates, which JSON can write and protobuf cannot carry."""
-    text = "".join(block["text"] for block in content if block["type"] == "text")
-    text.encode()
-    return text
+    sendable = prompt.execution_id.isascii() and prompt.execution_id.isprintable()
+    return {"x-agentmesh-execution-id": prompt.execution_id} if prompt.execution_id and sendable else {}
 
 
 @asynccontextmanager
 async def _bounded(timeout: float) -> AsyncIterator[None]:
     # The SDK's timeouts are per read; this bounds the call.
     if timeout <= 0:
-        message = "no time was left to ask the model provider; nothing was bought, allow a longer deadline"
+        message = "the deadline left no time to ask the model provider; nothing was bought, set a longer deadline"
         raise ModelApiTimeout(message, timeout_seconds="0.0")
     try:
         async with asyncio.timeout(timeout):
             yield
     except TimeoutError:
-        message = f"the model provider did not answer within {timeout:.1f} s; allow a longer deadline or ask for less"
+        message = f"the model provider did not answer within {timeout:.1f} s; set a longer deadline or ask for less"
         raise ModelApiTimeout(message, timeout_seconds=f"{timeout:.1f}") from None
 
 
 async def _once_more(attempt: Callable[[], Awaitable[T]], meter: Meter, timeout: float) -> T:
-    """`attempt`, and again after a failure that says that it is worth it and that cost nothing."""
+    """Calls `attempt`, and calls it again after a failure that is retryable and cost nothing."""
     ends = asyncio.get_running_loop().time() + timeout
     try:
         return await attempt()
     except ModelApiError as first:
-        wait = random.uniform(0.25, 0.75) if first.retry_after_seconds is None else first.retry_after_seconds
+        asked = first.retry_after_seconds
+        wait = random.uniform(0.25, 0.75) if asked is None else asked + random.uniform(0, max(0.25, _SPREAD * asked))
         left = ends - asyncio.get_running_loop().time()
-        if not first.retryable or meter.usage is not None or wait > min(RETRY_WAIT_SECONDS, left / 2):
+        if not first.retryable or meter.usage is not None or (asked or wait) > min(RETRY_WAIT_SECONDS, left / 2):
             raise
     await asyncio.sleep(wait)
     return await attempt()

@@ -1,4 +1,4 @@
-"""Asks the Messages API for whole answers, with a request that the SDK has described once."""
+"""Requests whole answers from the Messages API. The SDK describes the request once; see decision 14."""
 
 import json
 from collections.abc import Mapping
@@ -13,23 +13,23 @@ from mesh.json_encoding import to_json
 
 
 class WholeMessages:
-    """The SDK's client for the one call that is made all day.
+    """Makes the call that an agent host makes all day.
 
-    Address, credentials, versions, timeouts and connections are those of `client`, and what fails raises what it would raise. It puts
-    every request together anew, from 17 headers and three layers of options: half of the CPU of a provider call.
+    Address, credentials, versions, timeouts and connections are those of `client`, and a failure raises what `client` would raise. The
+    SDK's own method builds every request anew, from 17 headers and three layers of options: half of the CPU of a provider call.
     """
 
     def __init__(self, client: anthropic.AsyncAnthropic, http: MessagesHttpClient) -> None:
-        said = {name: value for name, value in client.default_headers.items() if isinstance(value, str)}
-        self._headers = httpx2.Headers({**said, "x-stainless-retry-count": "0"}, encoding="utf-8")
+        given = {name: value for name, value in client.default_headers.items() if isinstance(value, str)}
+        self._headers = httpx2.Headers({**given, "x-stainless-retry-count": "0"}, encoding="utf-8")
         self._url = client.base_url.join("v1/messages")
         self._timeout = httpx2.Timeout(client.timeout).as_dict()
         self._http = http
 
     async def create(self, fields: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
-        """The message as the API's JSON has it.
+        """The message as plain JSON values.
 
-        Raises APITimeoutError, APIConnectionError, APIStatusError, and ValueError for an answer that is no JSON.
+        Raises APITimeoutError, APIConnectionError, APIStatusError, AnswerTooLarge, and ValueError if the body is not JSON.
         """
         request = self._request(to_json(fields), headers)
         try:
@@ -40,7 +40,7 @@ class WholeMessages:
             raise anthropic.APIConnectionError(request=request) from error
         if not response.is_success:
             raise anthropic.APIStatusError(f"status {response.status_code}", response=response, body=_body(response))
-        return json.loads(response.content)  # orjson refuses lone surrogates, and with them the usage
+        return json.loads(response.content)  # orjson rejects half a surrogate pair, and then the usage would be lost
 
     def _request(self, content: bytes, headers: Mapping[str, str]) -> httpx2.Request:
         request = httpx2.Request("POST", self._url, stream=httpx2.ByteStream(content), extensions={"timeout": self._timeout})

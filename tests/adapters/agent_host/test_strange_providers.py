@@ -1,22 +1,32 @@
 """Providers that behave as no simulator would: what stands between us and Anthropic, or pretends to be it."""
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any, cast
 
 import anthropic
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from agent_server.model.errors import ModelApiError, ModelApiTimeout
+from agent_server.hosting import convert
+from agent_server.hosting.calls import CallsUnderWay
+from agent_server.model.errors import AnswerIncomplete, ModelApiError, ModelApiTimeout
 from agent_server.model.ports import Answer, Meter, Prompt
 from agent_server.providers.anthropic.messages import AnthropicModel
+from agent_server.turn.agent import Agent
+from agent_server.turn.turn import Turn
 from deploy.local.ports import any_free_port
+from mesh.rpc.convert import usage_from_proto
 from mesh.usage import TokenUsage
+from tests.unit.agent_server.conftest import define
 
 KEY = "key-" + "0123456789" * 3
 PROMPT = Prompt("claude-sonnet-5-5", "You help people.", "Hello", 1_000, "execution-1")
@@ -182,6 +192,88 @@ async def test_a_proxys_page_is_an_error_that_is_tried_again_once(provider: Prov
 
 
 @both
+@pytest.mark.parametrize("status", ["401 No", "403 Forbidden", "407 Proxy", "302 Elsewhere", "404 Not Found"])
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/json"])
+async def test_the_page_of_a_proxy_does_not_speak_of_the_key(
+    provider: Provider, model: AnthropicModel, way: Way, status: str, content_type: str
+) -> None:
+    provider.answers = [answer(status, {"error": "denied"} if "json" in content_type else b"<html>denied</html>", content_type)]
+    failed, meter = await failure(way, model)
+    assert "ANTHROPIC_API_KEY" not in failed.message
+    assert f"status {status[:3]} ({content_type.partition(';')[0]}), not with the Messages API; check ANTHROPIC_BASE_URL" in failed.message
+    assert (failed.retryable, provider.requests, meter.usage) == (False, 1, None)
+
+
+@both
+@pytest.mark.parametrize("status", [501, 505, 507, 520, 521, 522, 523, 524, 525, 526, 527, 530, 598, 599])
+async def test_any_status_from_500_on_is_tried_again_once(provider: Provider, model: AnthropicModel, way: Way, status: int) -> None:
+    provider.answers = [answer(f"{status} Broken", b"error code: " + str(status).encode(), "text/plain"), FINE]
+    if way is whole:
+        assert (await whole(model, Meter())).text == "Hello"
+    else:
+        provider.answers[1] = events(START, delta("Hello"), END, {"type": "message_stop"})
+        assert (await streamed(model, Meter())).text == "Hello"
+    assert provider.requests == 2
+    provider.answers = provider.answers[:1]
+    failed, meter = await failure(way, model)
+    assert (failed.retryable, failed.details["provider_status"], meter.usage) == (True, str(status), None)
+
+
+async def test_calls_that_are_refused_together_do_not_come_back_together(provider: Provider, model: AnthropicModel) -> None:
+    provider.answers = [error("429 Too Many", "rate_limit_error", retry_after="1")] * 12 + [FINE]
+    began = monotonic()
+    ended: list[float] = []
+
+    async def ask() -> None:
+        await whole(model, Meter())
+        ended.append(monotonic() - began)
+
+    await asyncio.gather(*(ask() for _ in range(12)))
+    assert min(ended) >= 1
+    assert max(ended) - min(ended) > 0.05
+
+
+LARGE = 16_000_001
+
+
+@both
+@pytest.mark.parametrize("character", ["x", "ä"])
+async def test_an_answer_over_16_mb_is_one_clear_error(provider: Provider, model: AnthropicModel, way: Way, character: str) -> None:
+    text = character * (LARGE // len(character.encode()) + 1)
+    if way is whole:
+        provider.answers = [answer("200 OK", MESSAGE | {"content": [{"type": "text", "text": text}]})]
+    else:
+        size = len(text) // 100 + 1
+        provider.answers = [events(START, *(delta(text[at : at + size]) for at in range(0, len(text), size)), END)]
+    failed, meter = await failure(way, model)
+    assert "the model's answer is larger than 16 MB, the most that the platform carries; ask for a shorter answer" in failed.message
+    assert (failed.retryable, provider.requests) == (False, 1)
+    assert meter.usage is not None
+
+
+@both
+async def test_a_response_without_an_end_is_not_read_for_ever(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent_server.providers.anthropic.http.LARGEST_RESPONSE_BYTES", 2**20)
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not writer.is_closing():
+                writer.write(b": " + b" " * 2**16 + b"\n")
+                sent += 2**16
+                await writer.drain()
+
+    async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
+        async with AnthropicModel(KEY, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as model:
+            failed, _ = await failure(way, model)
+        server.close()
+    assert "response is larger than 1 MiB" in failed.message
+    assert failed.retryable is False
+
+
+@both
 async def test_a_connection_closed_without_an_answer_is_not_bought_twice(provider: Provider, model: AnthropicModel, way: Way) -> None:
     provider.answers = [CLOSE]
     failed, meter = await failure(way, model)
@@ -200,13 +292,13 @@ async def test_a_refused_connection_has_bought_nothing(way: Way) -> None:
 
 # fmt: off
 NO_MESSAGES: list[object] = [
-    [], "text", None, 7, {}, {"error": "?"}, b"", b"<html>", MESSAGE | {"usage": None}, MESSAGE | {"content": None},
+    [], "text", None, 7, {}, {"error": "?"}, b"", b"<html>", b"[" * 100_000, MESSAGE | {"usage": None}, MESSAGE | {"content": None},
     MESSAGE | {"content": [{}]}, MESSAGE | {"content": [{"type": "text", "text": "\ud83d"}]},
 ]
 # fmt: on
 
 
-@pytest.mark.parametrize("body", NO_MESSAGES, ids=str)
+@pytest.mark.parametrize("body", NO_MESSAGES, ids=lambda body: str(body)[:40])
 async def test_a_body_that_is_no_message_is_an_error_that_can_be_tried_again(
     provider: Provider, model: AnthropicModel, body: object
 ) -> None:
@@ -227,6 +319,9 @@ START = {
     "message": MESSAGE | {"id": "m", "role": "assistant", "content": [], "stop_reason": None, "stop_sequence": None},
 }
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+
+END = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 4}}
 
 
 def delta(text: str) -> dict[str, Any]:
@@ -258,6 +353,68 @@ async def test_a_stream_that_is_no_whole_answer_is_an_error_and_is_never_asked_f
     assert (failed.retryable, provider.requests) == (True, 1)
     assert meter.usage is not None
     assert meter.usage.estimated
+
+
+# fmt: off
+PARTS: dict[str, list[object]] = {
+    "input_tokens": [-3, 2**31, 2**70, 1.5, "9", None, True, [], {}],
+    "output_tokens": [-1, 2**31, 10**30, "x", None, False],
+    "model": ["", "m\x00n", "\ud83d", "m" * 10_000, None, 7, ["m"], {}],
+    "id": ["", None, -1, "\x00"],
+    "stop_reason": ["refusal", "max_tokens", "pause_turn", "tool_use", "", "something_new", "\x00\ud800", "s" * 10_000, None, 7, [],
+                    {"a": 1}],
+    "stop_sequence": [None, "STOP", "\x00", 7, ["x"]],
+    "stop_details": [None, {"category": "cyber"}, {"category": "\x00"}, {"category": 7}, [], "x"],
+    "content": [[], [{"type": "thinking", "thinking": "hm"}], [{"type": "text", "text": None}], [{"type": "new", "data": "x"}], [7],
+                "text", None, [{"type": "text", "text": "Hello \x00"}], [{"type": "text", "text": "\ud83d"}],
+                [{"type": "redacted_thinking", "data": "x"}]],
+}
+# fmt: on
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in PARTS.items()}))
+async def test_whatever_a_message_holds_the_turn_ends_with_a_response_or_a_documented_error_and_a_usage_that_can_be_stored(
+    parts: dict[str, Any],
+) -> None:
+    for way in ("whole", "streamed"):
+        provider = Provider([FINE])
+        server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
+        async with server, AnthropicModel(KEY, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as model:
+            provider.answers = [_strange(parts, way)]
+            turn = Turn(Agent(define(), "claude-sonnet-5-5"), model, "simulator", text="Hi", context=None, execution_id="e")
+            calls = CallsUnderWay()
+            try:
+                if way == "whole":
+                    response = await calls.whole("e", turn, 10, partial(convert.execute_response, "Helper"))
+                    assert response.facts.turns == 1
+                    usage: TokenUsage | None = usage_from_proto(response.usage)
+                else:
+                    frames = [event async for some in calls.frames("e", turn, 10, partial(convert.events, "Helper")) for event in some]
+                    assert frames[-1].done.facts.turns == 1
+                    usage = usage_from_proto(frames[-2].usage)
+            except (ModelApiError, AnswerIncomplete) as failed:
+                usage = TokenUsage.from_details(failed.details)
+            server.close()
+        assert usage is not None
+        assert usage.model
+        assert usage.model.isprintable()
+        for count in (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens):
+            assert 0 <= count < 2**31
+
+
+def _strange(parts: dict[str, Any], way: str) -> bytes:
+    """The message with these parts, whole or as a stream."""
+    usage = USAGE | {name: parts[name] for name in USAGE if name in parts}
+    message = MESSAGE | {"id": "m"} | {name: value for name, value in parts.items() if name not in USAGE} | {"usage": usage}
+    if way == "whole":
+        return answer("200 OK", message)
+    begun = START | {"message": START["message"] | {name: message[name] for name in ("model", "id", "usage")}}
+    content = [block for block in message["content"] if isinstance(block, dict)] if isinstance(message["content"], list) else []
+    blocks = [[{"type": "content_block_start", "index": 0, "content_block": one}, delta(one.get("text", ""))] for one in content]
+    stop = {name: message.get(name) for name in ("stop_reason", "stop_sequence", "stop_details")}
+    end = {"type": "message_delta", "delta": stop, "usage": usage}
+    return events(begun, *(event for block in blocks for event in block), end, {"type": "message_stop"})
 
 
 async def test_the_whole_call_is_bounded_though_every_read_comes_in_time() -> None:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from prometheus_client import REGISTRY
 
 from agent_server.hosting.calls import CallsUnderWay
-from agent_server.model.errors import AgentExecutionFailed, ModelApiError
+from agent_server.model.errors import AgentExecutionFailed, AnswerIncomplete, ModelApiError
 from agent_server.model.ports import Answer, Meter, Prompt
 from agent_server.turn.agent import Agent
 from agent_server.turn.turn import Result, Turn
@@ -16,8 +16,14 @@ from mesh.errors import CallCancelled, MeshError
 from mesh.usage import TokenUsage
 from tests.unit.agent_server.conftest import closing, define
 
+R = TypeVar("R")
 USED = TokenUsage("claude-sonnet-5-5", 11, 22)
 ANSWER = Answer("Hello world", "claude-sonnet-5-5", "end_turn")
+
+
+def as_it_is(frame: R) -> R:
+    """In place of the conversion to a response."""
+    return frame
 
 
 class Thinker:
@@ -60,11 +66,11 @@ def turn(thinker: Thinker, request: pytest.FixtureRequest) -> Callable[[], Turn]
 
 
 async def whole(calls: CallsUnderWay, turn: Turn) -> Any:
-    return await calls.whole("e", turn, 10)
+    return await calls.whole("e", turn, 10, as_it_is)
 
 
 async def streamed(calls: CallsUnderWay, turn: Turn) -> Any:
-    return [frame async for frame in calls.frames("e", turn, 10)]
+    return [frame async for frame in calls.frames("e", turn, 10, as_it_is)]
 
 
 both = pytest.mark.parametrize("way", [whole, streamed])
@@ -138,7 +144,7 @@ async def test_a_caller_that_goes_away_ends_the_providers_call(
 
 
 async def test_a_stream_that_is_not_read_on_ends_the_providers_call(thinker: Thinker, turn: Callable[[], Turn]) -> None:
-    async with closing(CallsUnderWay().frames("e", turn(), 10)) as frames:
+    async with closing(CallsUnderWay().frames("e", turn(), 10, as_it_is)) as frames:
         assert await anext(frames) == "Hello "
     async with asyncio.timeout(2):
         await thinker.ended.wait()
@@ -187,8 +193,71 @@ async def test_an_empty_answer_is_a_failure_unless_it_is_a_refusal(way: Any, thi
     assert (result.text, result.metadata["stop_reason"]) == ("", "refusal")
 
 
+INCOMPLETE = [
+    (Answer("", "m", "max_tokens", thought=True), "spent all 1000 tokens (max_tokens) on thinking and wrote no text"),
+    (Answer("", "m", "max_tokens"), "on output and wrote no text; raise max_tokens"),
+    (Answer("", "m", "model_context_window_exceeded"), "shorten the input or the context"),
+    (Answer("Let me", "m", "pause_turn"), "paused its turn (pause_turn)"),
+    (Answer("", "m", "pause_turn"), "paused its turn (pause_turn)"),
+    (Answer("Let me", "m", "tool_use"), "called a tool (tool_use)"),
+]
+
+
+@both
+@pytest.mark.parametrize(("answer", "told"), INCOMPLETE, ids=[f"{answer.stop_reason}-{answer.text}" for answer, _ in INCOMPLETE])
+async def test_what_the_model_did_not_finish_is_answer_incomplete_and_not_worth_a_retry(
+    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest, answer: Answer, told: str
+) -> None:
+    async def stop(prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
+        meter.told(USED)
+        yield answer.text
+        yield answer
+
+    thinker.stream = stop  # type: ignore[method-assign]
+    with pytest.raises(AnswerIncomplete) as failed:
+        await way(CallsUnderWay(), turn())
+    assert told in failed.value.message
+    assert (failed.value.retryable, failed.value.details["stop_reason"]) == (False, answer.stop_reason)
+    assert TokenUsage.from_details(failed.value.details) == USED
+    assert counted(request) == {"answer_incomplete": 1}
+
+
+@both
+@pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded", "refusal", "stop_sequence", "", "something_new"])
+async def test_a_text_that_was_cut_off_is_an_answer_that_says_so(way: Any, thinker: Thinker, turn: Callable[[], Turn], reason: str) -> None:
+    thinker.may_answer.set()
+    thinker.answer = Answer("Hello world", "m", reason, "why")
+    answered = await way(CallsUnderWay(), turn())
+    result = answered[-1] if isinstance(answered, list) else answered
+    assert (result.stop_reason, result.stop_detail, result.metadata["stop_reason"]) == (reason, "why", reason)
+
+
+@both
+async def test_a_response_that_cannot_be_built_is_accounted_for_too(
+    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+) -> None:
+    thinker.may_answer.set()
+    calls = CallsUnderWay()
+
+    def fail(frame: object) -> object:
+        if isinstance(frame, Result):
+            raise ValueError("half a character")
+        return frame
+
+    async def ask() -> None:
+        if way is whole:
+            await calls.whole("e", turn(), 10, fail)
+        else:
+            _ = [frame async for frame in calls.frames("e", turn(), 10, fail)]
+
+    with pytest.raises(AgentExecutionFailed) as failed:
+        await ask()
+    assert TokenUsage.from_details(failed.value.details) == USED
+    assert counted(request) == {"agent_execution_failed": 1}
+
+
 async def test_silence_is_told_while_the_provider_thinks(thinker: Thinker, turn: Callable[[], Turn]) -> None:
-    async with closing(CallsUnderWay(heartbeat_seconds=0.01).frames("e", turn(), 10)) as frames:
+    async with closing(CallsUnderWay(heartbeat_seconds=0.01).frames("e", turn(), 10, as_it_is)) as frames:
         assert [await anext(frames) for _ in range(3)] == ["Hello ", None, None]
 
 
@@ -208,7 +277,7 @@ async def test_the_end_of_a_call_does_not_forget_a_later_one_with_its_id(thinker
 
 async def test_a_call_without_an_id_cannot_be_cancelled_by_one(thinker: Thinker, turn: Callable[[], Turn]) -> None:
     calls = CallsUnderWay()
-    call = asyncio.create_task(calls.whole("", turn(), 10))
+    call = asyncio.create_task(calls.whole("", turn(), 10, as_it_is))
     await thinker.asked.wait()
     assert not calls.cancel("")
     thinker.may_answer.set()

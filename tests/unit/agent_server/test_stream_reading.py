@@ -95,6 +95,21 @@ def test_other_kinds_of_content_are_no_text(reading: StreamReading) -> None:
     assert reading.take(thinking) == ""
 
 
+def test_a_stream_that_is_cut_after_thinking_may_have_used_all_its_tokens(reading: StreamReading, meter: Meter) -> None:
+    """The provider bills thinking that it does not send."""
+    for event in (start(), SimpleNamespace(type="content_block_start", content_block=SimpleNamespace(type="thinking")), delta("Hello")):
+        reading.take(event)
+    assert meter.usage == TokenUsage(MODEL, 40, 1_000, 7, 0, estimated=True)
+
+
+@pytest.mark.parametrize("count", [-3, 2**31, 1.5, "9", True, None, [], float("nan")], ids=str)
+def test_a_stream_whose_usage_cannot_be_right_keeps_the_estimate(reading: StreamReading, meter: Meter, count: Any) -> None:
+    for event in (start(input_tokens=count, cache_read_input_tokens=count), delta("Hello"), end(output_tokens=9), STOP):
+        reading.take(event)
+    assert reading.answer().text == "Hello"
+    assert meter.usage == TokenUsage(MODEL, 8, 2 + IN_FLIGHT_TOKENS, 0, 0, estimated=True)
+
+
 def test_a_meter_begins_empty_assumes_the_worst_once_sent_and_is_emptied_by_a_refusal() -> None:
     meter = Meter()
     assert meter.usage is None
@@ -102,6 +117,14 @@ def test_a_meter_begins_empty_assumes_the_worst_once_sent_and_is_emptied_by_a_re
     assert meter.usage == TokenUsage("claude-sonnet-5-5", 6 + 2, 1_000, estimated=True)
     meter.refused()
     assert meter.usage is None
+
+
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"])
+@pytest.mark.parametrize("count", [-3, 2**31, 10**400, 1.5, "9", True, [1], float("inf")], ids=lambda count: str(count)[:20])
+def test_usage_of_a_whole_message_that_cannot_be_right_leaves_the_worst_case(meter: Meter, name: str, count: Any) -> None:
+    worst = meter.usage
+    metered(meter, MODEL, {"input_tokens": 1, "output_tokens": 2, name: count})
+    assert meter.usage == worst
 
 
 def test_the_usage_of_a_whole_message_is_exact() -> None:
