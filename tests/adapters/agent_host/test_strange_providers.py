@@ -314,7 +314,7 @@ async def test_an_answer_with_half_a_character_costs_what_was_billed_for_it(prov
     assert meter.usage == TokenUsage("m", USAGE["input_tokens"], USAGE["output_tokens"])
 
 
-START = {
+START: dict[str, Any] = {
     "type": "message_start",
     "message": MESSAGE | {"id": "m", "role": "assistant", "content": [], "stop_reason": None, "stop_sequence": None},
 }
