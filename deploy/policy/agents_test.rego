@@ -27,6 +27,12 @@ test_only_an_administrator_administers if {
 	agents.denial.rule == "role_may_not" with input as {"user": bob, "action": "administer"}
 }
 
+test_only_an_administrator_inspects_and_needs_no_more_than_the_scope_read if {
+	agents.allow with input as {"user": root, "action": "inspect"}
+	agents.allow with input as {"user": object.union(root, {"scopes": ["read"]}), "action": "inspect"}
+	not agents.allow with input as {"user": bob, "action": "inspect"}
+}
+
 test_an_api_key_does_what_it_was_made_for if {
 	key := object.union(root, {"scopes": ["read"]})
 	agents.allow with input as {"user": key, "action": "read"}

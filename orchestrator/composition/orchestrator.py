@@ -87,7 +87,7 @@ async def assemble(
     workflows, run_watch = await build_workflows(settings, stack, tasks, engine, registry, notifier)
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
 
-    authenticator, revocations, auth = build_identity(settings, stack, tasks, engine, redis)
+    authenticator, revocations, auth = build_identity(settings, stack, tasks, engine, redis, policy)
     limits = await build_limits(settings, stack, tasks, revocations)
     authentication = Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies))
     interceptors = chain(authentication, limits, Permission(policy), admission=AdmissionControl(Admission(), "orchestrator"))

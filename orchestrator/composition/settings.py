@@ -2,6 +2,7 @@
 
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -67,6 +68,10 @@ class OrchestratorSettings(SharedSettings):
     """Unknown, expired or revoked API keys and access tokens that one address may send in a minute, per orchestrator."""
     limit_open_calls_of_address: int = Field(default=600, ge=1)
     """Other calls a minute from one address that nobody has to sign."""
+    limit_password_checks_waiting: int = Field(default=24, ge=1)
+    """Logins and other calls that may wait for a password to be hashed, per orchestrator."""
+    registration: Literal["open", "closed"] = "open"
+    """Whether anybody may register; if closed, administrators create users."""
     jwt_secret: SecretStr
     """Signs access tokens, at least 32 random bytes long."""
     jwt_secret_previous: SecretStr | None = None

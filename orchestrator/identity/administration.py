@@ -1,64 +1,97 @@
-"""What only somebody with the database's password does to accounts. Everything stands in the audit log, with nobody as its actor."""
+"""What the command line does to accounts. Who may connect to the database may do everything; all of it is audited, without an actor."""
 
 import secrets
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from mesh.errors import MeshError
 from mesh.security.caller import EVERY_SCOPE, Role
-from orchestrator.identity.errors import UsernameTaken
-from orchestrator.identity.model import USERNAME, Action, AuditEntry, NewApiKey, Origin, User
-from orchestrator.identity.ports import IdentityStore, Passwords
-from orchestrator.identity.service import check_password
+from orchestrator.identity.errors import ApiKeyNotFound, UsernameTaken
+from orchestrator.identity.model import (
+    RESERVED_USERNAMES,
+    USERNAME,
+    Action,
+    ApiKey,
+    AuditEntry,
+    AuditRecord,
+    NewApiKey,
+    Origin,
+    Page,
+    User,
+    check_new_password,
+)
+from orchestrator.identity.ports import IdentityLists, IdentityStore, Passwords
 from orchestrator.identity.sessions import hashed, new_key
+from orchestrator.identity.users import update_user
 
 PREFIX_LENGTH = 10
 PASSWORD_BYTES = 18
 
 
-class NoSuchAccount(MeshError):
-    """There is no user of that name, or there cannot be one; the message says which."""
+class AccountError(MeshError):
+    """There is no user with that name, or the name is not valid; the message says which."""
 
 
 class Administration:
-    """Makes accounts and changes them."""
+    """Creates, lists and changes accounts, by user name."""
 
-    def __init__(self, store: IdentityStore, passwords: Passwords) -> None:
+    def __init__(self, store: IdentityStore, lists: IdentityLists, passwords: Passwords) -> None:
         self._store = store
+        self._lists = lists
         self._passwords = passwords
         self._origin = Origin("", f"req_accounts_{uuid4().hex}")
 
     async def create(self, username: str, password: str, role: Role) -> User:
-        """A new user. Raises UsernameTaken, NoSuchAccount for what cannot be a name, ValidationFailed for the password."""
+        """A new user. Raises UsernameTaken, AccountError for an invalid name, ValidationFailed for the password."""
         if not USERNAME.fullmatch(username):
-            raise NoSuchAccount("a user name has 3 to 100 letters, digits and ._@+-, and begins with a letter or digit")
+            problem = "use 3 to 100 letters, digits and ._@+-, beginning with a letter or digit"
+            raise AccountError(f"invalid user name '{username}': {problem}")
+        if username.casefold() in RESERVED_USERNAMES and role is not Role.ADMIN:
+            raise AccountError(f"the name '{username}' is reserved for an administrator; add --role admin or choose another name")
         password_hash = await self._hash(password)
         async with self._store.begin() as work:
             user = await work.add_user(username, password_hash, role)
             if user is None:
-                raise UsernameTaken(f"there is a user with the name '{username}' already", username=username)
-            await work.audit(AuditEntry(Action.REGISTERED, None, user.username, self._origin, {"role": role.value}))
+                raise UsernameTaken(f"user '{username}' exists already; add --if-missing to leave it as it is", username=username)
+            details = {"username": user.username, "role": role.value}
+            await work.audit(AuditEntry(Action.USER_CREATED, None, f"user:{user.user_id}", self._origin, details))
         return user
 
-    async def set_role(self, username: str, role: Role) -> User:
-        """The user with the new role; every process knows it within a second. Raises NoSuchAccount."""
+    async def user(self, username: str) -> User:
+        """The user with that name. Raises AccountError."""
+        known = await self._store.credentials(username)
+        if known is None:
+            raise AccountError(f"there is no user with the name '{username}'; list-users lists all")
+        return known.user
+
+    async def users(self, size: int, after: int | None) -> Page[User]:
+        """A page of users, by id."""
+        return await self._lists.users("", size, after)
+
+    async def update(self, username: str, role: Role | None = None, disabled: bool | None = None) -> User:
+        """The changed user; every process notices within a second. Disabling ends all sessions. Raises AccountError."""
+        user_id = (await self.user(username)).user_id
         async with self._store.begin() as work:
-            user = _found(await work.set_role(username, role), username)
-            await work.audit(AuditEntry(Action.ROLE_CHANGED, None, user.username, self._origin, {"role": role.value}))
+            user, _ = await update_user(work, user_id, role, disabled, None, self._origin)
         return user
 
-    async def reset_password(self, username: str, password: str) -> User:
-        """The user with a new password; all its sessions have ended, and every process knows it within a second. Raises NoSuchAccount."""
+    async def reset_password(self, username: str, password: str, *, keep_keys: bool) -> tuple[User, int]:
+        """Sets a new password, ends all sessions and revokes all API keys unless they are kept; returns how many. Raises AccountError.
+
+        A password is reset because somebody else may know it, and whoever had it could create keys.
+        """
+        user = await self.user(username)
         password_hash = await self._hash(password)
         async with self._store.begin() as work:
-            user = _found(await work.set_password(username, password_hash), username)
+            await work.update_user(user.user_id, password_hash=password_hash)
             await work.end_sessions_of(user.user_id)
-            await work.audit(AuditEntry(Action.PASSWORD_RESET, None, user.username, self._origin))
-        return user
+            revoked = [] if keep_keys else await work.revoke_api_keys_of(user.user_id)
+            details = {"username": user.username, "revoked_keys": len(revoked)}
+            await work.audit(AuditEntry(Action.PASSWORD_RESET, None, f"user:{user.user_id}", self._origin, details))
+        return user, len(revoked)
 
     async def create_key(self, username: str, name: str) -> str:
-        """The secret of a new API key with every scope. Raises NoSuchAccount."""
-        known = await self._store.credentials(username)
-        user = _found(known.user if known else None, username)
+        """The secret of a new API key with every scope. Raises AccountError."""
+        user = await self.user(username)
         secret = new_key()
         async with self._store.begin() as work:
             key, _ = await work.add_api_key(NewApiKey(user.user_id, name, EVERY_SCOPE, None), hashed(secret), secret[:PREFIX_LENGTH])
@@ -66,18 +99,41 @@ class Administration:
             await work.audit(AuditEntry(Action.KEY_CREATED, None, str(key.api_key_id), self._origin, details))
         return secret
 
+    async def keys(self, username: str, size: int, after: UUID | None) -> Page[ApiKey]:
+        """A page of a user's keys, newest first. Raises AccountError."""
+        return await self._lists.api_keys((await self.user(username)).user_id, size, after)
+
+    async def revoke_key(self, api_key_id: UUID) -> int:
+        """Revokes a key and the keys that it created; returns how many were good until now. Raises ApiKeyNotFound."""
+        async with self._store.begin() as work:
+            key = await work.api_key(api_key_id)
+            if key is None:
+                raise ApiKeyNotFound(f"API key '{api_key_id}' not found; list-keys NAME lists the keys of a user")
+            if revoked := await work.revoke_api_key(api_key_id):
+                details = {"prefix": key.prefix, "user_id": key.user_id, "keys": len(revoked)}
+                await work.audit(AuditEntry(Action.KEY_REVOKED, None, str(api_key_id), self._origin, details))
+        return len(revoked)
+
+    async def end_sessions(self, username: str) -> int:
+        """Ends all sessions of a user; returns how many. Raises AccountError."""
+        user = await self.user(username)
+        async with self._store.begin() as work:
+            ended = await work.end_sessions_of(user.user_id)
+            details = {"sessions": len(ended)}
+            await work.audit(AuditEntry(Action.LOGGED_OUT, None, f"user:{user.user_id}", self._origin, details))
+        return len(ended)
+
+    async def audit_entries(self, username: str, action: str, size: int, after: int | None) -> Page[AuditRecord]:
+        """A page of the audit log, newest first; with a name, what that user did. Raises AccountError."""
+        actor_id = (await self.user(username)).user_id if username else 0
+        return await self._lists.audit_entries(actor_id, action, size, after)
+
     async def _hash(self, password: str) -> str:
-        check_password(password)
-        async with self._passwords.turn():
+        check_new_password(password)
+        async with self._passwords.turn("", ""):
             return await self._passwords.hash(password)
 
 
 def new_password() -> str:
-    """A password that nobody has thought of."""
+    """A random password."""
     return secrets.token_urlsafe(PASSWORD_BYTES)
-
-
-def _found(user: User | None, username: str) -> User:
-    if user is None:
-        raise NoSuchAccount(f"there is no user with the name '{username}'")
-    return user

@@ -1,63 +1,99 @@
-"""API keys: made, listed, revoked."""
+"""Creating, listing and revoking API keys."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 from uuid import UUID
 
 from mesh.errors import ValidationFailed
 from mesh.security.caller import Caller
-from mesh.security.errors import ScopeMissing
+from mesh.security.errors import InvalidCredentials, ScopeMissing
+from orchestrator.identity.access import AccountAccess
 from orchestrator.identity.errors import ApiKeyNotFound
-from orchestrator.identity.model import Action, ApiKey, AuditEntry, NewApiKey, Origin
-from orchestrator.identity.ports import IdentityStore
+from orchestrator.identity.model import Action, ApiKey, AuditEntry, NewApiKey, Origin, Page
+from orchestrator.identity.ports import IdentityLists, IdentityStore, IdentityWork
 from orchestrator.identity.sessions import hashed, new_key
+from orchestrator.policy.model import Action as Wanted
 
 PREFIX_LENGTH = 10
 
 
-class ApiKeyService:
-    """A user's API keys. `forget` is told the hash of each key that is revoked here."""
+class DenialLog(Protocol):
+    """Records who was denied what; implemented by the policy's log."""
 
-    def __init__(self, store: IdentityStore, forget: Callable[[bytes], None]) -> None:
+    def denied(self, who: Caller, what: str, rule: str) -> None:
+        """Records a denial; never waits or raises."""
+        ...
+
+
+class ApiKeyService:
+    """API keys. `forget` is called with the hash of every key that is revoked here, so that this process refuses it at once."""
+
+    def __init__(
+        self, store: IdentityStore, lists: IdentityLists, access: AccountAccess, denials: DenialLog, forget: Callable[[bytes], None]
+    ) -> None:
         self._store = store
+        self._lists = lists
+        self._access = access
+        self._denials = denials
         self._forget = forget
 
     async def create(self, caller: Caller, new: NewApiKey, origin: Origin) -> tuple[ApiKey, str]:
-        """The new key and its secret; the secret is empty where the idempotency key stands for one that was made before.
+        """The new key and its secret. The secret is empty for a repeated request.
 
-        Raises IdempotencyConflict, ValidationFailed for an expiry in the past, and ScopeMissing when the caller is a key itself and
-        has not all the scopes.
+        A key that creates a key cannot give it more scopes or a longer life than its own. Raises ScopeMissing, ValidationFailed and
+        IdempotencyConflict.
         """
         for missing in sorted(new.scopes - caller.scopes):
+            self._denials.denied(caller, f"create an API key with scope {missing}", "missing_scope")
             raise ScopeMissing.of(missing)
         _check(new)
         secret = new_key()
         async with self._store.begin() as work:
+            if new.created_by is not None:
+                await _check_against_creator(work, new.created_by, new)
             key, made = await work.add_api_key(new, hashed(secret), secret[:PREFIX_LENGTH])
             if made:
                 details = {"name": key.name, "scopes": sorted(key.scopes), "prefix": key.prefix}
+                if new.created_by is not None:
+                    details["created_by"] = str(new.created_by)
                 await work.audit(AuditEntry(Action.KEY_CREATED, caller.user_id, str(key.api_key_id), origin, details))
         return key, secret if made else ""
 
-    async def list(self, user_id: int) -> Sequence[ApiKey]:
-        """All keys of the user, the newest first."""
-        return await self._store.api_keys(user_id)
+    async def list(self, caller: Caller, user_id: int, size: int, after: UUID | None) -> Page[ApiKey]:
+        """The keys of a user (0: the caller), newest first, revoked ones included. Raises UserNotFound and PolicyDenied."""
+        return await self._lists.api_keys(await self._access.user(caller, user_id, Wanted.INSPECT), size, after)
 
     async def revoke(self, caller: Caller, api_key_id: UUID, origin: Origin) -> ApiKey:
-        """The key, which nobody can use any more. Raises ApiKeyNotFound when it is not the caller's."""
+        """The key, which is revoked now, as are all keys that it created. Raises ApiKeyNotFound, and PolicyDenied."""
         async with self._store.begin() as work:
-            found = await work.revoke_api_key(caller.user_id, api_key_id)
-            if found is None:
-                raise ApiKeyNotFound(f"API key '{api_key_id}' not found; GET /api/v1/auth/api-keys lists yours", api_key_id=str(api_key_id))
-            key, key_hash, was_good = found
-            if was_good:
-                await work.audit(AuditEntry(Action.KEY_REVOKED, caller.user_id, str(api_key_id), origin, {"prefix": key.prefix}))
-        self._forget(key_hash)
-        return key
+            key = await work.api_key(api_key_id)
+            if key is None:
+                raise ApiKeyNotFound.of(api_key_id)
+            if key.user_id != caller.user_id:
+                await self._access.foreign(caller, Wanted.ADMINISTER, ApiKeyNotFound.of(api_key_id))
+            revoked = await work.revoke_api_key(api_key_id)
+            if revoked:
+                details = {"prefix": key.prefix, "user_id": key.user_id, "keys": len(revoked)}
+                await work.audit(AuditEntry(Action.KEY_REVOKED, caller.user_id, str(api_key_id), origin, details))
+            now = await work.api_key(api_key_id)
+        for key_hash in revoked:
+            self._forget(key_hash)
+        return now or key
 
 
 def _check(new: NewApiKey) -> None:
     if new.expires_at is not None and new.expires_at <= datetime.now(UTC):
-        raise ValidationFailed.of("expires_at", "must be in the future")
+        raise ValidationFailed.of("expires_at", f"{new.expires_at:%Y-%m-%dT%H:%M:%SZ} has passed; give a time in the future")
     if "\x00" in new.name:
         raise ValidationFailed.of("name", "must not contain the character U+0000")
+
+
+async def _check_against_creator(work: IdentityWork, creator_id: UUID, new: NewApiKey) -> None:
+    """Under the creator's lock: a key that is being revoked creates no key that would survive it."""
+    creator = await work.api_key(creator_id)
+    if creator is None or creator.revoked_at is not None:
+        raise InvalidCredentials("the API key of this call has been revoked; log in or use another key")
+    if creator.expires_at is not None and (new.expires_at is None or new.expires_at > creator.expires_at):
+        latest = f"{creator.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        raise ValidationFailed.of("expires_at", f"must be at most {latest}, when the API key that makes this call expires")

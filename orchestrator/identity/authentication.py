@@ -1,56 +1,62 @@
-"""From a credential to the caller that it proves."""
+"""Verifies access tokens and API keys."""
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 from mesh.brief_memory import BriefMemory
 from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials, TokenExpired, TokenRevoked
 from mesh.security.tokens import AccessTokens
-from orchestrator.identity.model import KeyHolder, User
+from orchestrator.identity.model import KeyHolder, SessionHolder, User
 from orchestrator.identity.ports import IdentityStore
 from orchestrator.identity.sessions import KEY_PREFIX, hashed, session_of
 
 REMEMBERED_SECONDS = 1.0
-"""For so long a role that changed, or a key that another process revoked, may go unnoticed."""
+"""How long a changed role, a disabled user or a key revoked by another process may go unnoticed."""
 REMEMBERED = 10_000
 
 
 class Authenticator:
-    """Verifies access tokens and API keys; users and keys are remembered for a second.
+    """Verifies access tokens and API keys. Sessions and keys are remembered for one second.
 
-    Whether the session of an access token has ended is asked where calls are counted: both in one trip to Redis.
+    The limits interceptor also asks Redis whether the session has ended, on the round trip that counts the call, so that a logout
+    takes effect at once. Redis can only end a session sooner: a session that PostgreSQL does not have is refused in any case.
     """
 
     def __init__(self, tokens: AccessTokens, store: IdentityStore) -> None:
         self._tokens = tokens
-        self._users: BriefMemory[int, User] = BriefMemory(store.user, REMEMBERED_SECONDS, REMEMBERED)
+        self._sessions: BriefMemory[UUID, SessionHolder] = BriefMemory(store.session_holder, REMEMBERED_SECONDS, REMEMBERED)
         self._keys: BriefMemory[bytes, KeyHolder] = BriefMemory(store.use_api_key, REMEMBERED_SECONDS, REMEMBERED)
 
     async def authenticate(self, credential: str) -> Caller:
-        """Who calls. Raises InvalidCredentials, TokenExpired, TokenRevoked, or ServiceUnavailable when nobody can tell."""
+        """The caller. Raises InvalidCredentials, TokenExpired, TokenRevoked, or ServiceUnavailable."""
         return await (self._by_key(credential) if credential.startswith(KEY_PREFIX) else self._by_token(credential))
 
     def forget_key(self, key_hash: bytes) -> None:
-        """Looks the key up anew from now on."""
+        """Makes the next call with this key look it up again."""
         self._keys.forget(key_hash)
 
     async def _by_token(self, token: str) -> Caller:
         claims = self._tokens.verify(token)
-        user = await self._users.get(claims.user_id)
-        if user is None:
-            raise InvalidCredentials("the user of this access token does not exist")
+        session_id = session_of(claims.token_id)
+        holder = await self._sessions.get(session_id)
+        if holder is None or holder.user.user_id != claims.user_id:
+            raise InvalidCredentials("the session or the user of this access token does not exist any more; log in again")
+        user = holder.user
         check_enabled(user)
-        return Caller(user.user_id, user.username, user.role, session_id=session_of(claims.token_id))
+        if holder.ended:
+            raise TokenRevoked("the session of this access token has ended; log in again")
+        return Caller(user.user_id, user.username, user.role, session_id=session_id)
 
     async def _by_key(self, secret: str) -> Caller:
         holder = await self._keys.get(hashed(secret))
         if holder is None:
-            raise InvalidCredentials("the API key is not known; check it for missing characters")
+            raise InvalidCredentials("unknown API key; check that it is complete")
         key, user = holder.key, holder.user
         if key.revoked_at is not None:
-            raise TokenRevoked("the API key has been revoked; make a new one")
+            raise TokenRevoked("the API key has been revoked; create a new one")
         if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
-            raise TokenExpired("the API key has expired; make a new one")
+            raise TokenExpired("the API key has expired; create a new one")
         check_enabled(user)
         return Caller(user.user_id, user.username, user.role, key.scopes, api_key_id=key.api_key_id)
 

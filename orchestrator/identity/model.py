@@ -1,19 +1,45 @@
 """Users, sessions, API keys and the audit log."""
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from mesh.errors import ValidationFailed
 from mesh.security.caller import Role, Scope
 from orchestrator.idempotency.model import Claim
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{2,99}")
+RESERVED_USERNAMES = frozenset({"admin"})
+"""Names that nobody can register: `make up` creates an administrator with this name."""
 LONGEST_PASSWORD_BYTES = 72
-"""bcrypt reads no more."""
+"""bcrypt ignores what follows."""
+T = TypeVar("T")
+
+
+def check_new_password(password: str, field: str = "password") -> None:
+    """Raises ValidationFailed for a password of more than 72 bytes or with a control character.
+
+    bcrypt repeats a short password with a NUL in between, so `secret` and `secret\0secret` have the same hash.
+    """
+    if (size := len(password.encode(errors="replace"))) > LONGEST_PASSWORD_BYTES:
+        raise ValidationFailed.of(field, f"is {size} bytes long in UTF-8; use at most {LONGEST_PASSWORD_BYTES} bytes")
+    for position, character in enumerate(password, start=1):
+        if unicodedata.category(character) == "Cc":
+            problem = f"contains the control character U+{ord(character):04X} at position {position}; use printable characters"
+            raise ValidationFailed.of(field, problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A page of a list, and whether there are more items after it."""
+
+    items: Sequence[T]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +55,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user, and the hash that the password must fit."""
+    """A user and the hash of the password."""
 
     user: User
     password_hash: str
@@ -45,7 +71,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class TokenPair:
-    """What a login or refresh answers; `expires_in` is in seconds, for the access token."""
+    """The tokens that a login or refresh returns. `expires_in` is the lifetime of the access token in seconds."""
 
     access_token: str
     expires_in: int
@@ -54,7 +80,7 @@ class TokenPair:
 
 @dataclass(frozen=True, slots=True)
 class RefreshRecord:
-    """A refresh token as the store has it, with its session and its user."""
+    """A stored refresh token, with its session and user."""
 
     session_id: UUID
     user: User
@@ -62,15 +88,35 @@ class RefreshRecord:
     """Whether the session has ended."""
     expired: bool
     used_seconds_ago: float | None
-    """None for a token that has not been used."""
+    """None if the token has not been used."""
     successor_hash: bytes | None
     access_until: datetime
     """When the last access token of the session expires."""
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A login. It ends at `expires_at` unless it is refreshed; `access_until` is when its last access token expires."""
+
+    session_id: UUID
+    user_id: int
+    created_at: datetime
+    access_until: datetime
+    expires_at: datetime
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHolder:
+    """What an access token proves: the user, and whether the session has ended since."""
+
+    user: User
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
-    """An API key without its secret; None where a time has not come or never will."""
+    """An API key without its secret. A time is None if it has not come or never will."""
 
     api_key_id: UUID
     user_id: int
@@ -85,18 +131,20 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class NewApiKey:
-    """An API key to be made, and the request's claim to its idempotency key, if it has one."""
+    """An API key to create, and the request's claim to its idempotency key, if it has one."""
 
     user_id: int
     name: str
     scopes: frozenset[Scope]
     expires_at: datetime | None
+    created_by: UUID | None = None
+    """The API key that makes the call; None for an access token."""
     claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class KeyHolder:
-    """What an API key proves: the key, and the user whose it is."""
+    """What an API key proves: the key and its user."""
 
     key: ApiKey
     user: User
@@ -141,12 +189,16 @@ class Action(StrEnum):
     USER_DISABLED = "user.disabled"
     USER_ENABLED = "user.enabled"
     PASSWORD_RESET = "password.reset"
+    PASSWORD_CHANGED = "password.changed"
+    PASSWORD_REJECTED = "password.rejected"
+    USER_CREATED = "user.created"
+    ADMINISTERED = "object.administered"
     DENIED = "access.denied"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who (`actor_id`, None where nobody is known) did what to whom, from where."""
+    """Who did what to whom, and from where. `actor_id` is None if the actor is unknown or used the command line."""
 
     action: Action
     actor_id: int | None
@@ -156,8 +208,17 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """A stored entry of the audit log."""
+
+    entry_id: int
+    at: datetime
+    entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
 class UserEvent:
-    """A fact about a user for the world (lld.md 6.2)."""
+    """An event about a user, for the event log."""
 
     event_type: str
     user_id: int

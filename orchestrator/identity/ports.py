@@ -1,4 +1,4 @@
-"""What identity needs of the world."""
+"""The ports of identity."""
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -10,106 +10,140 @@ from mesh.security.caller import Role
 from orchestrator.identity.model import (
     ApiKey,
     AuditEntry,
+    AuditRecord,
     Authority,
     Credentials,
     KeyHolder,
     NewApiKey,
+    Page,
     Principal,
     RefreshRecord,
+    Session,
+    SessionHolder,
     User,
     UserEvent,
 )
 
 
 class IdentityWork(Protocol):
-    """One transaction. It is committed when its block ends well, and not at all when it raises."""
+    """One transaction: committed if its block ends without an exception, rolled back otherwise."""
 
     async def add_user(self, username: str, password_hash: str, role: Role) -> User | None:
-        """A new user; None when another has the name, whatever its case."""
+        """Adds a user; None if another user has the name, in any case."""
         ...
 
-    async def set_role(self, username: str, role: Role) -> User | None:
-        """The user with its new role; None when there is no such user."""
+    async def update_user(
+        self, user_id: int, *, role: Role | None = None, disabled: bool | None = None, password_hash: str | None = None
+    ) -> User | None:
+        """Changes what is given; None if there is no such user. A user who is disabled already keeps the time of that."""
         ...
 
-    async def set_disabled(self, username: str, *, disabled: bool) -> User | None:
-        """The user, disabled or enabled; None when there is no such user. A user who is already disabled keeps the time of that."""
+    async def lock_password(self, user_id: int) -> str | None:
+        """The hash of a user's password, which nobody changes until the transaction ends; None if there is no such user."""
         ...
 
-    async def set_password(self, username: str, password_hash: str) -> User | None:
-        """The user, whose password fits the new hash from now on; None when there is no such user."""
-        ...
-
-    async def open_session(self, session_id: UUID, user_id: int, access_until: datetime) -> None:
-        """Begins a session."""
+    async def open_session(self, session_id: UUID, user_id: int, access_until: datetime, ip: str) -> None:
+        """Opens a session from this address."""
         ...
 
     async def extend_session(self, session_id: UUID, access_until: datetime) -> None:
-        """Notes that an access token of the session is good until then."""
+        """Records that an access token of the session is valid until then."""
         ...
 
-    async def end_session(self, session_id: UUID) -> datetime | None:
-        """Ends a session; says when the last of its access tokens expires, None when it had ended or never was."""
+    async def end_session(self, session_id: UUID) -> Session | None:
+        """Ends a session; None if it had ended or never existed."""
         ...
 
-    async def end_sessions_of(self, user_id: int) -> Sequence[tuple[UUID, datetime]]:
-        """Ends all sessions of a user; says which had not ended, and when their last access tokens expire."""
+    async def end_sessions_of(self, user_id: int, keep: UUID | None = None) -> Sequence[Session]:
+        """Ends all sessions of a user, except `keep`; returns those that had not ended."""
         ...
 
     async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None:
-        """A refresh token that can be used once."""
+        """Adds a refresh token that can be used once."""
         ...
 
     async def refresh_token(self, token_hash: bytes) -> RefreshRecord | None:
-        """A refresh token; until the transaction ends nobody else sees a token of the same session."""
+        """A refresh token. Locks its session until the transaction ends."""
         ...
 
     async def use_refresh_token(self, token_hash: bytes, successor_hash: bytes) -> None:
-        """Marks a token as used, and names the one that follows it."""
+        """Marks a token as used and records its successor."""
         ...
 
     async def add_api_key(self, new: NewApiKey, key_hash: bytes, prefix: str) -> tuple[ApiKey, bool]:
-        """A new API key and True, or the one that the idempotency key stands for and False. Raises IdempotencyConflict."""
+        """A new API key and True, or the key that the original request created and False. Raises IdempotencyConflict."""
         ...
 
-    async def revoke_api_key(self, user_id: int, api_key_id: UUID) -> tuple[ApiKey, bytes, bool] | None:
-        """The user's key, revoked; its hash; and whether it was good until now. None when the user has no such key."""
+    async def api_key(self, api_key_id: UUID) -> ApiKey | None:
+        """An API key, of any user. Locks it until the transaction ends."""
+        ...
+
+    async def revoke_api_key(self, api_key_id: UUID) -> Sequence[bytes]:
+        """Revokes a key and, recursively, the keys that it created; returns the hashes of those that were good until now."""
+        ...
+
+    async def revoke_api_keys_of(self, user_id: int) -> Sequence[bytes]:
+        """Revokes all keys of a user; returns the hashes of those that were good until now."""
         ...
 
     async def publish(self, event: UserEvent) -> None:
-        """Tells the world, if the transaction is committed."""
+        """Publishes an event when the transaction is committed."""
         ...
 
     async def audit(self, entry: AuditEntry) -> None:
-        """Adds to the audit log."""
+        """Adds an entry to the audit log."""
         ...
 
 
 class IdentityStore(Protocol):
-    """Users, sessions and keys. Raises ServiceUnavailable when they cannot be reached."""
+    """Users, sessions and keys. Raises ServiceUnavailable if the store cannot be reached."""
 
     def begin(self) -> AbstractAsyncContextManager[IdentityWork]:
         """A transaction."""
         ...
 
     async def credentials(self, username: str) -> Credentials | None:
-        """The user of that name, in any case."""
+        """The user with that name, in any case."""
+        ...
+
+    async def credentials_of(self, user_id: int) -> Credentials | None:
+        """The user with that id."""
         ...
 
     async def user(self, user_id: int) -> User | None:
-        """A user."""
+        """The user with that id."""
+        ...
+
+    async def session_holder(self, session_id: UUID) -> SessionHolder | None:
+        """The user of a session, and whether the session has ended; None if there is no such session."""
         ...
 
     async def session_is_open(self, session_id: UUID) -> bool:
-        """Whether there is such a session and it has not ended."""
+        """Whether the session exists and has not ended."""
         ...
 
     async def use_api_key(self, key_hash: bytes) -> KeyHolder | None:
-        """The key of that hash, good or not, and its user; a good one is noted as used, to the minute."""
+        """The key with that hash, good or not, and its user. Records the use of a good key, to the minute."""
         ...
 
-    async def api_keys(self, user_id: int) -> Sequence[ApiKey]:
-        """A user's keys, the newest first, the revoked ones too."""
+
+class IdentityLists(Protocol):
+    """Paged lists. `after` is the last id of the page before; None for the first page. Raises ServiceUnavailable."""
+
+    async def users(self, username: str, size: int, after: int | None) -> Page[User]:
+        """Users by id; with a `username`, only the user with that name, in any case."""
+        ...
+
+    async def api_keys(self, user_id: int, size: int, after: UUID | None) -> Page[ApiKey]:
+        """A user's keys, newest first, revoked ones included."""
+        ...
+
+    async def sessions(self, user_id: int, size: int, after: UUID | None) -> Page[Session]:
+        """A user's sessions that have neither ended nor expired, newest first."""
+        ...
+
+    async def audit_entries(self, actor_id: int, action: str, size: int, after: int | None) -> Page[AuditRecord]:
+        """Entries of the audit log, newest first; 0 and an empty string stand for all actors and all actions."""
         ...
 
 
@@ -127,22 +161,22 @@ class Authorities(Protocol):
 class Passwords(Protocol):
     """Hashes passwords, one at a time."""
 
-    def turn(self) -> AbstractAsyncContextManager[None]:
-        """A place in the queue. Raises TooManyAttempts at once when it is full."""
+    def turn(self, address: str, username: str) -> AbstractAsyncContextManager[None]:
+        """Waits for the caller's turn, fairly among addresses and user names. Raises RateLimitExceeded if too many wait."""
         ...
 
     async def hash(self, password: str) -> str:
-        """The hash of a new password. To be called in one's turn."""
+        """The hash of a new password. Call it within a turn."""
         ...
 
     async def fits(self, password: str, password_hash: str | None) -> bool:
-        """Whether the password fits; without a hash it does not, and to find that out takes as long. To be called in one's turn."""
+        """Whether the password fits the hash. False without a hash, after the same time. Call it within a turn."""
         ...
 
 
 class RevocationList(Protocol):
-    """Which sessions have ended while access tokens of theirs are still out."""
+    """The sessions that have ended although access tokens of theirs have not expired."""
 
     async def add(self, session_id: UUID, until: datetime) -> None:
-        """Spreads the word of a session that has ended in the store. Raises nothing: the store has the last word."""
+        """Spreads the end of a session that the store knows already. Never raises: the store decides in any case."""
         ...

@@ -14,6 +14,9 @@ class Action(StrEnum):
     EXECUTE = "execute"
     MANAGE = "manage"
     ADMINISTER = "administer"
+    """Change the accounts of other users."""
+    INSPECT = "inspect"
+    """See the accounts of other users and the audit log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,10 @@ class PolicyService:
         """The same for an rpc that wants `scope`, whatever it touches."""
         await self._decide(Question(who, Action(scope.value)), method)
 
+    def denied(self, who: Caller, what: str, rule: str) -> None:
+        """Records a denial that a service decided itself, such as a scope that a new API key may not have."""
+        self._denials.denied(who, what, rule)
+
     async def _decide(self, question: Question, what: str) -> None:
         try:
             if await self._policy.allows(question):

@@ -1,34 +1,37 @@
-"""`python -m orchestrator.processes.accounts`: what an administrator with the database's address does to accounts; everything is audited.
+"""`python -m orchestrator.processes.accounts`: administers accounts, for whoever has the database's address. Everything is audited.
 
-    create NAME [--role admin] [--key LABEL] [--if-missing]   makes a user, and perhaps an API key
-    set-role NAME user|admin                                  changes what a user may do
-    reset-password NAME                                       gives a new password, and ends all sessions
-    create-key NAME LABEL                                     makes an API key with every scope
-
-Answers are JSON on standard output. Passwords are made here and shown once; `--password-stdin` reads one instead.
+Answers are JSON on standard output; `--help` lists the commands. Passwords are made here and shown once; `--password-stdin` reads one
+instead.
 """
 
 import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mesh.errors import MeshError
+from mesh.rpc.paging import DEFAULT_PAGE, LARGEST_PAGE, number_token, page_token, read_number_token, read_page_token
 from mesh.security.caller import Role
 from mesh.settings import explain
+from orchestrator.adapters.identity.lists import PostgresIdentityLists
 from orchestrator.adapters.identity.passwords import BcryptPasswords
 from orchestrator.adapters.identity.store import PostgresIdentityStore
 from orchestrator.adapters.postgres.engine import create_engine, migrate, unavailable
-from orchestrator.identity.administration import Administration, new_password
+from orchestrator.identity.administration import AccountError, Administration, new_password
 from orchestrator.identity.errors import UsernameTaken
+from orchestrator.identity.model import ApiKey, AuditRecord, User
 
 REFRESH_DAYS_UNUSED = 0.0
-"""No session begins here."""
+"""This process opens no session."""
+Answer = Mapping[str, Any]
+Run = Callable[[Administration, argparse.Namespace], Awaitable[Answer]]
 
 
 class AccountsSettings(BaseSettings):
@@ -39,11 +42,11 @@ class AccountsSettings(BaseSettings):
     database_url: str
     """PostgreSQL, as `postgresql+asyncpg://user:password@host:port/database`."""
     bcrypt_rounds: int = Field(default=12, ge=4, le=16)
-    """What a password hash costs."""
+    """The cost of a password hash."""
 
 
 def main() -> int:
-    """Runs one command; returns its exit code. What cannot be done is told in one line on standard error."""
+    """Runs one command; returns its exit code. Errors are printed in one line on standard error."""
     options = parser().parse_args()
     try:
         answer = asyncio.run(run(AccountsSettings(), options))
@@ -57,67 +60,181 @@ def main() -> int:
     return 0
 
 
-async def run(settings: AccountsSettings, options: argparse.Namespace) -> Mapping[str, Any]:
-    """Does what was asked for, on an up-to-date schema."""
+async def run(settings: AccountsSettings, options: argparse.Namespace) -> Answer:
+    """Runs the command on an up-to-date schema."""
     engine = create_engine(settings.database_url, 1, 0)
     try:
         with unavailable():
             await migrate(engine)
         with BcryptPasswords(settings.bcrypt_rounds) as passwords:
-            return await execute(Administration(PostgresIdentityStore(engine, REFRESH_DAYS_UNUSED), passwords), options)
+            store, lists = PostgresIdentityStore(engine, REFRESH_DAYS_UNUSED), PostgresIdentityLists(engine)
+            return await BY_NAME[options.command].run(Administration(store, lists, passwords), options)
     finally:
         await engine.dispose()
 
 
-async def execute(administration: Administration, options: argparse.Namespace) -> Mapping[str, Any]:
-    """One command's answer."""
-    name = options.name
-    if options.command == "set-role":
-        user = await administration.set_role(name, Role(options.role))
-        return {"username": user.username, "role": user.role}
-    if options.command == "create-key":
-        return {"username": name, "api_key": await administration.create_key(name, options.label)}
-    password = sys.stdin.readline().rstrip("\n") if options.password_stdin else new_password()
-    if options.command == "reset-password":
-        user = await administration.reset_password(name, password)
-        return {"username": user.username, **shown(options, password)}
-    answer: dict[str, Any] = {"username": name}
+async def _create(administration: Administration, options: argparse.Namespace) -> Answer:
+    password, role = _password(options), Role(options.role)
+    answer: dict[str, Any] = {"username": options.name}
     try:
-        user = await administration.create(name, password, Role(options.role))
-        answer |= {"role": user.role, **shown(options, password)}
+        user = await administration.create(options.name, password, role)
+        answer |= {"user_id": user.user_id, "role": user.role, **_shown(options, password)}
     except UsernameTaken:
         if not options.if_missing:
             raise
-    return answer | ({"api_key": await administration.create_key(name, options.key)} if options.key else {})
+        user = await administration.user(options.name)
+        if role is Role.ADMIN and user.role is not Role.ADMIN:
+            problem = f"user '{user.username}' exists and is not an administrator"
+            raise AccountError(f"{problem}; check who registered it, then use set-role or another name") from None
+    return answer | ({"api_key": await administration.create_key(options.name, options.key)} if options.key else {})
 
 
-def shown(options: argparse.Namespace, password: str) -> Mapping[str, str]:
-    """The password, where it was made here."""
+async def _reset_password(administration: Administration, options: argparse.Namespace) -> Answer:
+    password = _password(options)
+    user, revoked = await administration.reset_password(options.name, password, keep_keys=options.keep_keys)
+    return {"username": user.username, "revoked_keys": revoked, **_shown(options, password)}
+
+
+async def _set_role(administration: Administration, options: argparse.Namespace) -> Answer:
+    return _user(await administration.update(options.name, role=Role(options.role)))
+
+
+async def _disable(administration: Administration, options: argparse.Namespace) -> Answer:
+    return _user(await administration.update(options.name, disabled=True))
+
+
+async def _enable(administration: Administration, options: argparse.Namespace) -> Answer:
+    return _user(await administration.update(options.name, disabled=False))
+
+
+async def _list_users(administration: Administration, options: argparse.Namespace) -> Answer:
+    page = await administration.users(options.limit, read_number_token(options.page_token))
+    return {"users": [_user(user) for user in page.items], "next_page_token": number_token(page.items[-1].user_id) if page.more else ""}
+
+
+async def _create_key(administration: Administration, options: argparse.Namespace) -> Answer:
+    return {"username": options.name, "api_key": await administration.create_key(options.name, options.label)}
+
+
+async def _list_keys(administration: Administration, options: argparse.Namespace) -> Answer:
+    page = await administration.keys(options.name, options.limit, read_page_token(options.page_token))
+    return {"api_keys": [_key(key) for key in page.items], "next_page_token": page_token(page.items[-1].api_key_id) if page.more else ""}
+
+
+async def _revoke_key(administration: Administration, options: argparse.Namespace) -> Answer:
+    return {"api_key_id": str(options.api_key_id), "revoked_keys": await administration.revoke_key(options.api_key_id)}
+
+
+async def _end_sessions(administration: Administration, options: argparse.Namespace) -> Answer:
+    return {"username": options.name, "ended_sessions": await administration.end_sessions(options.name)}
+
+
+async def _audit(administration: Administration, options: argparse.Namespace) -> Answer:
+    after = read_number_token(options.page_token)
+    page = await administration.audit_entries(options.user, options.action, options.limit, after)
+    return {"entries": [_entry(one) for one in page.items], "next_page_token": number_token(page.items[-1].entry_id) if page.more else ""}
+
+
+def _password(options: argparse.Namespace) -> str:
+    return sys.stdin.readline().rstrip("\n") if options.password_stdin else new_password()
+
+
+def _shown(options: argparse.Namespace, password: str) -> Mapping[str, str]:
     return {} if options.password_stdin else {"password": password}
+
+
+def _user(user: User) -> Answer:
+    disabled = user.disabled_at is not None
+    return {"user_id": user.user_id, "username": user.username, "role": user.role, "disabled": disabled}
+
+
+def _key(key: ApiKey) -> Answer:
+    times = {"expires_at": key.expires_at, "last_used_at": key.last_used_at, "revoked_at": key.revoked_at}
+    known = {name: at.isoformat() for name, at in times.items() if at is not None}
+    return {"api_key_id": str(key.api_key_id), "name": key.name, "prefix": key.prefix, "scopes": sorted(key.scopes), **known}
+
+
+def _entry(record: AuditRecord) -> Answer:
+    entry, origin = record.entry, record.entry.origin
+    where = {"address": origin.ip, "request_id": origin.request_id}
+    what = {"action": entry.action, "actor_id": entry.actor_id, "subject": entry.subject, "details": dict(entry.details)}
+    return {"entry_id": record.entry_id, "at": record.at.isoformat(), **what, **where}
+
+
+def _size(text: str) -> int:
+    size = int(text)
+    if not 1 <= size <= LARGEST_PAGE:
+        raise argparse.ArgumentTypeError(f"must be 1 to {LARGEST_PAGE}, not {text}")
+    return size
+
+
+Argument = tuple[str, dict[str, Any]]
+_NAME: Argument = ("name", {"metavar": "NAME"})
+_ROLES = [role.value for role in Role]
+_STDIN: Argument = ("--password-stdin", {"action": "store_true", "help": "read the password from standard input"})
+_PAGE: tuple[Argument, ...] = (
+    ("--limit", {"type": _size, "default": DEFAULT_PAGE, "help": f"at most so many, 1 to {LARGEST_PAGE} (default {DEFAULT_PAGE})"}),
+    ("--page-token", {"default": "", "metavar": "TOKEN", "help": "the next_page_token of the page before"}),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command of the command line."""
+
+    name: str
+    help: str
+    run: Run
+    arguments: tuple[Argument, ...]
+
+
+_CREATE_OPTIONS: tuple[Argument, ...] = (
+    ("--role", {"choices": _ROLES, "default": Role.USER.value}),
+    ("--key", {"metavar": "LABEL", "help": "also create an API key with every scope, and print it"}),
+    ("--if-missing", {"action": "store_true", "help": "leave an existing user as it is"}),
+)
+COMMANDS = (
+    Command("create", "create a user; prints the password", _create, (_NAME, *_CREATE_OPTIONS, _STDIN)),
+    Command("list-users", "list users by id", _list_users, _PAGE),
+    Command("set-role", "change a user's role", _set_role, (_NAME, ("role", {"choices": _ROLES}))),
+    Command("disable", "refuse all credentials of a user, and end all sessions", _disable, (_NAME,)),
+    Command("enable", "undo disable; API keys work again, sessions stay ended", _enable, (_NAME,)),
+    Command(
+        "reset-password",
+        "set a new password and print it; ends all sessions and revokes all API keys",
+        _reset_password,
+        (_NAME, ("--keep-keys", {"action": "store_true", "help": "leave the API keys valid"}), _STDIN),
+    ),
+    Command("create-key", "create an API key with every scope; prints it", _create_key, (_NAME, ("label", {"metavar": "LABEL"}))),
+    Command("list-keys", "list a user's API keys, newest first", _list_keys, (_NAME, *_PAGE)),
+    Command(
+        "revoke-key", "revoke an API key, and the keys that it created", _revoke_key, (("api_key_id", {"type": UUID, "metavar": "ID"}),)
+    ),
+    Command("end-sessions", "end all sessions of a user", _end_sessions, (_NAME,)),
+    Command(
+        "audit",
+        "list the audit log, newest entries first",
+        _audit,
+        (
+            ("--user", {"default": "", "metavar": "NAME", "help": "only what this user did"}),
+            ("--action", {"default": "", "help": "only entries with this action, e.g. login.failed"}),
+            *_PAGE,
+        ),
+    ),
+)
+BY_NAME = {command.name: command for command in COMMANDS}
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     outer = argparse.ArgumentParser(
-        prog="python -m orchestrator.processes.accounts", description="Accounts of the platform of DATABASE_URL."
+        prog="python -m orchestrator.processes.accounts", description="Administers the accounts in the database of DATABASE_URL."
     )
     commands = outer.add_subparsers(dest="command", required=True)
-    roles = [role.value for role in Role]
-    create = commands.add_parser("create", help="make a user; prints the password")
-    create.add_argument("name")
-    create.add_argument("--role", choices=roles, default=Role.USER.value)
-    create.add_argument("--key", metavar="LABEL", help="make an API key of that name, with every scope, and print it")
-    create.add_argument("--if-missing", action="store_true", help="leave a user of that name as it is")
-    set_role = commands.add_parser("set-role", help="change what a user may do")
-    set_role.add_argument("name")
-    set_role.add_argument("role", choices=roles)
-    reset = commands.add_parser("reset-password", help="give a new password, print it, and end all sessions")
-    reset.add_argument("name")
-    for command in (create, reset):
-        command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
-    key = commands.add_parser("create-key", help="make an API key with every scope; prints it")
-    key.add_argument("name")
-    key.add_argument("label", metavar="LABEL")
+    for command in COMMANDS:
+        added = commands.add_parser(command.name, help=command.help)
+        for name, options in command.arguments:
+            added.add_argument(name, **options)
     return outer
 
 

@@ -104,11 +104,12 @@ async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInter
     redis = Redis.from_url(settings.redis_url)
     exits.push_async_callback(redis.aclose)
     denials = await exits.enter_async_context(PostgresDenialLog(engine, tasks))
-    authenticator, sessions, _ = build_identity(settings, exits, tasks, engine, redis)
+    policy = await build_policy(settings, exits, denials)
+    authenticator, sessions, _ = build_identity(settings, exits, tasks, engine, redis, policy)
     return {
         "authentication": Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies)),
         "limits": await build_limits(settings, exits, tasks, sessions),
-        "policy": AgentPolicy(await build_policy(settings, exits, denials)),
+        "policy": AgentPolicy(policy),
     }
 
 

@@ -1,4 +1,4 @@
-"""Rows of the identity tables as what they stand for."""
+"""Converts rows of the identity tables."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from mesh.security.caller import Role, Scope
 from orchestrator.adapters.identity.tables import users
-from orchestrator.identity.model import ApiKey, User
+from orchestrator.identity.model import Action, ApiKey, AuditEntry, AuditRecord, Origin, Session, User
 
 
 def has_name(username: str) -> ColumnElement[bool]:
@@ -17,12 +17,10 @@ def has_name(username: str) -> ColumnElement[bool]:
 
 
 def user(row: RowMapping) -> User:
-    """A user."""
     return User(row["id"], row["username"], Role(row["role"]), row["created_at"], row["disabled_at"])
 
 
 def api_key(row: RowMapping) -> ApiKey:
-    """A key."""
     return ApiKey(
         api_key_id=row["api_key_id"],
         user_id=row["user_id"],
@@ -34,3 +32,20 @@ def api_key(row: RowMapping) -> ApiKey:
         last_used_at=row["last_used_at"],
         revoked_at=row["revoked_at"],
     )
+
+
+def session(row: RowMapping) -> Session:
+    return Session(
+        session_id=row["session_id"],
+        user_id=row["user_id"],
+        created_at=row["created_at"],
+        access_until=row["access_until"],
+        expires_at=row.get("expires_at") or row["access_until"],
+        ip=row["ip"],
+    )
+
+
+def audit_record(row: RowMapping) -> AuditRecord:
+    origin = Origin(row["ip"], row["request_id"])
+    entry = AuditEntry(Action(row["action"]), row["actor_id"], row["subject"], origin, row["details"])
+    return AuditRecord(row["id"], row["at"], entry)

@@ -14,13 +14,13 @@ from orchestrator.adapters.identity.rows import api_key, has_name, user
 from orchestrator.adapters.identity.tables import api_keys, sessions, users
 from orchestrator.adapters.identity.unit_of_work import PostgresIdentityWork
 from orchestrator.adapters.postgres.engine import unavailable
-from orchestrator.identity.model import ApiKey, Credentials, KeyHolder, User
+from orchestrator.identity.model import Credentials, KeyHolder, SessionHolder, User
 
 _A_MINUTE_AGO = func.clock_timestamp() - text("interval '1 minute'")
 
 
 class PostgresIdentityStore:
-    """Implements the port of the same name without the prefix."""
+    """Implements the ports `IdentityStore` and `SessionLedger`."""
 
     def __init__(self, engine: AsyncEngine, refresh_days: float) -> None:
         self._engine = engine
@@ -34,22 +34,32 @@ class PostgresIdentityStore:
                 yield PostgresIdentityWork(connection, self._refresh_days)
 
     async def credentials(self, username: str) -> Credentials | None:
-        """The user of that name, in any case."""
-        row = await self._first(select(users).where(has_name(username)))
-        return None if row is None else Credentials(user(row), row["password_hash"])
+        """The user with that name, in any case."""
+        return _credentials(await self._first(select(users).where(has_name(username))))
+
+    async def credentials_of(self, user_id: int) -> Credentials | None:
+        """The user with that id."""
+        return _credentials(await self._first(select(users).where(users.c.id == user_id)))
 
     async def user(self, user_id: int) -> User | None:
-        """A user."""
+        """The user with that id."""
         row = await self._first(select(users).where(users.c.id == user_id))
         return None if row is None else user(row)
 
+    async def session_holder(self, session_id: UUID) -> SessionHolder | None:
+        """The user of a session; see the port."""
+        ended = sessions.c.revoked_at.is_not(None).label("ended")
+        joined = sessions.join(users, users.c.id == sessions.c.user_id)
+        row = await self._first(select(users, ended).select_from(joined).where(sessions.c.session_id == session_id))
+        return None if row is None else SessionHolder(user(row), row["ended"])
+
     async def session_is_open(self, session_id: UUID) -> bool:
-        """Whether there is such a session and it has not ended."""
+        """Whether the session exists and has not ended."""
         open_one = select(sessions.c.session_id).where(sessions.c.session_id == session_id, sessions.c.revoked_at.is_(None))
         return await self._first(open_one) is not None
 
     async def ended_sessions(self, within_seconds: float | None) -> Sequence[tuple[UUID, datetime]]:
-        """Sessions that have ended, lately or ever, while access tokens of theirs are out, and until when these are."""
+        """Sessions that ended, recently or ever, before their last access token expires, and when that is."""
         ended = select(sessions.c.session_id, sessions.c.access_until).where(sessions.c.revoked_at.is_not(None))
         ended = ended.where(sessions.c.access_until > func.clock_timestamp())
         if within_seconds is not None:
@@ -71,18 +81,15 @@ class PostgresIdentityStore:
         owner = User(row["user_id"], row["username"], Role(row["role"]), row["user_created_at"], row["disabled_at"])
         return KeyHolder(api_key(row), owner)
 
-    async def api_keys(self, user_id: int) -> Sequence[ApiKey]:
-        """A user's keys, the newest first."""
-        statement = select(api_keys).where(api_keys.c.user_id == user_id).order_by(api_keys.c.api_key_id.desc())
-        with unavailable():
-            async with self._engine.connect() as connection:
-                return [api_key(row) for row in (await connection.execute(statement)).mappings()]
-
     async def _first(self, statement: Select[Any]) -> RowMapping | None:
         with unavailable():
             async with self._engine.connect() as connection:
                 row: RowMapping | None = (await connection.execute(statement)).mappings().one_or_none()
         return row
+
+
+def _credentials(row: RowMapping | None) -> Credentials | None:
+    return None if row is None else Credentials(user(row), row["password_hash"])
 
 
 def _holder(key_hash: bytes) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""The tables of identity, as the migrations make them."""
+"""The tables of identity, as the migrations create them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -42,10 +42,11 @@ sessions = Table(
     Column("session_id", Uuid, primary_key=True),
     Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
-    # When the last access token of the session expires: for so long its end must be known.
+    # When the last access token of the session expires. Until then, the end of the session must be known.
     Column("access_until", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),
-    Index("ix_sessions_user_id", "user_id"),
+    Column("ip", String(45), nullable=False, server_default=""),
+    Index("ix_sessions_user_id", "user_id", text("session_id DESC")),
     Index("ix_sessions_revoked", "revoked_at", postgresql_where=text("revoked_at IS NOT NULL")),
 )
 
@@ -74,7 +75,10 @@ api_keys = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("last_used_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    # The key that made the call that created this one. Revoking that key revokes this one too.
+    Column("created_by", Uuid),
     Index("ix_api_keys_user_id", "user_id", text("api_key_id DESC")),
+    Index("ix_api_keys_created_by", "created_by", postgresql_where=text("created_by IS NOT NULL")),
 )
 
 audit_log = Table(
@@ -83,12 +87,13 @@ audit_log = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     Column("action", String(50), nullable=False),
-    # No reference to users: what has been done stays when they go.
+    # No foreign key to users: entries stay when a user is deleted.
     Column("actor_id", Integer),
     Column("subject", Text, nullable=False),
     Column("ip", String(45), nullable=False),
     Column("request_id", String(64), nullable=False),
     Column("details", JSONB, nullable=False),
     Index("ix_audit_log_at", "at"),
-    Index("ix_audit_log_actor_id", "actor_id", "at"),
+    Index("ix_audit_log_actor_id", "actor_id", text("id DESC")),
+    Index("ix_audit_log_action", "action", text("id DESC")),
 )

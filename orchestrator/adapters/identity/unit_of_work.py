@@ -1,4 +1,4 @@
-"""One transaction on users, sessions and keys."""
+"""A transaction on users, sessions and keys."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,14 +8,15 @@ from uuid import UUID
 from sqlalchemy import RowMapping, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.elements import ColumnElement
 from uuid_utils.compat import uuid7
 
 from mesh.security.caller import Role
 from orchestrator.adapters.events.tables import outbox
 from orchestrator.adapters.idempotency import keys
-from orchestrator.adapters.identity.rows import api_key, has_name, user
+from orchestrator.adapters.identity.rows import api_key, session, user
 from orchestrator.adapters.identity.tables import api_keys, audit_log, refresh_tokens, sessions, users
-from orchestrator.identity.model import ApiKey, AuditEntry, NewApiKey, RefreshRecord, User, UserEvent
+from orchestrator.identity.model import ApiKey, AuditEntry, NewApiKey, RefreshRecord, Session, User, UserEvent
 
 SOURCE = "orchestrator"
 _NOW = func.clock_timestamp()
@@ -34,42 +35,48 @@ class PostgresIdentityWork:
         row = await self._one(new.on_conflict_do_nothing().returning(users))
         return None if row is None else user(row)
 
-    async def set_role(self, username: str, role: Role) -> User | None:
-        """The user with its new role."""
-        row = await self._one(update(users).where(has_name(username)).values(role=role.value).returning(users))
+    async def update_user(
+        self, user_id: int, *, role: Role | None = None, disabled: bool | None = None, password_hash: str | None = None
+    ) -> User | None:
+        """Changes a user; see the port."""
+        values: dict[Any, Any] = {}
+        if role is not None:
+            values[users.c.role] = role.value
+        if disabled is not None:
+            values[users.c.disabled_at] = func.coalesce(users.c.disabled_at, _NOW) if disabled else None
+        if password_hash is not None:
+            values[users.c.password_hash] = password_hash
+        row = await self._one(update(users).where(users.c.id == user_id).values(values).returning(users))
         return None if row is None else user(row)
 
-    async def set_disabled(self, username: str, *, disabled: bool) -> User | None:
-        """The user, disabled or enabled; see the port."""
-        since = func.coalesce(users.c.disabled_at, _NOW) if disabled else None
-        row = await self._one(update(users).where(has_name(username)).values(disabled_at=since).returning(users))
-        return None if row is None else user(row)
+    async def lock_password(self, user_id: int) -> str | None:
+        """The hash of a user's password, locked; see the port."""
+        row = await self._one(select(users.c.password_hash).where(users.c.id == user_id).with_for_update(read=True))
+        return None if row is None else row["password_hash"]
 
-    async def set_password(self, username: str, password_hash: str) -> User | None:
-        """The user with its new password."""
-        row = await self._one(update(users).where(has_name(username)).values(password_hash=password_hash).returning(users))
-        return None if row is None else user(row)
-
-    async def open_session(self, session_id: UUID, user_id: int, access_until: datetime) -> None:
-        """Begins a session."""
-        await self._connection.execute(insert(sessions).values(session_id=session_id, user_id=user_id, access_until=access_until))
+    async def open_session(self, session_id: UUID, user_id: int, access_until: datetime, ip: str) -> None:
+        """Opens a session."""
+        values = {"session_id": session_id, "user_id": user_id, "access_until": access_until, "ip": ip}
+        await self._connection.execute(insert(sessions).values(values))
 
     async def extend_session(self, session_id: UUID, access_until: datetime) -> None:
-        """Notes that an access token of the session is good until then."""
+        """Records that an access token of the session is valid until then."""
         later = func.greatest(sessions.c.access_until, access_until)
         await self._connection.execute(update(sessions).where(sessions.c.session_id == session_id).values(access_until=later))
 
-    async def end_session(self, session_id: UUID) -> datetime | None:
+    async def end_session(self, session_id: UUID) -> Session | None:
         """Ends a session; see the port."""
         of_it = (sessions.c.session_id == session_id, sessions.c.revoked_at.is_(None))
-        row = await self._one(update(sessions).where(*of_it).values(revoked_at=_NOW).returning(sessions.c.access_until))
-        return None if row is None else row["access_until"]
+        row = await self._one(update(sessions).where(*of_it).values(revoked_at=_NOW).returning(sessions))
+        return None if row is None else session(row)
 
-    async def end_sessions_of(self, user_id: int) -> Sequence[tuple[UUID, datetime]]:
+    async def end_sessions_of(self, user_id: int, keep: UUID | None = None) -> Sequence[Session]:
         """Ends all sessions of a user; see the port."""
-        of_them = (sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None))
-        ended = update(sessions).where(*of_them).values(revoked_at=_NOW).returning(sessions.c.session_id, sessions.c.access_until)
-        return [(row.session_id, row.access_until) for row in await self._connection.execute(ended)]
+        of_them = sessions.c.user_id == user_id, sessions.c.revoked_at.is_(None)
+        ended = update(sessions).where(*of_them).values(revoked_at=_NOW).returning(sessions)
+        if keep is not None:
+            ended = ended.where(sessions.c.session_id != keep)
+        return [session(row) for row in (await self._connection.execute(ended)).mappings()]
 
     async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None:
         """A refresh token that can be used once."""
@@ -80,7 +87,7 @@ class PostgresIdentityWork:
         """A refresh token; its session is locked."""
         session = select(refresh_tokens.c.session_id).where(refresh_tokens.c.token_hash == token_hash).scalar_subquery()
         await self._connection.execute(select(sessions.c.session_id).where(sessions.c.session_id == session).with_for_update())
-        # Read again under the lock, and by the clock: others may have used the token in the meantime.
+        # Read under the lock, with the current time: another request may have used the token in the meantime.
         t = refresh_tokens
         joined = t.join(sessions, sessions.c.session_id == t.c.session_id).join(users, users.c.id == sessions.c.user_id)
         columns = (
@@ -114,19 +121,30 @@ class PostgresIdentityWork:
             "prefix": prefix,
             "scopes": sorted(scope.value for scope in new.scopes),
             "expires_at": new.expires_at,
+            "created_by": new.created_by,
         }
         row = await self._one(insert(api_keys).values(values).returning(api_keys))
         assert row is not None
         return api_key(row), True
 
-    async def revoke_api_key(self, user_id: int, api_key_id: UUID) -> tuple[ApiKey, bytes, bool] | None:
-        """The user's key, revoked; see the port."""
-        of_it = (api_keys.c.api_key_id == api_key_id, api_keys.c.user_id == user_id)
-        row = await self._one(update(api_keys).where(*of_it, api_keys.c.revoked_at.is_(None)).values(revoked_at=_NOW).returning(api_keys))
-        if row is not None:
-            return api_key(row), row["key_hash"], True
-        row = await self._one(select(api_keys).where(*of_it))
-        return None if row is None else (api_key(row), row["key_hash"], False)
+    async def api_key(self, api_key_id: UUID) -> ApiKey | None:
+        """An API key, locked; see the port."""
+        row = await self._one(select(api_keys).where(api_keys.c.api_key_id == api_key_id).with_for_update())
+        return None if row is None else api_key(row)
+
+    async def revoke_api_key(self, api_key_id: UUID) -> Sequence[bytes]:
+        """Revokes a key and the keys that it created; see the port."""
+        family = select(api_keys.c.api_key_id).where(api_keys.c.api_key_id == api_key_id).cte("family", recursive=True)
+        family = family.union(select(api_keys.c.api_key_id).where(api_keys.c.created_by == family.c.api_key_id))
+        return await self._revoke(api_keys.c.api_key_id.in_(select(family.c.api_key_id)))
+
+    async def revoke_api_keys_of(self, user_id: int) -> Sequence[bytes]:
+        """Revokes all keys of a user; see the port."""
+        return await self._revoke(api_keys.c.user_id == user_id)
+
+    async def _revoke(self, which: ColumnElement[bool]) -> Sequence[bytes]:
+        revoked = update(api_keys).where(which, api_keys.c.revoked_at.is_(None)).values(revoked_at=_NOW)
+        return list(await self._connection.scalars(revoked.returning(api_keys.c.key_hash)))
 
     async def publish(self, event: UserEvent) -> None:
         """Puts the event into the outbox."""

@@ -43,6 +43,8 @@ CASES = [
     *(_case(f"a user may {action}", BOB, action) for action in (Action.READ, Action.EXECUTE, Action.MANAGE)),
     *(_case(f"an administrator may {action}", ROOT, action) for action in Action),
     _case("a user does not administer", BOB, Action.ADMINISTER, None, "role_may_not"),
+    _case("a user does not inspect", BOB, Action.INSPECT, None, "role_may_not"),
+    _case("an administrator's key to read inspects", with_key(ROOT, Scope.READ), Action.INSPECT),
     _case("a key to read reads", with_key(BOB, Scope.READ), Action.READ),
     _case("a key to read has no agent work", with_key(BOB, Scope.READ), Action.EXECUTE, OPEN, "missing_scope", "execute"),
     _case("a key to execute executes", with_key(BOB, Scope.EXECUTE), Action.EXECUTE, OPEN),

@@ -5,7 +5,7 @@ import sys
 
 ASK = """
 import asyncio
-import orchestrator.app  # what a process loads, in the order in which it does
+import orchestrator.composition.orchestrator  # what a process loads, in the order in which it does
 import psutil
 from mesh.security.caller import Caller
 from orchestrator.adapters.policy.regopy_engine import RegopyPolicy

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +13,6 @@ from uuid_utils.compat import uuid7
 
 from orchestrator.adapters.identity.passwords import BcryptPasswords
 from orchestrator.adapters.identity.store import PostgresIdentityStore
-from orchestrator.identity.errors import TooManyAttempts
 from orchestrator.identity.sessions import hashed
 from tests.adapters.orchestrator.looking import Connection
 
@@ -42,7 +42,7 @@ async def fits(engine: AsyncEngine, username: str, password: str) -> bool:
 
 
 async def actions(db: Connection, username: str) -> list[str]:
-    return [row["action"] for row in await db.fetch("SELECT action FROM audit_log WHERE subject = $1 ORDER BY id", username)]
+    return [row["action"] for row in await db.fetch("SELECT action FROM audit_log WHERE details ->> 'username' = $1 ORDER BY id", username)]
 
 
 async def test_an_account_from_its_beginning_on(books_url: str, engine: AsyncEngine, db: Connection) -> None:
@@ -55,16 +55,22 @@ async def test_an_account_from_its_beginning_on(books_url: str, engine: AsyncEng
     assert holder is not None
     assert (holder.user.username, holder.user.role, holder.key.name) == (name, "admin", "laptop")
 
-    assert await answer(books_url, "set-role", name.upper(), "user") == {"username": name, "role": "user"}
+    user_id = holder.user.user_id
+    changed = {"user_id": user_id, "username": name, "role": "user", "disabled": False}
+    assert await answer(books_url, "set-role", name.upper(), "user") == changed
     session_id = uuid7()
     async with store.begin() as work:
-        await work.open_session(session_id, holder.user.user_id, holder.user.created_at)
+        await work.open_session(session_id, holder.user.user_id, holder.user.created_at, "192.0.2.1")
     reset = await answer(books_url, "reset-password", name)
     assert await fits(engine, name, reset["password"])
     assert not await fits(engine, name, made["password"])
     assert not await store.session_is_open(session_id)
+    assert reset["revoked_keys"] == 1
+    holder = await store.use_api_key(hashed(made["api_key"]))
+    assert holder is not None
+    assert holder.key.revoked_at is not None
     assert await store.use_api_key(hashed((await answer(books_url, "create-key", name, "ci"))["api_key"])) is not None
-    assert await actions(db, name) == ["user.registered", "role.changed", "password.reset"]
+    assert await actions(db, name) == ["user.created", "role.changed", "password.reset"]
     keys = await db.fetch("SELECT details ->> 'name' AS name FROM audit_log WHERE action = 'api_key.created' ORDER BY id DESC LIMIT 2")
     assert [row["name"] for row in keys] == ["ci", "laptop"]
 
@@ -72,14 +78,14 @@ async def test_an_account_from_its_beginning_on(books_url: str, engine: AsyncEng
 async def test_a_password_can_be_given_and_is_then_not_shown(books_url: str, engine: AsyncEngine) -> None:
     name = f"user.{uuid7().hex}"
     made = await answer(books_url, "create", name, "--password-stdin", text="my own password\n")
-    assert made == {"username": name, "role": "user"}
+    assert (made["username"], made["role"], "password" in made) == (name, "user", False)
     assert await fits(engine, name, "my own password")
 
 
 async def test_a_user_that_is_there_is_left_as_it_is_where_that_is_asked_for(books_url: str, engine: AsyncEngine) -> None:
     name = f"user.{uuid7().hex}"
     made = await answer(books_url, "create", name)
-    again = await answer(books_url, "create", name.upper(), "--role", "admin", "--key", "second", "--if-missing")
+    again = await answer(books_url, "create", name.upper(), "--key", "second", "--if-missing")
     assert "password" not in again
     assert await fits(engine, name, made["password"])
     known = await PostgresIdentityStore(engine, 1).credentials(name)
@@ -94,6 +100,13 @@ async def test_a_user_that_is_there_is_left_as_it_is_where_that_is_asked_for(boo
         (("reset-password", "nobody.at.all"), "no user"),
         (("create-key", "nobody.at.all", "x"), "no user"),
         (("create", "a b"), "letters, digits"),
+        (("create", "Admin"), "reserved for an administrator"),
+        (("disable", "nobody.at.all"), "no user"),
+        (("list-keys", "nobody.at.all"), "no user"),
+        (("end-sessions", "nobody.at.all"), "no user"),
+        (("audit", "--user", "nobody.at.all"), "no user"),
+        (("revoke-key", "00000000-0000-0000-0000-000000000001"), "API key '00000000-0000-0000-0000-000000000001' not found"),
+        (("list-users", "--page-token", "x"), "next_page_token"),
     ],
 )
 async def test_what_cannot_be_done_is_told_in_a_line(books_url: str, arguments: tuple[str, ...], told: str) -> None:
@@ -107,21 +120,68 @@ async def test_without_a_database_that_is_told(books_url: str) -> None:
     assert (code, errors.count("\n"), "hidden" in errors) == (1, 1, False)
 
 
-async def test_the_queue_for_hashing_is_short_and_says_when_to_come_again() -> None:
-    with BcryptPasswords(4) as passwords:
-        hold = asyncio.Event()
+async def test_the_password_of_a_user_with_a_control_character_is_refused(books_url: str) -> None:
+    for character, name in (("\t", "U+0009"), ("\x7f", "U+007F"), ("\x00", "U+0000"), ("\x85", "U+0085")):
+        code, output, errors = await accounts(
+            books_url, "create", f"user.{uuid7().hex}", "--password-stdin", text=f"a pass{character}word\n"
+        )
+        assert (code, output, errors.count("\n")) == (1, "", 1)
+        assert f"contains the control character {name} at position 7" in errors
 
-        async def taken() -> None:
-            async with passwords.turn():
-                await hold.wait()
 
-        waiting = [asyncio.create_task(taken()) for _ in range(8)]
-        await asyncio.sleep(0)
-        with pytest.raises(TooManyAttempts) as refused:
-            async with passwords.turn():
-                pass
-        assert refused.value.retry_after_seconds == 2
-        hold.set()
-        await asyncio.gather(*waiting)
-        async with passwords.turn():
-            assert not await passwords.fits("any", None)
+async def test_a_user_who_registered_the_name_of_the_administrator_does_not_become_one(books_url: str) -> None:
+    name = f"boss.{uuid7().hex}"
+    await answer(books_url, "create", name)
+    code, output, errors = await accounts(books_url, "create", name, "--role", "admin", "--key", "ready", "--if-missing")
+    assert (code, output) == (1, "")
+    assert f"user '{name}' exists and is not an administrator" in errors
+
+
+async def test_a_reset_can_keep_the_keys(books_url: str, engine: AsyncEngine) -> None:
+    name = f"user.{uuid7().hex}"
+    made = await answer(books_url, "create", name, "--key", "ci")
+    assert (await answer(books_url, "reset-password", name, "--keep-keys"))["revoked_keys"] == 0
+    holder = await PostgresIdentityStore(engine, 1).use_api_key(hashed(made["api_key"]))
+    assert holder is not None
+    assert holder.key.revoked_at is None
+
+
+async def test_users_keys_and_the_audit_log_are_listed_in_pages(books_url: str) -> None:
+    name = f"user.{uuid7().hex}"
+    made = await answer(books_url, "create", name, "--key", "first")
+    await answer(books_url, "create-key", name, "second")
+    first = await answer(books_url, "list-keys", name, "--limit", "1")
+    second = await answer(books_url, "list-keys", name, "--limit", "1", "--page-token", first["next_page_token"])
+    assert [key["name"] for key in (*first["api_keys"], *second["api_keys"])] == ["second", "first"]
+    assert second["next_page_token"] == ""
+
+    last = first["api_keys"][0]["api_key_id"]
+    assert await answer(books_url, "revoke-key", last) == {"api_key_id": last, "revoked_keys": 1}
+    assert await answer(books_url, "revoke-key", last) == {"api_key_id": last, "revoked_keys": 0}
+    assert "revoked_at" in (await answer(books_url, "list-keys", name, "--limit", "1"))["api_keys"][0]
+
+    users: list[Any] = []
+    token = ""
+    while token or not users:
+        page = await answer(books_url, "list-users", "--limit", "200", "--page-token", token)
+        users, token = [*users, *page["users"]], page["next_page_token"]
+    assert {"user_id": made["user_id"], "username": name, "role": "user", "disabled": False} in users
+    (entry,) = (await answer(books_url, "audit", "--action", "api_key.revoked", "--limit", "1"))["entries"]
+    assert (entry["subject"], entry["actor_id"], entry["details"]["keys"]) == (last, None, 1)
+    assert (await answer(books_url, "audit", "--user", name))["entries"] == []
+
+
+async def test_an_enabled_user_has_its_keys_again_and_no_sessions(books_url: str, engine: AsyncEngine, db: Connection) -> None:
+    name, store, session_id = f"user.{uuid7().hex}", PostgresIdentityStore(engine, 1), uuid7()
+    made = await answer(books_url, "create", name, "--key", "ci")
+    async with store.begin() as work:
+        await work.open_session(session_id, made["user_id"], datetime.now(UTC), "")
+    assert (await answer(books_url, "disable", name))["disabled"] is True
+    assert not await store.session_is_open(session_id)
+    assert (await answer(books_url, "enable", name))["disabled"] is False
+    assert not await store.session_is_open(session_id)
+    holder = await store.use_api_key(hashed(made["api_key"]))
+    assert holder is not None
+    assert (holder.key.revoked_at, holder.user.disabled_at) == (None, None)
+    assert (await answer(books_url, "end-sessions", name))["ended_sessions"] == 0
+    assert await actions(db, name) == ["user.created", "user.disabled", "user.enabled"]

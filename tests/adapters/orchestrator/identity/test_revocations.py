@@ -104,7 +104,7 @@ async def new_session(ledger: Ledger, *, minutes: float = 60) -> tuple[UUID, dat
     async with ledger.begin() as work:
         user = await work.add_user(f"user.{session_id.hex}", "no hash", Role.USER)
         assert user is not None
-        await work.open_session(session_id, user.user_id, until)
+        await work.open_session(session_id, user.user_id, until, "192.0.2.1")
     return session_id, until
 
 

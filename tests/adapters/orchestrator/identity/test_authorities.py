@@ -41,8 +41,8 @@ async def looked_up(engine: AsyncEngine, *principals: Principal) -> Mapping[Prin
 async def test_the_role_is_that_of_now(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
     admin, user = await new_user(store, Role.ADMIN), await new_user(store)
     async with store.begin() as work:
-        await work.set_role(admin.username, Role.USER)
-        await work.set_role(user.username, Role.ADMIN)
+        await work.update_user(admin.user_id, role=Role.USER)
+        await work.update_user(user.user_id, role=Role.ADMIN)
     first, second = Principal(admin.user_id), Principal(user.user_id)
     found = await looked_up(engine, first, second)
     assert found == {first: Authority(admin.username, Role.USER), second: Authority(user.username, Role.ADMIN)}
@@ -52,13 +52,13 @@ async def test_a_disabled_user_has_lost_its_authority_until_it_is_enabled(engine
     user = await new_user(store)
     plain, keyed = Principal(user.user_id), Principal(user.user_id, (await new_key(store, user)).api_key_id)
     async with store.begin() as work:
-        disabled = await work.set_disabled(user.username.upper(), disabled=True)
+        disabled = await work.update_user(user.user_id, disabled=True)
     assert disabled is not None
     assert disabled.disabled_at is not None
     found = await looked_up(engine, plain, keyed)
     assert {found[plain].loss, found[keyed].loss} == {Loss.USER_DISABLED}
     async with store.begin() as work:
-        enabled = await work.set_disabled(user.username, disabled=False)
+        enabled = await work.update_user(user.user_id, disabled=False)
     assert enabled == user
     assert {one.loss for one in (await looked_up(engine, plain, keyed)).values()} == {None}
 
@@ -74,7 +74,7 @@ async def test_a_revoked_key_loses_what_it_started_and_no_other_key_does(engine:
     user, other = await new_user(store), await new_user(store)
     revoked, good = await new_key(store, user), await new_key(store, user)
     async with store.begin() as work:
-        await work.revoke_api_key(user.user_id, revoked.api_key_id)
+        await work.revoke_api_key(revoked.api_key_id)
     asked = {
         Principal(user.user_id, revoked.api_key_id): Loss.API_KEY_REVOKED,
         Principal(user.user_id, good.api_key_id): None,
@@ -98,7 +98,7 @@ async def test_an_answer_is_remembered_and_then_looked_up_again(engine: AsyncEng
     patient, forgetful = PostgresAuthorities(engine, seconds=600), PostgresAuthorities(engine, seconds=0)
     assert (await patient.of([principal, principal])) == (await forgetful.of([principal]))
     async with store.begin() as work:
-        await work.set_disabled(user.username, disabled=True)
+        await work.update_user(user.user_id, disabled=True)
     assert (await patient.of([principal]))[principal].loss is None
     assert (await forgetful.of([principal]))[principal].loss is Loss.USER_DISABLED
 
