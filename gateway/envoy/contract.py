@@ -9,11 +9,12 @@ from pathlib import Path
 from google.api import annotations_pb2, http_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodDescriptorProto
 
+from mesh.rpc.access import RpcKind, declared
+
 _VARIABLE = re.compile(r"\{[^=}]*}")
 _TYPED_VARIABLE = re.compile(r"\{[^=}]*=([^}]*)}")
 _WILDCARDS = {"*": "[^/]+", "**": ".+"}
 _VERBS = ("get", "put", "post", "delete", "patch")
-_EXECUTIONS = "agentmesh.execution.v1.ExecutionService"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,13 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """A public rpc: one that has an HTTP rule."""
+    """A public rpc: one that the gateway forwards."""
 
     service: str
     name: str
     streams: bool
     bindings: tuple[Binding, ...]
+    kind: RpcKind
 
     @property
     def path(self) -> str:
@@ -46,24 +48,27 @@ class Rpc:
 
     @property
     def reads_only(self) -> bool:
-        """Whether calling it twice does no harm: by the contract, whatever is bound to GET alone."""
-        return all(binding.method == "GET" for binding in self.bindings)
+        """Whether calling it twice does no harm: it is bound to GET alone, and costs nothing."""
+        return not self.is_agent_call and all(binding.method == "GET" for binding in self.bindings)
 
     @property
-    def executes(self) -> bool:
-        """Whether it has an agent work, which is paid for and may take up to 600 s."""
-        return self.service == _EXECUTIONS and not self.reads_only
+    def is_agent_call(self) -> bool:
+        """Whether an agent works on it: it costs money and can take 600 s."""
+        return self.kind is RpcKind.AGENT_CALL
 
 
 def public_rpcs(descriptor_path: Path) -> list[Rpc]:
-    """The public rpcs of a descriptor set (`gen/descriptor.binpb`), in the order of their declaration."""
+    """The public rpcs of a descriptor set (`gen/descriptor.binpb`), in the order of their declaration.
+
+    Raises LookupError for an rpc with an HTTP binding that does not declare its access.
+    """
     files = FileDescriptorSet.FromString(descriptor_path.read_bytes()).file
     return [
-        Rpc(f"{file.package}.{service.name}", method.name, method.server_streaming, tuple(bound))
+        rpc
         for file in files
         for service in file.service
         for method in service.method
-        if (bound := [binding for binding, _ in bindings(method)])
+        if (rpc := _public(f"{file.package}.{service.name}", method))
     ]
 
 
@@ -73,6 +78,15 @@ def allowed_methods(rpcs: Iterable[Rpc]) -> list[tuple[str, Sequence[str]]]:
     for binding in (binding for rpc in rpcs for binding in rpc.bindings):
         methods[binding.path_regex].add(binding.method)
     return [(regex, sorted(allowed)) for regex, allowed in methods.items()]
+
+
+def _public(service: str, method: MethodDescriptorProto) -> Rpc | None:
+    """The rpc, unless it is internal or has no HTTP binding."""
+    bound = tuple(binding for binding, _ in bindings(method))
+    if not bound:
+        return None
+    access = declared(f"/{service}/{method.name}", method.options)
+    return None if access.internal else Rpc(service, method.name, method.server_streaming, bound, access.kind)
 
 
 def bindings(method: MethodDescriptorProto) -> Iterator[tuple[Binding, str]]:

@@ -24,8 +24,6 @@ WELCOME = {
     "ready": "/ready",
     "openapi": "/openapi.json",
 }
-LOGINS = r"/api/v1/auth/(login|register|refresh)(\?.*)?|/agentmesh\.identity\.v1\.AuthService/(Login|Register|RefreshToken)"
-"""Paths, REST and gRPC, of what costs a password hash or tries one."""
 OWN_PATHS = ("/", "/openapi.json")
 """What Envoy answers itself, besides errors."""
 
@@ -51,7 +49,7 @@ class GatewaySettings:
     per_ip_burst: int = 4000
     """Requests that one address may send at once."""
     per_ip_login_rate: int = 5
-    """Logins, registrations and refreshed tokens a second that one address may send for long."""
+    """Calls a second of the kind LOGIN (logins, registrations, refreshed tokens, passwords) that one address may send for long."""
     per_ip_login_burst: int = 300
     """The same, at once."""
     body_limit_bytes: int = 4 * 1024 * 1024
@@ -93,7 +91,6 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
     welcome = json.dumps(WELCOME, indent=2) + "\n"
     return template.render(
         settings=settings,
-        logins=LOGINS,
         rpcs=rpcs,
         request_rules=rules,
         allowed_methods=methods,

@@ -1,7 +1,8 @@
-"""What requests.lua must know about each REST path, from the contract.
+"""What the filters before the transcoder must know about each REST path, from the contract.
 
 The transcoder loses or accepts what the contract does not allow: null elements of lists disappear, a singular query parameter that is
-given twice takes the last value, and query parameters and bodies are merged. requests.lua refuses such requests beforehand.
+given twice takes the last value, and query parameters and bodies are merged. requests.lua refuses such requests beforehand. The login
+limit and shedding.lua go by the kind of the rpc.
 """
 
 import re
@@ -13,6 +14,7 @@ from typing import Any
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
 
 from gateway.envoy.contract import Binding, bindings
+from mesh.rpc.access import RpcKind, declared
 
 _VARIABLE = re.compile(r"\{([^=}]*)")
 _REPEATED = FieldDescriptorProto.LABEL_REPEATED
@@ -25,6 +27,7 @@ class RequestRules:
     """The rules for one HTTP method of one path."""
 
     binding: Binding
+    kind: RpcKind
     takes_body: bool
     in_path: tuple[str, ...]
     """Fields that the path sets; a query parameter must not set them again."""
@@ -39,9 +42,9 @@ class RequestRules:
         return ("GET", "HEAD") if self.binding.method == "GET" else (self.binding.method,)
 
     def for_lua(self) -> dict[str, Any]:
-        """The route metadata that requests.lua reads."""
+        """The route metadata that the filters read."""
         query = {"in_path": dict.fromkeys(self.in_path, True), "repeated": dict.fromkeys(self.repeated, True)}
-        return {"rest": "body" if self.takes_body else "query", "query": query, "lists": dict(self.lists)}
+        return {"kind": self.kind, "rest": "body" if self.takes_body else "query", "query": query, "lists": dict(self.lists)}
 
 
 def request_rules(descriptor_path: Path) -> list[RequestRules]:
@@ -49,7 +52,7 @@ def request_rules(descriptor_path: Path) -> list[RequestRules]:
     files = FileDescriptorSet.FromString(descriptor_path.read_bytes()).file
     messages = {name: message for file in files for name, message in _named(f".{file.package}", file.message_type)}
     return [
-        _rules(binding, body, messages[method.input_type], messages)
+        _rules(binding, declared(method.name, method.options).kind, body, messages[method.input_type], messages)
         for file in files
         for service in file.service
         for method in service.method
@@ -57,12 +60,12 @@ def request_rules(descriptor_path: Path) -> list[RequestRules]:
     ]
 
 
-def _rules(binding: Binding, body: str, request: DescriptorProto, messages: Messages) -> RequestRules:
+def _rules(binding: Binding, kind: RpcKind, body: str, request: DescriptorProto, messages: Messages) -> RequestRules:
     if body not in ("", "*"):
         raise ValueError(f'{binding}: the gateway supports `body: "*"` or no body, not `body: "{body}"`')
     in_path = tuple(name for name in _VARIABLE.findall(binding.template))
     repeated = tuple(field.name for field in request.field if field.label == _REPEATED)
-    return RequestRules(binding, body == "*", in_path, repeated, _lists(request, messages, ()) if body else {})
+    return RequestRules(binding, kind, body == "*", in_path, repeated, _lists(request, messages, ()) if body else {})
 
 
 def _lists(message: DescriptorProto, messages: Messages, above: tuple[DescriptorProto, ...]) -> dict[str, Any]:

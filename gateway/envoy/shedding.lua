@@ -13,10 +13,10 @@ local ALWAYS = 0.05 -- this share is always forwarded, so that the gateway notic
 
 local calls, accepted, counted_at = 0, 0, 0
 
--- Probes and the paths that Envoy answers itself are always forwarded.
-local function is_call(headers)
-  local path, method = headers:get(":path") or "", headers:get(":method")
-  return method ~= "OPTIONS" and (path:find("^/api/") or path:find("^/agentmesh%.")) and not path:find("HealthService/", 1, true)
+-- The route's metadata have the kind of the rpc. Probes, and what has no kind because Envoy answers it itself, are always forwarded.
+local function is_call(handle)
+  local kind = handle:metadata():get("kind")
+  return kind and kind ~= "probe"
 end
 
 local function forget(now)
@@ -25,7 +25,7 @@ local function forget(now)
 end
 
 function envoy_on_request(handle)
-  if not is_call(handle:headers()) then return end
+  if not is_call(handle) then return end
   forget(handle:timestamp())
   calls = calls + 1
   local share = math.min(1 - ALWAYS, 1 - MORE * accepted / calls)

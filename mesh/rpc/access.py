@@ -1,4 +1,4 @@
-"""Who may call which rpc, as the contracts say it (`agentmesh.common.v1.access`)."""
+"""What an rpc is, as its contract declares it (`agentmesh.common.v1.access`)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,6 +6,7 @@ from functools import cache
 
 from agentmesh.common.v1 import access_pb2
 from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import MethodOptions
 
 from mesh.security.caller import Scope
 
@@ -16,8 +17,8 @@ _SCOPES = {
 }
 
 
-class LimitClass(StrEnum):
-    """By which limit a call is counted."""
+class RpcKind(StrEnum):
+    """The kind of a call; the comments of `agentmesh.common.v1.RpcKind` say what each kind implies."""
 
     STANDARD = "standard"
     LOGIN = "login"
@@ -25,34 +26,40 @@ class LimitClass(StrEnum):
     PROBE = "probe"
 
 
-_LIMITS = {
-    access_pb2.LIMIT_CLASS_UNSPECIFIED: LimitClass.STANDARD,
-    access_pb2.LIMIT_CLASS_STANDARD: LimitClass.STANDARD,
-    access_pb2.LIMIT_CLASS_LOGIN: LimitClass.LOGIN,
-    access_pb2.LIMIT_CLASS_AGENT_CALL: LimitClass.AGENT_CALL,
-    access_pb2.LIMIT_CLASS_PROBE: LimitClass.PROBE,
+_KINDS = {
+    access_pb2.RPC_KIND_UNSPECIFIED: RpcKind.STANDARD,
+    access_pb2.RPC_KIND_STANDARD: RpcKind.STANDARD,
+    access_pb2.RPC_KIND_LOGIN: RpcKind.LOGIN,
+    access_pb2.RPC_KIND_AGENT_CALL: RpcKind.AGENT_CALL,
+    access_pb2.RPC_KIND_PROBE: RpcKind.PROBE,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may call an rpc: a user or key with `scope`, everybody (`open`), or services of the mesh alone (`mesh`)."""
+    """Who may call an rpc: a user or API key with `scope`, anybody (`open`), or only services of the mesh (`mesh`)."""
 
     scope: Scope | None
     open: bool
     mesh: bool
-    limit: LimitClass
+    kind: RpcKind
+    internal: bool
+    """Whether the gateway does not forward it."""
 
 
 @cache
 def access_of(method: str) -> Access:
-    """What the contract says of `/package.Service/Method`. LookupError for a method that it does not know, or says nothing of."""
+    """The access of `/package.Service/Method`. Raises LookupError for an unknown method and for one without the option."""
     service, _, name = method.lstrip("/").partition("/")
-    descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-    options = descriptor.GetOptions()
+    return declared(method, descriptor_pool.Default().FindServiceByName(service).methods_by_name[name].GetOptions())
+
+
+def declared(method: str, options: MethodOptions) -> Access:
+    """The access that a method's options declare. Raises LookupError, naming `method`, when they declare none."""
     if not options.HasExtension(access_pb2.access):
-        raise LookupError(f"{method} does not say who may call it")
-    said = options.Extensions[access_pb2.access]
-    kind = said.WhichOneof("caller")
-    scope = _SCOPES[said.scope] if kind == "scope" else None
-    return Access(scope, open=kind == "open", mesh=kind == "mesh", limit=_LIMITS[said.limit])
+        raise LookupError(f"{method} has no option agentmesh.common.v1.access; declare who may call it")
+    option = options.Extensions[access_pb2.access]
+    caller = option.WhichOneof("caller")
+    scope = _SCOPES[option.scope] if caller == "scope" else None
+    mesh = caller == "mesh"
+    return Access(scope, open=caller == "open", mesh=mesh, kind=_KINDS[option.kind], internal=mesh or option.internal)

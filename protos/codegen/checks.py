@@ -1,20 +1,22 @@
 """What buf's lint does not see: rpcs that REST clients could not reach, or not reach unambiguously."""
 
+from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import MethodDescriptor
 
-from protos.codegen.contracts import ContractError, Contracts
+from protos.codegen.contracts import ACCESS, ContractError, Contracts
 from protos.codegen.routes import Route, is_variable, routes_of
 
 
 def problems(contracts: Contracts) -> list[str]:
     """One sentence for everything that is wrong with the routes; empty when every public rpc can be reached."""
-    found: list[str] = []
+    found = [problem for service in contracts.services() for rpc in service.methods for problem in _access_problems(contracts, rpc)]
     routes: list[Route] = []
     for service in contracts.public_services():
-        for rpc in service.methods:
+        for rpc in contracts.public_rpcs(service):
             try:
                 of_rpc = routes_of(contracts, rpc)
                 for route in of_rpc:
@@ -25,6 +27,19 @@ def problems(contracts: Contracts) -> list[str]:
                 routes += of_rpc
     pairs = combinations(routes, 2)
     return found + [f"{a} and {b} can match the same request" for a, b in pairs if collide(contracts, a, b)]
+
+
+def _access_problems(contracts: Contracts, rpc: MethodDescriptor) -> Iterator[str]:
+    """What is wrong with the declaration of who may call an rpc, from where, and what kind of call it is."""
+    access = contracts.access(rpc)
+    if access is None or access.WhichOneof("caller") is None:
+        yield f"{rpc.full_name}: declare with the option {ACCESS} who may call it: a scope, open, or mesh"
+        return
+    kind = access.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_number[access.kind].name
+    if kind == "RPC_KIND_AGENT_CALL" and access.WhichOneof("caller") != "scope":
+        yield f"{rpc.full_name}: {kind} costs money, so it needs a caller who pays: declare a scope"
+    if contracts.is_internal(rpc) and contracts.option(rpc, "google.api.http") is not None:
+        yield f"{rpc.full_name}: it is internal and has a REST binding; remove one of the two"
 
 
 def collide(contracts: Contracts, a: Route, b: Route) -> bool:

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import protovalidate
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 OURS = "agentmesh."
-INTERNAL_SERVICES = frozenset({"agentmesh.agent.v1.AgentService"})
-"""Services without a REST face: agents are reached through the gateway's ExecutionService."""
+ACCESS = "agentmesh.common.v1.access"
 
 
 class ContractError(Exception):
@@ -38,11 +37,27 @@ class Contracts:
                 if name := names.get(tuple(location.path)):
                     self._comments[name] = _unwrapped(location.leading_comments)
 
-    def public_services(self) -> list[ServiceDescriptor]:
-        """Our services that users can reach, by name."""
+    def services(self) -> list[ServiceDescriptor]:
+        """The platform's own services, by name."""
         names = {f"{file.package}.{service.name}" for file in self._files.file for service in file.service}
-        ours = sorted(name for name in names - INTERNAL_SERVICES if name.startswith(OURS))
-        return [self._pool.FindServiceByName(name) for name in ours]
+        return [self._pool.FindServiceByName(name) for name in sorted(names) if name.startswith(OURS)]
+
+    def public_services(self) -> list[ServiceDescriptor]:
+        """Those that users can reach: at least one of their rpcs is not internal."""
+        return [service for service in self.services() if self.public_rpcs(service)]
+
+    def public_rpcs(self, service: ServiceDescriptor) -> list[MethodDescriptor]:
+        """The rpcs of a service that are not internal, in the order of their declaration."""
+        return [rpc for rpc in service.methods if not self.is_internal(rpc)]
+
+    def access(self, rpc: MethodDescriptor) -> Any:
+        """The option that declares what an rpc is (agentmesh.common.v1.Access), or None."""
+        return self.option(rpc, ACCESS)
+
+    def is_internal(self, rpc: MethodDescriptor) -> bool:
+        """Whether the gateway does not forward the rpc."""
+        access = self.access(rpc)
+        return access is not None and (access.internal or access.WhichOneof("caller") == "mesh")
 
     def message(self, full_name: str) -> Descriptor:
         """The message of this name; KeyError when there is none."""

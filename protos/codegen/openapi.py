@@ -28,7 +28,7 @@ def document(contracts: Contracts, version: str) -> Json:
     schemas = Schemas(contracts, _promises(errors))
     paths: defaultdict[str, Json] = defaultdict(dict)
     services = contracts.public_services()
-    for rpc in (rpc for service in services for rpc in service.methods):
+    for rpc in (rpc for service in services for rpc in contracts.public_rpcs(service)):
         for index, route in enumerate(routes_of(contracts, rpc)):
             described = operation(contracts, schemas, route, errors)
             operation_id = f"{rpc.containing_service.name}_{rpc.name}" + (f"_{index + 1}" if index else "")

@@ -115,7 +115,7 @@ def _event(message: Json) -> Json:
 
 def _is_open(contracts: Contracts, route: Route) -> bool:
     """Whether nobody has to say who calls. An rpc that does not say who may call it is not open."""
-    access = contracts.option(route.rpc, "agentmesh.common.v1.access")
+    access = contracts.access(route.rpc)
     return access is not None and access.WhichOneof("caller") == "open"
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from mesh import admission, correlation
 from mesh.admission import Admission
 from mesh.errors import ServiceUnavailable
-from mesh.rpc.access import LimitClass, access_of
+from mesh.rpc.access import RpcKind, access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
 from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.interceptors.telemetry import HANDLED
@@ -45,7 +45,7 @@ class AdmissionControl(BehaviourInterceptor):
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         """Counts the call until it has begun. How long a login takes says nothing: it waits for a hash, on purpose."""
-        if access_of(method).limit in (LimitClass.LOGIN, LimitClass.PROBE):
+        if access_of(method).kind in (RpcKind.LOGIN, RpcKind.PROBE):
             return behaviour
 
         async def admitted(request: Any, context: Context) -> Message:
@@ -60,7 +60,7 @@ class AdmissionControl(BehaviourInterceptor):
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
         """Counts a stream of an agent's until it has begun; others watch something, and are there for hours."""
-        if access_of(method).limit is not LimitClass.AGENT_CALL:
+        if access_of(method).kind is not RpcKind.AGENT_CALL:
             return behaviour
 
         async def admitted(request: Any, context: Context) -> AsyncIterator[Message]:
@@ -77,7 +77,7 @@ class AdmissionControl(BehaviourInterceptor):
     def _refusing_handler(self, method: str) -> Any:
         """What answers instead of the rpc; None for what is never refused."""
         try:
-            if access_of(method).limit is LimitClass.PROBE:
+            if access_of(method).kind is RpcKind.PROBE:
                 return None
         except LookupError:  # not ours
             return None

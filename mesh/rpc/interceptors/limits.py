@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from mesh.limits import CallerKind, Charge, Limiter, Sessions, network_of, refusal
-from mesh.rpc.access import Access, LimitClass, access_of
+from mesh.rpc.access import Access, RpcKind, access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.rpc.peer import Peers
 from mesh.security import caller
@@ -72,7 +72,7 @@ class Limits(BehaviourInterceptor):
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         """Counts, then calls."""
         access = access_of(method)
-        if access.mesh or access.limit is LimitClass.PROBE:
+        if access.mesh or access.kind is RpcKind.PROBE:
             return behaviour
 
         async def counted(request: Any, context: Context) -> Message:
@@ -83,12 +83,12 @@ class Limits(BehaviourInterceptor):
             with self._in_flight.counted(caller.current().user_id):
                 return await counted(request, context)
 
-        return counted_in_flight if access.limit is LimitClass.AGENT_CALL else counted
+        return counted_in_flight if access.kind is RpcKind.AGENT_CALL else counted
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
         """Counts, then streams."""
         access = access_of(method)
-        if access.mesh or access.limit is LimitClass.PROBE:
+        if access.mesh or access.kind is RpcKind.PROBE:
             return behaviour
 
         async def counted(request: Any, context: Context) -> AsyncIterator[Message]:
@@ -101,23 +101,23 @@ class Limits(BehaviourInterceptor):
                 async for message in counted(request, context):
                     yield message
 
-        return counted_in_flight if access.limit is LimitClass.AGENT_CALL else counted
+        return counted_in_flight if access.kind is RpcKind.AGENT_CALL else counted
 
     async def _admit(self, access: Access, request: Any, context: Context) -> None:
         if access.open:
-            (await self._limiter.take(self._of_address(access.limit, request, context))).check()
+            (await self._limiter.take(self._of_address(access.kind, request, context))).check()
             return
         who = caller.current()
         session = who.session_id
         watched = () if session is None else self._sessions.watched(session)
-        verdict = await self._limiter.take(charges_of(who, access.limit, self._allowances), watched)
+        verdict = await self._limiter.take(charges_of(who, access.kind, self._allowances), watched)
         verdict.check()
         if session is not None and await self._sessions.is_revoked(session, verdict.present):
             raise TokenRevoked("the session of this access token has ended; log in again")
 
-    def _of_address(self, limit: LimitClass, request: Any, context: Context) -> list[Charge]:
+    def _of_address(self, kind: RpcKind, request: Any, context: Context) -> list[Charge]:
         address, allowances = network_of(self._peers.address_of(context)), self._allowances
-        if limit is not LimitClass.LOGIN:
+        if kind is not RpcKind.LOGIN:
             return [Charge("calls_of_address", f"limit:open:{address}", allowances.open_calls_of_address, CallerKind.ADDRESS)]
         charges = [Charge("logins_of_address", f"limit:logins:{address}", allowances.logins_of_address, CallerKind.ADDRESS)]
         if name := getattr(request, "username", ""):
@@ -126,11 +126,11 @@ class Limits(BehaviourInterceptor):
         return charges
 
 
-def charges_of(who: Caller, limit: LimitClass, allowances: Allowances) -> list[Charge]:
+def charges_of(who: Caller, kind: RpcKind, allowances: Allowances) -> list[Charge]:
     """The buckets that count a call: the user's, and for an agent call made with an API key that key's too."""
-    if limit is LimitClass.LOGIN:  # a call that hashes a password, made by a user who is logged in
+    if kind is RpcKind.LOGIN:  # a call that hashes a password, made by a user who is logged in
         return [Charge("logins", f"limit:logins:user:{who.user_id}", allowances.logins)]
-    if limit is not LimitClass.AGENT_CALL:
+    if kind is not RpcKind.AGENT_CALL:
         return [Charge("calls", f"limit:calls:{who.user_id}", allowances.other_calls)]
     charges = [Charge("agent_calls", f"limit:agent_calls:{who.user_id}", allowances.agent_calls)]
     if who.api_key_id is not None:

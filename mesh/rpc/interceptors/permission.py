@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from mesh.rpc.access import LimitClass, access_of
+from mesh.rpc.access import RpcKind, access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.security import caller
 from mesh.security.caller import Caller, Scope
@@ -58,4 +58,4 @@ class Permission(BehaviourInterceptor):
 
 def _scope_to_ask_for(method: str) -> Scope | None:
     access = access_of(method)
-    return None if access.limit is LimitClass.AGENT_CALL else access.scope
+    return None if access.kind is RpcKind.AGENT_CALL else access.scope

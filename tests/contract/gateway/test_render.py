@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from agentmesh.common.v1 import access_pb2
 from google.api import annotations_pb2
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
@@ -108,7 +109,9 @@ def _contract(folder: Path, rules: dict[str, tuple[str, str]]) -> Path:
     file = FileDescriptorProto(name="things.proto", package="things.v1")
     service = file.service.add(name="Things")
     for name, (verb, path) in rules.items():
-        rule = service.method.add(name=name).options.Extensions[annotations_pb2.http]
+        options = service.method.add(name=name).options
+        options.Extensions[access_pb2.access].open.SetInParent()
+        rule = options.Extensions[annotations_pb2.http]
         if verb == "custom":
             rule.custom.kind, rule.custom.path = "ODD", path
         else:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 _HEAD = """
 syntax = "proto3";
 package agentmesh.test.v1;
+import "agentmesh/common/v1/access.proto";
 import "buf/validate/validate.proto";
 import "google/api/annotations.proto";
 import "google/protobuf/any.proto";

@@ -6,6 +6,7 @@ from protos.codegen.checks import problems
 from protos.codegen.contracts import Contracts
 from tests.unit.codegen.conftest import Compile
 
+OPEN = "option (agentmesh.common.v1.access) = {open: {}};"
 FIELDS = """
   string agent_id = 1 [(buf.validate.field).string.pattern = "^[a-z]+_agent_[0-9]+$"];
   string name = 2;
@@ -17,7 +18,8 @@ FIELDS = """
 def service(*rules: str) -> str:
     """A service with one rpc for each rule, all of whose requests have the same fields."""
     rpcs = "".join(
-        f"rpc Do{i}(Do{i}Request) returns (Do{i}Response) {{ option (google.api.http) = {{{rule}}}; }}\n" for i, rule in enumerate(rules)
+        f"rpc Do{i}(Do{i}Request) returns (Do{i}Response) {{ {OPEN} option (google.api.http) = {{{rule}}}; }}\n"
+        for i, rule in enumerate(rules)
     )
     messages = "".join(f"message Do{i}Request {{ {FIELDS} }} message Do{i}Response {{}}\n" for i in range(len(rules)))
     return f"service TestService {{ {rpcs} }}\n{messages}"
@@ -73,7 +75,9 @@ def test_rpcs_whose_requests_can_be_told_apart_do_not_collide(compiled: Compile,
 
 
 def test_a_public_rpc_without_a_route_is_a_problem(compiled: Compile) -> None:
-    contracts = compiled("service S { rpc Do(DoRequest) returns (DoResponse); } message DoRequest {} message DoResponse {}")
+    contracts = compiled(
+        f"service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {OPEN} }} }} message DoRequest {{}} message DoResponse {{}}"
+    )
     assert problems(contracts) == ["agentmesh.test.v1.S.Do: a public rpc needs the option google.api.http"]
 
 
@@ -81,6 +85,41 @@ def test_agents_need_no_route_because_users_reach_them_through_the_gateway(ours:
     names = [service.full_name for service in ours.public_services()]
     assert "agentmesh.execution.v1.ExecutionService" in names
     assert "agentmesh.agent.v1.AgentService" not in names
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ('option (google.api.http) = {get: "/a"};', "declare with the option agentmesh.common.v1.access who may call it"),
+        (
+            "option (agentmesh.common.v1.access) = {kind: RPC_KIND_LOGIN};",
+            "declare with the option agentmesh.common.v1.access who may call it",
+        ),
+        ("option (agentmesh.common.v1.access) = {mesh: {} kind: RPC_KIND_AGENT_CALL};", "it needs a caller who pays"),
+        (
+            'option (agentmesh.common.v1.access) = {mesh: {}}; option (google.api.http) = {get: "/a"};',
+            "it is internal and has a REST binding",
+        ),
+        (
+            'option (agentmesh.common.v1.access) = {open: {} internal: true}; option (google.api.http) = {get: "/a"};',
+            "it is internal and has",
+        ),
+    ],
+)
+def test_an_rpc_must_declare_what_it_is_without_contradiction(compiled: Compile, options: str, complaint: str) -> None:
+    found = problems(
+        compiled(f"service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {options} }} }} message DoRequest {{}} message DoResponse {{}}")
+    )
+    assert complaint in found[0]
+
+
+def test_an_internal_rpc_of_any_service_needs_no_route(compiled: Compile) -> None:
+    internal = "option (agentmesh.common.v1.access) = {mesh: {}};"
+    contracts = compiled(
+        f"service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {internal} }} }} message DoRequest {{}} message DoResponse {{}}"
+    )
+    assert problems(contracts) == []
+    assert "agentmesh.test.v1.S" not in [service.full_name for service in contracts.public_services()]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +145,7 @@ def test_a_route_beyond_what_the_platform_uses_is_a_problem(compiled: Compile, r
 def test_a_field_that_neither_path_nor_query_nor_body_can_carry_is_a_problem(compiled: Compile, field: str) -> None:
     contracts = compiled(
         f"""
-        service S {{ rpc Do(DoRequest) returns (DoResponse) {{ option (google.api.http) = {{get: "/a"}}; }} }}
+        service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {OPEN} option (google.api.http) = {{get: "/a"}}; }} }}
         message Part {{ string text = 1; }}
         message DoRequest {{ {field} = 1; }}
         message DoResponse {{}}
@@ -119,11 +158,11 @@ def test_a_field_that_neither_path_nor_query_nor_body_can_carry_is_a_problem(com
 
 def test_a_path_can_hold_only_one_plain_value(compiled: Compile) -> None:
     contracts = compiled(
-        """
-        service S { rpc Do(DoRequest) returns (DoResponse) { option (google.api.http) = {get: "/a/{part}/{many}"}; } }
-        message Part { string text = 1; }
-        message DoRequest { Part part = 1; repeated string many = 2; }
-        message DoResponse {}
+        f"""
+        service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {OPEN} option (google.api.http) = {{get: "/a/{{part}}/{{many}}"}}; }} }}
+        message Part {{ string text = 1; }}
+        message DoRequest {{ Part part = 1; repeated string many = 2; }}
+        message DoResponse {{}}
         """
     )
     assert problems(contracts) == [

@@ -25,21 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n agentmesh/common/v1/access.proto\x12\x13\x61gentmesh.common.v1\x1a google/protobuf/descriptor.proto\"\xf1\x01\n\x06\x41\x63\x63\x65ss\x12\x38\n\x05scope\x18\x01 \x01(\x0e\x32 .agentmesh.common.v1.AccessScopeH\x00R\x05scope\x12\x35\n\x04open\x18\x02 \x01(\x0b\x32\x1f.agentmesh.common.v1.OpenAccessH\x00R\x04open\x12\x35\n\x04mesh\x18\x03 \x01(\x0b\x32\x1f.agentmesh.common.v1.MeshAccessH\x00R\x04mesh\x12\x35\n\x05limit\x18\x04 \x01(\x0e\x32\x1f.agentmesh.common.v1.LimitClassR\x05limitB\x08\n\x06\x63\x61ller\"\x0c\n\nOpenAccess\"\x0c\n\nMeshAccess*u\n\x0b\x41\x63\x63\x65ssScope\x12\x1c\n\x18\x41\x43\x43\x45SS_SCOPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43\x45SS_SCOPE_READ\x10\x01\x12\x18\n\x14\x41\x43\x43\x45SS_SCOPE_EXECUTE\x10\x02\x12\x17\n\x13\x41\x43\x43\x45SS_SCOPE_MANAGE\x10\x03*\x8d\x01\n\nLimitClass\x12\x1b\n\x17LIMIT_CLASS_UNSPECIFIED\x10\x00\x12\x18\n\x14LIMIT_CLASS_STANDARD\x10\x01\x12\x15\n\x11LIMIT_CLASS_LOGIN\x10\x02\x12\x1a\n\x16LIMIT_CLASS_AGENT_CALL\x10\x03\x12\x15\n\x11LIMIT_CLASS_PROBE\x10\x04:U\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32\x1b.agentmesh.common.v1.AccessR\x06\x61\x63\x63\x65ssb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n agentmesh/common/v1/access.proto\x12\x13\x61gentmesh.common.v1\x1a google/protobuf/descriptor.proto\"\x88\x02\n\x06\x41\x63\x63\x65ss\x12\x38\n\x05scope\x18\x01 \x01(\x0e\x32 .agentmesh.common.v1.AccessScopeH\x00R\x05scope\x12\x35\n\x04open\x18\x02 \x01(\x0b\x32\x1f.agentmesh.common.v1.OpenAccessH\x00R\x04open\x12\x35\n\x04mesh\x18\x03 \x01(\x0b\x32\x1f.agentmesh.common.v1.MeshAccessH\x00R\x04mesh\x12\x30\n\x04kind\x18\x04 \x01(\x0e\x32\x1c.agentmesh.common.v1.RpcKindR\x04kind\x12\x1a\n\x08internal\x18\x05 \x01(\x08R\x08internalB\x08\n\x06\x63\x61ller\"\x0c\n\nOpenAccess\"\x0c\n\nMeshAccess*u\n\x0b\x41\x63\x63\x65ssScope\x12\x1c\n\x18\x41\x43\x43\x45SS_SCOPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43\x45SS_SCOPE_READ\x10\x01\x12\x18\n\x14\x41\x43\x43\x45SS_SCOPE_EXECUTE\x10\x02\x12\x17\n\x13\x41\x43\x43\x45SS_SCOPE_MANAGE\x10\x03*{\n\x07RpcKind\x12\x18\n\x14RPC_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11RPC_KIND_STANDARD\x10\x01\x12\x12\n\x0eRPC_KIND_LOGIN\x10\x02\x12\x17\n\x13RPC_KIND_AGENT_CALL\x10\x03\x12\x12\n\x0eRPC_KIND_PROBE\x10\x04:U\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32\x1b.agentmesh.common.v1.AccessR\x06\x61\x63\x63\x65ssb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agentmesh.common.v1.access_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESSSCOPE']._serialized_start=363
-  _globals['_ACCESSSCOPE']._serialized_end=480
-  _globals['_LIMITCLASS']._serialized_start=483
-  _globals['_LIMITCLASS']._serialized_end=624
+  _globals['_ACCESSSCOPE']._serialized_start=386
+  _globals['_ACCESSSCOPE']._serialized_end=503
+  _globals['_RPCKIND']._serialized_start=505
+  _globals['_RPCKIND']._serialized_end=628
   _globals['_ACCESS']._serialized_start=92
-  _globals['_ACCESS']._serialized_end=333
-  _globals['_OPENACCESS']._serialized_start=335
-  _globals['_OPENACCESS']._serialized_end=347
-  _globals['_MESHACCESS']._serialized_start=349
-  _globals['_MESHACCESS']._serialized_end=361
+  _globals['_ACCESS']._serialized_end=356
+  _globals['_OPENACCESS']._serialized_start=358
+  _globals['_OPENACCESS']._serialized_end=370
+  _globals['_MESHACCESS']._serialized_start=372
+  _globals['_MESHACCESS']._serialized_end=384
 # @@protoc_insertion_point(module_scope)

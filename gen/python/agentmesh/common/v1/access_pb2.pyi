@@ -28,61 +28,71 @@ class _AccessScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccessSco
     ACCESS_SCOPE_UNSPECIFIED: _AccessScope.ValueType  # 0
     """Never sent."""
     ACCESS_SCOPE_READ: _AccessScope.ValueType  # 1
-    """Look: every rpc that changes nothing."""
+    """Rpcs that change nothing."""
     ACCESS_SCOPE_EXECUTE: _AccessScope.ValueType  # 2
-    """Have agents work: execute, stream, run and cancel workflows, decide approvals."""
+    """Rpcs that make agents work: execute, stream, run and cancel workflows, decide approvals."""
     ACCESS_SCOPE_MANAGE: _AccessScope.ValueType  # 3
-    """Change what there is: create and delete workflows, make and revoke API keys, end the session."""
+    """Rpcs that create, change and delete: workflows, API keys, sessions and users."""
 
 class AccessScope(_AccessScope, metaclass=_AccessScopeEnumTypeWrapper):
-    """What a caller may do. An access token may do all; an API key what it was made for."""
+    """What a caller may do. An access token has every scope; an API key has the scopes that it was created with."""
 
 ACCESS_SCOPE_UNSPECIFIED: AccessScope.ValueType  # 0
 """Never sent."""
 ACCESS_SCOPE_READ: AccessScope.ValueType  # 1
-"""Look: every rpc that changes nothing."""
+"""Rpcs that change nothing."""
 ACCESS_SCOPE_EXECUTE: AccessScope.ValueType  # 2
-"""Have agents work: execute, stream, run and cancel workflows, decide approvals."""
+"""Rpcs that make agents work: execute, stream, run and cancel workflows, decide approvals."""
 ACCESS_SCOPE_MANAGE: AccessScope.ValueType  # 3
-"""Change what there is: create and delete workflows, make and revoke API keys, end the session."""
+"""Rpcs that create, change and delete: workflows, API keys, sessions and users."""
 Global___AccessScope: _TypeAlias = AccessScope  # noqa: Y015
 
-class _LimitClass:
+class _RpcKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _LimitClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LimitClass.ValueType], _builtins.type):
+class _RpcKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RpcKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    LIMIT_CLASS_UNSPECIFIED: _LimitClass.ValueType  # 0
-    """Read as STANDARD."""
-    LIMIT_CLASS_STANDARD: _LimitClass.ValueType  # 1
-    """Everything that is cheap."""
-    LIMIT_CLASS_LOGIN: _LimitClass.ValueType  # 2
-    """Calls that cost a password hash, or try one; the strictest."""
-    LIMIT_CLASS_AGENT_CALL: _LimitClass.ValueType  # 3
-    """Calls that have an agent work; those in flight are counted too."""
-    LIMIT_CLASS_PROBE: _LimitClass.ValueType  # 4
-    """Probes of the platform: not limited here."""
+    RPC_KIND_UNSPECIFIED: _RpcKind.ValueType  # 0
+    """The same as STANDARD."""
+    RPC_KIND_STANDARD: _RpcKind.ValueType  # 1
+    """Cheap and quick."""
+    RPC_KIND_LOGIN: _RpcKind.ValueType  # 2
+    """Hashes a password, or tries one or a refresh token. It has the strictest limit, by address and name, or by user where the caller
+    is logged in.
+    """
+    RPC_KIND_AGENT_CALL: _RpcKind.ValueType  # 3
+    """An agent works on it while the caller waits: it costs money and can take 600 s. Calls in flight are limited too, and nothing ever
+    repeats such a call automatically. The service itself asks the policy, because only the service knows which agent is called.
+    """
+    RPC_KIND_PROBE: _RpcKind.ValueType  # 4
+    """A probe of the platform. It is never limited and never rejected for overload."""
 
-class LimitClass(_LimitClass, metaclass=_LimitClassEnumTypeWrapper):
-    """Calls are limited by class, each with a bucket of its own for each user (of an open rpc: for each address)."""
+class RpcKind(_RpcKind, metaclass=_RpcKindEnumTypeWrapper):
+    """The kind of a call decides which limit counts it, how long the gateway waits for it, whether an overloaded platform may reject it,
+    and which error reports a connection that was lost in the middle of it.
+    """
 
-LIMIT_CLASS_UNSPECIFIED: LimitClass.ValueType  # 0
-"""Read as STANDARD."""
-LIMIT_CLASS_STANDARD: LimitClass.ValueType  # 1
-"""Everything that is cheap."""
-LIMIT_CLASS_LOGIN: LimitClass.ValueType  # 2
-"""Calls that cost a password hash, or try one; the strictest."""
-LIMIT_CLASS_AGENT_CALL: LimitClass.ValueType  # 3
-"""Calls that have an agent work; those in flight are counted too."""
-LIMIT_CLASS_PROBE: LimitClass.ValueType  # 4
-"""Probes of the platform: not limited here."""
-Global___LimitClass: _TypeAlias = LimitClass  # noqa: Y015
+RPC_KIND_UNSPECIFIED: RpcKind.ValueType  # 0
+"""The same as STANDARD."""
+RPC_KIND_STANDARD: RpcKind.ValueType  # 1
+"""Cheap and quick."""
+RPC_KIND_LOGIN: RpcKind.ValueType  # 2
+"""Hashes a password, or tries one or a refresh token. It has the strictest limit, by address and name, or by user where the caller
+is logged in.
+"""
+RPC_KIND_AGENT_CALL: RpcKind.ValueType  # 3
+"""An agent works on it while the caller waits: it costs money and can take 600 s. Calls in flight are limited too, and nothing ever
+repeats such a call automatically. The service itself asks the policy, because only the service knows which agent is called.
+"""
+RPC_KIND_PROBE: RpcKind.ValueType  # 4
+"""A probe of the platform. It is never limited and never rejected for overload."""
+Global___RpcKind: _TypeAlias = RpcKind  # noqa: Y015
 
 @_typing.final
 class Access(_message.Message):
-    """Who may call an rpc, and by which limit it is counted. The servers' interceptors, the policy, the OpenAPI document and the
-    tests read it from here, so that an rpc without it cannot be published.
+    """What an rpc is: who may call it, from where, and what kind of call it is. This is the only place that states it. The servers'
+    interceptors, Envoy's configuration, the OpenAPI document and the tests read it from here, and an rpc without it is not published.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -90,18 +100,23 @@ class Access(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     OPEN_FIELD_NUMBER: _builtins.int
     MESH_FIELD_NUMBER: _builtins.int
-    LIMIT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    INTERNAL_FIELD_NUMBER: _builtins.int
     scope: Global___AccessScope.ValueType
-    """A user, or an API key of a user's that has this scope."""
-    limit: Global___LimitClass.ValueType
-    """The limit that counts it; unspecified is STANDARD."""
+    """A user, or a user's API key that has this scope."""
+    kind: Global___RpcKind.ValueType
+    """What kind of call it is; unspecified means STANDARD."""
+    internal: _builtins.bool
+    """Whether it is served only inside the mesh: the gateway does not forward it, and it has no REST binding. Rpcs for `mesh` callers
+    are always internal.
+    """
     @_builtins.property
     def open(self) -> Global___OpenAccess:
-        """Everybody."""
+        """Anybody, without a credential."""
 
     @_builtins.property
     def mesh(self) -> Global___MeshAccess:
-        """Services of the mesh alone, with a call token."""
+        """Only services of the mesh, with a call token."""
 
     def __init__(
         self,
@@ -109,11 +124,12 @@ class Access(_message.Message):
         scope: Global___AccessScope.ValueType = ...,
         open: Global___OpenAccess | None = ...,
         mesh: Global___MeshAccess | None = ...,
-        limit: Global___LimitClass.ValueType = ...,
+        kind: Global___RpcKind.ValueType = ...,
+        internal: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "mesh", b"mesh", "open", b"open", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "limit", b"limit", "mesh", b"mesh", "open", b"open", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "internal", b"internal", "kind", b"kind", "mesh", b"mesh", "open", b"open", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_caller: _TypeAlias = _typing.Literal["scope", "open", "mesh"]  # noqa: Y015
     _WhichOneofArgType_caller: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
@@ -123,7 +139,7 @@ Global___Access: _TypeAlias = Access  # noqa: Y015
 
 @_typing.final
 class OpenAccess(_message.Message):
-    """Nobody has to say who calls."""
+    """The call needs no credential."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -140,7 +156,7 @@ Global___OpenAccess: _TypeAlias = OpenAccess  # noqa: Y015
 
 @_typing.final
 class MeshAccess(_message.Message):
-    """Only the orchestrator and the workers call."""
+    """The call needs a call token, which only the orchestrator and the workers can make."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -157,4 +173,4 @@ Global___MeshAccess: _TypeAlias = MeshAccess  # noqa: Y015
 
 ACCESS_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
-"""Who may call the rpc."""
+"""What the rpc is."""
