@@ -66,6 +66,7 @@ bench: python  ## Measure agent calls beside the plain FastAPI build, what the g
 	$(BIN)/python -m tests.bench overload
 	$(BIN)/python -m tests.bench logins
 	$(BIN)/python -m tests.bench workflows
+	$(BIN)/python -m tests.bench fairness
 
 chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24

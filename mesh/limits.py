@@ -50,7 +50,7 @@ def network_of(address: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One token to take from a bucket that holds `per_minute` tokens and refills at that rate."""
+    """Tokens to take from a bucket that holds `per_minute` tokens and refills at that rate."""
 
     limit: str
     """The name of the limit, as callers see it."""
@@ -58,11 +58,12 @@ class Charge:
     """The bucket; no two limits share a key."""
     per_minute: int
     caller: CallerKind = CallerKind.USER
+    tokens: int = 1
 
     @property
     def interval_seconds(self) -> float:
-        """How long one token takes to come back."""
-        return 60 / self.per_minute
+        """How long the tokens take to come back."""
+        return 60 * self.tokens / self.per_minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Verdict:
     refused_by: Charge | None = None
     """The first charge whose bucket is empty."""
     wait_seconds: float = 0.0
-    """How long until that bucket has a token."""
+    """How long until that bucket has the tokens."""
     present: tuple[bool, ...] | None = None
     """Which of the watched keys exist; None if Redis did not answer."""
 
@@ -101,7 +102,7 @@ class Limiter(Protocol):
     """Keeps the buckets. Never fails: without Redis it counts in this process."""
 
     async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
-        """Takes a token for every charge, or none; looks up on the same round trip which of the keys in `watch` exist."""
+        """Takes the tokens of every charge, or none; looks up on the same round trip which of the keys in `watch` exist."""
         ...
 
 

@@ -39,6 +39,10 @@ class SharedSettings(CallTokenMinting):
     """The folder of the policy that is evaluated in process."""
     opa_url: str | None = Field(default=None, pattern=r"^https?://")
     """The OPA server that evaluates the policy instead."""
+    limit_agent_calls: int = Field(default=600, ge=1)
+    """Agent calls that a user may make in a minute; the attempts of the user's steps count too."""
+    limit_agent_calls_of_key: int = Field(default=600, ge=1)
+    """The same for one API key, whose calls also count as its user's."""
 
 
 class OrchestratorSettings(SharedSettings):
@@ -52,10 +56,6 @@ class OrchestratorSettings(SharedSettings):
     """How long the log keeps an event."""
     drain_notice_seconds: float = Field(default=1.5, ge=0)
     """How long NOT_SERVING stands before the server stops taking calls; above the gateway's health check interval."""
-    limit_agent_calls: int = Field(default=600, ge=1)
-    """Calls to agents that a user may make in a minute, and at once when the last ones are a minute ago."""
-    limit_agent_calls_of_key: int = Field(default=600, ge=1)
-    """The same for one API key; its calls count as its user's too."""
     limit_agent_calls_in_flight: int = Field(default=50, ge=1)
     """Calls to agents that a user may have under way, per orchestrator."""
     limit_calls: int = Field(default=6_000, ge=1)

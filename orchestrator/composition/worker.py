@@ -1,6 +1,6 @@
 """Wires a worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from redis.asyncio import Redis
@@ -8,22 +8,30 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from catalogue.catalogue import Catalogue
+from mesh.limits import Charge
+from mesh.rpc.access import RpcKind
+from mesh.rpc.interceptors.limits import Allowances, charges_of
 from mesh.rpc.status import retryable
+from mesh.security.caller import Caller
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import WORKER
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from orchestrator.adapters.postgres.listener import PostgresListener
 from orchestrator.adapters.wakeups.arq_wakeup import ArqWakeup, ArqWakeupListener
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
+from orchestrator.adapters.workflows.claims import Shares
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.ledger import STOP_CHANNEL
 from orchestrator.adapters.workflows.notifier import RedisRunNotifier
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
 from orchestrator.composition.calling import build_calling
 from orchestrator.composition.worker_settings import WorkerSettings
+from orchestrator.identity.model import Principal
 from orchestrator.registry.service import RegistryService
-from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace
+from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace, most_of_one_user
 from orchestrator.workflows.engine.performer import StepPerformer
+from orchestrator.workflows.engine.tokens import ChargesOf, OwnerTokens
 
 UNHEARD_SECONDS = 60.0
 
@@ -39,7 +47,9 @@ async def assemble(
     calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, WORKER, tls)
     commit_notifier = CommitNotifier(RedisRunNotifier(notifier), TopicNotifier(notifier, "outbox", hurry=False).notify)
     leases = Leases(settings.step_lease_seconds, settings.step_crash_limit)
-    store = PostgresStepStore(settings.database_url, uuid7(), leases, commit_notifier, tasks)
+    shares = Shares(settings.limit_steps_in_flight, most_of_one_user(settings.worker_slots))
+    tokens = OwnerTokens(await stack.enter_async_context(RedisLimits(settings.redis_url, tasks)), _charges(settings))
+    store = PostgresStepStore(settings.database_url, uuid7(), leases, shares, tokens, commit_notifier, tasks)
     await stack.enter_async_context(store)
     steps_notifier = TopicNotifier(notifier, "steps")
     wakeup = ArqWakeup(settings.redis_url, steps_notifier.notify)
@@ -58,6 +68,16 @@ async def assemble(
     tasks.start_on(stack, "stopped steps", subscription.run())
     tasks.start_on(stack, "ready steps", _pass_on(steps_notifier, dispatcher.wake))
     return calling.registry, dispatcher
+
+
+def _charges(settings: WorkerSettings) -> ChargesOf:
+    allowances = Allowances(agent_calls=settings.limit_agent_calls, agent_calls_of_key=settings.limit_agent_calls_of_key)
+
+    def charges(principal: Principal) -> Sequence[Charge]:
+        caller = Caller(principal.user_id, "", api_key_id=principal.api_key_id)
+        return charges_of(caller, RpcKind.AGENT_CALL, allowances)
+
+    return charges
 
 
 async def _pass_on(notifier: TopicNotifier, wake: Callable[[], None]) -> None:

@@ -13,6 +13,8 @@ class WorkerSettings(SharedSettings):
 
     worker_slots: int = Field(default=64, ge=1)
     """Steps that this worker may have at the same time."""
+    limit_steps_in_flight: int = Field(default=50, ge=1)
+    """Steps of one user that may run at the same time, in all workers together. The others wait."""
     step_lease_seconds: float = Field(default=6, gt=0)
     """How long a step whose worker went silent is left alone before another worker gets it."""
     step_heartbeat_seconds: float = Field(default=0.5, gt=0)

@@ -90,10 +90,15 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Steps that a worker has now. `more` says that others may be ready."""
+    """The steps that a worker got."""
 
     assignments: Sequence[Assignment]
     more: bool
+    """Whether other steps may be ready to be claimed at once."""
+    limited: bool = False
+    """Whether steps wait until another step of the same user ends."""
+    refill_in_seconds: float | None = None
+    """When a user who has no token now gets one; None without such a user."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.executions.model import Bill, Failure
+from orchestrator.identity.model import Principal
 
 
 class RunState(StrEnum):
@@ -171,7 +172,14 @@ class Run:
     stopped_steps: Sequence[StoppedStep] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    api_key_id: UUID | None = None
+    """The API key with which it was started; None for an access token."""
     steps: Sequence[Step] = ()
+
+    @property
+    def principal(self) -> Principal:
+        """On whose behalf its steps run."""
+        return Principal(self.user_id, self.api_key_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +212,7 @@ class NewRun:
     role: str
     request_id: str
     tasks: Sequence[Task]
+    api_key_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

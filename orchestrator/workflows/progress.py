@@ -86,12 +86,17 @@ class Progress:
         self._settle()
         return True
 
-    def give_successor(self, task_id: str, owner: UUID, lease_seconds: float) -> str | None:
-        """Gives one of the steps that the completion of this one has made ready to the same worker."""
+    def successor(self, task_id: str) -> str | None:
+        """A step that the completion of this one has made ready; None without one."""
         for record in self._in(StepState.READY):
             if task_id in record.depends_on and record.step.task_id in self.touched:
-                return record.step.task_id if self.begin(record.step.task_id, owner, lease_seconds) else None
+                return record.step.task_id
         return None
+
+    def give_successor(self, task_id: str, owner: UUID, lease_seconds: float) -> str | None:
+        """Gives one of the steps that the completion of this one has made ready to the same worker."""
+        successor = self.successor(task_id)
+        return successor if successor is not None and self.begin(successor, owner, lease_seconds) else None
 
     def lost(self, task_id: str, spent: Spent, crash_limit: int) -> None:
         """The lease of a running step has passed: its worker died, or was cut off."""

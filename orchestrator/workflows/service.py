@@ -103,7 +103,7 @@ class WorkflowService:
         else:
             before = graph.predecessors(workflow.tasks)
             tasks = [replace(task, depends_on=before[task.id]) for task in workflow.tasks]
-            run = NewRun(new_id(), workflow_id, caller.user_id, caller.username, caller.role.value, request_id, tasks)
+            run = NewRun(new_id(), workflow_id, caller.user_id, caller.username, caller.role.value, request_id, tasks, caller.api_key_id)
             started = await self._runs.start(run, claim)
         return started if isinstance(started, Run) else await self.run(caller, _repeated(started, claim))
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import interceptors, load, login_flood, overload, workflows
+from tests.bench import fairness, interceptors, load, login_flood, overload, workflows
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import Side, floor, mesh, peer, provider
 
@@ -102,6 +102,9 @@ def arguments() -> argparse.Namespace:
     runs = modes.add_parser("workflows", help="durable three-step runs")
     runs.add_argument("--seconds", type=float, default=15.0, help="length of a measurement")
     runs.add_argument("--runs", type=int, default=10_000, help="how many runs to queue and drain; 0 for none")
+    fair = modes.add_parser("fairness", help="another user's run behind a long queue")
+    fair.add_argument("--steps", type=int, default=5_000, help="how many steps to queue")
+    fair.add_argument("--runs", type=int, default=20, help="how many runs of the other user to time")
     over = modes.add_parser("overload", help="three times as many calls as can be answered")
     over.add_argument("--seconds", type=float, default=30.0)
     known = modes.add_parser("interceptors", help="what it takes to know, count and permit a caller")
@@ -116,6 +119,7 @@ def arguments() -> argparse.Namespace:
 MODES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "calls": main,
     "workflows": workflows.main,
+    "fairness": fairness.main,
     "overload": overload.main,
     "interceptors": interceptors.main,
     "logins": login_flood.main,

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
@@ -32,6 +33,8 @@ users = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     # While it is set, the user cannot log in and none of the user's credentials work.
     Column("disabled_at", DateTime(timezone=True)),
+    # The user's share of the workers' time, in proportion to the weights of the others who have steps waiting.
+    Column("weight", Integer, CheckConstraint("weight > 0"), nullable=False, server_default="1"),
     # Names are ASCII: lower() is all that two spellings of one name can differ in.
     Index("users_username_key", text("lower(username::text)"), unique=True),
 )

@@ -6,8 +6,9 @@ also kept apart, so that more gather: nobody notices milliseconds there, and eac
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 import asyncpg
@@ -36,8 +37,9 @@ class NotConnected(ConnectionError):
 class LazyConnection:
     """One connection, made when it is needed and made again after it was lost."""
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self._dsn = database_url.replace("postgresql+asyncpg://", "postgresql://")
+        self._settings = {**SESSION, **settings}
         self._connection: Connection | None = None
 
     async def get(self) -> Connection:
@@ -45,7 +47,7 @@ class LazyConnection:
         if self._connection is None or self._connection.is_closed():
             try:
                 self._connection = await asyncpg.connect(
-                    self._dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=dict(SESSION)
+                    self._dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=self._settings
                 )
             except CONNECTION_LOST as error:
                 raise NotConnected(f"{type(error).__name__}: {error}") from error

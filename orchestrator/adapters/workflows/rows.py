@@ -53,6 +53,7 @@ def run(row: Row, steps: Sequence[Step] = ()) -> Run:
         stopped_steps=_read(_STOPPED, row["stopped_steps"]) or (),
         started_at=row["started_at"],
         finished_at=row["finished_at"],
+        api_key_id=_uuid(row["api_key_id"]),
         steps=steps,
     )
 

@@ -3,31 +3,23 @@
 Whoever changes a run or a step of it has locked the run's row first; whoever waits for several locks them in the order of their ids.
 """
 
-_RUN = """
+RUN_COLUMNS = """
 r.run_id, r.workflow_id, r.user_id, r.status, r.sequence, r.failure, r.failed_task, r.cancel_requested_at, r.stopped_steps, r.request_id,
-r.created_at, r.started_at, r.finished_at, clock_timestamp() AS now
+r.api_key_id, r.created_at, r.started_at, r.finished_at, clock_timestamp() AS now
 """
 
-LOCK = f"SELECT {_RUN} FROM runs r WHERE r.run_id = ANY($1::uuid[]) ORDER BY r.run_id FOR NO KEY UPDATE"
-
-# Not in the order of ids, which nobody minds who does not wait.
-# Not flushed at once: before anything is bought for a step, the intent is flushed, which comes later in the same log.
-LOCK_READY = f"""
-SELECT {_RUN}, s.task_id, set_config('synchronous_commit', 'off', true) FROM steps s JOIN runs r USING (run_id)
-WHERE s.status = 'ready' AND s.next_attempt_at <= clock_timestamp()
-ORDER BY s.next_attempt_at LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
-"""
+LOCK = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.run_id = ANY($1::uuid[]) ORDER BY r.run_id FOR NO KEY UPDATE"
 
 # What a dead worker was buying is settled first: until then nobody knows whether there is an answer.
 LOCK_LOST = f"""
-SELECT {_RUN}, s.task_id FROM steps s JOIN runs r USING (run_id)
+SELECT {RUN_COLUMNS}, s.task_id FROM steps s JOIN runs r USING (run_id)
 WHERE s.status = 'running' AND s.lease_until <= clock_timestamp()
   AND NOT EXISTS (SELECT FROM executions e WHERE e.run_id = s.run_id AND e.task_id = s.task_id AND e.status = 'running')
 ORDER BY s.lease_until LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 
 LOCK_SILENT = f"""
-SELECT {_RUN}, s.task_id FROM steps s JOIN runs r USING (run_id)
+SELECT {RUN_COLUMNS}, s.task_id FROM steps s JOIN runs r USING (run_id)
 WHERE s.status = 'waiting_approval' AND s.approval_expires_at <= clock_timestamp()
 ORDER BY s.approval_expires_at LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 """
@@ -116,8 +108,3 @@ SELECT run_id, task_id, epoch FROM mine
 """
 
 MINE = "SELECT run_id, task_id, epoch FROM steps WHERE owner = $1 AND status = 'running'"
-
-QUEUE = """
-SELECT coalesce(extract(epoch FROM clock_timestamp() - min(next_attempt_at)), 0)::float8 AS age FROM steps
-WHERE status = 'ready' AND next_attempt_at <= clock_timestamp()
-"""

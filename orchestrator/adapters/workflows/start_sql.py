@@ -9,10 +9,10 @@ FROM unnest($1::uuid[]) AS t (workflow_id) LEFT JOIN workflows w USING (workflow
 
 # Runs before workflows, as whoever changes a run takes them: the insertion may wait for a run that is just ending.
 INSERT_RUNS = """
-INSERT INTO runs (run_id, workflow_id, user_id, username, role, status, sequence, request_id, created_at)
-SELECT t.run_id, t.workflow_id, t.user_id, t.username, t.role, t.status, t.sequence, t.request_id, t.created_at
+INSERT INTO runs (run_id, workflow_id, user_id, username, role, status, sequence, request_id, api_key_id, created_at)
+SELECT t.run_id, t.workflow_id, t.user_id, t.username, t.role, t.status, t.sequence, t.request_id, t.api_key_id, t.created_at
 FROM json_to_recordset($1::json) AS t (run_id uuid, workflow_id uuid, user_id int, username text, role text, status text, sequence int,
-  request_id text, created_at timestamptz)
+  request_id text, api_key_id uuid, created_at timestamptz)
 JOIN workflows w ON w.workflow_id = t.workflow_id
 ORDER BY t.workflow_id FOR KEY SHARE OF w
 ON CONFLICT (workflow_id) WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
@@ -25,12 +25,12 @@ INSERT_STEPS = f"""
   FROM json_to_recordset($1::json -> 'workflows') AS t (workflow_id uuid, run_id uuid, status text) WHERE w.workflow_id = t.workflow_id
 )
 INSERT INTO steps (run_id, task_id, position, agent_id, input, context, depends_on, max_attempts, delay_seconds, backoff,
-  timeout_seconds, approval, status, waiting, next_attempt_at, approval_expires_at)
+  timeout_seconds, approval, status, waiting, next_attempt_at, approval_expires_at, user_id)
 SELECT t.run_id, t.task_id, t.position, t.agent_id, t.input, t.context, t.depends_on, t.max_attempts, t.delay_seconds, t.backoff,
-  t.timeout_seconds, t.approval, t.status, t.waiting, t.next_attempt_at, t.approval_expires_at
+  t.timeout_seconds, t.approval, t.status, t.waiting, t.next_attempt_at, t.approval_expires_at, t.user_id
 FROM json_to_recordset($1::json -> 'steps') AS t (run_id uuid, task_id text, position int, agent_id text, input text, context jsonb,
   depends_on text[], max_attempts int, delay_seconds float8, backoff float8, timeout_seconds float8, approval jsonb, status text,
-  waiting int, next_attempt_at timestamptz, approval_expires_at timestamptz)
+  waiting int, next_attempt_at timestamptz, approval_expires_at timestamptz, user_id int)
 """
 
 ACTIVE = """

@@ -48,7 +48,7 @@ async def write_starts(connection: Connection, starts: Sequence[Start]) -> Seque
 
 
 def _begun(new: NewRun, now: datetime) -> Progress:
-    run = Run(new.run_id, new.workflow_id, new.user_id, RunState.PENDING, 0, new.request_id, now)
+    run = Run(new.run_id, new.workflow_id, new.user_id, RunState.PENDING, 0, new.request_id, now, api_key_id=new.api_key_id)
     progress = Progress(run, map(_record, new.tasks), now)
     progress.start()
     return progress
@@ -87,6 +87,7 @@ def _run_row(new: NewRun, progress: Progress) -> dict[str, Any]:
         "status": progress.run.state.value,
         "sequence": progress.run.sequence,
         "request_id": new.request_id,
+        "api_key_id": new.api_key_id,
         "created_at": progress.run.created_at,
     }
 
@@ -116,6 +117,7 @@ def _step_rows(run: NewRun, progress: Progress) -> Iterator[dict[str, Any]]:
             "waiting": record.waiting,
             "next_attempt_at": record.due_at,
             "approval_expires_at": approval.expires_at if approval else None,
+            "user_id": run.user_id,
         }
 
 

@@ -12,10 +12,12 @@ from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.postgres.documents import document
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection
-from orchestrator.adapters.workflows import ledger, rows, sql
+from orchestrator.adapters.workflows import claim_sql, ledger, rows, sql
+from orchestrator.adapters.workflows.claims import FairClaims, Shares
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.assignment import Assignment, Claimed, Completed, HandedBack, LeaseId, Report, Reported, Spent
+from orchestrator.workflows.engine.tokens import OwnerTokens
 from orchestrator.workflows.errors import ReportRefused
 from orchestrator.workflows.model import StepState
 from orchestrator.workflows.progress import Progress
@@ -39,12 +41,23 @@ class Leases:
 class PostgresStepStore:
     """See the port. One per worker; an async context manager."""
 
-    def __init__(self, database_url: str, owner: UUID, leases: Leases, commits: CommitNotifier, tasks: BackgroundTasks) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        owner: UUID,
+        leases: Leases,
+        shares: Shares,
+        tokens: OwnerTokens,
+        commits: CommitNotifier,
+        tasks: BackgroundTasks,
+    ) -> None:
         self._owner = owner
         self._leases = leases
+        self._tokens = tokens
         self._commits = commits
+        self._fair = FairClaims(owner, shares, tokens)
         self._reports: GroupCommit[Report, Reported] = GroupCommit(database_url, self._write_reports, tasks)
-        self._claims = LazyConnection(database_url)
+        self._claims = LazyConnection(database_url, claim_sql.SESSION)
         self._keeping = LazyConnection(database_url)
         self._tending = LazyConnection(database_url)
 
@@ -61,24 +74,18 @@ class PostgresStepStore:
         await self._stack.aclose()
 
     async def claim(self, limit: int) -> Claimed:
-        """Takes steps that are ready."""
-        limit = min(limit, LARGEST_CLAIM)
+        """Takes steps that are ready; see the port."""
         with _unavailable(self._claims):
             connection = await self._claims.get()
             async with connection.transaction():
-                locked = await connection.fetch(sql.LOCK_READY, limit)
-                runs = await ledger.load(connection, locked)
-                taken = [
-                    (row["run_id"], row["task_id"])
-                    for row in locked
-                    if runs[row["run_id"]].begin(row["task_id"], self._owner, self._leases.seconds)
-                ]
-                changed = await ledger.write(connection, runs.values())
+                batch = await self._fair.lock(connection, min(limit, LARGEST_CLAIM))
+                taken = [step for step in batch.steps if batch.runs[step[0]].begin(step[1], self._owner, self._leases.seconds)]
+                changed = await ledger.write(connection, batch.runs.values())
                 failpoints.BEFORE_CLAIM.hit()
             failpoints.AFTER_CLAIM.hit()
             self._commits.tell(changed)
             work = await ledger.assignments(connection, taken)
-        return Claimed(list(work.values()), more=len(locked) == limit)
+        return Claimed(list(work.values()), batch.more, batch.limited, self._tokens.refill_in)
 
     async def report(self, report: Report) -> Reported:
         """Takes a worker's word about a step; see the port."""
@@ -115,7 +122,7 @@ class PostgresStepStore:
     async def queue_age(self) -> float:
         """For how many seconds the step that waits longest could have begun; 0 when none waits."""
         with _unavailable(self._tending):
-            return float(await (await self._tending.get()).fetchval(sql.QUEUE))
+            return float(await (await self._tending.get()).fetchval(claim_sql.QUEUE_AGE))
 
     async def _recover(self, statement: str, apply: Callable[[Progress, str, Spent], None]) -> int:
         connection = await self._tending.get()
@@ -165,7 +172,9 @@ class PostgresStepStore:
         spent = bought.get((lease_id.run_id, lease_id.task_id), Spent())
         if progress is None or not progress.report(lease_id.task_id, self._owner, lease_id.epoch, report.outcome, spent):
             return False, None
-        if not report.go_on or not isinstance(report.outcome, Completed):
+        if not report.go_on or not isinstance(report.outcome, Completed) or progress.successor(lease_id.task_id) is None:
+            return True, None
+        if not self._tokens.take_spare(progress.run.principal):
             return True, None
         return True, progress.give_successor(lease_id.task_id, self._owner, self._leases.seconds)
 

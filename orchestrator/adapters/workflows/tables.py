@@ -1,4 +1,4 @@
-"""The tables of workflows, as migration 0003 makes them."""
+"""The tables of workflows, as the migrations make them."""
 
 from sqlalchemy import Column, DateTime, Float, ForeignKey, Index, Integer, String, Table, Text, Uuid, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -42,11 +42,15 @@ runs = Table(
     Column("cancel_requested_at", DateTime(timezone=True)),
     Column("stopped_steps", JSONB, nullable=False, server_default=text("'[]'")),
     Column("request_id", String(64), nullable=False),
+    # The API key with which the run was started; NULL for an access token.
+    Column("api_key_id", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     Column("started_at", DateTime(timezone=True)),
     Column("finished_at", DateTime(timezone=True)),
     Index("ix_runs_workflow_id", "workflow_id", text("run_id DESC")),
     Index("ix_runs_active", "workflow_id", unique=True, postgresql_where=text(f"status NOT IN {_FINAL}")),
+    Index("ix_runs_user_id", "user_id", text("run_id DESC")),
+    Index("ix_runs_active_of_user", "user_id", postgresql_where=text(f"status NOT IN {_FINAL}")),
 )
 
 steps = Table(
@@ -82,7 +86,14 @@ steps = Table(
     Column("bill", JSONB),
     Column("started_at", DateTime(timezone=True)),
     Column("finished_at", DateTime(timezone=True)),
-    Index("ix_steps_ready", "next_attempt_at", postgresql_where=text("status = 'ready'")),
+    # The run's user; NULL in steps that had finished before there was this column.
+    Column("user_id", Integer),
+    Column("facts", JSONB),
+    Column("on_incomplete", String(10), nullable=False, server_default="fail"),
+    # Since when the catalogue has not had the step's agent.
+    Column("missing_since", DateTime(timezone=True)),
+    Index("ix_steps_ready_of_user", "user_id", "next_attempt_at", postgresql_where=text("status = 'ready'")),
+    Index("ix_steps_running_of_user", "user_id", postgresql_where=text("status = 'running'")),
     Index("ix_steps_running", "lease_until", postgresql_where=text("status = 'running'")),
     Index("ix_steps_approval", "approval_expires_at", postgresql_where=text("status = 'waiting_approval'")),
 )

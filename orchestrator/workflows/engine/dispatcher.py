@@ -32,6 +32,11 @@ _GATHER_SECONDS = 0.01
 _LONGEST_TIMER = 3600.0
 
 
+def most_of_one_user(slots: int) -> int:
+    """How many of a worker's slots one user may fill: 7/8. The rest stays free for others, or long steps would keep them out."""
+    return max(1, slots * 7 // 8)
+
+
 class Performer(Protocol):
     """Does one attempt."""
 
@@ -73,6 +78,7 @@ class Dispatcher:
         self._notified = asyncio.Event()
         self._looking = asyncio.Event()
         self._saturated = False
+        self._limited = False
         self._unconfirmed = False
         self._draining = False
 
@@ -112,6 +118,8 @@ class Dispatcher:
             self._notified.clear()
             if (free := self._pace.slots - len(self._tasks)) > 0:
                 await self._take(free)
+            else:
+                self._saturated = True  # others may be waiting: whoever ends now must not go on with a successor of its own
             if not self._saturated or len(self._tasks) >= self._pace.slots:
                 await _set_within(self._notified, self._pace.poll)
             if self._saturated:
@@ -123,7 +131,7 @@ class Dispatcher:
             claimed = await self._store.claim(free)
         except ServiceUnavailable:
             self._unconfirmed = True
-            self._saturated = False
+            self._saturated = self._limited = False
             log.warning("steps_not_claimed")
             return
         CLAIMS.labels("steps" if claimed.assignments else "nothing").inc()
@@ -131,7 +139,9 @@ class Dispatcher:
             self._start(assignment, began)
         if claimed.more and not self._saturated and claimed.assignments:
             self._wakeup.notify(claimed.assignments[-1].lease_id.run_id)  # for a worker that has room
-        self._saturated = claimed.more
+        self._saturated, self._limited = claimed.more, claimed.limited
+        if claimed.refill_in_seconds is not None:
+            asyncio.get_running_loop().call_later(claimed.refill_in_seconds, self.wake)
 
     def _start(self, assignment: Assignment, began: float) -> None:
         leased = self._leased_steps.take(assignment, began + self._pace.lease)
@@ -145,7 +155,7 @@ class Dispatcher:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if self._saturated:
+        if self._saturated or self._limited:
             self.wake()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("step_task_failed", exc_info=error)
@@ -177,8 +187,7 @@ class Dispatcher:
         lease_id, settled = leased.assignment.lease_id, True
         for wait in backoff.delays():
             try:
-                go_on = not self._draining and not leased.stop.is_set
-                reported = await self._store.report(Report(lease_id, outcome, go_on, settled))
+                reported = await self._store.report(Report(lease_id, outcome, self._may_go_on(leased), settled))
                 if not reported.unsettled:
                     return reported
                 settled = await self._performer.settle_again(leased.assignment)
@@ -191,6 +200,10 @@ class Dispatcher:
                 log.exception("report_refused", run_id=str(lease_id.run_id), task_id=lease_id.task_id, exc_info=error)
                 break
         return Reported(counted=False)  # the lease ends, and the step's crashes are counted
+
+    def _may_go_on(self, leased: LeasedStep) -> bool:
+        """Whether the worker may do a successor at once, past the queue: only while nothing else waits for its slots."""
+        return not self._draining and not self._saturated and not leased.stop.is_set
 
     async def _keep(self) -> None:
         """Keeps the leases, and learns which steps are not the worker's any more."""

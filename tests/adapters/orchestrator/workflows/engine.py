@@ -9,7 +9,10 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from mesh.limits import Charge, Verdict
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.limits.local import LocalLimits
+from orchestrator.adapters.workflows.claims import Shares
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
@@ -18,8 +21,9 @@ from orchestrator.executions.model import Failure
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows import graph
 from orchestrator.workflows.assignment import Assignment, Completed, HandedBack, Outcome
-from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace, Performer
-from orchestrator.workflows.model import NewRun, NewWorkflow, Retry, Run, RunState, StepState, Task
+from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace, Performer, most_of_one_user
+from orchestrator.workflows.engine.tokens import ChargesOf, OwnerTokens
+from orchestrator.workflows.model import NewRun, NewWorkflow, Retry, Run, RunState, StepState, Task, Workflow
 from tests.adapters.orchestrator.looking import Connection
 from tests.support.waiting import eventually
 
@@ -96,15 +100,22 @@ class Runs:
         self.workflows = workflows
         self.db = db
 
-    async def start(self, *tasks: Task) -> Run:
+    async def start(self, *tasks: Task, user_id: int = OWNER) -> Run:
         """A run of a new workflow."""
-        return await self.start_again((await self.workflows.create(NewWorkflow(uuid7(), OWNER, "test", tasks), None)).workflow_id, *tasks)  # type: ignore[union-attr]
+        made = await self.workflows.create(NewWorkflow(uuid7(), user_id, "test", tasks), None)
+        assert isinstance(made, Workflow)
+        return await self.start_again(made.workflow_id, *tasks, user_id=user_id)
 
-    async def start_again(self, workflow_id: UUID, *tasks: Task) -> Run:
+    async def queue(self, steps: int, user_id: int = OWNER) -> Run:
+        """A run with so many steps that are ready at once."""
+        tasks = [task(f"s{number}") for number in range(steps)]
+        return await self.start(*tasks, task("last", "s0"), user_id=user_id)
+
+    async def start_again(self, workflow_id: UUID, *tasks: Task, user_id: int = OWNER) -> Run:
         """A run of a workflow that there is."""
         before = graph.predecessors(tasks)
         meant = [Task(t.id, t.agent_id, t.input, t.context, before[t.id], t.retry, t.timeout_seconds, t.approval) for t in tasks]
-        run = await self.store.start(NewRun(uuid7(), workflow_id, OWNER, "ada", "user", "req_1", meant), None)
+        run = await self.store.start(NewRun(uuid7(), workflow_id, user_id, "ada", "user", "req_1", meant), None)
         assert isinstance(run, Run)
         return run
 
@@ -134,10 +145,45 @@ class Runs:
         return [row["event_type"] for row in rows]
 
 
+class LocalLimiter:
+    """The buckets that count in the process, as they do while Redis is away."""
+
+    def __init__(self) -> None:
+        self._buckets = LocalLimits()
+
+    async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
+        """Takes the tokens, or none."""
+        return self._buckets.take(charges)
+
+
+def charges(per_minute: int) -> ChargesOf:
+    """A bucket for each user."""
+    return lambda principal: [Charge("agent_calls", f"user:{principal.user_id}", per_minute)]
+
+
+UNLIMITED = 1_000_000_000
+
+
+def step_store(
+    url: str,
+    pace: Pace = PACE,
+    crash_limit: int = 3,
+    in_flight: int = UNLIMITED,
+    tokens: OwnerTokens | None = None,
+    commits: CommitNotifier = NO_NEWS,
+) -> PostgresStepStore:
+    """The store of a new worker; without limits unless the test sets them."""
+    tokens = tokens or OwnerTokens(LocalLimiter(), charges(UNLIMITED))
+    shares = Shares(in_flight, most_of_one_user(pace.slots))
+    return PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), shares, tokens, commits, BackgroundTasks())
+
+
 @asynccontextmanager
-async def worker(url: str, agents: Performer, pace: Pace = PACE, crash_limit: int = 3) -> AsyncIterator[Dispatcher]:
+async def worker(
+    url: str, agents: Performer, pace: Pace = PACE, crash_limit: int = 3, tokens: OwnerTokens | None = None
+) -> AsyncIterator[Dispatcher]:
     """A worker in this process."""
-    async with PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), NO_NEWS, BackgroundTasks()) as store:
+    async with step_store(url, pace, crash_limit, tokens=tokens) as store:
         dispatcher = Dispatcher(store, agents, Heartbeat(), pace, BackgroundTasks())
         stop = asyncio.Event()
         running = asyncio.create_task(dispatcher.run(stop))

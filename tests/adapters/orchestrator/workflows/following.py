@@ -10,13 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.runs import PostgresRunStore
-from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
+from orchestrator.adapters.workflows.steps import PostgresStepStore
 from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.executions.books import new_id
 from orchestrator.workflows.assignment import Completed, Report
 from orchestrator.workflows.model import Change, NewRun, NewWorkflow, Run, Step, Task, Workflow
 from orchestrator.workflows.ports import RunNotifier
 from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
+from tests.adapters.orchestrator.workflows.engine import step_store
 
 AGENT_ID = "marketing_seo_strategist_agent_1_1"
 OWNER = new_id()
@@ -84,9 +85,7 @@ async def running_stores(url: str, engine: AsyncEngine, notifier: RunNotifier) -
     """Stores that notify this notifier."""
     async with (
         PostgresRunStore(url, engine, CommitNotifier(notifier, lambda: None), NoDoorbell(), BackgroundTasks()) as store,
-        PostgresStepStore(
-            url, OWNER, Leases(seconds=30, crash_limit=3), CommitNotifier(notifier, lambda: None), BackgroundTasks()
-        ) as steps,
+        step_store(url, commits=CommitNotifier(notifier, lambda: None)) as steps,
     ):
         yield Runs(store, PostgresWorkflowStore(engine), steps)
 

@@ -6,19 +6,17 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from uuid_utils.compat import uuid7
 
 from deploy.local.servers.postgres import PostgresServer
-from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.sweeper import Sweeper
-from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
+from orchestrator.adapters.workflows.steps import PostgresStepStore
 from orchestrator.executions.model import Settlement, State, StepRef
 from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Report
 from orchestrator.workflows.model import RunState, StepState
 from tests.adapters.orchestrator.executions.relay import Relay
 from tests.adapters.orchestrator.looking import Connection, cut_connections, expire
-from tests.adapters.orchestrator.workflows.engine import BROKEN, NO_NEWS, OWNER, PACE, Agents, Runs, task, worker
+from tests.adapters.orchestrator.workflows.engine import BROKEN, OWNER, PACE, Agents, Runs, step_store, task, worker
 from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import BILL, intent, keyed
 
@@ -28,7 +26,7 @@ FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 @asynccontextmanager
 async def store(url: str, lease: float = 0.2, crash_limit: int = 3) -> AsyncIterator[PostgresStepStore]:
     """The store of a worker that gives no sign of life by itself."""
-    async with PostgresStepStore(url, uuid7(), Leases(lease, crash_limit), NO_NEWS, BackgroundTasks()) as one:
+    async with step_store(url, replace(PACE, lease=lease), crash_limit) as one:
         yield one
 
 

@@ -1,0 +1,78 @@
+"""Tokens of steps: how many a worker takes, keeps and waits for."""
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+from mesh.limits import Charge, Verdict
+from orchestrator.adapters.limits.local import LocalLimits
+from orchestrator.identity.model import Principal
+from orchestrator.workflows.engine.tokens import OwnerTokens
+
+ANN, BOB = Principal(1), Principal(2)
+
+
+class CountedLimiter:
+    """The buckets of the process; counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self._buckets = LocalLimits()
+        self.trips = 0
+
+    async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
+        """Takes the tokens, or none."""
+        self.trips += 1
+        return self._buckets.take(charges)
+
+
+def of_user(per_minute: int) -> OwnerTokens:
+    return OwnerTokens(CountedLimiter(), lambda principal: [Charge("agent_calls", str(principal), per_minute)], clock=lambda: 0.0)
+
+
+async def test_what_is_wanted_is_taken() -> None:
+    assert await of_user(600).take({ANN: 3, BOB: 5}) == {ANN: 3, BOB: 5}
+
+
+async def test_a_bucket_that_holds_less_gives_what_it_has() -> None:
+    tokens = of_user(10)
+    assert await tokens.take({ANN: 64}) == {ANN: 10}
+    assert tokens.users_without() == [1]
+    assert tokens.refill_in == 6
+    assert await tokens.take({ANN: 1, BOB: 1}) == {ANN: 0, BOB: 1}
+
+
+async def test_one_token_a_minute_is_one_token() -> None:
+    tokens = of_user(1)
+    assert await tokens.take({ANN: 64}) == {ANN: 1}
+    assert tokens.refill_in == 60
+
+
+async def test_tokens_of_a_second_are_taken_ahead_and_kept() -> None:
+    limiter = CountedLimiter()
+    tokens = OwnerTokens(limiter, lambda principal: [Charge("agent_calls", str(principal), 600)])
+    assert await tokens.take({ANN: 1}) == {ANN: 1}
+    for _ in range(10):
+        assert tokens.take_spare(ANN)
+    assert not tokens.take_spare(ANN)
+    assert not tokens.take_spare(BOB)
+    assert limiter.trips == 1
+
+
+async def test_taking_ahead_gives_nobody_more_than_the_bucket_holds() -> None:
+    tokens = of_user(120)
+    taken = 0
+    while (got := (await tokens.take({ANN: 7}))[ANN]) > 0:
+        taken += got
+    assert taken == 120
+
+
+async def test_the_smaller_of_two_buckets_decides() -> None:
+    """A run that was started with an API key counts for the key and for its user."""
+    key = uuid4()
+
+    def charges(principal: Principal) -> list[Charge]:
+        of_key = [Charge("agent_calls_of_key", str(principal.api_key_id), 4)] if principal.api_key_id else []
+        return [Charge("agent_calls", str(principal.user_id), 30), *of_key]
+
+    tokens = OwnerTokens(CountedLimiter(), charges, clock=lambda: 0.0)
+    assert await tokens.take({Principal(1, key): 20}) == {Principal(1, key): 4}
+    assert await tokens.take({Principal(1): 40}) == {Principal(1): 26}
