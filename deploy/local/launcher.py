@@ -5,9 +5,10 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 
+from deploy.local.errors import LaunchError
 from deploy.local.programs import Provider
 from deploy.local.screen import Screen, start_screen
-from deploy.local.stack import Stack
+from deploy.local.stack import LIVENESS_SECONDS, Stack
 from deploy.local.state import StateFolder
 
 
@@ -19,7 +20,8 @@ async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environm
     screen = Screen(began)
     provider = Provider.from_environment(environment)
     state = StateFolder.of_offset(port_offset)
-    stack = Stack(state.path, port_offset, shards, tls=tls, kafka=kafka, provider=provider, report=screen.step)
+    liveness = liveness_seconds(environment)
+    stack = Stack(state.path, port_offset, shards, tls=tls, kafka=kafka, provider=provider, report=screen.step, liveness_seconds=liveness)
     stop = stop_request(stack)
     try:
         if await started(stack, stop):
@@ -30,6 +32,18 @@ async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environm
             screen.step("stopping")
             await stack.stop()
             screen.step("everything has stopped")
+
+
+def liveness_seconds(environment: Mapping[str, str]) -> float:
+    """How long a process may leave its health check unanswered before it is killed; LaunchError for an invalid setting."""
+    setting = environment.get("LIVENESS_SECONDS", f"{LIVENESS_SECONDS:g}")
+    try:
+        seconds = float(setting)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise LaunchError(f"invalid LIVENESS_SECONDS {setting}: use a number of seconds, or 0 to keep processes that do not answer")
+    return seconds
 
 
 def stop_request(stack: Stack) -> asyncio.Event:

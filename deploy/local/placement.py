@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from deploy.local.errors import LaunchError
+from deploy.local.secrets.secret_files import write_private
 from deploy.local.supervision.leash import Account
 
 PREFERRED_USERS = ("postgres", "nobody", "daemon")
@@ -55,7 +56,7 @@ class Placement:
         """Makes the folders, and copies the programs where they have to be placed outside."""
         if self.programs_outside or self.data_outside:
             make_private_folder(self.outside)
-            (self.folder / NOTE).write_text(f"PostgreSQL runs as uid {self.account and self.account.uid} and uses {self.outside}\n")
+            write_private(self.folder / NOTE, f"PostgreSQL runs as uid {self.account and self.account.uid} and uses {self.outside}\n")
         if self.programs_outside and not same_program(self.wheel / "bin" / "postgres", self.programs / "postgres"):
             copy_programs(self.wheel, self.outside / "wheel")
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from deploy.local.ports import LocalPorts
 from deploy.local.secrets.call_keys import CallKeys
+from deploy.local.secrets.gateway_secret import GatewaySecret
 from deploy.local.state import REPOSITORY, StateFolder
+from deploy.local.supervision.liveness import HealthProbe
 from deploy.local.supervision.process import Prepare, Process, ProcessSpec, nothing_to_prepare, ready_file_written
 from mesh.security.identities import AGENT_HOST, ORCHESTRATOR, WORKER, service_of
 
@@ -16,7 +18,10 @@ POOL_SIZE, POOL_OVERFLOW = 20, 10
 WORKER_POOL_SIZE = 5
 """The worker's writes have connections of their own."""
 DRAIN_SECONDS = 10
-DECIDED_HERE = ("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_URL", "KAFKA_", "JWT_SECRET", "MESH_TLS_DIR", "REDIS_URL")
+DECIDED_HERE = (
+    *("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_", "GATEWAY_SECRET_FILE", "HEALTH_PORT", "JWT_SECRET", "KAFKA_", "MESH_TLS_DIR"),
+    "REDIS_URL",
+)
 STOP_SECONDS = 15
 LOOPBACK = "127.0.0.1"
 
@@ -62,7 +67,7 @@ class Programs:
     def simulator(self) -> Process:
         """The Messages API simulator."""
         settings = {"SIMULATOR_PORT": str(self.ports.simulator), "SIMULATOR_LOG": str(self.simulator_log)}
-        return self._process("simulator", "deploy.simulator", settings, prepare=self._make_simulator_folder)
+        return self._process("simulator", "deploy.simulator", settings, prepare=self._make_simulator_folder, probed=False)
 
     def agent_host(self, shard: int) -> Process:
         """One host of agents."""
@@ -82,6 +87,7 @@ class Programs:
             "METRICS_PORT": str(self.ports.orchestrator_metrics[number]),
             "AGENT_HOST_TEMPLATE": LOOPBACK,
             "CALL_TOKEN_PRIVATE_KEY_FILE": str(self.call_keys.private),
+            "GATEWAY_SECRET_FILE": str(self.gateway_secret.path),
             "DB_POOL_SIZE": str(POOL_SIZE),
             "DB_MAX_OVERFLOW": str(POOL_OVERFLOW),
             **self._tls(ORCHESTRATOR),
@@ -126,8 +132,20 @@ class Programs:
         """What our programs prove their calls to agents with."""
         return CallKeys(self.state.folder("keys"))
 
+    @property
+    def gateway_secret(self) -> GatewaySecret:
+        """The secret by which the orchestrators recognise the gateway."""
+        return GatewaySecret(self.state.folder("keys"))
+
     def _process(
-        self, name: str, module: str, settings: Mapping[str, str], *, prepare: Prepare = nothing_to_prepare, after: Sequence[str] = ()
+        self,
+        name: str,
+        module: str,
+        settings: Mapping[str, str],
+        *,
+        prepare: Prepare = nothing_to_prepare,
+        after: Sequence[str] = (),
+        probed: bool = True,
     ) -> Process:
         ready_file = self.state.ready_file(name)
 
@@ -145,6 +163,7 @@ class Programs:
             prepare=prepared,
             stop_seconds=STOP_SECONDS,
             after=after,
+            alive=HealthProbe(ready_file).answers if probed else None,
         )
         return Process(spec)
 
@@ -154,6 +173,7 @@ class Programs:
     def _common(self) -> dict[str, str]:
         return {
             "HOST_ADDRESS": LOOPBACK,
+            "HEALTH_PORT": "0",
             "PORT_OFFSET": str(self.ports.offset),
             "AGENT_SHARDS": str(len(self.ports.agent_metrics)),
             "DRAIN_GRACE_SECONDS": str(DRAIN_SECONDS),

@@ -1,5 +1,6 @@
 """The whole platform on this machine: built from its settings, started, watched and stopped."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ from mesh.security.identities import GATEWAY, service_of
 
 DATABASE = "agentmesh"
 GATEWAY_SECONDS = 20
+LIVENESS_SECONDS = 30.0
+"""A process that has not answered its health check for so long is killed and restarted."""
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -86,6 +89,7 @@ class Stack:
         provider: Provider | None = None,
         gateway: Mapping[str, Any] = NOTHING,
         report: Report = silent,
+        liveness_seconds: float = LIVENESS_SECONDS,
     ) -> None:
         self.ports = LocalPorts.at(port_offset, shards, orchestrators, workers)
         self.state = StateFolder(state.resolve())
@@ -109,15 +113,17 @@ class Stack:
         self._agent_hosts = [programs.agent_host(shard) for shard in range(shards)]
         self._simulator_log = programs.simulator_log
         self.call_keys = programs.call_keys
+        self.gateway_secret = programs.gateway_secret
+        self._preparing = asyncio.Lock()
         self._kafka = self._make_kafka() if kafka else None
         brokers = [self._kafka.process] if self._kafka else []
         servers = [self._postgres.process, self._redis.process, *brokers, *([programs.simulator()] if self.simulated else [])]
         ours = [
-            *(programs.orchestrator(number, self._make_database_and_secret) for number in range(orchestrators)),
+            *(programs.orchestrator(number, self._prepare_orchestrator) for number in range(orchestrators)),
             *(programs.worker(number, self._make_database) for number in range(workers)),
             *([programs.consumer(self._make_database)] if self._kafka else []),
         ]
-        self._supervisor = Supervisor([servers, self._agent_hosts, ours, [self._envoy.process]], report)
+        self._supervisor = Supervisor([servers, self._agent_hosts, ours, [self._envoy.process]], report, liveness_seconds)
 
     async def start(self) -> None:
         """Starts everything and returns when the gateway answers that the platform is ready; stops everything again if it cannot."""
@@ -201,12 +207,12 @@ class Stack:
         raise_descriptor_limit()
         self.state.rotate_logs()
         self.call_keys.make()
+        self.gateway_secret.make()
         if self.certificates is not None:
             certs.issue_all(self.certificates)
         self._lifetime.push_async_callback(self._supervisor.stop)
         await self._supervisor.start()
         await self._gateway_answers()
-        self.first_login = await self.credentials.prepare({**self._accounts_environment, "DATABASE_URL": self.database_url})
 
     async def _gateway_answers(self) -> None:
         async def ready() -> bool:
@@ -222,9 +228,13 @@ class Stack:
         brokers = {"KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap_servers} if self._kafka else {}
         return {"DATABASE_URL": await self._postgres.create_database(DATABASE), "REDIS_URL": self._redis.url(), **brokers}
 
-    async def _make_database_and_secret(self) -> Mapping[str, str]:
-        """The same, and what the orchestrator signs tokens with."""
-        return {**await self._make_database(), "JWT_SECRET": self.credentials.jwt_secret()}
+    async def _prepare_orchestrator(self) -> Mapping[str, str]:
+        """The same, and the secret that signs access tokens. Before anyone can register, the first administrator has an account."""
+        found = await self._make_database()
+        async with self._preparing:
+            login = await self.credentials.prepare({**self._accounts_environment, **found})
+            self.first_login = self.first_login or login
+        return {**found, "JWT_SECRET": self.credentials.jwt_secret()}
 
     def _make_kafka(self) -> KafkaServer:
         ports = self.ports
@@ -236,6 +246,7 @@ class Stack:
             admin_port=self.ports.envoy_admin,
             orchestrators=tuple(("127.0.0.1", port) for port in self.ports.orchestrators),
             access_log_path=self.state.log("envoy.access"),
+            gateway_secret_file=self.gateway_secret.path,
             tls_dir=self.certificates and self.certificates / service_of(GATEWAY),
             sds_dir=self.state.folder("envoy") / "sds",
         )

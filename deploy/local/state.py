@@ -56,10 +56,14 @@ class StateFolder:
         return Traces(self.log(process), self.path / "run" / f"{process}.pid")
 
     def create(self) -> None:
-        """Makes the folders. LaunchError when they are somebody else's."""
+        """Makes the folders, which other users of the machine cannot read. Raises LaunchError if they belong to another user."""
         try:
             for name in ("logs", "run"):
                 (self.path / name).mkdir(parents=True, exist_ok=True)
+                (self.path / name).chmod(0o700)
+            self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)  # as root, PostgreSQL's user must reach its data below
+            for log in (self.path / "logs").iterdir():
+                log.chmod(0o600)  # written by an earlier version
         except OSError as error:
             raise LaunchError(
                 f"cannot write to {self.path}: {error.strerror}. If another user ran the stack, let that user `make clean`"
@@ -74,7 +78,7 @@ class StateFolder:
     @contextmanager
     def locked(self, facts: Mapping[str, str]) -> Iterator[None]:
         """Keeps a second launcher out, who is told the facts. LaunchError when we are the second. The kernel drops it with us."""
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._take(descriptor)
             os.truncate(descriptor, 0)

@@ -67,6 +67,8 @@ class GatewaySettings:
     stream_idle_seconds: float = 300
     """A stream that says nothing for so long is cut; the orchestrator sends a heartbeat every 15 s."""
 
+    gateway_secret_file: Path | None = None
+    """The secret by which the gateway proves itself to the orchestrators: their GATEWAY_SECRET_FILE, sent to them as `x-mesh-gateway`."""
     tls_dir: Path | None = None
     """The gateway's `tls.crt`, `tls.key` and `ca.crt`; with it the orchestrators are called by TLS and must prove who they are."""
     sds_dir: Path = Path("/etc/envoy/sds")

@@ -74,6 +74,6 @@ async def _accounts(arguments: list[str], environment: Mapping[str, str]) -> dic
         if process.returncode is None:
             process.kill()
     if process.returncode != 0:
-        raise LaunchError(f"cannot make the first administrator: {complaint.decode(errors='replace').strip()[-500:]}")
+        raise LaunchError(f"cannot create the first administrator: {complaint.decode(errors='replace').strip()[-500:]}")
     made: dict[str, str] = json.loads(answer)
     return made

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deploy.local.errors import LaunchError
+from deploy.local.secrets.secret_files import write_private
 from deploy.local.supervision.probe import http_status
 from deploy.local.supervision.process import Process, ProcessSpec, Traces
 
@@ -47,7 +48,7 @@ class EnvoyServer:
 
     async def _prepare(self) -> Mapping[str, str]:
         self._bootstrap.parent.mkdir(parents=True, exist_ok=True)
-        self._bootstrap.write_text(self._render())
+        write_private(self._bootstrap, self._render())  # the secret that proves the gateway is in it
         return {}
 
     async def _ready(self, _: int) -> bool:

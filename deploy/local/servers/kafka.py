@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from deploy.local.ports import is_free
+from deploy.local.secrets.secret_files import write_private
 from deploy.local.supervision.process import Process, ProcessSpec, Traces, run
 from deploy.local.tools.java_tools import java, kafka
 
@@ -81,7 +82,7 @@ class KafkaServer:
             "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1",
         }
-        self._properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        write_private(self._properties, "".join(f"{name}={value}\n" for name, value in settings.items()))
         if not (self._folder / "data" / "meta.properties").exists():
             tool = self._java("kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER, "--config", str(self._properties))
             await run(tool, {"PATH": os.defpath})

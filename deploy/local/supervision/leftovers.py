@@ -6,6 +6,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from deploy.local.secrets.secret_files import write_private
 from deploy.local.supervision.waiting import holds_within
 
 KILL_SECONDS = 5
@@ -14,7 +15,7 @@ KILL_SECONDS = 5
 def remember(pid_file: Path, pid: int) -> None:
     """Notes a process so that a later launcher can tell whether it is still the same one."""
     pid_file.parent.mkdir(parents=True, exist_ok=True)
-    pid_file.write_text(json.dumps({"pid": pid, "started": started_at(pid)}))
+    write_private(pid_file, json.dumps({"pid": pid, "started": started_at(pid)}))
 
 
 def started_at(pid: int) -> int | None:

@@ -14,6 +14,8 @@ from deploy.local.supervision.waiting import holds_within
 
 Prepare = Callable[[], Awaitable[Mapping[str, str]]]
 
+PRIVATE_UMASK = 0o077
+"""What programs write (logs, data) contains prompts, answers and credentials: only the owner may read it."""
 QUOTED_BYTES = 16_384
 QUOTED_LINES = 5
 QUOTED_WIDTH = 300
@@ -39,7 +41,8 @@ class ProcessSpec:
     `prepare` runs before every start, and what it returns goes beneath the environment. `ready` is asked again and
     again with the process id until it says yes, at most for `start_seconds`. `stop_signal` asks for an orderly end,
     which may take `stop_seconds` before SIGKILL follows; the program gets the same signal when the launcher dies.
-    `after` names those that must be ready first.
+    `after` names those that must be ready first. `alive`, if there is one, asks a ready program whether it still works and answers
+    within the given number of seconds.
     """
 
     name: str
@@ -54,6 +57,7 @@ class ProcessSpec:
     start_seconds: float = 60
     stop_seconds: float = 15
     after: Sequence[str] = ()
+    alive: Callable[[float], Awaitable[bool]] | None = None
 
 
 class Process:
@@ -85,6 +89,11 @@ class Process:
     def running(self) -> bool:
         """Whether the program runs now, ready or not."""
         return self._child is not None and self._child.returncode is None
+
+    @property
+    def serving(self) -> bool:
+        """Whether the program has become ready and has not ended or been told to stop since."""
+        return self._serving
 
     @property
     def pid(self) -> int:
@@ -155,7 +164,7 @@ class Process:
     async def _spawn(self, environment: dict[str, str]) -> asyncio.subprocess.Process:
         spec = self.spec
         spec.traces.log.parent.mkdir(parents=True, exist_ok=True)
-        with spec.traces.log.open("ab") as log:
+        with open(spec.traces.log, "ab", opener=_private) as log:  # noqa: ASYNC230 (a local file)
             self._log_start = log.tell()
             self._child = await asyncio.create_subprocess_exec(
                 *leashed(spec.command, spec.stop_signal, spec.account),
@@ -165,6 +174,7 @@ class Process:
                 cwd=spec.folder,
                 env=environment,
                 start_new_session=True,
+                umask=PRIVATE_UMASK,
             )
         if spec.traces.pid:
             remember(spec.traces.pid, self._child.pid)
@@ -202,6 +212,10 @@ class Process:
         except TimeoutError:
             self.end_hard()
             await self._farewell
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def describe_end(code: int) -> str:

@@ -1,4 +1,4 @@
-"""Keeps a set of programs running: starts them in the order of their needs, starts again what dies, stops them in reverse."""
+"""Keeps a set of programs running: starts them in order of dependency, restarts those that die or hang, stops them in reverse order."""
 
 import asyncio
 import time
@@ -10,25 +10,33 @@ from deploy.local.supervision.process import Process, describe_end
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 SETTLED_SECONDS = 5.0
+PROBES = 6
+"""Health checks in the time after which a process that answers none of them is killed."""
+FEWEST_PROBES = 3
+"""Unanswered checks before a process is killed: a launcher that was itself suspended must not kill everything when it wakes up."""
 
 Report = Callable[[str], None]
 
 
 class Supervisor:
-    """Owns the processes in `groups`, which stop one group after the other, the last first; `report` tells a person what happens."""
+    """Owns the processes in `groups`, which stop one group after the other, the last first; `report` gets a line for the operator.
 
-    def __init__(self, groups: Sequence[Sequence[Process]], report: Report) -> None:
+    A process that has not answered its health check for `liveness_seconds` is killed and restarted; 0 turns this off.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[Process]], report: Report, liveness_seconds: float = 0) -> None:
         self._groups = groups
         self._report = report
+        self._liveness = liveness_seconds
         self._processes = {process.name: process for group in groups for process in group}
         self._watchers: list[asyncio.Task[None]] = []
 
     def process(self, name: str) -> Process:
-        """The process of that name; KeyError when there is none."""
+        """The process of that name. Raises KeyError if there is none."""
         return self._processes[name]
 
     async def start(self) -> None:
-        """Starts everything, each as soon as those it comes after are ready. LaunchError of the first that does not become ready."""
+        """Starts every process as soon as those it depends on are ready. Raises the LaunchError of the first that does not become ready."""
         ready = {name: asyncio.Event() for name in self._processes}
         try:
             async with asyncio.TaskGroup() as group:
@@ -37,15 +45,18 @@ class Supervisor:
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         self._watchers = [asyncio.create_task(self._watch(process)) for process in self._processes.values()]
+        if self._liveness:
+            probed = [process for process in self._processes.values() if process.spec.alive is not None]
+            self._watchers += [asyncio.create_task(self._probe(process)) for process in probed]
 
     async def stop(self) -> None:
-        """Stops everything, in reverse; each program is given its time and then ended hard."""
+        """Stops every process, in reverse order; one that takes longer than its `stop_seconds` is killed."""
         await self._unwatch()
         for group in reversed(self._groups):
             await asyncio.gather(*(process.stop() for process in group))
 
     def kill(self) -> None:
-        """Ends every program hard and at once; `stop`, waiting or called after it, then has nothing left to wait for."""
+        """Kills every process at once; a `stop` in progress then returns at once too."""
         for process in self._processes.values():
             process.end_hard()
 
@@ -64,11 +75,11 @@ class Supervisor:
             code = await process.crashes.get()
             if time.monotonic() - began > SETTLED_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
-            self._report(f"{process.name} {describe_end(code)}; starting it again in {pause:g} s. {process.end_of_log()}")
+            self._report(f"{process.name} {describe_end(code)}; restarting it in {pause:g} s. {process.end_of_log()}")
             pause = await self._revive(process, pause)
 
     async def _revive(self, process: Process, pause: float) -> float:
-        """Tries until the process is ready again, or was stopped on purpose; returns the pause to make after the next crash."""
+        """Tries until the process is ready again or was stopped on purpose; returns the pause before the next restart."""
         while True:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -80,6 +91,25 @@ class Supervisor:
                 if process.running:
                     self._report(f"{process.name} is ready again")
                 return pause
+
+    async def _probe(self, process: Process) -> None:
+        """Kills the process when it hangs; `_watch` then restarts it."""
+        alive = process.spec.alive
+        assert alive is not None
+        pause = self._liveness / PROBES
+        pid, answered, missed = None, time.monotonic(), 0
+        while True:
+            await asyncio.sleep(pause)
+            if not process.serving:
+                pid = None
+            elif process.pid != pid or await alive(pause):
+                pid, answered, missed = process.pid if process.running else None, time.monotonic(), 0
+            else:
+                missed += 1
+                if missed >= FEWEST_PROBES and time.monotonic() - answered >= self._liveness and process.serving:
+                    self._report(f"{process.name} has not answered its health check for {self._liveness:g} s; killing it")
+                    process.end_hard()
+                    pid = None
 
     async def _unwatch(self) -> None:
         for watcher in self._watchers:

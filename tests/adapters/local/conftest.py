@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.supervision.liveness import HealthProbe
 from deploy.local.supervision.process import Process, ProcessSpec, Traces, ready_file_written
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
+HEALTHY = Path(__file__).with_name("healthy.py")
 
 
 @pytest.fixture
@@ -25,6 +27,7 @@ def make_process(tmp_path: Path, journal: Path) -> Callable[..., Process]:
     """Makes a process that runs the stand-in with habits."""
 
     def make(name: str, *habits: str, after: tuple[str, ...] = (), start_seconds: float = 20, stop_seconds: float = 20) -> Process:
+        script = HEALTHY if "healthy" in habits else STAND_IN
         ready_file = tmp_path / f"{name}.ready"
 
         async def prepare() -> Mapping[str, str]:
@@ -33,7 +36,7 @@ def make_process(tmp_path: Path, journal: Path) -> Callable[..., Process]:
 
         spec = ProcessSpec(
             name=name,
-            command=[sys.executable, str(STAND_IN), str(journal), name, *habits],
+            command=[sys.executable, str(script), str(journal), name, *habits],
             traces=Traces(tmp_path / f"{name}.log", tmp_path / f"{name}.pid"),
             ready=ready_file_written(ready_file),
             environment={"READY_FILE": str(ready_file)},
@@ -41,6 +44,7 @@ def make_process(tmp_path: Path, journal: Path) -> Callable[..., Process]:
             start_seconds=start_seconds,
             stop_seconds=stop_seconds,
             after=after,
+            alive=HealthProbe(ready_file).answers if "healthy" in habits else None,
         )
         return Process(spec)
 

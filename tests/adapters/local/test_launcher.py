@@ -8,11 +8,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy.local.clean import remove_all
+from deploy.local.placement import folder_outside
 from deploy.local.ports import LocalPorts, free_port_offset, is_free
 from deploy.local.state import StateFolder
 from deploy.local.supervision.leftovers import still_running
@@ -97,6 +99,7 @@ async def test_the_screen_says_what_runs_and_its_commands_work(offset: int) -> N
         assert '"provider":"simulator"' in await output_of(execute)
         assert "\ndata: " in await output_of(stream)
 
+        assert_private(launcher.state.path)
         await says_that_it_runs(launcher, offset)
         await comes_back(launcher, "orchestrator")
 
@@ -104,6 +107,15 @@ async def test_the_screen_says_what_runs_and_its_commands_work(offset: int) -> N
         assert "everything has stopped" in await launcher.end()
         assert launcher.process.returncode == 0
         assert await launcher.leaves_nothing()
+
+
+def assert_private(folder: Path) -> None:
+    """Nothing that the stack has written can be read by another user of the machine, wherever it lies."""
+    written = [path for root in (folder, folder_outside(folder / "postgres") / "data") for path in root.rglob("*")]
+    assert any(path.name == "orchestrator.log" for path in written)
+    assert any(path.name == "PG_VERSION" for path in written)
+    assert [path for path in written if path.is_file() and path.stat().st_mode & 0o077] == []
+    assert [path for path in (folder, folder / "logs", folder / "run") if path.stat().st_mode & 0o066] == []
 
 
 async def says_that_it_runs(launcher: Launcher, offset: int) -> None:
@@ -119,7 +131,7 @@ async def says_that_it_runs(launcher: Launcher, offset: int) -> None:
 async def comes_back(launcher: Launcher, module: str) -> None:
     """A program that is killed is named on the screen, and is there again."""
     next(one for one in launcher.programs() if module in one.cmdline()).kill()
-    await launcher.shows(f"{module} was ended by SIGKILL; starting it again in 0.5 s")
+    await launcher.shows(f"{module} was ended by SIGKILL; restarting it in 0.5 s")
     await launcher.shows(f"{module} is ready again")
 
     async def gateway_answers() -> bool:

@@ -42,7 +42,7 @@ async def test_what_dies_is_started_again_and_the_screen_says_so(make_process: M
     before = service.pid
     service.kill(signal.SIGKILL)
     obituary = await told.get()
-    assert obituary.startswith("service was ended by SIGKILL; starting it again in 0.5 s. The end of ")
+    assert obituary.startswith("service was ended by SIGKILL; restarting it in 0.5 s. The end of ")
     assert obituary.endswith("service serves")
     assert await told.get() == "service is ready again"
     assert service.pid != before
@@ -92,3 +92,36 @@ async def test_kill_ends_a_stop_that_waits(make_process: MakeProcess) -> None:
 
     assert await holds_within(10, stopped)
     assert not deaf.running
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGUSR1], ids=["stopped", "hung event loop"])
+async def test_a_process_that_does_not_answer_is_killed_and_restarted(make_process: MakeProcess, number: signal.Signals) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    service = make_process("service", "healthy")
+    supervisor = Supervisor([[service]], told.put_nowait, liveness_seconds=1.5)
+    await supervisor.start()
+    assert (await told.get()).startswith("service is ready (")
+    before = service.pid
+    service.kill(number)
+    assert await told.get() == "service has not answered its health check for 1.5 s; killing it"
+    assert (await told.get()).startswith("service was ended by SIGKILL; restarting it")
+    assert await told.get() == "service is ready again"
+    assert service.pid != before
+    await supervisor.stop()
+    assert told.empty()
+
+
+async def test_without_liveness_seconds_a_stopped_process_is_left_alone(make_process: MakeProcess) -> None:
+    service, other = make_process("service", "healthy"), make_process("other", "healthy")
+    told: asyncio.Queue[str] = asyncio.Queue()
+    patient, impatient = Supervisor([[service]], told.put_nowait), Supervisor([[other]], told.put_nowait, liveness_seconds=0.6)
+    await asyncio.gather(patient.start(), impatient.start())
+    before = service.pid
+    service.kill(signal.SIGSTOP)
+    other.kill(signal.SIGSTOP)
+    while await told.get() != "other is ready again":
+        pass
+    assert service.pid == before
+    assert service.running
+    service.kill(signal.SIGCONT)
+    await asyncio.gather(patient.stop(), impatient.stop())

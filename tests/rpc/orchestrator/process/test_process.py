@@ -12,13 +12,15 @@ from pathlib import Path
 
 import grpc
 import pytest
+from agentmesh.identity.v1.identity_service_pb2 import RegisterRequest
+from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deploy.local.ports import any_free_port
 from tests.conftest import CreateDatabase
-from tests.rpc.orchestrator.running import JWT_SECRET, Mesh, Orchestrator, read, running_orchestrator, start_orchestrator
+from tests.rpc.orchestrator.running import JWT_SECRET, Mesh, Orchestrator, ours, read, running_orchestrator, start_orchestrator
 from tests.support.call_tokens import PRIVATE_KEY
 from tests.support.waiting import eventually
 
@@ -178,3 +180,13 @@ async def test_without_definitions_it_does_not_start_and_says_so(mesh: Mesh, boo
     code, errors = await refusal({**standard(mesh, books_url, redis_url), "DEFINITIONS_PATH": "/nowhere"})
     assert (code, errors.count("\n")) == (2, 1)
     assert "DEFINITIONS_PATH" in errors
+
+
+@pytest.mark.parametrize("name", ["admin", "Admin", "ADMIN"])
+async def test_nobody_can_register_the_first_administrators_name(mesh: Mesh, name: str) -> None:
+    """Not even before that account exists, as here: the launcher would present a stranger's account as the administrator's."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await AuthServiceStub(mesh.orchestrator.anonymous).Register(RegisterRequest(username=name, password="a long password"))
+    error = ours(refused.value)
+    assert (error.reason, error.message) == ("USERNAME_TAKEN", f"the name '{name}' is reserved; choose another one")
+    assert await mesh.db.fetchval("SELECT count(*) FROM users WHERE lower(username) = 'admin'") == 0
