@@ -33,6 +33,7 @@ from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
+from orchestrator.adapters.retention.retention import Retention, RetentionUpkeep
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier
 from orchestrator.composition.calling import build_calling
 from orchestrator.composition.events import build_events
@@ -69,6 +70,16 @@ class Assembled:
     end_watches: Sequence[Callable[[], None]]
 
 
+def retention(settings: OrchestratorSettings) -> Retention:
+    """How long rows are kept."""
+    return Retention(
+        executions=settings.execution_retention_days,
+        runs=settings.run_retention_days,
+        run_changes=settings.run_change_retention_days,
+        audit=settings.audit_retention_days,
+    )
+
+
 async def assemble(
     settings: OrchestratorSettings,
     stack: AsyncExitStack,
@@ -88,6 +99,7 @@ async def assemble(
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
 
     authenticator, revocations, auth = build_identity(settings, stack, tasks, engine, redis, policy)
+    tasks.start_on(stack, "retention", RetentionUpkeep(engine, retention(settings)).run())
     limits = await build_limits(settings, stack, tasks, revocations)
     authentication = Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies))
     interceptors = chain(authentication, limits, Permission(policy), admission=AdmissionControl(Admission(), "orchestrator"))

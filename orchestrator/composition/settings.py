@@ -54,6 +54,14 @@ class OrchestratorSettings(SharedSettings):
     """Brokers to which events go, as `host:port,host:port`; empty for none."""
     event_retention_days: float = Field(default=30, gt=0)
     """How long the log keeps an event."""
+    execution_retention_days: float = Field(default=90, ge=0)
+    """How long an execution is kept, and longer while its run or an idempotency key refers to it; 0 keeps it for ever."""
+    run_retention_days: float = Field(default=90, ge=0)
+    """How long a run is kept after its end, with its steps; 0 keeps it for ever."""
+    run_change_retention_days: float = Field(default=30, ge=0)
+    """How long the changes of a run, which watchers read, are kept after its end; 0 keeps them as long as the run."""
+    audit_retention_days: float = Field(default=365, ge=0)
+    """How long the audit log keeps an entry; 0 keeps it for ever."""
     drain_notice_seconds: float = Field(default=1.5, ge=0)
     """How long NOT_SERVING stands before the server stops taking calls; above the gateway's health check interval."""
     limit_agent_calls_in_flight: int = Field(default=50, ge=1)

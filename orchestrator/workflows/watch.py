@@ -142,6 +142,11 @@ class RunWatch:
             while True:
                 grown.clear()
                 found = await self._found(followed, after)
+                if found is None and run.state.final:  # its changes are older than their retention
+                    yield Ended(run.sequence, run.state)
+                    return
+                if found is None:
+                    raise RunNotFound("the run was deleted while it was being watched", run_id=str(run.run_id))
                 for change in found:
                     yield change
                     after = change.sequence
@@ -161,16 +166,15 @@ class RunWatch:
         async with self._readers:
             return await self._store.changes(run_id, after, READ_AT_ONCE)
 
-    async def _found(self, followed: FollowedRun, after: int) -> Sequence[Change]:
+    async def _found(self, followed: FollowedRun, after: int) -> Sequence[Change] | None:
+        """The changes after that one; None if none is stored, although there have been some."""
         if self._stopping:
             raise ServiceUnavailable("this server stops; watch again after the last sequence that was seen", component="orchestrator")
         kept = followed.since(after)
         if kept is not None:
             return kept
         earlier = await self._read(followed.run_id, after)
-        if not earlier:
-            raise RunNotFound("the run has been deleted while it was watched", run_id=str(followed.run_id))
-        return earlier
+        return earlier or None
 
     @contextmanager
     def _following(self, run: Run) -> Iterator[tuple[FollowedRun, asyncio.Event]]:

@@ -23,7 +23,17 @@ CALLING = ("catalogue", "denial log", "execution leases", "execution sweeper", "
 TASKS = {
     "orchestrator": (
         *CALLING,
-        *("event log", "identity upkeep", "limits in Redis", "outbox relay", "outbox upkeep", "revocations", "wakeups out", "watched runs"),
+        *(
+            "event log",
+            "identity upkeep",
+            "limits in Redis",
+            "outbox relay",
+            "outbox upkeep",
+            "retention",
+            "revocations",
+            "wakeups out",
+            "watched runs",
+        ),
     ),
     "worker": (
         *CALLING,
