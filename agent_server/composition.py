@@ -21,6 +21,7 @@ from catalogue.watch import watch
 from mesh.process import RunningProcess
 from mesh.rpc.interceptors.call_token import CallTokens
 from mesh.rpc.interceptors.chain import chain
+from mesh.rpc.request_limits import DEFAULT_LIMITS, RequestLimits
 from mesh.security.call_tokens import CallTokenVerifier
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST
@@ -40,7 +41,9 @@ async def run(settings: AgentHostSettings, process: RunningProcess) -> None:
         tls = transport(settings)
         address = Address(settings.host_address, settings.port_offset, settings.agent_shard, settings.agent_shards, tls)
         verifier = CallTokenVerifier(settings.call_token_keys)
-        host = AgentHost(address, directory, model, settings.model_provider, interceptors(verifier, mutual_tls=tls is not None))
+        host = AgentHost(
+            address, directory, model, settings.model_provider, interceptors(verifier, request_limits(settings), mutual_tls=tls is not None)
+        )
         stack.push_async_callback(host.stop, settings.drain_notice_seconds, settings.drain_grace_seconds)
         await host.serve(catalogue)
         facts = {"agents": host.agent_count, "ports": len(host.ports), "disabled": host.disabled_agents()}
@@ -57,13 +60,18 @@ def transport(settings: AgentHostSettings) -> ServerTls | None:
     return ServerTls(TlsFolder(settings.mesh_tls_dir, AGENT_HOST), clients_must_show_certificates=True)
 
 
-def interceptors(verifier: CallTokenVerifier, *, mutual_tls: bool) -> Interceptors:
+def interceptors(verifier: CallTokenVerifier, limits: RequestLimits = DEFAULT_LIMITS, *, mutual_tls: bool) -> Interceptors:
     """The interceptors of every port, outermost first. Only the audience differs between ports."""
 
     def of_port(audience: Audience) -> Sequence[grpc.aio.ServerInterceptor]:
-        return chain(CallTokens(verifier, audience, mutual_tls=mutual_tls))
+        return chain(CallTokens(verifier, audience, mutual_tls=mutual_tls), limits=limits)
 
     return of_port
+
+
+def request_limits(settings: AgentHostSettings) -> RequestLimits:
+    """Twice the bytes that callers may send: an orchestrator's encoding of the same values can be longer."""
+    return RequestLimits(2 * settings.limit_context_bytes, settings.limit_context_nodes)
 
 
 async def follow(host: AgentHost, settings: AgentHostSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:

@@ -23,6 +23,10 @@ class MeshSettings(BaseSettings):
     """Added to every agent port, so that several stacks can run side by side."""
     definitions_path: Path = DEFINITIONS
     """The folder of agent definitions."""
+    limit_context_bytes: int = Field(default=256 * 1024, ge=1024, le=4 * 1024 * 1024)
+    """How large the free-form contexts of one request may be together, in protobuf encoding."""
+    limit_context_nodes: int = Field(default=10_000, ge=10)
+    """How many values these contexts may hold together."""
     log_format: Literal["json", "console"] = "json"
     """How log lines look on standard error."""
     metrics_port: int | None = None

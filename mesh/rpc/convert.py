@@ -11,16 +11,28 @@ from mesh.errors import ValidationFailed
 from mesh.usage import TokenUsage
 
 
+class FreeForm(dict[str, Any]):
+    """Free-form values that came in a Struct, which is kept so that passing them on costs nothing. Not to be changed."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: struct_pb2.Struct, field: str) -> None:
+        super().__init__(_object(message, field))
+        self.message = message
+
+
 def struct(plain: Mapping[str, Any]) -> struct_pb2.Struct:
     """Free-form values as a Struct."""
+    if isinstance(plain, FreeForm):
+        return plain.message
     message = struct_pb2.Struct()
     message.update(plain)
     return message
 
 
-def values(message: struct_pb2.Struct, field: str) -> dict[str, Any]:
+def values(message: struct_pb2.Struct, field: str) -> FreeForm:
     """A Struct as plain values; whole numbers come back as int. Raises ValidationFailed for NaN and infinities, naming `field`."""
-    return {key: _plain(value, field) for key, value in message.fields.items()}
+    return FreeForm(message, field)
 
 
 def usage_to_proto(usage: TokenUsage, cost_micro_usd: int = 0, price_table: str = "") -> usage_pb2.Usage:
@@ -49,12 +61,16 @@ def usage_from_proto(usage: usage_pb2.Usage) -> TokenUsage:
     )
 
 
+def _object(message: struct_pb2.Struct, field: str) -> dict[str, Any]:
+    return {key: _plain(value, field) for key, value in message.fields.items()}
+
+
 def _plain(value: struct_pb2.Value, field: str) -> Any:
     kind = value.WhichOneof("kind")
     if kind == "number_value":
         return _number(value.number_value, field)
     if kind == "struct_value":
-        return values(value.struct_value, field)
+        return _object(value.struct_value, field)
     if kind == "list_value":
         return [_plain(item, field) for item in value.list_value.values]
     return None if kind in (None, "null_value") else getattr(value, kind)

@@ -28,6 +28,7 @@ from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.chain import chain
 from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.peer import Peers
+from mesh.rpc.request_limits import RequestLimits
 from mesh.rpc.server import add_reflection, build_server
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
@@ -102,7 +103,9 @@ async def assemble(
     tasks.start_on(stack, "retention", RetentionUpkeep(engine, retention(settings)).run())
     limits = await build_limits(settings, stack, tasks, revocations)
     authentication = Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies))
-    interceptors = chain(authentication, limits, Permission(policy), admission=AdmissionControl(Admission(), "orchestrator"))
+    request_limits = RequestLimits(settings.limit_context_bytes, settings.limit_context_nodes)
+    admission = AdmissionControl(Admission(), "orchestrator")
+    interceptors = chain(authentication, limits, Permission(policy), admission=admission, limits=request_limits)
     server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)

@@ -9,14 +9,17 @@ from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, OncePerMethod
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
+from mesh.rpc.request_limits import DEFAULT_LIMITS, RequestLimits
 
 
-def chain(*checks: BehaviourInterceptor, admission: AdmissionControl | None = None) -> Sequence[grpc.aio.ServerInterceptor]:
+def chain(
+    *checks: BehaviourInterceptor, admission: AdmissionControl | None = None, limits: RequestLimits = DEFAULT_LIMITS
+) -> Sequence[grpc.aio.ServerInterceptor]:
     """The interceptors of one server, outermost first.
 
     Admission control comes before everything else, because a refusal must cost next to nothing. Telemetry encloses the error boundary
     and so sees the final status. `checks` decide about the caller; they run before anything in the request is looked at, so a caller
-    without permission learns nothing from the validation of a request.
+    without permission learns nothing from the validation of a request. `limits` bound what the free-form values of a request may hold.
     """
     outer = (admission,) if admission is not None else ()
-    return (*outer, OncePerMethod(), Telemetry(), ErrorBoundary(), *checks, RequestValidation())
+    return (*outer, OncePerMethod(), Telemetry(), ErrorBoundary(), *checks, RequestValidation(limits))

@@ -1,24 +1,57 @@
 """Checks every request against the rules in its proto, and reports all violations at once."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import protovalidate
-from google.protobuf.message import Message
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError, Message
 
 from mesh.errors import ValidationFailed, Violation
+from mesh.limits import REFUSED, CallerKind
+from mesh.rpc import request_limits
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.rpc.interceptors.errors import Undecodable
+from mesh.rpc.request_limits import RequestLimits, RequestTooLarge
+from mesh.security import caller
+
+LARGE_REQUEST_BYTES = 16 * 1024
+"""After each check of a request of this size, other calls get their turn on the event loop."""
 
 
 class RequestValidation(BehaviourInterceptor):
-    """Refuses a request that breaks a protovalidate rule with VALIDATION_ERROR before the service sees it."""
+    """Refuses a request that breaks a rule of its proto, or exceeds a limit on its shape, with VALIDATION_ERROR.
+
+    The service never sees such a request.
+    """
+
+    def __init__(self, limits: RequestLimits) -> None:
+        super().__init__()
+        self._limits = limits
+
+    def deserializer(self, handler: Any) -> Callable[[bytes], Any]:
+        """Checks the size of a request before it is parsed."""
+        decode, limits = handler.request_deserializer, self._limits
+        kind: Descriptor = decode.__self__.DESCRIPTOR  # of the message class, whose FromString it is
+
+        def read(data: bytes) -> Any:
+            if len(data) > request_limits.SMALL_REQUEST_BYTES:
+                try:
+                    request_limits.check_bytes(data, kind, limits)
+                except RequestTooLarge as error:
+                    return error  # refused where any other request is validated: after the checks of the caller
+                except DecodeError:
+                    return Undecodable()
+            return decode(data)
+
+        return read
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         """Checks, then calls."""
 
         async def checked(request: Any, context: Context) -> Message:
-            check(request)
+            await self._check(request)
             return await behaviour(request, context)
 
         return checked
@@ -27,11 +60,32 @@ class RequestValidation(BehaviourInterceptor):
         """Checks, then streams."""
 
         async def checked(request: Any, context: Context) -> AsyncIterator[Message]:
-            check(request)
+            await self._check(request)
             async for message in behaviour(request, context):
                 yield message
 
         return checked
+
+    async def _check(self, request: Any) -> None:
+        try:
+            await self._check_in_slices(request)
+        except RequestTooLarge as error:
+            REFUSED.labels(error.limit, _caller_kind()).inc()
+            raise error.refusal() from None
+
+    async def _check_in_slices(self, request: Any) -> None:
+        if isinstance(request, RequestTooLarge):
+            raise request
+        if isinstance(request, Undecodable):
+            check(request)
+            return
+        size = request.ByteSize()
+        if size >= self._limits.smallest_over_nodes:
+            request_limits.check_nodes(request, self._limits)
+            await asyncio.sleep(0)
+        check(request)
+        if size >= LARGE_REQUEST_BYTES:
+            await asyncio.sleep(0)
 
 
 def check(request: Message | Undecodable) -> None:
@@ -41,6 +95,13 @@ def check(request: Message | Undecodable) -> None:
     violations = [Violation(_path(v), v.proto.message) for v in protovalidate.collect_violations(request)]
     if violations:
         raise ValidationFailed.all(violations)
+
+
+def _caller_kind() -> CallerKind:
+    try:
+        return CallerKind.API_KEY if caller.current().api_key_id else CallerKind.USER
+    except LookupError:
+        return CallerKind.ADDRESS
 
 
 def _path(violation: protovalidate.Violation) -> str:

@@ -14,6 +14,7 @@ from mesh.rpc.convert import struct
 from tests.adapters.agent_host.running import agent_id
 from tests.rpc.orchestrator.conftest import CHECKED
 from tests.rpc.orchestrator.running import Call, Mesh, failure_of, ours
+from tests.support.expensive_requests import expensive_requests
 
 EXECUTE = "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
 
@@ -118,8 +119,30 @@ async def test_a_message_that_is_too_large_is_refused_by_grpc_itself(call: Call)
 
 
 async def test_a_large_context_within_the_limit_is_answered(call: Call) -> None:
-    assert (await call.execute(context=struct({"a": "x" * 4_000_000}))).result
-    assert (await call.settled())["input_tokens"] > 900_000
+    assert (await call.execute(context=struct({"a": "x" * 250_000}))).result
+    assert (await call.settled())["input_tokens"] > 60_000
+
+
+async def test_a_context_with_as_many_values_as_the_limit_allows_is_answered(call: Call) -> None:
+    assert (await call.execute(context=struct({"a": [{"b": [None, 1.5]}] * 2_490, "padding": "x" * 20_000}))).result
+
+
+EXPENSIVE = dict(expensive_requests(pb.ExecuteAgentRequest.DESCRIPTOR))
+
+
+@pytest.mark.parametrize("shape", EXPENSIVE)
+async def test_a_request_that_costs_more_than_its_size_is_refused_and_names_the_field(call: Call, mesh: Mesh, shape: str) -> None:
+    error = await failure_of(raw(mesh, EXECUTE)(EXPENSIVE[shape]))
+    assert error.reason == "VALIDATION_ERROR"
+    assert shape == "groups" or error.details["limit"] in {"MOST_FIELDS", "LIMIT_CONTEXT_BYTES"}
+    assert await call.rows() == []
+
+
+async def test_a_context_with_too_many_values_is_refused_before_anything_is_recorded(call: Call) -> None:
+    error = await failure_of(call.execute(context=struct({"a": [None] * 10_000, "padding": "x" * 20_000})))
+    assert (error.reason, error.details["limit"], error.violations[0].field) == ("VALIDATION_ERROR", "LIMIT_CONTEXT_NODES", "context")
+    assert "10,000 values" in error.message
+    assert await call.rows() == []
 
 
 UNDECODABLE = {
