@@ -1,4 +1,4 @@
-"""A local simulator of Anthropic's Messages API: what the real SDK talks to when there is no API key, and what tests talk to.
+"""A local simulator of Anthropic's Messages API, for machines without an API key and for tests.
 
-It answers at once, the same answer to the same request, fails on demand, and keeps a log of every request that it answered.
+It answers at once, gives the same answer to the same request, fails on demand, and logs every request that it answered.
 """

@@ -17,7 +17,7 @@ from mesh.telemetry import configure_logging
 
 
 async def serve(settings: SimulatorSettings) -> None:
-    """Serves until a signal to stop. Raises OSError when the port is taken or the log cannot be written."""
+    """Serves until SIGTERM or SIGINT. Raises OSError if the port is taken or the log cannot be written."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -35,17 +35,18 @@ async def serve(settings: SimulatorSettings) -> None:
 
 
 def main() -> int:
-    """Runs the process; what keeps it from starting is told in one line."""
+    """Runs the process. If it cannot start, it prints the reason in one line."""
     try:
         settings = SimulatorSettings()
         configure_logging("simulator", settings.log_format)
         uvloop.run(serve(settings))
     except ValidationError as wrong:
         faults = "; ".join(f"{str(one['loc'][0]).upper()}: {one['msg']}" for one in wrong.errors())
-        print(f"simulator: cannot start with these settings: {faults}", file=sys.stderr)
+        print(f"simulator: invalid settings: {faults}", file=sys.stderr)
         return 2
     except OSError as cause:
-        print(f"simulator: cannot start: {cause}. Set SIMULATOR_PORT or SIMULATOR_LOG to what is free to use.", file=sys.stderr)
+        advice = "set SIMULATOR_PORT to a free port and SIMULATOR_LOG to a file that can be written"
+        print(f"simulator: cannot start: {cause}; {advice}", file=sys.stderr)
         return 1
     return 0
 

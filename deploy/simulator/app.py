@@ -8,11 +8,11 @@ from deploy.simulator.messages.api import MessagesApi, Pace
 from deploy.simulator.settings import SimulatorSettings
 
 MOST_REQUEST_BYTES = 32 * 1024 * 1024
-"""The API's own limit of a request."""
+"""The API's own limit on the size of a request."""
 
 
 def build_app(settings: SimulatorSettings) -> web.Application:
-    """The simulator as a web application. Raises OSError when its log cannot be opened."""
+    """The simulator as a web application. Raises OSError if its log cannot be opened."""
     log = AnswerLog(settings.simulator_log)
     pace, rules = Pace(settings.simulator_delay_ms, settings.simulator_trickle_ms), FaultRules()
     api = MessagesApi(pace, rules, log)
@@ -44,8 +44,8 @@ def build_app(settings: SimulatorSettings) -> web.Application:
 
 
 def build_runner(app: web.Application) -> web.AppRunner:
-    """What serves the application: it cancels a handler as soon as its client has gone, and waits for nobody when it stops."""
-    # Kept alive for longer than any client keeps a connection (the SDK: 300 s), or one would be closed under a request.
+    """A server for the application. It cancels a handler as soon as its client is gone, and stops without waiting for clients."""
+    # Longer than any client keeps a connection (the SDK: 300 s). Otherwise the server could close one just as a request arrives.
     return web.AppRunner(app, handler_cancellation=True, keepalive_timeout=3_600, access_log=None, shutdown_timeout=0.1)
 
 
@@ -54,5 +54,5 @@ async def _healthy(_: web.Request) -> web.Response:
 
 
 async def _not_found(request: web.Request) -> web.Response:
-    body = ApiError.not_found(f"{request.method} {request.path} is not served here").body("req_none")
+    body = ApiError.not_found(f"no such endpoint: {request.method} {request.path}").body("req_none")
     return web.Response(status=404, body=body, content_type="application/json")

@@ -1,4 +1,4 @@
-"""Which model names the simulator answers to."""
+"""The model names that the simulator accepts."""
 
 import re
 
@@ -10,9 +10,9 @@ _RETIRED = re.compile(r"claude-(?:1|2|3|instant)\b.*|claude-(?:opus|sonnet)-4-(?
 
 
 def check_model(model: str) -> None:
-    """Raises the API's 404 for a retired name and for one that is not a model's.
+    """Raises the API's 404 for a retired model and for a name that is not a model's.
 
-    Every other `claude-…` is taken: the simulator cannot know what will be released after it.
+    Any other `claude-…` is accepted, because the simulator cannot know later releases.
     """
     if not model.startswith(("claude-", "sim-")) or _RETIRED.fullmatch(model):
         raise ApiError.not_found(f"model: {model}")

@@ -1,15 +1,18 @@
-"""The endpoints by which tests steer and read the simulator.
+"""The endpoints with which tests control and read the simulator.
 
     POST   /control/faults     {"fault": "429", "argument": 1, "count": 3, "match": {"input_contains": "…", "model": "…"}}
-                               the next `count` requests that match get the fault; no count: all of them, until cleared.
-                               Answers {"faults": […]}, the rules now in force.
-    DELETE /control/faults     clears them
-    POST   /control/defaults   {"delay_ms": 0, "trickle_ms": 0}: the pace of every answer; what is left out stays
-    GET    /control/log        ?after=N: {"entries": […], "oldest": n, "last": n}; `entries` are the lines of the log behind line N.
-                               Memory holds the latest 20,000: when `oldest` > N + 1, older lines are in the file only.
-    GET    /control/active     {"active": n}: how many answers are in progress
+                               The next `count` requests that match get the fault; without a count, all of them until the faults are
+                               cleared. Returns {"faults": […]}, the rules in force. The faults and their arguments are those of the
+                               models `sim-…`: 429, 529, 500, proxy, delay, hang, trickle, cut, stream-error, malformed, empty, big,
+                               secret, refusal, late-refusal, max-tokens, thinking, pause-turn, strange-stop, strange-blocks,
+                               negative-usage, huge-usage, no-usage. `faults.py` describes them.
+    DELETE /control/faults     Clears the rules.
+    POST   /control/defaults   {"delay_ms": 0, "trickle_ms": 0}: the pace of every answer. A field that is left out keeps its value.
+    GET    /control/log        ?after=N: {"entries": […], "oldest": n, "last": n}; `entries` are the lines of the log after line N.
+                               Memory holds the latest 20,000. If `oldest` > N + 1, the lines before it are only in the file.
+    GET    /control/active     {"active": n}: the number of answers in progress
 
-What is not understood gets the API's 400.
+A request that is not valid gets the API's 400.
 """
 
 from typing import Any
@@ -44,8 +47,6 @@ class _PaceRequest(BaseModel):
 
 
 class Control:
-    """Steers one simulator."""
-
     def __init__(self, api: MessagesApi, pace: Pace, rules: FaultRules, log: AnswerLog) -> None:
         self._api = api
         self._pace = pace
@@ -53,7 +54,6 @@ class Control:
         self._log = log
 
     async def add_fault(self, request: web.Request) -> web.Response:
-        """Puts a fault rule in force."""
         try:
             wanted = _FaultRequest.model_validate_json(await request.read())
             fault = Fault.named(wanted.fault, wanted.argument)
@@ -63,12 +63,10 @@ class Control:
         return self._faults()
 
     async def clear_faults(self, request: web.Request) -> web.Response:
-        """Ends all fault rules."""
         self._rules.clear()
         return self._faults()
 
     async def set_defaults(self, request: web.Request) -> web.Response:
-        """Changes the pace."""
         try:
             wanted = _PaceRequest.model_validate_json(await request.read())
         except ValueError as wrong:
@@ -78,16 +76,14 @@ class Control:
         return web.json_response({"delay_ms": self._pace.delay_ms, "trickle_ms": self._pace.trickle_ms})
 
     async def read_log(self, request: web.Request) -> web.Response:
-        """Tells the latest lines of the log."""
         after = request.query.get("after", "0")
         if not after.isdecimal():
-            return _refusal(ValueError(f"after: {after!r} is not the number of a line"))
+            return _refusal(ValueError(f"after: invalid line number {after!r}; use a number from 0"))
         lines, oldest, last = self._log.after(int(after))
         body = b'{"entries":[%s],"oldest":%d,"last":%d}' % (b",".join(lines), oldest, last)
         return web.Response(body=body, content_type="application/json")
 
     async def count_active(self, request: web.Request) -> web.Response:
-        """Tells how many answers are in progress."""
         return web.json_response({"active": self._api.active})
 
     def _faults(self) -> web.Response:

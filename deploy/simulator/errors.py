@@ -1,12 +1,12 @@
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 
 
 class ApiError(Exception):
-    """An answer with an error status, of the shape that the Messages API gives to all its errors.
+    """An answer with an error status, in the form of the Messages API. `kind` is the API's `error.type`."""
 
-    `kind` is the API's `error.type`; `headers` go out with the answer.
-    """
+    content_type = "application/json"
 
     def __init__(self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -26,10 +26,24 @@ class ApiError(Exception):
         return cls(404, "not_found_error", message)
 
     def body(self, request_id: str) -> bytes:
-        """The JSON document of the answer."""
+        """The body of the answer."""
         return error_document(self.kind, self.message, request_id)
 
 
+class ProxyPage(ApiError):
+    """A page that something between the client and the API answers with."""
+
+    content_type = "text/html"
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status, "proxy", "A proxy's page")
+
+    def body(self, request_id: str) -> bytes:
+        known = {status.value: status.phrase for status in HTTPStatus}
+        title = f"{self.status} {known.get(self.status, 'Web server returned an unknown error')}"
+        return f"<html><head><title>{title}</title></head><body><h1>{title}</h1><hr>proxy</body></html>".encode()
+
+
 def error_document(kind: str, message: str, request_id: str) -> bytes:
-    """The API's error shape, in an answer's body as in the data of an SSE `error` event."""
+    """The API's form of an error, in the body of an answer and in the data of an SSE `error` event."""
     return json.dumps({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}).encode()

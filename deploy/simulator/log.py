@@ -1,20 +1,20 @@
-"""The provider's own books: what it answered, to whom, and what that costs. Tests reconcile the platform's books with them.
+"""The provider's own books: the requests that it answered and what they cost. Tests compare the platform's books with them.
 
-JSON lines, appended to a file if there is one. A request that `POST /v1/messages` answers, with an error too, has two lines:
-one before anything of the answer is sent or any delay begins, one when the answer is complete or has broken off. A request without
-a second line was being answered when the simulator died. Each line is one write() to the operating system: it outlives
-every process, this one included, though not a power failure. `count_tokens` is free and not logged.
+JSON lines, appended to a file if one is set. Each request to `POST /v1/messages` has two lines, even if it is answered with an error:
+one before anything of the answer is sent and before any delay, and one when the answer is complete or has broken off. If the second
+line is missing, the simulator died while it answered. Each line is one write() to the operating system, so it survives the end of
+this process, but not a power failure. `count_tokens` is free and not logged.
 
     n               number of the line, from 1 in each run of the simulator
     at              UTC, RFC 3339, milliseconds
-    request_id      the same in both lines; unique for ever; the answer's header `request-id`
-    execution_id    of the caller's header `x-agentmesh-execution-id`; null without one
-    model           as asked for; null if the request was refused before it was read
+    request_id      the same in both lines, never repeated; also the answer's header `request-id`
+    execution_id    from the header `x-agentmesh-execution-id`; null without one
+    model           as requested; null if the request was refused before it was read
     stream          whether the answer is a stream of events
-    input_sha256    hexadecimal SHA-256 of the UTF-8 text of the last user turn; null as with `model`
+    input_sha256    hexadecimal SHA-256 of the UTF-8 text of the last user turn; null when `model` is null
     outcome         `started` in the first line; in the second:
-                    `completed`     the whole answer was handed over
-                    `cut`           the simulator broke it off: sim-cut, or it was stopped
+                    `completed`     the whole answer was sent
+                    `cut`           the simulator broke the answer off: sim-cut, or it was stopped
                     `client_gone`   the client left before the answer was complete
                     `fault:<name>`  a fault made it an error or a broken answer
                     `error:<type>`  the request was refused, by the API's own error type
@@ -22,8 +22,8 @@ every process, this one included, though not a power failure. `count_tokens` is 
     status          the HTTP status
     input_tokens, cache_read_input_tokens, cache_creation_input_tokens     as in the API's `usage`
     output_tokens   produced so far
-    billed          whether the provider charges for these tokens: false for error statuses; otherwise true, also if the client
-                    left or the answer broke off, for the input and for what was produced until then
+    billed          whether the provider charges for these tokens: false for error statuses, otherwise true. If the client left or
+                    the answer broke off, the input and the output until then are charged.
 """
 
 import json
@@ -42,7 +42,7 @@ NOTHING_READ = InputUsage()
 
 @dataclass(slots=True)
 class Receipt:
-    """What the log says of one request, as far as it has come."""
+    """The log entry of one request, filled in as the request proceeds."""
 
     request_id: str
     execution_id: str | None = None
@@ -57,7 +57,7 @@ class Receipt:
 
 
 class AnswerLog:
-    """The log of one run. Writing raises OSError when the file takes no more; then the request must not be answered."""
+    """The log of one run. Writing raises OSError if the file cannot be written; then the request must not be answered."""
 
     def __init__(self, path: Path | None) -> None:
         self._lines: deque[bytes] = deque(maxlen=LINES_IN_MEMORY)
@@ -65,21 +65,18 @@ class AnswerLog:
         self._file = None if path is None else _opened(path)
 
     def started(self, receipt: Receipt) -> None:
-        """Writes the first line of a request."""
         self._append(receipt, "started")
 
     def ended(self, receipt: Receipt, outcome: str) -> None:
-        """Writes the second line of a request."""
         self._append(receipt, outcome)
 
     def after(self, n: int) -> tuple[Iterable[bytes], int, int]:
-        """The encoded lines behind line `n` that are still in memory, and the numbers of the oldest in memory and the latest."""
+        """The encoded lines after line `n` that are still in memory, and the numbers of the oldest one in memory and of the latest."""
         oldest = self._written - len(self._lines) + 1
         skipped = max(0, n - oldest + 1)
         return list(self._lines)[skipped:], oldest, self._written
 
     def close(self) -> None:
-        """Closes the file."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -87,7 +84,7 @@ class AnswerLog:
     def _append(self, receipt: Receipt, outcome: str) -> None:
         line = _encoded(receipt, outcome, self._written + 1)
         if self._file is not None and os.write(self._file, line + b"\n") != len(line) + 1:
-            raise OSError("the simulator's log took only a part of a line: is the disk full?")
+            raise OSError("the simulator's log could not be written completely: check the free space on its disk")
         self._written += 1
         self._lines.append(line)
 

@@ -1,6 +1,7 @@
-"""What the simulator answers: the same to the same system prompt, input and model."""
+"""The simulator's answers. The same system prompt, input and model always get the same answer."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from deploy.simulator.faults import Fault
 from deploy.simulator.messages.prompt import Prompt
 from deploy.simulator.messages.tokens import cut_to, tokens_of
 
-# Put together at run time, so that nothing that scans this repository for secrets mistakes them for real ones.
+# Assembled at run time, so that secret scanners do not report this file.
 MADE_UP_CREDENTIALS = {
     "AWS access key": "AKIA" + "5IMU1AT3DKEY0X7Q",
     "Anthropic key": "sk-" + "ant-api03-" + "simulated0" * 9 + "AAAA",
@@ -27,33 +28,68 @@ MADE_UP_CREDENTIALS = {
 }
 
 
+_THINKING = {"type": "thinking", "thinking": "A simulated thought.", "signature": "c2ltdWxhdGVk"}
+_OTHER_BLOCKS = ({"type": "redacted_thinking", "data": "c2ltdWxhdGVk"}, {"type": "hologram", "depth": 3})
+_REFUSAL: dict[str, Any] = {"type": "refusal", "category": None, "explanation": "A simulated refusal."}
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer before it is put into JSON or events."""
+    """One answer before it is encoded as JSON or events."""
 
     text: str
-    """Empty means an answer without content."""
+    """Empty for an answer without a text block."""
     stop_reason: str = "end_turn"
     stop_details: dict[str, Any] | None = None
+    before_text: tuple[Mapping[str, Any], ...] = ()
+    """Content blocks of other types, sent before the text."""
+    thinking_tokens: int = 0
+    false_usage: Mapping[str, Any] | None = field(default_factory=dict)
+    """What the answer claims about its usage in place of the truth; None for no usage at all."""
 
     @property
     def output_tokens(self) -> int:
-        """Tokens of the text; like the API's, never zero."""
-        return max(1, tokens_of(len(self.text.encode())))
+        """Tokens of thinking and text; never zero, as in the API."""
+        return max(1, self.thinking_tokens + tokens_of(len(self.text.encode())))
 
 
 def answer_to(prompt: Prompt, fault: Fault | None) -> Answer:
-    """The answer to a prompt; a fault may ask for a special one."""
+    """The answer to a prompt, changed as the fault demands."""
     match fault:
         case Fault("empty"):
             return Answer("")
         case Fault("refusal"):
-            return Answer("", "refusal", {"type": "refusal", "category": None, "explanation": "A simulated refusal."})
+            return Answer("", "refusal", _REFUSAL)
+        case Fault("thinking"):
+            return Answer("", "max_tokens", before_text=(_THINKING,), thinking_tokens=prompt.max_tokens)
         case Fault("big", characters):
             return Answer(_lengthened(_text(prompt), characters))
         case Fault("secret"):
             return _within(prompt.max_tokens, _with_credentials(_text(prompt)))
-    return _within(prompt.max_tokens, _text(prompt))
+        case Fault("max-tokens", tokens):
+            return _within(min(tokens, prompt.max_tokens), _text(prompt))
+    answer = _within(prompt.max_tokens, _text(prompt))
+    return answer if fault is None else _strange(answer, fault.name)
+
+
+def _strange(answer: Answer, fault: str) -> Answer:
+    half = answer.text[: len(answer.text) // 2]
+    match fault:
+        case "late-refusal":
+            return replace(answer, text=half, stop_reason="refusal", stop_details=_REFUSAL)
+        case "pause-turn":
+            return replace(answer, text=half, stop_reason="pause_turn")
+        case "strange-stop":
+            return replace(answer, stop_reason="out_of_ideas")
+        case "strange-blocks":
+            return replace(answer, before_text=(_THINKING, *_OTHER_BLOCKS))
+        case "negative-usage":
+            return replace(answer, false_usage={"input_tokens": -3})
+        case "huge-usage":
+            return replace(answer, false_usage={"input_tokens": 2**31, "output_tokens": 2**40})
+        case "no-usage":
+            return replace(answer, false_usage=None)
+    return answer
 
 
 def _text(prompt: Prompt) -> str:

@@ -1,4 +1,4 @@
-"""What the input is about: subject, topics, figures and questions, found by simple reading."""
+"""Finds the subject, topics, figures and questions of an input with simple rules."""
 
 import re
 from collections import Counter
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from deploy.simulator.answers.wording import sentences_of, shortened, unwrapped
 
 READ_FIRST, READ_LAST = 500, 250
-"""Characters of a long input that are read closely: subjects stand first, questions last, and time must not grow with length."""
+"""Characters of a long input that are analysed: the subject is usually at the start, the question at the end. This bounds the time."""
 
 _FIGURE = re.compile(
     r"(?<![\w.,/-])[$€£]?\d+(?:[.,]\d+)*"
@@ -39,7 +39,7 @@ _LAST_RESORT = ("the request itself", "the evidence behind it", "the decision th
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number that the input gives, with the words around it; `kind` is share, money, time or count."""
+    """A number in the input with the words around it. `kind` is share, money, time or count."""
 
     text: str
     context: str
@@ -48,24 +48,23 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What the input asks for."""
+    """What the input is about."""
 
     subject: str
     topics: tuple[str, ...]
-    """Three phrases the input is about, the most frequent first."""
+    """Three phrases that the input is about, the most frequent first."""
     figures: tuple[Figure, ...]
     questions: tuple[str, ...]
 
 
 def extract_of(text: str) -> str:
-    """The part of an input that its brief is made of: the whole, or its beginning and its end."""
+    """The part of an input that is analysed: all of it, or its beginning and its end."""
     if len(text) <= READ_FIRST + READ_LAST:
         return text
     return f"{text[:READ_FIRST].rpartition(' ')[0]}\n{text[-READ_LAST:].partition(' ')[2]}"
 
 
 def brief_of(extract: str) -> Brief:
-    """The brief of an extract."""
     text = unwrapped(extract)
     sentences = list(sentences_of(text))
     subject = next((sentence for sentence in sentences if len(sentence.split()) > 3), sentences[0] if sentences else "An empty request")
@@ -89,14 +88,14 @@ def _topics_in(text: str) -> tuple[str, ...]:
 
 
 def _phrases_in(text: str) -> Iterator[str]:
-    """Runs of one or two words that carry meaning, in the order of the text."""
+    """Phrases of one or two words that are not stop words, in the order of the text."""
     run: list[str] = []
     for token in text.split():
         word = token.strip(_PUNCTUATION)
         carries = word[:1].isalpha() and len(word) <= 40 and word.lower() not in _STOP_WORDS
         if carries:
             run.append(word)
-        # Punctuation ends a run as a word without meaning does.
+        # Punctuation ends a phrase, as a stop word does.
         if run and (not carries or len(run) == 2 or token[-1] in _PUNCTUATION):
             yield " ".join(run)
             run = []
@@ -108,7 +107,7 @@ def _figures_in(text: str) -> Iterator[Figure]:
     seen: set[str] = set()
     for found in _FIGURE.finditer(text):
         figure = found.group().strip()
-        # The number of a list item is no figure.
+        # The number of a list item does not count.
         if figure in seen or text[found.end() : found.end() + 2] in (". ", ") "):
             continue
         seen.add(figure)

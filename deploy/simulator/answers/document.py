@@ -1,4 +1,4 @@
-"""Structured output: a JSON document that satisfies a schema, filled from what the input says."""
+"""Structured output: a JSON document that satisfies a schema, filled with phrases from the input."""
 
 import json
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ _FORMATS = {
 
 
 def document(schema: Schema, brief: Brief, digest: bytes) -> str:
-    """A JSON text that satisfies `schema`, which has passed `output_schema.check`; its first free string carries the marker."""
+    """A JSON text that satisfies `schema`, which `output_schema.check` has accepted. Its first free string contains the marker."""
     return json.dumps(_Filler(schema, brief, digest).value("answer", schema), ensure_ascii=False)
 
 
 class _Filler:
-    """Fills one document; `digest` decides what nothing else decides."""
+    """Fills one document. `digest` decides what the schema leaves open."""
 
     def __init__(self, root: Schema, brief: Brief, digest: bytes) -> None:
         self._root = root
@@ -78,7 +78,7 @@ class _Filler:
 
 
 def _joined(parts: list[Schema]) -> Mapping[str, Any]:
-    """One schema that asks for all that the parts of an `allOf` ask for."""
+    """One schema with the requirements of all parts of an `allOf`."""
     joined: dict[str, Any] = dict(chain.from_iterable(part.items() for part in parts))
     joined["properties"] = dict(chain.from_iterable(part.get("properties", {}).items() for part in parts))
     return joined

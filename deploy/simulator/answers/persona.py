@@ -1,4 +1,4 @@
-"""What a system prompt says about who answers and how: found by simple reading, never more than a good guess."""
+"""Guesses from a system prompt, with simple rules, who answers and in which form."""
 
 import re
 from dataclasses import dataclass
@@ -26,23 +26,23 @@ MOST_PARTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """Who answers, as the system prompt describes it."""
+    """The specialist that the system prompt describes."""
 
     title: str
     """With its article: `a senior SEO strategist`."""
     deliverable: str
-    """What the answer is, as a heading: `Prioritised action list`."""
+    """The form of the answer, as a heading: `Prioritised action list`."""
     parts: tuple[str, ...]
-    """The columns or sections that the deliverable has; empty when none are named."""
+    """The columns or sections of the deliverable; empty if none are named."""
     checks: tuple[str, ...]
-    """Sentences of the specialist's own instructions, at least four."""
+    """At least four sentences from the specialist's instructions."""
     faults: str
-    """What usually goes wrong, as the prompt lists it; may be empty."""
+    """The usual mistakes that the prompt lists; may be empty."""
 
 
 @lru_cache(maxsize=2_048)
 def persona_of(system: tuple[str, ...]) -> Persona:
-    """The persona of a system prompt that is given by the texts of its blocks."""
+    """The persona of a system prompt, given as the texts of its blocks."""
     text = unwrapped("\n\n".join(system))
     deliverable = found.group(1) if (found := _DELIVERABLE.search(text)) else ""
     own = _own_part(system, text, deliverable)
@@ -72,7 +72,7 @@ def _parts_of(deliverable: str) -> tuple[str, ...]:
 
 
 def _own_part(system: tuple[str, ...], text: str, deliverable: str) -> str:
-    """The part that only this agent has: the last block, or what follows the deliverable; the whole prompt when that is short."""
+    """The part that only this agent has: the last block or the text after the deliverable, or the whole prompt if that part is short."""
     last = unwrapped(system[-1]) if len(system) > 1 else text.rpartition(deliverable)[2] if deliverable else ""
     return last if len(last) >= 200 else text
 

@@ -1,6 +1,6 @@
-"""The text of a simulated answer: a short piece of structured work, made from the system prompt and the input.
+"""Writes the text of a simulated answer: a short report of 150 to 400 words, made from the system prompt and the input.
 
-The same digest always makes the same text; it has 150 to 400 words.
+The same digest always gives the same text.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ _LIMITS = (
     "Nothing beyond the request and the instructions was consulted; what they leave open is an assumption until you confirm it.",
     "This rests on the request alone. The weakest point is {first}: a single counter-example would change the order above.",
 )
-# What a cell of the deliverable's table says, by a word in its column's name; the rows take the values in turn.
+# Values of table cells, by a word in the name of the column. The rows use the values in turn.
 _CELLS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("owner", "who", "responsible", "role"), ("lead", "specialist", "reviewer")),
     (("effort", "cost", "size"), ("small", "medium", "small")),
@@ -57,7 +57,7 @@ _OTHER_CELL = ("to confirm", "not given", "open")
 
 
 def report(persona: Persona, brief: Brief, digest: bytes) -> str:
-    """The answer's text in Markdown, its marker last. `digest` chooses between equivalent wordings."""
+    """The answer in Markdown, with the marker at the end. `digest` chooses between equivalent wordings."""
     first, second, third = brief.topics
     topics = {"title": persona.title, "topics": f"**{first}**, **{second}** and **{third}**", **_quoted(first, second, third)}
     start = digest[0] % max(1, len(persona.checks) - 3)

@@ -1,4 +1,4 @@
-"""Reading and shortening plain text."""
+"""Splits and shortens plain text."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def sentences_of(text: str) -> Iterator[str]:
 
 
 def shortened(text: str, most_words: int, most_characters: int = 240) -> str:
-    """The text on one line, cut with an ellipsis where it is longer than allowed."""
+    """The text on one line, cut off with an ellipsis if it is too long."""
     words = text[: most_characters * 4].split()
     line = " ".join(words[:most_words])
     if len(line) > most_characters:

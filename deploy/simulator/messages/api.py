@@ -1,4 +1,4 @@
-"""The endpoints of the Messages API: one exchange from the first byte of the request to the last of the answer."""
+"""The endpoints of the Messages API."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ EXECUTION_ID_HEADER = "x-agentmesh-execution-id"
 
 @dataclass(slots=True)
 class Pace:
-    """How slowly everything is answered, in milliseconds; faults of one request come on top of it."""
+    """Delays that apply to every answer, in milliseconds. Those of a fault are added."""
 
     delay_ms: int = 0
     trickle_ms: int = 0
@@ -44,11 +44,11 @@ class MessagesApi:
 
     @property
     def active(self) -> int:
-        """Requests for an answer that are in progress now."""
+        """The number of answers in progress."""
         return len(self._exchanges)
 
     async def stop(self) -> None:
-        """Breaks off what is in progress; the log says `cut`."""
+        """Breaks off the answers in progress. The log records them as `cut`."""
         self._stopping = True
         for exchange in self._exchanges:
             exchange.cancel()
@@ -56,7 +56,6 @@ class MessagesApi:
             await asyncio.wait(set(self._exchanges), timeout=1)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """One answer, as JSON or as events."""
         exchange = asyncio.current_task()
         assert exchange is not None  # a handler always runs in a task
         self._exchanges.add(exchange)
@@ -69,7 +68,7 @@ class MessagesApi:
             self._exchanges.discard(exchange)
 
     async def count_tokens(self, request: web.Request) -> web.StreamResponse:
-        """The size of a prompt, by the same rule as in the usage of its answer."""
+        """The number of tokens of a prompt, counted as for the usage of an answer."""
         request_id = _new_request_id()
         try:
             prompt = await _read(request, check_count)
@@ -103,7 +102,7 @@ class MessagesApi:
             outcome = outcome_of(fault)
             return response
         finally:
-            # Stopping cancels as a client does that leaves.
+            # Stopping cancels the handler, as a client that leaves does.
             self._log.ended(receipt, "cut" if self._stopping and outcome == "client_gone" else outcome)
 
     async def _refuse(self, request: web.Request, receipt: Receipt, error: ApiError) -> web.StreamResponse:
@@ -137,17 +136,17 @@ def _new_request_id() -> str:
 
 def _error_response(error: ApiError, request_id: str) -> web.Response:
     headers = {"request-id": request_id, **error.headers}
-    return web.Response(status=error.status, body=error.body(request_id), content_type="application/json", headers=headers)
+    return web.Response(status=error.status, body=error.body(request_id), content_type=error.content_type, headers=headers)
 
 
 def _has_key(request: web.Request) -> bool:
-    """Whether any key is given, in either of the API's ways; the SDK 2.12 sends a bearer token, earlier ones `x-api-key`."""
+    """Whether the request has a key. The SDK 2.12 sends it as a bearer token, earlier versions as `x-api-key`."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     return bool(request.headers.get("x-api-key") or (kind.lower() == "bearer" and key.strip()))
 
 
 async def _read(request: web.Request, check: Callable[[object], Mapping[str, Any]]) -> Prompt:
-    """The prompt in a request. Raises ApiError when the API would refuse it."""
+    """The prompt of a request. Raises ApiError if the API would refuse it."""
     if not _has_key(request):
         raise ApiError(401, "authentication_error", "x-api-key header is required")
     if not request.headers.get("anthropic-version"):

@@ -10,7 +10,7 @@ MOST_PREFIXES = 20_000
 
 @dataclass(frozen=True, slots=True)
 class InputUsage:
-    """The input tokens of one request by what each costs; their sum is the size of the prompt."""
+    """The input tokens of one request by price. Their sum is the size of the prompt."""
 
     uncached: int = 0
     read: int = 0
@@ -24,10 +24,10 @@ class InputUsage:
 
 
 class PromptCache:
-    """Which beginnings of prompts the provider has cached.
+    """The prefixes of prompts that the provider has cached.
 
-    A beginning that ends at a breakpoint is written when it is first seen and read from then on, until it has not been used for
-    its time to live. The API's least size of a cacheable beginning (512 to 4,096 tokens, by model) is not applied.
+    A prefix that ends at a breakpoint is written to the cache when it is first seen and read from then on, until it has not been used
+    for its time to live. The API's minimum size of a cacheable prefix (512 to 4,096 tokens, depending on the model) is not applied.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,7 +35,7 @@ class PromptCache:
         self._ends: OrderedDict[bytes, float] = OrderedDict()
 
     def usage_of(self, prompt: Prompt) -> InputUsage:
-        """What this prompt reads from the cache and writes to it; afterwards all its beginnings are cached."""
+        """What this prompt reads from the cache and writes to it. Afterwards all its prefixes are cached."""
         now = self._clock()
         read = done = 0
         written = {300: 0, 3_600: 0}

@@ -1,4 +1,4 @@
-"""How an answer goes out, whole or broken."""
+"""Sends answers, whole or broken off."""
 
 import asyncio
 
@@ -15,13 +15,12 @@ _BROKEN = {"cut": "cut", "malformed": "fault:malformed", "stream-error": "fault:
 
 
 def outcome_of(fault: Fault | None) -> str:
-    """What the log says of an answer that was delivered as its fault wants it."""
+    """The outcome that the log records for an answer that was delivered as its fault demands."""
     return _BROKEN.get(fault.name, "completed") if fault else "completed"
 
 
 async def deliver_json(request: web.Request, receipt: Receipt, answer: Answer, fault: Fault | None) -> web.StreamResponse:
-    """Sends the answer as one JSON document."""
-    assert receipt.model is not None  # only a request that was read is answered
+    assert receipt.model is not None  # set when the request was read
     body = message(receipt.request_id, receipt.model, answer, receipt.usage)
     receipt.output_tokens = answer.output_tokens
     if fault and fault.name == "cut":
@@ -47,7 +46,7 @@ async def _send_half(request: web.Request, receipt: Receipt, body: bytes) -> web
 async def deliver_events(
     request: web.Request, receipt: Receipt, answer: Answer, fault: Fault | None, trickle_seconds: float
 ) -> web.StreamResponse:
-    """Sends the answer as events: all at once, or with a pause before every one but the first."""
+    """Sends the answer as events: all at once, or with a pause before every event but the first."""
     assert receipt.model is not None
     response = web.StreamResponse(headers=_headers(receipt, "text/event-stream; charset=utf-8") | {"cache-control": "no-cache"})
     await response.prepare(request)
@@ -61,7 +60,7 @@ async def deliver_events(
             await response.write(bytes(waiting))
             waiting.clear()
             receipt.output_tokens = tokens_of(text_bytes)
-    receipt.output_tokens = max(1, tokens_of(text_bytes))
+    receipt.output_tokens = max(1, answer.thinking_tokens + tokens_of(text_bytes))
     await response.write_eof(bytes(waiting))
     return response
 

@@ -1,4 +1,4 @@
-"""Answers as the API's JSON."""
+"""Encodes answers as the API's JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from deploy.simulator.messages.cache import InputUsage
 
 def message(request_id: str, model: str, answer: Answer, usage: InputUsage) -> bytes:
     """The whole answer as the body of a JSON response."""
-    content = [{"type": "text", "text": answer.text}] if answer.text else []
-    told = usage_document(usage, answer.output_tokens)
+    content = [*answer.before_text, *([{"type": "text", "text": answer.text}] if answer.text else [])]
+    told = usage_document(usage, answer.output_tokens, answer.false_usage)
     return json.dumps(
         message_document(request_id, model, content, told) | {"stop_reason": answer.stop_reason, "stop_details": answer.stop_details}
     ).encode()
 
 
-def message_document(request_id: str, model: str, content: Sequence[Mapping[str, Any]], usage: Mapping[str, Any]) -> dict[str, Any]:
+def message_document(request_id: str, model: str, content: Sequence[Mapping[str, Any]], usage: Mapping[str, Any] | None) -> dict[str, Any]:
     """A message that has not stopped yet."""
     return {
         "id": f"msg_{request_id.removeprefix('req_')}",
@@ -32,8 +32,10 @@ def message_document(request_id: str, model: str, content: Sequence[Mapping[str,
     }
 
 
-def usage_document(usage: InputUsage, output_tokens: int) -> dict[str, Any]:
-    """The API's `usage`."""
+def usage_document(usage: InputUsage, output_tokens: int, false_usage: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The API's `usage`, with the false claims of a fault; None if the fault leaves it out."""
+    if false_usage is None:
+        return None
     return {
         "input_tokens": usage.uncached,
         "cache_creation_input_tokens": usage.written,
@@ -41,4 +43,5 @@ def usage_document(usage: InputUsage, output_tokens: int) -> dict[str, Any]:
         "cache_creation": {"ephemeral_5m_input_tokens": usage.written_5m, "ephemeral_1h_input_tokens": usage.written_1h},
         "output_tokens": output_tokens,
         "service_tier": "standard",
+        **false_usage,
     }

@@ -1,4 +1,4 @@
-"""Schemas of structured output: which ones the API takes.
+"""Checks the schemas of structured output as the API does.
 
 The rules are those of https://docs.anthropic.com/en/docs/build-with-claude/structured-outputs, which the SDK's
 `transform_schema` writes schemas for: closed objects, no bounds on numbers and lengths, references within the schema, no recursion.
@@ -17,21 +17,21 @@ _AT = "output_config.format.schema"
 _NOT_SUPPORTED = {
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
-    # The API does take simple patterns; the simulator cannot write text for them, and says so.
+    # The API accepts simple patterns. The simulator cannot write text that matches them, so it refuses them.
     "string": ("minLength", "maxLength", "pattern"),
     "array": ("maxItems", "uniqueItems"),
 }
 
 
 def check(schema: Schema) -> None:
-    """Raises ApiError (400) for a schema that structured output does not take."""
+    """Raises ApiError (400) for a schema that structured output does not support."""
     if not jsonschema_rs.meta.is_valid(dict(schema)):
         raise ApiError.invalid(f"{_AT}: Input should be a valid JSON Schema")
     _check(schema, schema, ())
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
-    """The schema that `schema` refers to, or itself. Raises ApiError (400) for a reference out of `root`."""
+    """The schema that `schema` refers to, or `schema` itself. Raises ApiError (400) for a reference that leads out of `root`."""
     reference = schema.get("$ref")
     if reference is None:
         return schema
@@ -44,7 +44,7 @@ def resolved(schema: Schema, root: Schema) -> Schema:
 
 
 def type_of(schema: Schema) -> str:
-    """The JSON type that is asked for, the first that is not null where there are several; empty when none is named."""
+    """The required JSON type: the first that is not null if there are several, empty if there is none."""
     named = schema.get("type", "object" if "properties" in schema else "")
     return next((one for one in named if one != "null"), "null") if isinstance(named, list) else str(named)
 

@@ -1,4 +1,4 @@
-"""A request to the Messages API, as far as the simulator cares."""
+"""The parts of a request to the Messages API that the simulator uses."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ _TTL_SECONDS = {"5m": 300, "1h": 3_600}
 
 @dataclass(frozen=True, slots=True)
 class CacheBreakpoint:
-    """The end of a cacheable beginning of the prompt: what it is known by, its size, and how long it is kept after each use."""
+    """The end of a cacheable prefix of the prompt: the digest that identifies it, its size, and how long it is kept after each use."""
 
     digest: bytes
     tokens: int
@@ -23,26 +23,26 @@ class CacheBreakpoint:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What one request asks for. Built from a body that `validation` has let through."""
+    """One request. Built from a body that `validation` has accepted."""
 
     model: str
     system: tuple[str, ...]
-    """The texts of the system prompt, one per block."""
+    """The texts of the blocks of the system prompt."""
     input: str
-    """The text of the last turn, which is the user's."""
+    """The text of the last message, which is the user's."""
     max_tokens: int
     stream: bool
     schema: Mapping[str, Any] | None
-    """The JSON Schema of structured output, if that is asked for."""
+    """The JSON Schema of structured output, if requested."""
     breakpoints: tuple[CacheBreakpoint, ...]
     tokens: int
-    """Input tokens: those of the tools, the system prompt and all messages together."""
+    """The input tokens of tools, system prompt and messages together."""
     digest: bytes
-    """SHA-256 over the model and everything that it is given to read or to keep to."""
+    """SHA-256 over the model, the whole prompt and the output schema."""
 
     @classmethod
     def of(cls, body: Mapping[str, Any]) -> "Prompt":
-        """The prompt of a valid body. Raises UnicodeEncodeError for text that is not Unicode (a lone surrogate)."""
+        """The prompt of a valid body. Raises UnicodeEncodeError for half a surrogate pair."""
         breakpoints, size, digest = _measured(body)
         schema = ((body.get("output_config") or {}).get("format") or {}).get("schema")
         return cls(
@@ -59,7 +59,7 @@ class Prompt:
 
 
 def _measured(body: Mapping[str, Any]) -> tuple[tuple[CacheBreakpoint, ...], int, bytes]:
-    """The cache breakpoints, the size in bytes and the digest of all that the model would read."""
+    """The cache breakpoints, the size in bytes and the digest of everything that the model would read."""
     digest, size, breakpoints = hashlib.sha256(body["model"].encode()), 0, []
     for text, mark in _read_by_model(body):
         encoded = text.encode()
@@ -74,7 +74,7 @@ def _measured(body: Mapping[str, Any]) -> tuple[tuple[CacheBreakpoint, ...], int
 
 
 def _read_by_model(body: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    """Every text of the prompt in the order of the API (tools, system, messages), with the cache mark behind it."""
+    """Every text of the prompt in the order of the API (tools, system, messages), with the cache breakpoint after it."""
     for tool in body.get("tools") or ():
         yield json.dumps(tool), tool.get("cache_control")
     for block in blocks_of(body.get("system", "")):

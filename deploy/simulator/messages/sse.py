@@ -1,8 +1,8 @@
-"""Answers as the API's stream of events."""
+"""Encodes answers as the API's stream of events."""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,46 +19,60 @@ _WORDS_PER_DELTA = re.compile(r"(?:\S*\s+){1,12}\S*(?=\s|$)|\S+|\s+")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What goes out at once: events, and how many bytes of the answer's text are in them."""
+    """Events that are sent together, and the number of bytes of the answer's text in them."""
 
     events: bytes
     text_bytes: int = 0
 
 
 def pieces(request_id: str, model: str, answer: Answer, usage: InputUsage, fault: Fault | None) -> Iterator[Piece]:
-    """The stream of an answer, delta by delta, with the break that `fault` asks for in the middle of it."""
+    """The stream of an answer, delta by delta, broken off in the middle if `fault` demands it."""
     deltas = _deltas(answer.text)
-    yield Piece(_opening(request_id, model, usage) + (_BLOCK_OPENING if deltas else b""))
+    index_of_text = len(answer.before_text)
+    others = b"".join(_block(index, block) for index, block in enumerate(answer.before_text))
+    yield Piece(_opening(request_id, model, usage, answer) + others + (_text_opening(index_of_text) if deltas else b""))
     breaking = _break(fault, request_id)
     for index, delta in enumerate(deltas):
         if breaking is not None and index == (len(deltas) + 1) // 2:
             break
-        yield Piece(_DELTA % json.dumps(delta).encode(), len(delta.encode()))
-    yield Piece(breaking if breaking is not None else _closing(answer, usage, bool(deltas)))
+        yield Piece(_DELTA % (index_of_text, json.dumps(delta).encode()), len(delta.encode()))
+    yield Piece(breaking if breaking is not None else _closing(answer, usage, index_of_text if deltas else None))
 
 
 def _event(kind: str, data: dict[str, Any]) -> bytes:
     return f"event: {kind}\ndata: {json.dumps({'type': kind} | data)}\n\n".encode()
 
 
-_BLOCK_OPENING = _event("content_block_start", {"index": 0, "content_block": {"type": "text", "text": ""}}) + _event("ping", {})
-_BLOCK_CLOSING = _event("content_block_stop", {"index": 0})
-_DELTA = b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": %s}}\n\n'
+_DELTA = b'event: content_block_delta\ndata: {"type": "content_block_delta", "index": %d, "delta": {"type": "text_delta", "text": %s}}\n\n'
 
 
-def _opening(request_id: str, model: str, usage: InputUsage) -> bytes:
-    return _event("message_start", {"message": message_document(request_id, model, [], usage_document(usage, 1))})
+def _opening(request_id: str, model: str, usage: InputUsage, answer: Answer) -> bytes:
+    return _event("message_start", {"message": message_document(request_id, model, [], usage_document(usage, 1, answer.false_usage))})
 
 
-def _closing(answer: Answer, usage: InputUsage, has_block: bool) -> bytes:
+def _text_opening(index: int) -> bytes:
+    return _event("content_block_start", {"index": index, "content_block": {"type": "text", "text": ""}}) + _event("ping", {})
+
+
+def _block(index: int, block: Mapping[str, Any]) -> bytes:
+    """A whole content block. Thinking arrives in a delta, as text does."""
+    start: Mapping[str, Any] = {**block, "thinking": ""} if block["type"] == "thinking" else block
+    events = _event("content_block_start", {"index": index, "content_block": start})
+    if block["type"] == "thinking":
+        events += _event("content_block_delta", {"index": index, "delta": {"type": "thinking_delta", "thinking": block["thinking"]}})
+    return events + _event("content_block_stop", {"index": index})
+
+
+def _closing(answer: Answer, usage: InputUsage, index_of_text: int | None) -> bytes:
     stop = {"stop_reason": answer.stop_reason, "stop_sequence": None, "stop_details": answer.stop_details}
-    told = {name: count for name, count in usage_document(usage, answer.output_tokens).items() if name.endswith("_tokens")}
+    document = usage_document(usage, answer.output_tokens, answer.false_usage)
+    told = None if document is None else {name: count for name, count in document.items() if name.endswith("_tokens")}
     end = _event("message_delta", {"delta": stop, "usage": told}) + _event("message_stop", {})
-    return _BLOCK_CLOSING + end if has_block else end
+    return end if index_of_text is None else _event("content_block_stop", {"index": index_of_text}) + end
 
 
 def _break(fault: Fault | None, request_id: str) -> bytes | None:
-    """How the stream breaks off after half of its deltas; None if it does not."""
+    """The bytes with which the stream breaks off after half of its deltas; None if it does not."""
     match fault:
         case Fault("cut"):
             return b""

@@ -1,13 +1,13 @@
-"""The simulator's rule of tokens: four UTF-8 bytes are one token, and a started one counts."""
+"""Counts tokens: four UTF-8 bytes are one token, rounded up."""
 
 BYTES_PER_TOKEN = 4
 
 
 def tokens_of(size: int) -> int:
-    """How many tokens `size` bytes are."""
+    """The number of tokens in `size` bytes."""
     return -(-size // BYTES_PER_TOKEN)
 
 
 def cut_to(text: str, max_tokens: int) -> str:
-    """The longest beginning of `text` that has at most `max_tokens` tokens."""
+    """The longest prefix of `text` with at most `max_tokens` tokens."""
     return text.encode()[: max_tokens * BYTES_PER_TOKEN].decode(errors="ignore")

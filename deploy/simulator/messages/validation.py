@@ -1,4 +1,4 @@
-"""The rules of the Messages API for the fields that the platform uses; the first one broken is told, as the API does."""
+"""Checks requests by the rules of the Messages API, for the fields that the platform uses. Like the API, it reports the first violation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from deploy.simulator.messages import output_schema
 MAX_OUTPUT_TOKENS = 128_000
 MAX_CACHE_BREAKPOINTS = 4
 SAMPLING = ("temperature", "top_p", "top_k")
-# MessageCreateParamsBase of the SDK 2.12; the API refuses what it does not know.
+# MessageCreateParamsBase of the SDK 2.12. The API refuses unknown fields.
 _FIELDS = """
 cache_control container diagnostics inference_geo max_tokens messages metadata model output_config service_tier speed
 stop_sequences stream system thinking tool_choice tools user_profile_id
@@ -20,7 +20,7 @@ Json = Mapping[str, Any]
 
 
 def check_call(body: object) -> Json:
-    """The body of a `POST /v1/messages` that keeps the rules. Raises ApiError (400) otherwise."""
+    """The body of a `POST /v1/messages`. Raises ApiError (400) if it is not valid."""
     fields = _check_prompt(body)
     _check_max_tokens(fields)
     if not isinstance(fields.get("stream", False), bool):
@@ -29,12 +29,12 @@ def check_call(body: object) -> Json:
 
 
 def check_count(body: object) -> Json:
-    """The body of a `POST /v1/messages/count_tokens` that keeps the rules. Raises ApiError (400) otherwise."""
+    """The body of a `POST /v1/messages/count_tokens`. Raises ApiError (400) if it is not valid."""
     return _check_prompt(body)
 
 
 def blocks_of(content: Any) -> Sequence[Json]:
-    """A message's content or a system prompt as blocks, whichever of the two forms it has."""
+    """The content of a message or a system prompt as blocks. Both may also be plain text."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 

@@ -4,6 +4,8 @@ import asyncio
 from time import monotonic
 
 import pytest
+from agentmesh.common.v1.answer_pb2 import AnswerFacts, StopReason
+from agentmesh.common.v1.usage_pb2 import Usage
 
 from deploy.simulator.answers.answer import MADE_UP_CREDENTIALS
 from mesh.errors import RemoteError
@@ -157,6 +159,82 @@ async def test_a_refusal_is_an_answer_that_says_so(call: Call, streaming: bool) 
         assert answer.result == ""
         metadata = answer.metadata
     assert values(metadata, "metadata")["stop_reason"] == "refusal"
+
+
+async def answered(call: Call, streaming: bool) -> tuple[str, AnswerFacts, Usage]:
+    """The text, the facts and the usage of a call that succeeds."""
+    if streaming:
+        streamed = await read(call.stream())
+        assert streamed.failure is None
+        return streamed.text, streamed.frames[-1].done.facts, streamed.frames[-2].usage
+    answer = await call.execute()
+    return answer.result, answer.facts, answer.usage
+
+
+@both
+@pytest.mark.parametrize(
+    ("fault", "reason", "detail"),
+    [
+        ("late-refusal", StopReason.STOP_REASON_REFUSAL, ""),
+        ("max-tokens", StopReason.STOP_REASON_MAX_TOKENS, ""),
+        ("strange-stop", StopReason.STOP_REASON_UNSPECIFIED, "out_of_ideas"),
+        ("strange-blocks", StopReason.STOP_REASON_END_TURN, ""),
+    ],
+)
+async def test_the_facts_tell_why_the_model_stopped(call: Call, streaming: bool, fault: str, reason: int, detail: str) -> None:
+    await call.fault(fault)
+    text, facts, usage = await answered(call, streaming)
+    assert text
+    assert (facts.stop_reason, facts.stop_detail, facts.turns, facts.provider) == (reason, detail, 1, "simulator")
+    assert not usage.estimated
+
+
+@both
+@pytest.mark.parametrize(
+    ("fault", "told"), [("thinking", "spent all 4096 tokens (max_tokens) on thinking"), ("pause-turn", "paused its turn")]
+)
+async def test_an_answer_that_the_model_did_not_finish_is_not_bought_twice(call: Call, streaming: bool, fault: str, told: str) -> None:
+    await call.fault(fault)
+    if streaming:
+        error = ours((await read(call.stream())).failure)
+    else:
+        error = await failure_of(call.execute())
+    assert (error.reason, error.retryable, told in error.message) == ("ANSWER_INCOMPLETE", False, True)
+    logged = await call.simulator.ended(call.id)
+    usage = bought(error)
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens, usage.estimated) == (logged["input_tokens"], logged["output_tokens"], False)
+    assert await call.purchases() == 1
+
+
+@both
+@pytest.mark.parametrize("fault", ["negative-usage", "huge-usage"])
+async def test_usage_that_cannot_be_right_is_replaced_by_an_estimate(call: Call, streaming: bool, fault: str) -> None:
+    await call.fault(fault)
+    text, _, usage = await answered(call, streaming)
+    assert text
+    assert usage.estimated
+    assert 0 < usage.input_tokens < 2**31
+    assert (await call.simulator.ended(call.id))["output_tokens"] <= usage.output_tokens <= MAX_TOKENS
+
+
+@both
+@pytest.mark.parametrize(("status", "retryable", "purchases"), [(403, False, 1), (520, True, 2), (530, True, 2)])
+async def test_the_page_of_a_proxy_is_an_llm_api_error(call: Call, streaming: bool, status: int, retryable: bool, purchases: int) -> None:
+    await call.fault("proxy", status)
+    error = await failed(call, streaming)
+    assert (error.reason, error.retryable, error.details["provider_status"]) == ("LLM_API_ERROR", retryable, str(status))
+    assert "ANTHROPIC_API_KEY" not in error.message
+    assert bought(error) is None
+    assert await call.purchases() == purchases
+
+
+async def test_an_answer_over_16_mb_is_refused_and_the_host_goes_on(call: Call) -> None:
+    await call.fault("big", 16_000_001)
+    error = await failure_of(call.execute(60))
+    assert (error.reason, error.retryable, "larger than 16 MB" in error.message) == ("LLM_API_ERROR", False, True)
+    assert bought(error) is not None
+    await call.execute(input="another call after it", execution_id="")
 
 
 @both

@@ -133,6 +133,71 @@ async def test_a_refusal_says_so_in_the_stop_reason(client: AsyncAnthropic) -> N
         assert (await stream.get_final_message()).stop_reason == "refusal"
 
 
+async def test_a_late_refusal_comes_after_some_text(client: AsyncAnthropic) -> None:
+    message = await client.messages.create(**question("sim-late-refusal"))
+    assert (bool(message.content[0].text), message.stop_reason) == (True, "refusal")
+
+
+async def test_a_cut_off_answer_has_so_many_tokens(client: AsyncAnthropic) -> None:
+    message = await client.messages.create(**question("sim-max-tokens-7"))
+    assert (message.usage.output_tokens, message.stop_reason) == (7, "max_tokens")
+    async with client.messages.stream(**question("sim-max-tokens")) as stream:
+        final = await stream.get_final_message()
+    assert (final.usage.output_tokens, final.stop_reason) == (20, "max_tokens")
+
+
+async def test_thinking_spends_all_tokens_and_leaves_no_text(client: AsyncAnthropic) -> None:
+    message = await client.messages.create(**question("sim-thinking"))
+    assert ([block.type for block in message.content], message.stop_reason) == (["thinking"], "max_tokens")
+    assert message.usage.output_tokens == 1024
+    async with client.messages.stream(**question("sim-thinking")) as stream:
+        final = await stream.get_final_message()
+    assert final.content[0].thinking == message.content[0].thinking
+    assert (final.stop_reason, final.usage.output_tokens) == ("max_tokens", 1024)
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("pause-turn", "pause_turn"), ("strange-stop", "out_of_ideas")])
+async def test_an_answer_can_stop_for_any_reason(client: AsyncAnthropic, fault: str, reason: str) -> None:
+    message = await client.messages.create(**question(f"sim-{fault}"))
+    assert (bool(message.content[0].text), message.stop_reason) == (True, reason)
+    assert (await events_of(client, f"sim-{fault}"))[-2].delta.stop_reason == reason
+
+
+async def test_blocks_of_other_types_come_before_the_text(client: AsyncAnthropic) -> None:
+    message = await client.messages.create(**question("sim-strange-blocks"))
+    assert [block.type for block in message.content] == ["thinking", "redacted_thinking", "hologram", "text"]
+    events = await events_of(client, "sim-strange-blocks")
+    begun = [(event.index, event.content_block.type) for event in events if event.type == "content_block_start"]
+    assert begun == [(0, "thinking"), (1, "redacted_thinking"), (2, "hologram"), (3, "text")]
+    text = "".join(event.delta.text for event in events if event.type == "content_block_delta" and event.index == 3)
+    assert text == message.content[3].text
+
+
+@pytest.mark.parametrize(("fault", "claimed"), [("negative-usage", (-3, None)), ("huge-usage", (2**31, 2**40)), ("no-usage", None)])
+async def test_usage_can_be_false_and_the_log_has_the_truth(
+    simulator: Simulator, client: AsyncAnthropic, fault: str, claimed: tuple[int, int | None] | None
+) -> None:
+    headers = {"x-agentmesh-execution-id": f"false-{fault}"}
+    message = await client.messages.create(**question(f"sim-{fault}"), extra_headers=headers)
+    logged = await simulator.ended(f"false-{fault}")
+    assert (logged["outcome"], logged["input_tokens"] > 0, logged["output_tokens"] > 0) == ("completed", True, True)
+    if claimed is None:
+        assert message.usage is None
+    else:
+        assert message.usage.input_tokens == claimed[0]
+        assert message.usage.output_tokens == (claimed[1] or logged["output_tokens"])
+
+
+@pytest.mark.parametrize(("model", "status"), [("sim-proxy", 502), ("sim-proxy-403", 403), ("sim-proxy-520", 520)])
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+async def test_a_proxy_answers_with_a_page(client: AsyncAnthropic, model: str, status: int, stream: bool) -> None:
+    with pytest.raises(APIStatusError) as refused:
+        await client.messages.create(**question(model), stream=stream)
+    assert (refused.value.status_code, refused.value.type) == (status, None)
+    assert refused.value.response.headers["content-type"].startswith("text/html")
+    assert f"<title>{status} " in refused.value.response.text
+
+
 async def test_a_big_answer_is_100_000_characters_whatever_max_tokens_says(client: AsyncAnthropic) -> None:
     message = await client.messages.create(**question("sim-big"))
     assert len(message.content[0].text) == 100_000
@@ -186,6 +251,7 @@ async def test_the_default_pace_slows_everything(simulator: Simulator, client: A
     [
         ("faults", {"fault": "earthquake"}),
         ("faults", {"fault": "500", "argument": 3}),
+        ("faults", {"fault": "proxy", "argument": 200}),
         ("faults", {"fault": "429", "argument": -1}),
         ("faults", {"fault": "429", "count": 0}),
         ("faults", {"fault": "429", "match": {"colour": "red"}}),

@@ -78,5 +78,5 @@ async def test_settings_that_make_no_sense_are_told_in_one_line(tmp_path: Path) 
     process, _ = await start_simulator(tmp_path, SIMULATOR_PORT="many")
     _, errors = await process.communicate()
     assert process.returncode == 2
-    assert errors.decode().startswith("simulator: cannot start with these settings: SIMULATOR_PORT")
+    assert errors.decode().startswith("simulator: invalid settings: SIMULATOR_PORT")
     assert len(errors.decode().splitlines()) == 1
