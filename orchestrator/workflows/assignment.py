@@ -49,6 +49,8 @@ class AttemptFailed:
 
     failure: Failure
     retry_after_seconds: float = 0.0
+    spread: float = 0.0
+    """The part of the wait by which it is lengthened, so that steps that failed together do not come back together."""
 
 
 @dataclass(frozen=True, slots=True)

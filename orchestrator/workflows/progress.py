@@ -184,7 +184,7 @@ class Progress:
             return
         delay = max(record.retry.delay_seconds * record.retry.backoff ** (tries - 1), outcome.retry_after_seconds)
         record.step = replace(record.step, failure=outcome.failure)
-        self._ready(record, self.now + timedelta(seconds=delay))
+        self._ready(record, self.now + timedelta(seconds=delay * (1 + outcome.spread)))
 
     def _handed_back(self, record: StepProgress, outcome: HandedBack) -> None:
         record.step = replace(record.step, attempts=record.step.attempts - 1)

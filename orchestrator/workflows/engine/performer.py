@@ -1,5 +1,6 @@
 """One attempt of a step: the agent's answer, or why there is none."""
 
+import random
 from collections.abc import Callable
 
 import structlog
@@ -15,6 +16,9 @@ from orchestrator.workflows.assignment import Assignment, AttemptFailed, Complet
 
 log = structlog.get_logger()
 
+RETRY_SPREAD = 0.25
+"""By what part of itself the wait before a retry is lengthened at random. A provider that refuses many steps at once would otherwise get
+all of them back at once."""
 NOTHING_BEGAN_SECONDS = 1.0
 """How long a step waits that could not begin because the platform's own database was not there."""
 
@@ -54,7 +58,7 @@ class StepPerformer:
         if isinstance(error, ServiceUnavailable) and not isinstance(error, RemoteError):
             return HandedBack(NOTHING_BEGAN_SECONDS)
         failure = Failure(error.reason, error.message, dict(error.details), self._can_be_retried(error))
-        return AttemptFailed(failure, error.retry_after_seconds or 0.0)
+        return AttemptFailed(failure, error.retry_after_seconds or 0.0, spread=random.uniform(0, RETRY_SPREAD))
 
     def _can_be_retried(self, error: MeshError) -> bool:
         # A policy that could not be asked has refused nothing for good.

@@ -65,6 +65,14 @@ def test_only_the_word_of_whoever_has_the_step_counts(owner: UUID, epoch: int) -
     assert states(progress) == {"a": StepState.RUNNING}
 
 
+@pytest.mark.parametrize(("asked", "wait"), [(0.0, 12.5), (40.0, 50.0)])
+def test_a_retry_is_spread_over_a_part_of_its_delay(asked: float, wait: float) -> None:
+    progress = started(step("a", retry=Retry(max_attempts=4, delay_seconds=10)))
+    progress.begin("a", ME, LEASE)
+    progress.report("a", ME, 1, AttemptFailed(BROKEN, asked, spread=0.25), NOTHING)
+    assert progress.records["a"].due_at == NOW + timedelta(seconds=wait)
+
+
 def test_each_delay_is_longer_than_the_one_before_by_the_backoff() -> None:
     progress = started(step("a", retry=Retry(max_attempts=4, delay_seconds=10, backoff=2)))
     delays = []
