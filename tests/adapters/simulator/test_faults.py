@@ -152,7 +152,7 @@ async def test_thinking_spends_all_tokens_and_leaves_no_text(client: AsyncAnthro
     assert message.usage.output_tokens == 1024
     async with client.messages.stream(**question("sim-thinking")) as stream:
         final = await stream.get_final_message()
-    assert final.content[0].thinking == message.content[0].thinking
+    assert final.content[0].model_dump()["thinking"] == message.content[0].model_dump()["thinking"]
     assert (final.stop_reason, final.usage.output_tokens) == ("max_tokens", 1024)
 
 
