@@ -96,7 +96,7 @@ async def assemble(
     events = await build_events(settings, stack, tasks, engine, notifier)
     calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, ORCHESTRATOR, tls, SearchIndex(catalogue.agents))
     registry, policy = calling.registry, calling.policy
-    workflows, run_watch = await build_workflows(settings, stack, tasks, engine, registry, notifier)
+    workflows, run_watch = await build_workflows(settings, stack, tasks, engine, registry, policy, notifier)
     probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
 
     authenticator, revocations, auth = build_identity(settings, stack, tasks, engine, redis, policy)

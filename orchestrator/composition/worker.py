@@ -16,6 +16,7 @@ from mesh.security.caller import Caller
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import WORKER
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.identity.authorities import PostgresAuthorities
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from orchestrator.adapters.postgres.listener import PostgresListener
 from orchestrator.adapters.wakeups.arq_wakeup import ArqWakeup, ArqWakeupListener
@@ -29,6 +30,7 @@ from orchestrator.composition.calling import build_calling
 from orchestrator.composition.worker_settings import WorkerSettings
 from orchestrator.identity.model import Principal
 from orchestrator.registry.service import RegistryService
+from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace, most_of_one_user
 from orchestrator.workflows.engine.performer import StepPerformer
 from orchestrator.workflows.engine.tokens import ChargesOf, OwnerTokens
@@ -60,7 +62,8 @@ async def assemble(
         poll=settings.step_poll_seconds,
         drain=settings.drain_grace_seconds,
     )
-    dispatcher = Dispatcher(store, StepPerformer(calling.executions, retryable), wakeup, pace, tasks)
+    authority = RunAuthority(PostgresAuthorities(engine), calling.registry, calling.policy)
+    dispatcher = Dispatcher(store, StepPerformer(calling.executions, authority, retryable), wakeup, pace, tasks)
     wakeup_listener = ArqWakeupListener(settings.redis_url, settings.wakeup_poll_seconds, dispatcher.wake)
     subscription = PostgresListener(settings.database_url, STOP_CHANNEL, dispatcher.look)
     tasks.start_on(stack, "wakeups out", wakeup.run())

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.identity.authorities import PostgresAuthorities
 from orchestrator.adapters.wakeups.arq_wakeup import ArqWakeup
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
@@ -12,7 +13,9 @@ from orchestrator.adapters.workflows.notifier import RedisRunNotifier
 from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.composition.settings import OrchestratorSettings
+from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
+from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.service import WorkflowService
 from orchestrator.workflows.watch import RunWatch
 
@@ -23,6 +26,7 @@ async def build_workflows(
     tasks: BackgroundTasks,
     engine: AsyncEngine,
     registry: RegistryService,
+    policy: PolicyService,
     notifier: RedisNotifier,
 ) -> tuple[WorkflowService, RunWatch]:
     """Workflows and runs as their users see them; the steps are the worker's."""
@@ -32,4 +36,5 @@ async def build_workflows(
     run_watch = RunWatch(runs, run_notifier, tasks)
     tasks.start_on(stack, "wakeups out", wakeup.run())
     tasks.start_on(stack, "watched runs", run_watch.look_forever())
-    return WorkflowService(registry, PostgresWorkflowStore(engine), runs, run_watch), run_watch
+    authority = RunAuthority(PostgresAuthorities(engine), registry, policy)
+    return WorkflowService(registry, authority, PostgresWorkflowStore(engine), runs, run_watch), run_watch

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from orchestrator.executions.model import Bill, Failure
+from orchestrator.identity.model import Principal
 from orchestrator.workflows.model import StepState
 
 
@@ -19,7 +20,7 @@ class LeaseId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A step to do, and as whom."""
+    """A step to do, and on whose behalf."""
 
     lease_id: LeaseId
     attempt: int
@@ -30,9 +31,8 @@ class Assignment:
     """What the tasks to which the input refers have answered."""
     context: Mapping[str, Any] | None
     timeout_seconds: float
-    user_id: int
-    username: str
-    role: str
+    principal: Principal
+    """The run's user, and the API key that started the run."""
     request_id: str
 
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
+from orchestrator.executions.model import Failure
 from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows.assignment import Assignment, Claimed, LeaseId, Report, Reported
 from orchestrator.workflows.model import (
@@ -64,8 +65,20 @@ class RunStore(Protocol):
         """
         ...
 
-    async def decide(self, user_id: int | None, run_id: UUID, task_id: str, decision: Decision, decided_by: int, reason: str) -> Run:
-        """Answers the question of a step. Raises RunNotFound and ApprovalNotPending."""
+    async def decide(
+        self,
+        user_id: int | None,
+        run_id: UUID,
+        task_id: str,
+        decision: Decision,
+        decided_by: int,
+        reason: str,
+        denied: Failure | None = None,
+    ) -> Run:
+        """Answers the question of a step. Raises RunNotFound and ApprovalNotPending.
+
+        `denied` is the reason why the step may not run although it is approved: it then fails, and so does its run.
+        """
         ...
 
     async def get(self, user_id: int | None, run_id: UUID) -> Run | None:

@@ -123,14 +123,19 @@ class Progress:
         self._stop_all()
         self._settle()
 
-    def decide(self, task_id: str, decision: Decision, decided_by: int, reason: str) -> bool:
-        """Answers the question before a step; False when it does not wait for an answer."""
+    def decide(self, task_id: str, decision: Decision, decided_by: int, reason: str, denied: Failure | None = None) -> bool:
+        """Answers the question before a step; False when it does not wait for an answer.
+
+        `denied` is the reason why the step may not run although it is approved: it then fails.
+        """
         record = self.records.get(task_id)
         if record is None or record.step.state is not StepState.WAITING_APPROVAL or record.step.approval is None:
             return False
         approval = replace(record.step.approval, decision=decision, decided_by=decided_by, decided_at=self.now, reason=reason)
         record.step = replace(record.step, approval=approval)
-        if decision is Decision.APPROVED:
+        if decision is Decision.APPROVED and denied is not None:
+            self._fail_for_good(record, denied)
+        elif decision is Decision.APPROVED:
             self._ready(record, self.now)
         else:
             self._fail_for_good(record, _rejected(approval))

@@ -10,10 +10,14 @@ from mesh.errors import ValidationFailed, Violation
 from mesh.rpc.paging import LARGEST_PAGE
 from mesh.security.caller import Caller
 from orchestrator.executions.books import new_id
+from orchestrator.executions.model import Failure
 from orchestrator.idempotency.model import Claim, Operation, OriginalRequest
 from orchestrator.idempotency.model import claim as claim_of
+from orchestrator.policy.errors import PolicyDenied
+from orchestrator.policy.service import UNAVAILABLE
 from orchestrator.registry.service import RegistryService
 from orchestrator.workflows import graph
+from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.errors import RunNotFound, WorkflowNotFound
 from orchestrator.workflows.model import (
     Change,
@@ -43,8 +47,11 @@ class Draft:
 class WorkflowService:
     """Workflows and runs, those of the caller alone; an admin sees everybody's."""
 
-    def __init__(self, registry: RegistryService, workflows: WorkflowStore, runs: RunStore, watch: RunWatch) -> None:
+    def __init__(
+        self, registry: RegistryService, authority: RunAuthority, workflows: WorkflowStore, runs: RunStore, watch: RunWatch
+    ) -> None:
         self._registry = registry
+        self._authority = authority
         self._workflows = workflows
         self._runs = runs
         self._watch = watch
@@ -135,10 +142,28 @@ class WorkflowService:
         return run, self._watch.changes(run, after)
 
     async def decide(self, caller: Caller, run_id: UUID, task_id: str, decision: Decision, reason: str) -> Run:
-        """Answers the question that a step waits with. Raises RunNotFound and ApprovalNotPending."""
+        """Answers the question that a step waits with. Raises RunNotFound and ApprovalNotPending.
+
+        A step that is approved although its run's user may not have its agent work any more fails with POLICY_DENIED.
+        """
         if found := list(free_form.violations("reason", reason)):
             raise ValidationFailed.all(found)
-        return await self._runs.decide(caller.sees, run_id, task_id, decision, caller.user_id, reason)
+        run = await self.run(caller, run_id)
+        denied = await self._denial(run, task_id) if decision is Decision.APPROVED else None
+        return await self._runs.decide(caller.sees, run_id, task_id, decision, caller.user_id, reason, denied)
+
+    async def _denial(self, run: Run, task_id: str) -> Failure | None:
+        """Why the step may not run; None if it may. Raises PolicyDenied if the policy cannot be evaluated: nothing is decided then."""
+        step = next((step for step in run.steps if step.task_id == task_id), None)
+        if step is None:
+            return None
+        try:
+            await self._authority.check(run.principal, step.agent_id)
+        except PolicyDenied as error:
+            if error.details.get("cause") == UNAVAILABLE:
+                raise
+            return Failure(error.reason, error.message, dict(error.details), retryable=False)
+        return None
 
     async def _made_before(self, claim: Claim | None, found: Sequence[Violation]) -> OriginalRequest:
         """What the request made when nothing was wrong with it yet: agents leave the catalogue. Raises ValidationFailed."""

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 from mesh.usage import TokenUsage
 from orchestrator.adapters.postgres.documents import document
 from orchestrator.executions.model import Bill, Failure, State
+from orchestrator.identity.model import Principal
 from orchestrator.workflows.assignment import Assignment, LeaseId, Spent
 from orchestrator.workflows.events import WorkflowEvent
 from orchestrator.workflows.model import Change, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
@@ -102,9 +103,7 @@ def assignment(row: Row) -> Assignment:
         results=_json(row["results"]) or {},
         context=_json(row["context"]),
         timeout_seconds=row["timeout_seconds"],
-        user_id=row["user_id"],
-        username=row["username"],
-        role=row["role"],
+        principal=Principal(row["user_id"], _uuid(row["api_key_id"])),
         request_id=row["request_id"],
     )
 

@@ -17,6 +17,7 @@ from orchestrator.adapters.workflows import ledger, rows
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.starts import Start, Started, write_starts
 from orchestrator.adapters.workflows.tables import run_events, runs, steps, workflows
+from orchestrator.executions.model import Failure
 from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.errors import (
@@ -89,10 +90,19 @@ class PostgresRunStore:
             raise WorkflowNotRunning(message, workflow_id=str(workflow_id))
         return await self._known(user_id, active)
 
-    async def decide(self, user_id: int | None, run_id: UUID, task_id: str, decision: Decision, decided_by: int, reason: str) -> Run:
+    async def decide(
+        self,
+        user_id: int | None,
+        run_id: UUID,
+        task_id: str,
+        decision: Decision,
+        decided_by: int,
+        reason: str,
+        denied: Failure | None = None,
+    ) -> Run:
         """Answers the question of a step; see the port."""
         await self._known(user_id, run_id)
-        if not await self._command(_Command(run_id, lambda progress: progress.decide(task_id, decision, decided_by, reason))):
+        if not await self._command(_Command(run_id, lambda progress: progress.decide(task_id, decision, decided_by, reason, denied))):
             message = f"step '{task_id}' of run '{run_id}' does not wait for a decision; GET /api/v1/runs/{run_id} shows where it stands"
             raise ApprovalNotPending(message, run_id=str(run_id), step_id=task_id)
         self._wakeup.notify(run_id)

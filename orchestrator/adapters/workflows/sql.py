@@ -24,6 +24,22 @@ WHERE s.status = 'waiting_approval' AND s.approval_expires_at <= clock_timestamp
 ORDER BY s.approval_expires_at LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 
+# The runs of users who are disabled or deleted. The users are found by a skip scan: one look-up for each user who has an active run.
+LOCK_ABANDONED = f"""
+WITH RECURSIVE owner AS (
+  (SELECT user_id FROM runs WHERE status NOT IN ('completed', 'failed', 'cancelled') ORDER BY user_id LIMIT 1)
+  UNION ALL
+  SELECT next.user_id FROM owner o CROSS JOIN LATERAL (
+    SELECT user_id FROM runs WHERE status NOT IN ('completed', 'failed', 'cancelled') AND user_id > o.user_id ORDER BY user_id LIMIT 1
+  ) AS next
+), abandoned AS MATERIALIZED (
+  SELECT o.user_id FROM owner o LEFT JOIN users u ON u.id = o.user_id WHERE u.id IS NULL OR u.disabled_at IS NOT NULL
+)
+SELECT {RUN_COLUMNS} FROM abandoned JOIN runs r USING (user_id)
+WHERE r.status NOT IN ('completed', 'failed', 'cancelled') AND r.cancel_requested_at IS NULL AND r.failed_task = ''
+LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
+"""
+
 # A statement after the lock: it sees what whoever leased the lock before has committed.
 LOAD = """
 SELECT s.run_id, s.task_id, s.agent_id, s.status, s.depends_on, s.waiting, s.epoch, s.owner, s.lease_until, s.attempts, s.crashes,
@@ -82,7 +98,7 @@ SELECT pg_notify($2, t.run_id) FROM json_to_recordset($1::json -> 'stopping') AS
 """
 
 WORK = """
-SELECT s.run_id, s.task_id, s.epoch, s.attempts, s.agent_id, s.input, s.context, s.timeout_seconds, r.user_id, r.username, r.role,
+SELECT s.run_id, s.task_id, s.epoch, s.attempts, s.agent_id, s.input, s.context, s.timeout_seconds, r.user_id, r.api_key_id,
   r.request_id,
   (SELECT jsonb_object_agg(d.task_id, d.result) FROM steps d
    WHERE d.run_id = s.run_id AND d.status = 'completed' AND position('tasks.' || d.task_id || '.result' IN s.input) > 0) AS results

@@ -117,7 +117,8 @@ class PostgresStepStore:
     async def recover(self) -> int:
         """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
         with _unavailable(self._tending):
-            return await self._recover(sql.LOCK_LOST, self._lose) + await self._recover(sql.LOCK_SILENT, _silence)
+            recovered = await self._recover(sql.LOCK_LOST, self._lose) + await self._recover(sql.LOCK_SILENT, _silence)
+            return recovered + await self._cancel_abandoned()
 
     async def queue_age(self) -> float:
         """For how many seconds the step that waits longest could have begun; 0 when none waits."""
@@ -140,6 +141,17 @@ class PostgresStepStore:
         failpoints.AFTER_TENDING.hit()
         self._commits.tell(changed)
         return len(steps)
+
+    async def _cancel_abandoned(self) -> int:
+        """Cancels the runs of disabled and deleted users."""
+        connection = await self._tending.get()
+        async with connection.transaction():
+            runs = await ledger.load(connection, await connection.fetch(sql.LOCK_ABANDONED, TENDED_AT_ONCE))
+            for progress in runs.values():
+                progress.cancel()
+            changed = await ledger.write(connection, runs.values())
+        self._commits.tell(changed)
+        return len(changed)
 
     def _lose(self, progress: Progress, task_id: str, spent: Spent) -> None:
         progress.lost(task_id, spent, self._leases.crash_limit)

@@ -13,6 +13,7 @@ from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows import templates
 from orchestrator.workflows.assignment import Assignment, AttemptFailed, Completed, HandedBack, Outcome
+from orchestrator.workflows.authority import RunAuthority
 
 log = structlog.get_logger()
 
@@ -24,17 +25,21 @@ NOTHING_BEGAN_SECONDS = 1.0
 
 
 class StepPerformer:
-    """Calls agents as the run's owner. Every call of a step has the same idempotency key: what is recorded is not bought again."""
+    """Calls agents as the run's user, with the authority that the user has now.
 
-    def __init__(self, executions: ExecutionService, retryable: Callable[[MeshError], bool]) -> None:
+    Every call of a step has the same idempotency key: a recorded answer is not bought again.
+    """
+
+    def __init__(self, executions: ExecutionService, authority: RunAuthority, retryable: Callable[[MeshError], bool]) -> None:
         self._executions = executions
+        self._authority = authority
         self._retryable = retryable
 
     async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
         """What came of the attempt. When `stop` is set the call is ended first, and the attempt does not count."""
         correlation.adopt(assignment.request_id)
-        caller.adopt(caller.Caller(assignment.user_id, assignment.username, caller.Role(assignment.role)))
         try:
+            caller.adopt(await self._authority.caller(assignment.principal))
             answered = await self._executions.execute(_work(assignment), assignment.timeout_seconds, stop)
         except MeshError as error:
             return self._outcome(error, stop)
@@ -68,7 +73,7 @@ class StepPerformer:
 def _work(assignment: Assignment) -> Work:
     step = _step(assignment)
     return Work(
-        user_id=assignment.user_id,
+        user_id=assignment.principal.user_id,
         agent_id=assignment.agent_id,
         input=templates.render(assignment.input, assignment.results),
         context=assignment.context,

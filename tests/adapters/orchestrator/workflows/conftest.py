@@ -13,7 +13,19 @@ from tests.adapters.orchestrator.workflows.engine import NO_NEWS, Agents, Heartb
 
 
 @pytest.fixture
-async def runs(books_url: str, db: Connection, engine: AsyncEngine) -> AsyncIterator[Runs]:
+async def users(db: Connection) -> None:
+    """Users 1 to 9, enabled. A run whose user is disabled or does not exist is cancelled."""
+    await db.execute(
+        """
+        INSERT INTO users (id, username, password_hash) SELECT n, 'workflows.user.' || n, 'none' FROM generate_series(1, 9) AS n
+        ON CONFLICT (id) DO UPDATE SET disabled_at = NULL, role = 'user', weight = 1;
+        SELECT setval(pg_get_serial_sequence('users', 'id'), (SELECT max(id) FROM users))
+        """
+    )
+
+
+@pytest.fixture
+async def runs(books_url: str, db: Connection, users: None, engine: AsyncEngine) -> AsyncIterator[Runs]:
     await db.execute("TRUNCATE workflows CASCADE")
     async with PostgresRunStore(books_url, engine, NO_NEWS, Heartbeat(), BackgroundTasks()) as store:
         yield Runs(store, PostgresWorkflowStore(engine), db)

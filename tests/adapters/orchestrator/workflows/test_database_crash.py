@@ -12,6 +12,7 @@ from functools import partial
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from deploy.local.ports import any_free_port
 from deploy.local.servers.postgres import PostgresServer
@@ -150,6 +151,8 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
     url = await server.create_database("crashing")
     engine = create_engine(url, 5, 5)
     await migrate(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO users (id, username, password_hash) VALUES (:id, 'owner', 'none')"), {"id": OWNER})
     tasks = BackgroundTasks()
     async with (
         PostgresRecorder(url, LEASE_SECONDS, tasks) as recorder,

@@ -22,7 +22,7 @@ WIDE = replace(PACE, slots=64)
 
 
 def users(assignments: Sequence[Assignment]) -> Counter[int]:
-    return Counter(one.user_id for one in assignments)
+    return Counter(one.principal.user_id for one in assignments)
 
 
 async def complete(store: PostgresStepStore, assignments: Sequence[Assignment]) -> None:
@@ -41,7 +41,7 @@ async def test_a_single_free_slot_goes_round(runs: Runs, books_url: str) -> None
     for user in (BUSY, OTHER, THIRD):
         await runs.queue(9, user)
     async with step_store(books_url, WIDE) as store:
-        claimed = [one.user_id for _ in range(9) for one in (await store.claim(1)).assignments]
+        claimed = [one.principal.user_id for _ in range(9) for one in (await store.claim(1)).assignments]
     assert claimed == [BUSY, OTHER, THIRD] * 3
 
 

@@ -15,8 +15,13 @@ from catalogue.pricing.prices import PriceBook
 from mesh.errors import IdempotencyConflict, MeshError, ValidationFailed
 from mesh.security.caller import Caller, Role
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.identity.authorities import PostgresAuthorities
+from orchestrator.adapters.policy.regopy_engine import RegopyPolicy
+from orchestrator.composition.settings import POLICY
+from orchestrator.policy.service import PolicyService
 from orchestrator.registry.model import HealthState
 from orchestrator.registry.service import RegistryService
+from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.errors import (
     ApprovalNotPending,
     RunNotFound,
@@ -47,6 +52,13 @@ class NoAgents:
         return HealthState.UNREACHABLE
 
 
+class Unlogged:
+    """Denials that are not looked at."""
+
+    def denied(self, who: Caller, what: str, rule: str) -> None:
+        """Nothing."""
+
+
 @dataclass
 class Served:
     """The service, and what stands behind it."""
@@ -65,12 +77,14 @@ class Served:
 
 
 @pytest.fixture
-async def served(books_url: str, db: Connection, engine: AsyncEngine) -> AsyncIterator[Served]:
+async def served(books_url: str, db: Connection, users: None, engine: AsyncEngine) -> AsyncIterator[Served]:
     await db.execute("TRUNCATE workflows CASCADE")
     models = ModelNames(PriceBook.load(), "claude-sonnet-5-5")
     registry = RegistryService(catalogue(definition(1)), models, 0, NoAgents())
     async with running_stores(books_url, engine, Quiet()) as runs:
-        yield Served(WorkflowService(registry, runs.workflows, runs.store, RunWatch(runs.store, Deaf(), BackgroundTasks())), registry, runs)
+        watch = RunWatch(runs.store, Deaf(), BackgroundTasks())
+        authority = RunAuthority(PostgresAuthorities(engine), registry, PolicyService(RegopyPolicy(POLICY), Unlogged()))
+        yield Served(WorkflowService(registry, authority, runs.workflows, runs.store, watch), registry, runs)
 
 
 async def listed(served: Served, caller: Caller, **fields: Any) -> Sequence[UUID]:

@@ -1,13 +1,17 @@
 """One attempt of a step: what becomes of a call that fails."""
 
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 from uuid import UUID
 
 from mesh.errors import RemoteError
 from mesh.rpc.status import retryable
+from mesh.security.caller import Role
 from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.stop import StopSignal
+from orchestrator.identity.model import Authority, Principal
 from orchestrator.workflows.assignment import Assignment, AttemptFailed, LeaseId
+from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.engine.performer import RETRY_SPREAD, StepPerformer
 
 ASSIGNMENT = Assignment(
@@ -18,11 +22,16 @@ ASSIGNMENT = Assignment(
     results={},
     context=None,
     timeout_seconds=120,
-    user_id=7,
-    username="ada",
-    role="user",
+    principal=Principal(7),
     request_id="req_1",
 )
+
+
+class EverybodyMay:
+    """Users who have lost nothing."""
+
+    async def of(self, principals: Collection[Principal]) -> Mapping[Principal, Authority]:
+        return dict.fromkeys(principals, Authority("ada", Role.USER))
 
 
 class RateLimited:
@@ -33,7 +42,8 @@ class RateLimited:
 
 
 async def test_steps_that_are_refused_together_do_not_come_back_together() -> None:
-    performer = StepPerformer(cast(ExecutionService, RateLimited()), retryable)
+    authority = RunAuthority(EverybodyMay(), cast(Any, None), cast(Any, None))
+    performer = StepPerformer(cast(ExecutionService, RateLimited()), authority, retryable)
     outcomes = [await performer.perform(ASSIGNMENT, StopSignal()) for _ in range(20)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, AttemptFailed)]
     assert len(failed) == 20
