@@ -13,6 +13,7 @@ from catalogue.prompt import message_tokens, system_prompt
 from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
 from mesh.usage import TokenUsage
 from orchestrator.executions.errors import AgentLost
+from orchestrator.executions.facts import AnswerFacts, StopReason
 from orchestrator.executions.model import AgentAnswer, Bill, Failure, Intent, Settlement, State, Work
 from orchestrator.idempotency.model import Claim, Operation, claim
 from orchestrator.registry.model import ListedAgent
@@ -47,7 +48,15 @@ class Books:
 
     def completed(self, intent: Intent, answer: AgentAnswer) -> Settlement:
         """The entry of an answered call."""
-        return Settlement(intent, State.COMPLETED, answer.text, answer.metadata, bill=self._bill(answer.usage), seconds=answer.seconds)
+        return Settlement(
+            intent,
+            State.COMPLETED,
+            answer.text,
+            answer.metadata,
+            bill=self._bill(answer.usage),
+            seconds=answer.seconds,
+            facts=answer.facts,
+        )
 
     def failed(self, intent: Intent, error: MeshError, text: str, seconds: float) -> Settlement:
         """The entry of a call that did not complete; `text` is what had been sent of it."""
@@ -59,7 +68,8 @@ class Books:
             state, bill = State.CANCELLED, bill if isinstance(error, RemoteError) else intent.worst_case
         elif isinstance(error, AgentLost | UpstreamTimeout):
             state, bill = State.OUTCOME_UNKNOWN, intent.worst_case
-        return Settlement(intent, state, text, failure=failure, bill=bill, seconds=seconds)
+        facts = _facts(intent, error, usage)
+        return Settlement(intent, state, text, failure=failure, bill=bill, seconds=seconds, facts=facts)
 
     def never_begun(self, intent: Intent, error: MeshError) -> Settlement:
         """The entry of a call that ended before the agent was asked: it cost nothing."""
@@ -76,6 +86,17 @@ class Books:
         table = self._prices.table(datetime.now(UTC).date())
         cost = table.cost_micro_usd(usage.model, usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
         return Bill(usage, cost, table.version)
+
+
+def _facts(intent: Intent, error: MeshError, usage: TokenUsage | None) -> AnswerFacts | None:
+    """What a failed answer is known to have come to: the reason why the model stopped early."""
+    stopped = error.details.get("stop_reason")
+    if stopped is None or usage is None:
+        return None
+    known = {reason.value: reason for reason in StopReason}
+    reason = known.get(stopped, StopReason.UNSPECIFIED)
+    detail = "" if stopped in known else stopped
+    return AnswerFacts(model=usage.model, stop_reason=reason, stop_detail=detail, agent_revision=intent.agent_revision)
 
 
 def _claim(work: Work) -> Claim | None:

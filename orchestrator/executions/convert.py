@@ -2,13 +2,14 @@
 
 from datetime import datetime
 
-from agentmesh.common.v1 import error_pb2, usage_pb2
+from agentmesh.common.v1 import answer_pb2, error_pb2, usage_pb2
 from agentmesh.execution.v1 import execution_pb2
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 
 from mesh.rpc.convert import struct, usage_to_proto, values
 from mesh.rpc.envelope import timestamp
 from mesh.rpc.paging import page_size, page_token, read_page_token
+from orchestrator.executions.facts import AnswerFacts, StopReason
 from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State, Work
 from orchestrator.executions.service import Answered
 
@@ -19,6 +20,8 @@ _STATUS = {
     State.CANCELLED: execution_pb2.EXECUTION_STATUS_CANCELLED,
     State.OUTCOME_UNKNOWN: execution_pb2.EXECUTION_STATUS_OUTCOME_UNKNOWN,
 }
+_STOP_REASONS = {reason: answer_pb2.StopReason.Value(f"STOP_REASON_{reason.name}") for reason in StopReason}
+_STOP_REASON = {number: reason for reason, number in _STOP_REASONS.items()}
 _STATE = {status: state for state, status in _STATUS.items()}
 
 
@@ -37,6 +40,7 @@ def execute_response(answered: Answered) -> pb.ExecuteAgentResponse:
         metadata=struct(answered.metadata),
         execution_id=str(answered.execution_id),
         usage=bill(answered.bill),
+        facts=facts_to_proto(answered.facts),
     )
 
 
@@ -47,6 +51,35 @@ def done(answered: Answered) -> pb.Done:
         agent_name=answered.agent_name,
         execution_time=answered.seconds,
         metadata=struct(answered.metadata),
+        facts=facts_to_proto(answered.facts),
+    )
+
+
+def facts_to_proto(facts: AnswerFacts | None) -> answer_pb2.AnswerFacts | None:
+    """How an answer came about; None leaves the field unset."""
+    if facts is None:
+        return None
+    return answer_pb2.AnswerFacts(
+        provider=facts.provider,
+        model=facts.model,
+        stop_reason=_STOP_REASONS[facts.stop_reason],
+        stop_detail=facts.stop_detail,
+        agent_revision=facts.agent_revision,
+        turns=facts.turns,
+        redacted=facts.redacted,
+    )
+
+
+def answer_facts(message: answer_pb2.AnswerFacts) -> AnswerFacts:
+    """The same, read from an agent's answer. A stop reason of a later release is UNSPECIFIED."""
+    return AnswerFacts(
+        provider=message.provider,
+        model=message.model,
+        stop_reason=_STOP_REASON.get(message.stop_reason, StopReason.UNSPECIFIED),
+        stop_detail=message.stop_detail,
+        agent_revision=message.agent_revision,
+        turns=message.turns,
+        redacted=dict(message.redacted),
     )
 
 
@@ -71,6 +104,7 @@ def execution(record: Execution) -> execution_pb2.Execution:
         metadata=struct(record.metadata),
         streamed=record.streamed,
         request_id=record.request_id,
+        facts=facts_to_proto(record.facts),
     )
     message.created_at.FromDatetime(record.created_at)
     if record.finished_at is not None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from mesh.usage import TokenUsage
+from orchestrator.executions.facts import AnswerFacts
 from orchestrator.idempotency.model import Claim
 
 
@@ -103,6 +104,8 @@ class Settlement:
     failure: Failure | None = None
     bill: Bill | None = None
     seconds: float = 0.0
+    facts: AnswerFacts | None = None
+    """None if the model said nothing, or nobody knows what."""
     event_id: UUID = field(default_factory=uuid7, compare=False)
 
     @property
@@ -134,6 +137,7 @@ class Execution:
     seconds: float
     created_at: datetime
     finished_at: datetime | None
+    facts: AnswerFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +168,5 @@ class AgentAnswer:
     seconds: float
     metadata: Mapping[str, Any]
     usage: TokenUsage
+    facts: AnswerFacts | None = None
+    """None from an agent host of an earlier release."""

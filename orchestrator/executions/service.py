@@ -12,6 +12,7 @@ from mesh.rpc.paging import LARGEST_PAGE
 from mesh.security import caller
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import ExecutionNotFound
+from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import (
     Bill,
     Execution,
@@ -49,6 +50,7 @@ class Answered:
     seconds: float
     metadata: Mapping[str, Any]
     bill: Bill
+    facts: AnswerFacts | None = None
 
 
 class ExecutionService:
@@ -127,7 +129,15 @@ class ExecutionService:
         """The outcome of the original request; None while it runs, or if it has released the key."""
         earlier = await self.get(user_id, original.resource_id)
         if earlier.state is State.COMPLETED and earlier.bill is not None:
-            return Answered(earlier.execution_id, earlier.agent_name, earlier.result, earlier.seconds, earlier.metadata, earlier.bill)
+            return Answered(
+                earlier.execution_id,
+                earlier.agent_name,
+                earlier.result,
+                earlier.seconds,
+                earlier.metadata,
+                earlier.bill,
+                earlier.facts,
+            )
         failure = earlier.failure
         if earlier.state is State.FAILED and failure is not None and not failure.retryable:
             raise RemoteError(failure.reason, failure.message, retryable=False, details=failure.details)
@@ -137,7 +147,15 @@ class ExecutionService:
 def _fresh(settlement: Settlement) -> Answered:
     intent = settlement.intent
     assert settlement.bill is not None  # an answer has been paid for
-    return Answered(intent.execution_id, intent.agent_name, settlement.result, settlement.seconds, settlement.metadata, settlement.bill)
+    return Answered(
+        intent.execution_id,
+        intent.agent_name,
+        settlement.result,
+        settlement.seconds,
+        settlement.metadata,
+        settlement.bill,
+        settlement.facts,
+    )
 
 
 def _bounded(seconds: float | None) -> float:

@@ -23,7 +23,9 @@ from mesh.rpc.convert import struct, usage_from_proto, values
 from mesh.rpc.status import error_of
 from mesh.security.call_tokens import CALL_TOKEN_KEY, HOST_START, CallTokenSigner
 from mesh.security.errors import InvalidCredentials, TokenExpired
+from orchestrator.executions.convert import answer_facts
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
+from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import AgentAnswer
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
@@ -105,7 +107,9 @@ class GrpcAgents:
             except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
                 self._learn_start(failure, call)
                 raise await _translated(failure, rpc, call, stop, says_when_begun=watched) from failure
-        return AgentAnswer(answer.result, answer.execution_time, values(answer.metadata, "metadata"), usage_from_proto(answer.usage))
+        return AgentAnswer(
+            answer.result, answer.execution_time, values(answer.metadata, "metadata"), usage_from_proto(answer.usage), _facts(answer)
+        )
 
     async def _stream(self, call: AgentCall, stop: StopSignal) -> AsyncGenerator[str | AgentAnswer | None, None]:
         stub, request = self._stub(call.port), _request(pb.StreamExecuteRequest, call)
@@ -217,7 +221,14 @@ class _Reading:
         """The whole. Raises AgentLost when the stream ended without it."""
         if self._done is None or self._usage is None:
             raise AgentLost("the agent's stream ended in the middle of its answer", agent_id=call.agent_id)
-        return AgentAnswer("".join(self._text), self._done.execution_time, values(self._done.metadata, "metadata"), self._usage)
+        return AgentAnswer(
+            "".join(self._text), self._done.execution_time, values(self._done.metadata, "metadata"), self._usage, _facts(self._done)
+        )
+
+
+def _facts(answer: pb.ExecuteResponse | pb.Done) -> AnswerFacts | None:
+    """None from a host of an earlier release."""
+    return answer_facts(answer.facts) if answer.HasField("facts") else None
 
 
 def _request(kind: Any, call: AgentCall) -> Any:

@@ -20,6 +20,7 @@ from orchestrator.adapters.postgres.documents import document, storable_document
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
 from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection, NotConnected
 from orchestrator.executions.events import agent_executed
+from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.failpoints import AFTER_INTENT, AFTER_SETTLEMENT, BEFORE_INTENT, BEFORE_SETTLEMENT
 from orchestrator.executions.model import Bill, Failure, Intent, Settlement, State, StepRef
 from orchestrator.idempotency.model import OriginalRequest
@@ -219,10 +220,23 @@ def _settlement_row(s: Settlement) -> dict[str, Any]:
         "metadata": s.metadata,
         "failure": None if s.failure is None else asdict(s.failure),
         "seconds": s.seconds,
+        "facts": None if s.facts is None else _facts_row(s.facts),
         **_bill_row(s.bill, s.intent.worst_case.price_table),
         "event_id": s.event_id,
         "event_data": event.data,
         "event_metadata": event.metadata,
+    }
+
+
+def _facts_row(facts: AnswerFacts) -> dict[str, Any]:
+    return {
+        "provider": facts.provider,
+        "model": facts.model,
+        "stop_reason": facts.stop_reason.value,
+        "stop_detail": facts.stop_detail,
+        "agent_revision": facts.agent_revision,
+        "turns": facts.turns,
+        "redacted": facts.redacted,
     }
 
 

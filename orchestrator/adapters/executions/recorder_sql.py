@@ -20,11 +20,11 @@ FROM json_to_recordset($1::json) AS t (execution_id uuid, user_id int, agent_id 
 SETTLE = f"""
 WITH t AS (
   SELECT * FROM json_to_recordset($1::json) AS t (execution_id uuid, status text, result text, metadata jsonb, failure jsonb,
-    seconds float8, model text, input_tokens int, output_tokens int, cache_read_tokens int, cache_write_tokens int,
+    seconds float8, facts jsonb, model text, input_tokens int, output_tokens int, cache_read_tokens int, cache_write_tokens int,
     usage_estimated bool, cost_micro_usd bigint, price_table text, event_id uuid, event_data jsonb, event_metadata jsonb)
 ), settled AS (
   UPDATE executions e
-  SET status = t.status, result = t.result, metadata = t.metadata, failure = t.failure, seconds = t.seconds,
+  SET status = t.status, result = t.result, metadata = t.metadata, failure = t.failure, seconds = t.seconds, facts = t.facts,
     model = t.model, input_tokens = t.input_tokens, output_tokens = t.output_tokens, cache_read_tokens = t.cache_read_tokens,
     cache_write_tokens = t.cache_write_tokens, usage_estimated = t.usage_estimated, cost_micro_usd = t.cost_micro_usd,
     price_table = t.price_table, finished_at = clock_timestamp()

@@ -3,15 +3,18 @@
 from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from sqlalchemy import Row, Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.usage import TokenUsage
 from orchestrator.adapters.executions.tables import executions as t
 from orchestrator.adapters.postgres.engine import unavailable
+from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State
 
 _TEXTS = ("input", "context", "result", "metadata")
+_FACTS = TypeAdapter(AnswerFacts)
 _LISTED = [column for column in t.c if column.name not in _TEXTS]
 
 
@@ -73,6 +76,7 @@ def _execution(row: Row[Any]) -> Execution:
         seconds=values["seconds"],
         created_at=values["created_at"],
         finished_at=values["finished_at"],
+        facts=None if values["facts"] is None else _FACTS.validate_python(values["facts"]),
     )
 
 

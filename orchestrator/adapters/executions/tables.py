@@ -40,6 +40,8 @@ executions = Table(
     # The step of a workflow's run for which the call was made; no foreign key: what was bought outlives the run.
     Column("run_id", Uuid),
     Column("task_id", String(64)),
+    # How the answer came about; NULL for what earlier releases settled, and when there was no answer.
+    Column("facts", JSONB),
     # Ids are UUIDv7: their order is the order of creation.
     Index("ix_executions_user_id", "user_id", text("execution_id DESC")),
     Index("ix_executions_user_agent", "user_id", "agent_id", text("execution_id DESC")),

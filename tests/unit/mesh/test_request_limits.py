@@ -14,7 +14,7 @@ from agentmesh.workflow.v1 import workflow_pb2, workflow_service_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mesh.rpc import request_limits
@@ -116,7 +116,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(max_size=8), JSON, max_size=20), st.text(max_size=500))
 def test_requests_within_the_limits_are_read_as_before(context: dict[str, Any], text: str) -> None:
     made = request({**context, "padding": "x" * request_limits.SMALL_REQUEST_BYTES})
@@ -126,7 +126,7 @@ def test_requests_within_the_limits_are_read_as_before(context: dict[str, Any], 
     assert found == made
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(min_size=request_limits.SMALL_REQUEST_BYTES + 1, max_size=request_limits.SMALL_REQUEST_BYTES + 200))
 def test_random_bytes_are_refused_or_read_and_never_raise_anything_else(data: bytes) -> None:
     with suppress(RequestTooLarge, DecodeError):
