@@ -1,23 +1,32 @@
-# AgentMesh: `make help` lists what there is. Everything works with Python 3.11 and nothing else installed.
+# `make help` lists the commands. They need Python 3.11 and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help up certs test lint check gen bench chaos lock clean python
+.PHONY: help up certs clean fast fmt test lint check chaos bench gen lock python
 
-# Added to every port: a second stack beside the first.
+# Added to every port, for a second stack beside the first.
 PORT_OFFSET ?= 0
-# Agent host processes that share the agents.
+# The number of agent host processes that share the agents.
 SHARDS ?= 1
 # 1: mTLS between the services, with certificates of a development authority.
 TLS ?=
-# 1: events go to a Kafka broker, too; it needs Java 17 and Maven.
+# 1: events also go to a Kafka broker; needs Java 17 and Maven.
 KAFKA ?=
-# Where `make certs` makes certificates: the stack's own.
+# Where `make certs` puts certificates: by default, where the stack looks for them.
 CERTS ?= .agentmesh$(if $(filter-out 0,$(PORT_OFFSET)),/offset-$(PORT_OFFSET))/certs
-# Processes that share the tests: they wait more than they work. -n 0 among the arguments is one.
+# Processes that share the tests. Most tests wait, so two processes keep two cores busy. -n 0 in PYTEST_ARGS: one process.
 TEST_PROCESSES ?= 2
 # More arguments for pytest, such as PYTEST_ARGS='-k redis'.
 PYTEST_ARGS ?=
+# `make fast T=test_graph` runs one test file, or the tests whose name contains T.
+T ?=
+# The benchmarks to run, separated by commas. These take less than 15 minutes; fairness takes another three.
+BENCH ?= calls,interceptors,overload,logins,workflows
+# A commit: compare this tree with it instead (BENCH=calls or workflows).
+BASE ?=
+# More arguments for a benchmark, such as BENCH_ARGS='--rounds 24'.
+BENCH_ARGS ?=
 
+comma := ,
 IS_3_11 := import sys; sys.exit(sys.version_info[:2] != (3, 11))
 ifeq ($(origin PYTHON), undefined)
 PYTHON = $(shell for p in python3.11 python3 python .venv/bin/python; do "$$p" -c '$(IS_3_11)' 2>/dev/null && echo "$$p" && break; done)
@@ -26,24 +35,57 @@ BIN := .venv/bin
 SET_UP = "$(PYTHON)" -m deploy.local.bootstrap
 
 help:  ## List these commands.
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@awk -F':.*##  *' '/^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z]+:.*##/ { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: python  ## Set up and run the whole platform on this machine (PORT_OFFSET=N, SHARDS=N, TLS=1, KAFKA=1, ANTHROPIC_API_KEY=...).
+##@ Run the platform
+
+up: python  ## Set up and run the whole platform (PORT_OFFSET=N SHARDS=N TLS=1 KAFKA=1 ANTHROPIC_API_KEY=...).
 	@$(SET_UP) runtime
 	@exec $(BIN)/python -m deploy.local up --port-offset $(PORT_OFFSET) --shards $(SHARDS) $(if $(TLS),--tls) $(if $(KAFKA),--kafka)
 
-certs: python  ## Make or renew the certificates of every service by a development authority (CERTS=DIR); a running mesh takes them.
+certs: python  ## Create or renew the certificates of all services (CERTS=DIR); a running stack loads them by itself.
 	@$(SET_UP) runtime
 	@$(BIN)/python -m deploy.local.secrets.certs $(CERTS)
 
-test: python  ## Set up, run every check and every test (PYTEST_ARGS='-k redis').
-	@"$(PYTHON)" -m deploy.local.tools.go_tools >/dev/null 2>&1 &
-	@"$(PYTHON)" -m deploy.local.tools.java_tools >/dev/null 2>&1 &
-	@$(SET_UP) everything
-	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PYTEST_ARGS)
+clean: python  ## Delete the data of every stack on this machine, and everything else in .agentmesh/.
+	@"$(PYTHON)" -m deploy.local clean
 
-lint: python  ## Check style, types, imports and contracts.
+##@ Change the code
+
+fast: python  ## The inner loop: formatting, types, unit tests. T=test_graph: only these tests, without any check.
+	@$(SET_UP) everything
+ifeq ($(T),)
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) -p no:schemathesis -m "not slow" --hypothesis-profile=fast tests/unit $(if $(CONTRACTS_CHANGED),,--ignore tests/unit/codegen) $(PYTEST_ARGS)
+else
+	@$(BIN)/python -m pytest -q -n 0 $(or $(NAMED_FILES),$(NAMING_FILES) -k "$(T)") $(PYTEST_ARGS)
+endif
+# The tests of the code generator take most of the time, and only changes of the contracts and of the generator concern them.
+CONTRACTS_CHANGED = $(shell git status --porcelain protos gen tests/unit/codegen 2>/dev/null | head -n 1)
+NAMED_FILES = $(shell find tests -name '$(T).py')
+NAMING_FILES = $(shell grep -rl '$(T)' tests --include='test_*.py')
+
+fmt: python  ## Format the code and fix what ruff can fix.
+	@$(SET_UP) everything
+	@$(BIN)/ruff check --fix --quiet || true
+	@$(BIN)/ruff format
+
+gen: python  ## Regenerate gen/ and docs/errors.md from protos/.
+	@$(SET_UP) everything
+	$(BIN)/python -m protos.codegen
+
+LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+lock: python  ## Resolve the dependencies of pyproject.toml again; versions that still fit stay.
+	@$(SET_UP) uv
+	$(LOCK) --group bootstrap --output-file deploy/local/bootstrap.lock >/dev/null
+	$(LOCK) pyproject.toml --group local --group dev --group test --output-file requirements-dev.lock >/dev/null
+	$(LOCK) pyproject.toml --group local --constraint requirements-dev.lock --output-file requirements.lock >/dev/null
+
+##@ Check it
+
+lint: python  ## Style, types, imports between packages, contracts.
 	@$(SET_UP) everything
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
@@ -51,12 +93,15 @@ lint: python  ## Check style, types, imports and contracts.
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 
-check: lint  ## Everything that can be checked without running it: lint, drift of generated code, definitions.
+check: lint  ## Everything that can be checked without running it: lint, generated code, definitions.
 	$(BIN)/python -m protos.codegen --check
 	$(BIN)/python -m catalogue lint
 
-gen: python  ## Regenerate gen/ from the contracts.
+test: python  ## All checks and all tests; about eleven minutes (PYTEST_ARGS='-k redis').
+	@"$(PYTHON)" -m deploy.local.tools.go_tools >/dev/null 2>&1 &
+	@"$(PYTHON)" -m deploy.local.tools.java_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
+<<<<<<< HEAD
 	$(BIN)/python -m protos.codegen
 
 bench: python  ## Measure agent calls beside the plain FastAPI build, what the gates take, an overload, a flood of logins, durable runs.
@@ -67,6 +112,10 @@ bench: python  ## Measure agent calls beside the plain FastAPI build, what the g
 	$(BIN)/python -m tests.bench logins
 	$(BIN)/python -m tests.bench workflows
 	$(BIN)/python -m tests.bench fairness
+=======
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PYTEST_ARGS)
+>>>>>>> 4a463f6 (Add make fast, make fmt and hooks; name the benchmarks to run; group make help)
 
 chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24
@@ -74,19 +123,13 @@ chaos: export CHAOS_STREAMS ?= 3000
 chaos: export KAFKA_AWAY_SECONDS ?= 60
 chaos: export CHAOS_RUNS ?= 1000
 chaos: export CHAOS_ROUNDS ?= 3
-chaos: python  ## Kill everything again and again for minutes, and reconcile the books (CHAOS_SECONDS=N, CHAOS_CLIENTS=N, CHAOS_RUNS=N).
+chaos: python  ## Kill every process again and again, then reconcile the books (CHAOS_SECONDS=N CHAOS_CLIENTS=N CHAOS_RUNS=N).
 	@$(SET_UP) everything
 	$(BIN)/python -m pytest -n 0 tests/chaos $(PYTEST_ARGS)
 
-LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
-lock: python  ## Resolve the dependencies of pyproject.toml anew, keeping the versions that still fit.
-	@$(SET_UP) uv
-	$(LOCK) --group bootstrap --output-file deploy/local/bootstrap.lock >/dev/null
-	$(LOCK) pyproject.toml --group local --group dev --group test --output-file requirements-dev.lock >/dev/null
-	$(LOCK) pyproject.toml --group local --constraint requirements-dev.lock --output-file requirements.lock >/dev/null
-
-clean: python  ## Remove the data of every stack on this machine, and everything else in .agentmesh/.
-	@"$(PYTHON)" -m deploy.local clean
+bench: python  ## Measure (BENCH=calls,interceptors,overload,logins,workflows,fairness), or compare with a commit (BENCH=calls BASE=main).
+	@$(SET_UP) everything
+	@for name in $(subst $(comma), ,$(BENCH)); do $(BIN)/python -m tests.bench $(if $(BASE),compare $$name "$(BASE)",$$name) $(BENCH_ARGS) || exit; done
 
 python:
 	@"$(PYTHON)" -c '$(IS_3_11)' 2>/dev/null || { echo "agentmesh: Python 3.11 is needed and was not found: install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }

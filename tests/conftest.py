@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from deploy.local.errors import LaunchError
@@ -19,6 +20,8 @@ from tests.support.sharing import Sharing, rank
 CreateDatabase = Callable[[str], Awaitable[str]]
 Tell = Callable[[str], None]
 FIGURES = "figures"
+
+settings.register_profile("fast", max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # for make fast
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:

@@ -166,6 +166,7 @@ fragments = st.sampled_from([
 texts = st.lists(fragments | st.text(max_size=12), max_size=12).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(text=texts, data=st.data())
 @example(text="x -----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY----- y", data=None)

@@ -103,6 +103,7 @@ def test_the_same_count_gives_the_same_definitions(folder: Path) -> None:
     assert revisions[0] == revisions[1]
 
 
+@pytest.mark.slow
 def test_1500_agents_are_read_in_under_a_second(folder: Path) -> None:
     """150 families with prompts of 1.5 to 3 KB; a second reading without changes takes a tenth of that."""
     main(["generate", "1500", str(folder)])

@@ -42,6 +42,7 @@ def worst_case(system: str, text: str, context: dict[str, Any] | None) -> TokenU
     return BOOKS.intent(work(input=text, context=context), listed, streamed=False).worst_case.usage
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=300), st.text(min_size=1, max_size=3000), st.none() | st.dictionaries(st.text(max_size=8), ACTS, max_size=8))
 def test_the_worst_case_is_never_below_what_the_provider_bills(system: str, text: str, context: dict[str, Any] | None) -> None:

@@ -184,6 +184,7 @@ def seconds(index: SearchIndex, words: str) -> float:
     return min(once() for _ in range(15))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["marketing", "strateg", "forecasting", "m", "finance auditor review", "sales_strategist_agent_1_101"])
 def test_a_usual_search_among_1500_agents_takes_a_few_milliseconds(shipped_size: Sequence[AgentDefinition], words: str) -> None:
     index = SearchIndex(shipped_size)
