@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from catalogue.errors import AgentNotFound
 from catalogue.model import AgentDefinition
+from catalogue.nearest import NearestIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Catalogue:
     """Every definition file, sound or not: what the next reading need not parse again."""
     _by_id: Mapping[str, AgentDefinition] = field(init=False, compare=False, repr=False)
     _by_port: Mapping[int, tuple[AgentDefinition, ...]] = field(init=False, compare=False, repr=False)
+    _nearest: NearestIds = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         agents = tuple(sorted(self.agents, key=lambda agent: agent.number))
@@ -68,6 +70,7 @@ class Catalogue:
         object.__setattr__(self, "agents", agents)
         object.__setattr__(self, "_by_id", {agent.agent_id: agent for agent in agents})
         object.__setattr__(self, "_by_port", by_port)
+        object.__setattr__(self, "_nearest", NearestIds(agent.agent_id for agent in agents))
 
     def __len__(self) -> int:
         return len(self.agents)
@@ -80,7 +83,7 @@ class Catalogue:
         """The agent with this id. Raises AgentNotFound."""
         agent = self.find(agent_id)
         if agent is None:
-            raise AgentNotFound.of(agent_id)
+            raise AgentNotFound.of(agent_id, self._nearest.to(agent_id))
         return agent
 
     def on_port(self, port: int, offset: int = 0) -> tuple[AgentDefinition, ...]:

@@ -7,6 +7,8 @@
 A broken definition file is not an exception: it is a `Problem` of the catalogue, and everything else is served.
 """
 
+from collections.abc import Sequence
+
 from mesh.errors import MeshError
 
 
@@ -16,9 +18,13 @@ class AgentNotFound(MeshError):
     reason = "AGENT_NOT_FOUND"
 
     @classmethod
-    def of(cls, agent_id: str) -> "AgentNotFound":
-        """The error for an id that the catalogue does not know."""
-        return cls(f"Agent '{agent_id}' not found; GET /api/v1/agents lists the agents", agent_id=agent_id)
+    def of(cls, agent_id: str, nearest: Sequence[str] = ()) -> "AgentNotFound":
+        """The error for an id that the catalogue does not know, with the ids that look most like it."""
+        if not nearest:
+            return cls(f"Agent '{agent_id}' not found; GET /api/v1/agents lists the agents", agent_id=agent_id)
+        names = ", ".join(nearest)
+        message = f"Agent '{agent_id}' not found; the nearest ids are {names}; GET /api/v1/agents lists all agents"
+        return cls(message, agent_id=agent_id, nearest=names)
 
 
 class DefinitionsUnreadable(MeshError):

@@ -10,6 +10,9 @@ from google.protobuf import struct_pb2
 from mesh.errors import ValidationFailed
 from mesh.usage import TokenUsage
 
+LARGEST_EXACT = 2**53 - 1
+"""The largest whole number that no other one is rounded to in a double, as in JavaScript."""
+
 
 class FreeForm(dict[str, Any]):
     """Free-form values that came in a Struct, which is kept so that passing them on costs nothing. Not to be changed."""
@@ -31,7 +34,10 @@ def struct(plain: Mapping[str, Any]) -> struct_pb2.Struct:
 
 
 def values(message: struct_pb2.Struct, field: str) -> FreeForm:
-    """A Struct as plain values; whole numbers come back as int. Raises ValidationFailed for NaN and infinities, naming `field`."""
+    """A Struct as plain values; whole numbers come back as int.
+
+    Raises ValidationFailed, naming `field`, for NaN, infinities, and whole numbers whose digits a double may have lost.
+    """
     return FreeForm(message, field)
 
 
@@ -79,5 +85,8 @@ def _plain(value: struct_pb2.Value, field: str) -> Any:
 def _number(number: float, field: str) -> int | float:
     if not isfinite(number):
         raise ValidationFailed.of(field, "must hold only finite numbers: JSON has no NaN and no infinity")
+    if abs(number) > LARGEST_EXACT:  # every double as large as this is whole
+        message = f"must not contain numbers beyond ±{LARGEST_EXACT} (2^53 - 1), which lose digits; send them as strings"
+        raise ValidationFailed.of(field, message)
     # A Struct has only doubles; JSON Schema's `integer` accepts 3.0, a prompt reads better with 3.
     return int(number) if number.is_integer() else number

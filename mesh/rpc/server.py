@@ -8,9 +8,9 @@ import grpc
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from grpc_reflection.v1alpha import reflection
 
 from mesh.rpc.channel import MAX_MESSAGE_BYTES
+from mesh.rpc.reflection import add_reflection_service
 from mesh.security.tls import ServerTls
 
 SERVER_OPTIONS = (
@@ -52,8 +52,8 @@ def listen(server: grpc.aio.Server, host: str, port: int, tls: ServerTls | None)
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Lets grpcurl and its like list and describe `services` (full names), health and reflection itself."""
-    reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    """Lets grpcurl and similar tools list and describe `services` (full names), health and reflection itself."""
+    add_reflection_service(server, (*services, health.SERVICE_NAME))
 
 
 class _HealthServicer(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_health has no types

@@ -6,13 +6,15 @@ from typing import Any, NoReturn
 import grpc
 import structlog
 from agentmesh.common.v1 import stream_pb2
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
 from mesh import correlation
-from mesh.errors import MeshError, NotImplementedHere
+from mesh.errors import MeshError, NotImplementedHere, Violation
 from mesh.rpc.envelope import envelope_trailers, error_event
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
 from mesh.rpc.status import TABLE, status_of, summary, trailing_details
+from mesh.rpc.undecodable import why_undecodable
 
 log = structlog.get_logger()
 TRANSCODED_KEY = "x-envoy-original-path"
@@ -25,6 +27,14 @@ class Undecodable:
     The validation refuses it: before that nobody looks at a request, and who may not call learns nothing about it.
     """
 
+    def __init__(self, data: bytes, message: Descriptor | None) -> None:
+        self._data = data
+        self._message = message
+
+    def reason(self) -> Violation | None:
+        """The field that cannot be read, if it can be told."""
+        return None if self._message is None else why_undecodable(self._data, self._message)
+
 
 class ErrorBoundary(BehaviourInterceptor):
     """Turns exceptions into statuses by the error table.
@@ -36,12 +46,13 @@ class ErrorBoundary(BehaviourInterceptor):
     def deserializer(self, handler: Any) -> Callable[[bytes], Any]:
         """Reads a request, or says that it cannot be read."""
         decode = handler.request_deserializer
+        message = getattr(getattr(decode, "__self__", None), "DESCRIPTOR", None)
 
         def read(data: bytes) -> Any:
             try:
                 return decode(data)
             except DecodeError:
-                return Undecodable()
+                return Undecodable(data, message)
 
         return read
 

@@ -42,7 +42,7 @@ class RequestValidation(BehaviourInterceptor):
                 except RequestTooLarge as error:
                     return error  # refused where any other request is validated: after the checks of the caller
                 except DecodeError:
-                    return Undecodable()
+                    return Undecodable(data, kind)
             return decode(data)
 
         return read
@@ -91,6 +91,8 @@ class RequestValidation(BehaviourInterceptor):
 def check(request: Message | Undecodable) -> None:
     """Raises ValidationFailed with every violation of the rules in the request's proto."""
     if isinstance(request, Undecodable):
+        if (reason := request.reason()) is not None:
+            raise ValidationFailed.all([reason])
         raise ValidationFailed("the request bytes are not a message of this rpc; encode it from the published contract")
     violations = [Violation(_path(v), v.proto.message) for v in protovalidate.collect_violations(request)]
     if violations:

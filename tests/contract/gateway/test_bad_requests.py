@@ -56,8 +56,10 @@ INVALID = [
     Invalid("a query parameter on a POST", f"{EXECUTE}?input=y", '{"input": "x"}', "input", "send it as a field of the JSON body"),
     Invalid("an unknown query parameter on a POST", f"{EXECUTE}?foo", '{"input": "x"}', "foo", "JSON body"),
     Invalid("a password in the query", "/api/v1/auth/login?username=a&password=b", "{}", "username", "JSON body"),
-    Invalid("invalid UTF-8 in the query", "/api/v1/agents?search=%ff", None, None, ""),
-    Invalid("invalid UTF-8 in the path", "/api/v1/agents/%ff", None, None, ""),
+    Invalid("invalid UTF-8 in the query", "/api/v1/agents?search=%ff", None, "search", "valid UTF-8"),
+    Invalid("invalid UTF-8 in the path", "/api/v1/agents/%ff", None, "agent_id", "valid UTF-8"),
+    Invalid("60 nested lists", EXECUTE, '{"input": "x", "context": {"a": ' + "[" * 60 + "]" * 60 + "}}", "context", "nested"),
+    Invalid("40 nested objects", EXECUTE, '{"input": "x", "context": ' + '{"a": ' * 40 + "1" + "}" * 41, "context", "nested"),
     Invalid("a rule of the contract that only the service checks", "/api/v1/agents?limit=0", None, "limit", "greater"),
     Invalid("quotes and escapes in a name", "/api/v1/agents?a%22%5Cb=1", None, "a%22%5Cb", ""),
 ]

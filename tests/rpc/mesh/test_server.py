@@ -7,10 +7,10 @@ import grpc
 import pytest
 from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2
-from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from mesh.errors import ValidationFailed
 from mesh.rpc.channel import ChannelPool
@@ -44,12 +44,30 @@ async def test_a_second_server_on_the_port_fails_instead_of_stealing_calls(serve
         build_server(()).add_insecure_port(f"127.0.0.1:{served.port}")
 
 
-async def test_reflection_lists_the_service_health_and_itself(served: Served) -> None:
-    question = reflection_pb2.ServerReflectionRequest(list_services="")
-    stream = ServerReflectionStub(served.channel).ServerReflectionInfo(iter([question]))
-    answers = [answer async for answer in stream]
-    names = {service.name for answer in answers for service in answer.list_services_response.service}
-    assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_lists_the_service_health_and_itself(served: Served, version: str) -> None:
+    names = {service.name for service in (await _reflected(served, version, list_services="")).list_services_response.service}
+    assert names == {SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+@pytest.mark.parametrize("symbol", [SERVICE, "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1.ServerReflectionRequest"])
+async def test_reflection_describes_a_service_and_itself(served: Served, version: str, symbol: str) -> None:
+    answer = await _reflected(served, version, file_containing_symbol=symbol)
+    files = [FileDescriptorProto.FromString(data) for data in answer.file_descriptor_response.file_descriptor_proto]
+    declared = {f"{file.package}.{one.name}" for file in files for one in (*file.service, *file.message_type)}
+    assert symbol in declared
+    assert not [name for name in declared if ".v1alpha." in name]
+
+
+async def _reflected(served: Served, version: str, **question: str) -> reflection_pb2.ServerReflectionResponse:
+    rpc = served.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    (answer,) = [answer async for answer in rpc(iter([reflection_pb2.ServerReflectionRequest(**question)]))]
+    return answer
 
 
 async def test_a_request_over_the_limit_is_refused_by_grpc_itself(served: Served) -> None:

@@ -30,7 +30,7 @@ async def test_all_broken_rules_are_reported_at_once_by_the_path_of_their_field(
         return pb.ExecuteResponse()
 
     served.service.execute = reach
-    found = await violations_of(served, pb.ExecuteRequest(agent_id="No Such Form", execution_id="e" * 65))
+    found = await violations_of(served, pb.ExecuteRequest(agent_id="a" * 201, execution_id="e" * 65))
     assert set(found) == {"agent_id", "input", "execution_id"}
     assert all(found.values())
     assert not reached
@@ -47,7 +47,7 @@ async def test_a_field_that_may_be_empty_is_not_checked_when_it_is(served: Serve
 
 def test_the_message_names_the_first_and_counts_the_rest() -> None:
     with pytest.raises(ValidationFailed, match=r"^agent_id: .+ \(and 1 more\)$"):
-        check(pb.ExecuteRequest(agent_id="-"))
+        check(pb.ExecuteRequest(agent_id="a" * 201))
 
 
 def test_a_message_without_rules_is_fine() -> None:

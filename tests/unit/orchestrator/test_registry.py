@@ -129,7 +129,8 @@ def test_an_agent_is_shown_with_its_port_and_the_model_that_answers() -> None:
 def test_an_unknown_agent_is_not_found_by_name() -> None:
     with pytest.raises(AgentNotFound) as missing:
         MANY.get("marketing_seo_strategist_agent_1_999")
-    assert missing.value.details == {"agent_id": "marketing_seo_strategist_agent_1_999"}
+    assert missing.value.details["agent_id"] == "marketing_seo_strategist_agent_1_999"
+    assert missing.value.details["nearest"].startswith("marketing_seo_strategist_agent_1_")
 
 
 def test_ports_are_told_once_each_and_in_order() -> None:

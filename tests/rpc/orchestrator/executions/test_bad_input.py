@@ -56,8 +56,8 @@ def sized(data: bytes) -> bytes:
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "an agent that is not there": ({"agent_id": "own_helper_agent_1_999"}, "AGENT_NOT_FOUND", ""),
-    "an id that is none": ({"agent_id": "Helper"}, "VALIDATION_ERROR", "agent_id"),
-    "an id that ends in a line": ({"agent_id": "own_helper_agent_1_1\n"}, "VALIDATION_ERROR", "agent_id"),
+    "an id of another form": ({"agent_id": "Helper"}, "AGENT_NOT_FOUND", ""),
+    "an id that ends in a line break": ({"agent_id": "own_helper_agent_1_1\n"}, "AGENT_NOT_FOUND", ""),
     "no agent": ({"agent_id": ""}, "VALIDATION_ERROR", "agent_id"),
     "an empty input": ({"input": ""}, "VALIDATION_ERROR", "input"),
     "an input that is too long": ({"input": "x" * 200_001}, "VALIDATION_ERROR", "input"),
@@ -92,7 +92,7 @@ async def test_a_stream_with_bad_input_is_refused_in_the_same_way(call: Call, ki
 
 
 async def test_every_broken_rule_is_told_at_once(call: Call) -> None:
-    error = await failure_of(call.execute(agent_id="Helper", input="", idempotency_key="ü"))
+    error = await failure_of(call.execute(agent_id="a" * 201, input="", idempotency_key="ü"))
     assert [violation.field for violation in error.violations] == ["agent_id", "input", "idempotency_key"]
 
 
@@ -201,7 +201,8 @@ async def test_a_page_that_is_too_large_is_read_as_the_largest(mesh: Mesh, size:
         ({"page_token": "not a token"}, "page_token"),
         ({"page_token": "A" * 201}, "page_token"),
         ({"page_token": "\x00"}, "page_token"),
-        ({"agent_id": "Helper"}, "agent_id"),
+        ({"agent_id": "a" * 201}, "agent_id"),
+        ({"agent_id": "a\x00"}, "agent_id"),
         ({"status": 99}, "status"),
     ],
 )

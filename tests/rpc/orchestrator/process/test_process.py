@@ -133,6 +133,7 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
         "agentmesh.registry.v1.RegistryService",
         "agentmesh.workflow.v1.WorkflowService",
         "grpc.health.v1.Health",
+        "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     ]
 

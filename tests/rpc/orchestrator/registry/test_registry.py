@@ -58,9 +58,13 @@ async def test_a_healthy_agent_is_serving(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("rpc", ["GetAgent", "CheckAgentHealth"])
 async def test_an_unknown_agent_is_not_found(mesh: Mesh, rpc: str) -> None:
-    request = getattr(pb, f"{rpc}Request")(agent_id="own_helper_agent_1_999")
-    error = await failure_of(getattr(mesh.orchestrator.registry, rpc)(request))
-    assert (error.reason, error.details) == ("AGENT_NOT_FOUND", {"agent_id": "own_helper_agent_1_999"})
+    for wanted in ("own_helper_agent_1_999", "own_helper", "Own Helper\n"):  # nobody has to guess the form of ids
+        request = getattr(pb, f"{rpc}Request")(agent_id=wanted)
+        error = await failure_of(getattr(mesh.orchestrator.registry, rpc)(request))
+        assert (error.reason, error.details["agent_id"]) == ("AGENT_NOT_FOUND", wanted)
+        nearest = error.details["nearest"].split(", ")
+        assert 1 <= len(nearest) <= 3
+        assert all(one.startswith("own_helper_agent_1_") and one in error.message for one in nearest)
 
 
 async def test_a_new_a_changed_and_a_removed_definition_show_in_registry_search_and_calls(mesh: Mesh) -> None:

@@ -8,10 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import ValidationFailed, Violation
-from mesh.rpc.convert import struct, values
+from mesh.rpc.convert import LARGEST_EXACT, struct, values
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers(-LARGEST_EXACT, LARGEST_EXACT)
+    | st.floats(-LARGEST_EXACT, LARGEST_EXACT)
+    | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=20,
 )
@@ -41,3 +45,19 @@ def test_a_value_without_a_kind_is_null() -> None:
     message = struct({})
     message.fields["a"].Clear()
     assert values(message, "context") == {"a": None}
+
+
+@pytest.mark.parametrize("number", [2**53, -(2**53), 2**53 + 1, 10**22, 1e300])
+@pytest.mark.parametrize("place", [lambda n: {"a": n}, lambda n: {"a": [{"b": n}]}], ids=["top", "deep"])
+def test_numbers_that_may_have_lost_digits_are_refused(number: float, place: Any) -> None:
+    """9007199254740993 arrives as 9007199254740992: nobody can tell which of them was sent."""
+    with pytest.raises(ValidationFailed) as refused:
+        values(struct(place(number)), "context")
+    (violation,) = refused.value.violations
+    assert violation.field == "context"
+    assert "send them as strings" in violation.description
+
+
+def test_the_largest_exact_numbers_keep_their_digits() -> None:
+    exact = {"a": LARGEST_EXACT, "b": -LARGEST_EXACT}
+    assert values(struct(exact), "context") == exact

@@ -31,7 +31,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agentmesh/agent/v1/agent_service.proto\x12\x12\x61gentmesh.agent.v1\x1a\x1e\x61gentmesh/agent/v1/agent.proto\x1a agentmesh/common/v1/access.proto\x1a agentmesh/common/v1/answer.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a\x1f\x61gentmesh/common/v1/usage.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\"`\n\x0f\x44\x65scribeRequest\x12M\n\x08\x61gent_id\x18\x01 \x01(\tB2\xbaH/r*\x18\xc8\x01\x32%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$\xd8\x01\x01R\x07\x61gentId\"C\n\x10\x44\x65scribeResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\"\xe9\x01\n\x0e\x45xecuteRequest\x12M\n\x08\x61gent_id\x18\x01 \x01(\tB2\xbaH/r*\x18\xc8\x01\x32%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$\xd8\x01\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12*\n\x0c\x65xecution_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0b\x65xecutionId\"\x8e\x02\n\x0f\x45xecuteResponse\x12\x1d\n\nagent_name\x18\x01 \x01(\tR\tagentName\x12\x16\n\x06result\x18\x02 \x01(\tR\x06result\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x30\n\x05usage\x18\x05 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageR\x05usage\x12\x36\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"\xef\x01\n\x14StreamExecuteRequest\x12M\n\x08\x61gent_id\x18\x01 \x01(\tB2\xbaH/r*\x18\xc8\x01\x32%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$\xd8\x01\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12*\n\x0c\x65xecution_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0b\x65xecutionId\"\xc6\x02\n\x15StreamExecuteResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12\x31\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x19.agentmesh.agent.v1.DeltaH\x00R\x05\x64\x65lta\x12\x32\n\x05usage\x18\x03 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageH\x00R\x05usage\x12.\n\x04\x64one\x18\x04 \x01(\x0b\x32\x18.agentmesh.agent.v1.DoneH\x00R\x04\x64one\x12\x32\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12=\n\theartbeat\x18\x06 \x01(\x0b\x32\x1d.agentmesh.agent.v1.HeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\"\x1b\n\x05\x44\x65lta\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"\x0b\n\tHeartbeat\"\xb9\x01\n\x04\x44one\x12\x1d\n\nagent_name\x18\x01 \x01(\tR\tagentName\x12%\n\x0e\x65xecution_time\x18\x02 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x36\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"=\n\rCancelRequest\x12,\n\x0c\x65xecution_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x0b\x65xecutionId\"&\n\x0e\x43\x61ncelResponse\x12\x14\n\x05\x66ound\x18\x01 \x01(\x08R\x05\x66ound2\x94\x03\n\x0c\x41gentService\x12_\n\x08\x44\x65scribe\x12#.agentmesh.agent.v1.DescribeRequest\x1a$.agentmesh.agent.v1.DescribeResponse\"\x08\xea\xe0\x18\x04\x12\x00(\x01\x12Z\n\x07\x45xecute\x12\".agentmesh.agent.v1.ExecuteRequest\x1a#.agentmesh.agent.v1.ExecuteResponse\"\x06\xea\xe0\x18\x02\x1a\x00\x12n\n\rStreamExecute\x12(.agentmesh.agent.v1.StreamExecuteRequest\x1a).agentmesh.agent.v1.StreamExecuteResponse\"\x06\xea\xe0\x18\x02\x1a\x00\x30\x01\x12W\n\x06\x43\x61ncel\x12!.agentmesh.agent.v1.CancelRequest\x1a\".agentmesh.agent.v1.CancelResponse\"\x06\xea\xe0\x18\x02\x1a\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agentmesh/agent/v1/agent_service.proto\x12\x12\x61gentmesh.agent.v1\x1a\x1e\x61gentmesh/agent/v1/agent.proto\x1a agentmesh/common/v1/access.proto\x1a agentmesh/common/v1/answer.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a\x1f\x61gentmesh/common/v1/usage.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\"6\n\x0f\x44\x65scribeRequest\x12#\n\x08\x61gent_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x07\x61gentId\"C\n\x10\x44\x65scribeResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\"\xbf\x01\n\x0e\x45xecuteRequest\x12#\n\x08\x61gent_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12*\n\x0c\x65xecution_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0b\x65xecutionId\"\x8e\x02\n\x0f\x45xecuteResponse\x12\x1d\n\nagent_name\x18\x01 \x01(\tR\tagentName\x12\x16\n\x06result\x18\x02 \x01(\tR\x06result\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x30\n\x05usage\x18\x05 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageR\x05usage\x12\x36\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"\xc5\x01\n\x14StreamExecuteRequest\x12#\n\x08\x61gent_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12*\n\x0c\x65xecution_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0b\x65xecutionId\"\xc6\x02\n\x15StreamExecuteResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12\x31\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x19.agentmesh.agent.v1.DeltaH\x00R\x05\x64\x65lta\x12\x32\n\x05usage\x18\x03 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageH\x00R\x05usage\x12.\n\x04\x64one\x18\x04 \x01(\x0b\x32\x18.agentmesh.agent.v1.DoneH\x00R\x04\x64one\x12\x32\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12=\n\theartbeat\x18\x06 \x01(\x0b\x32\x1d.agentmesh.agent.v1.HeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\"\x1b\n\x05\x44\x65lta\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"\x0b\n\tHeartbeat\"\xb9\x01\n\x04\x44one\x12\x1d\n\nagent_name\x18\x01 \x01(\tR\tagentName\x12%\n\x0e\x65xecution_time\x18\x02 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x36\n\x05\x66\x61\x63ts\x18\x04 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"=\n\rCancelRequest\x12,\n\x0c\x65xecution_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x0b\x65xecutionId\"&\n\x0e\x43\x61ncelResponse\x12\x14\n\x05\x66ound\x18\x01 \x01(\x08R\x05\x66ound2\x94\x03\n\x0c\x41gentService\x12_\n\x08\x44\x65scribe\x12#.agentmesh.agent.v1.DescribeRequest\x1a$.agentmesh.agent.v1.DescribeResponse\"\x08\xea\xe0\x18\x04\x12\x00(\x01\x12Z\n\x07\x45xecute\x12\".agentmesh.agent.v1.ExecuteRequest\x1a#.agentmesh.agent.v1.ExecuteResponse\"\x06\xea\xe0\x18\x02\x1a\x00\x12n\n\rStreamExecute\x12(.agentmesh.agent.v1.StreamExecuteRequest\x1a).agentmesh.agent.v1.StreamExecuteResponse\"\x06\xea\xe0\x18\x02\x1a\x00\x30\x01\x12W\n\x06\x43\x61ncel\x12!.agentmesh.agent.v1.CancelRequest\x1a\".agentmesh.agent.v1.CancelResponse\"\x06\xea\xe0\x18\x02\x1a\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,9 +39,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agentmesh.agent.v1.agent_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DESCRIBEREQUEST'].fields_by_name['agent_id']._loaded_options = None
-  _globals['_DESCRIBEREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H/r*\030\310\0012%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$\330\001\001'
+  _globals['_DESCRIBEREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_EXECUTEREQUEST'].fields_by_name['agent_id']._loaded_options = None
-  _globals['_EXECUTEREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H/r*\030\310\0012%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$\330\001\001'
+  _globals['_EXECUTEREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_EXECUTEREQUEST'].fields_by_name['input']._loaded_options = None
   _globals['_EXECUTEREQUEST'].fields_by_name['input']._serialized_options = b'\272H\010r\006\020\001\030\300\232\014'
   _globals['_EXECUTEREQUEST'].fields_by_name['context']._loaded_options = None
@@ -49,7 +49,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTEREQUEST'].fields_by_name['execution_id']._loaded_options = None
   _globals['_EXECUTEREQUEST'].fields_by_name['execution_id']._serialized_options = b'\272H\004r\002\030@'
   _globals['_STREAMEXECUTEREQUEST'].fields_by_name['agent_id']._loaded_options = None
-  _globals['_STREAMEXECUTEREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H/r*\030\310\0012%^[a-z][a-z0-9_]*_agent_[0-9]+_[0-9]+$\330\001\001'
+  _globals['_STREAMEXECUTEREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_STREAMEXECUTEREQUEST'].fields_by_name['input']._loaded_options = None
   _globals['_STREAMEXECUTEREQUEST'].fields_by_name['input']._serialized_options = b'\272H\010r\006\020\001\030\300\232\014'
   _globals['_STREAMEXECUTEREQUEST'].fields_by_name['context']._loaded_options = None
@@ -67,27 +67,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTSERVICE'].methods_by_name['Cancel']._loaded_options = None
   _globals['_AGENTSERVICE'].methods_by_name['Cancel']._serialized_options = b'\352\340\030\002\032\000'
   _globals['_DESCRIBEREQUEST']._serialized_start=287
-  _globals['_DESCRIBEREQUEST']._serialized_end=383
-  _globals['_DESCRIBERESPONSE']._serialized_start=385
-  _globals['_DESCRIBERESPONSE']._serialized_end=452
-  _globals['_EXECUTEREQUEST']._serialized_start=455
-  _globals['_EXECUTEREQUEST']._serialized_end=688
-  _globals['_EXECUTERESPONSE']._serialized_start=691
-  _globals['_EXECUTERESPONSE']._serialized_end=961
-  _globals['_STREAMEXECUTEREQUEST']._serialized_start=964
-  _globals['_STREAMEXECUTEREQUEST']._serialized_end=1203
-  _globals['_STREAMEXECUTERESPONSE']._serialized_start=1206
-  _globals['_STREAMEXECUTERESPONSE']._serialized_end=1532
-  _globals['_DELTA']._serialized_start=1534
-  _globals['_DELTA']._serialized_end=1561
-  _globals['_HEARTBEAT']._serialized_start=1563
-  _globals['_HEARTBEAT']._serialized_end=1574
-  _globals['_DONE']._serialized_start=1577
-  _globals['_DONE']._serialized_end=1762
-  _globals['_CANCELREQUEST']._serialized_start=1764
-  _globals['_CANCELREQUEST']._serialized_end=1825
-  _globals['_CANCELRESPONSE']._serialized_start=1827
-  _globals['_CANCELRESPONSE']._serialized_end=1865
-  _globals['_AGENTSERVICE']._serialized_start=1868
-  _globals['_AGENTSERVICE']._serialized_end=2272
+  _globals['_DESCRIBEREQUEST']._serialized_end=341
+  _globals['_DESCRIBERESPONSE']._serialized_start=343
+  _globals['_DESCRIBERESPONSE']._serialized_end=410
+  _globals['_EXECUTEREQUEST']._serialized_start=413
+  _globals['_EXECUTEREQUEST']._serialized_end=604
+  _globals['_EXECUTERESPONSE']._serialized_start=607
+  _globals['_EXECUTERESPONSE']._serialized_end=877
+  _globals['_STREAMEXECUTEREQUEST']._serialized_start=880
+  _globals['_STREAMEXECUTEREQUEST']._serialized_end=1077
+  _globals['_STREAMEXECUTERESPONSE']._serialized_start=1080
+  _globals['_STREAMEXECUTERESPONSE']._serialized_end=1406
+  _globals['_DELTA']._serialized_start=1408
+  _globals['_DELTA']._serialized_end=1435
+  _globals['_HEARTBEAT']._serialized_start=1437
+  _globals['_HEARTBEAT']._serialized_end=1448
+  _globals['_DONE']._serialized_start=1451
+  _globals['_DONE']._serialized_end=1636
+  _globals['_CANCELREQUEST']._serialized_start=1638
+  _globals['_CANCELREQUEST']._serialized_end=1699
+  _globals['_CANCELRESPONSE']._serialized_start=1701
+  _globals['_CANCELRESPONSE']._serialized_end=1739
+  _globals['_AGENTSERVICE']._serialized_start=1742
+  _globals['_AGENTSERVICE']._serialized_end=2146
 # @@protoc_insertion_point(module_scope)
