@@ -47,10 +47,10 @@ class Purchases:
             stop.set()
             raise
 
-    async def pieces(self, intent: Intent, call: AgentCall) -> AsyncIterator[Intent | str | Settlement | None]:
+    async def pieces(self, intent: Intent, call: AgentCall) -> AsyncIterator[Intent | str | Settlement | OriginalRequest | None]:
         """The recorded intent, the answer's text in pieces, then the settlement; None for a heartbeat.
 
-        Raises the error that was settled.
+        Only the request that holds its idempotency key, if another does. Raises the error that was settled.
         """
         stop = StopSignal()
         queue: asyncio.Queue[Any] = asyncio.Queue()
@@ -96,8 +96,8 @@ class Purchases:
             raise AgentLost("the agent's stream ended without an answer", agent_id=call.agent_id)
 
         try:
-            await self._recorder.record(intent)
-            queue.put_nowait(await self._call(intent, call, stop, relay, sent))
+            original = await self._recorder.record(intent)
+            queue.put_nowait(original or await self._call(intent, call, stop, relay, sent))
         finally:
             queue.put_nowait(_End())
 

@@ -36,6 +36,8 @@ DEFAULT_SECONDS = 120.0
 LONGEST_SECONDS = 600.0
 MARGIN_SECONDS = 0.25
 """Kept back from the caller's deadline for settling the call and answering."""
+HEARTBEAT_SECONDS = 15.0
+"""A stream says something at least this often, also while it waits for an earlier call with its idempotency key."""
 _FIRST_LOOK_SECONDS = 0.02
 _SLOWEST_LOOK_SECONDS = 0.5
 
@@ -76,22 +78,39 @@ class ExecutionService:
             outcome = await self._purchases.whole(intent, call, stop)
             if isinstance(outcome, Settlement):
                 return _fresh(outcome)
-            assert intent.claim is not None  # only a claim can find another request
-            outcome.check(intent.claim)
-            if (earlier := await self._replayed(work.user_id, outcome)) is not None:
+            if (earlier := await self._original_answer(intent, outcome)) is not None:
                 return earlier
-            if _now() + look + MARGIN_SECONDS > ends:
-                raise UpstreamTimeout("the earlier call with this idempotency key is still under way; ask again with the same key")
-            await asyncio.sleep(look)
+            look = await _wait_for_original(look, ends)
             if stop is not None and stop.is_set:
                 raise CallCancelled("the call was stopped while it waited for an earlier one", agent_id=work.agent_id)
-            look = min(look * 2, _SLOWEST_LOOK_SECONDS)
 
-    async def stream(self, work: Work, seconds: float | None) -> AsyncIterator[Intent | str | Answered | None]:
-        """The recorded intent, the answer's text in pieces, then the whole; None for a heartbeat. Raises as `execute` does."""
-        intent, call = await self._prepared(work, _now() + _bounded(seconds), streamed=True)
-        async for item in self._purchases.pieces(intent, call):
-            yield _fresh(item) if isinstance(item, Settlement) else item
+    async def stream(self, work: Work, seconds: float | None) -> AsyncIterator[UUID | str | Answered | None]:
+        """The id of the execution, the answer's text in pieces, then the whole; None for a heartbeat. Raises as `execute` does.
+
+        The answer of an earlier call with the same idempotency key comes in one piece.
+        """
+        ends = _now() + _bounded(seconds)
+        look, heartbeat = _FIRST_LOOK_SECONDS, _now() + HEARTBEAT_SECONDS
+        while True:
+            intent, call = await self._prepared(work, ends, streamed=True)
+            original = None
+            async for item in self._purchases.pieces(intent, call):
+                if isinstance(item, OriginalRequest):
+                    original = item
+                else:
+                    yield _shown(item)
+            if original is None:
+                return
+            if (earlier := await self._original_answer(intent, original)) is not None:
+                break
+            look = await _wait_for_original(look, ends)
+            if _now() > heartbeat:
+                yield None
+                heartbeat = _now() + HEARTBEAT_SECONDS
+        yield earlier.execution_id
+        if earlier.result:
+            yield earlier.result
+        yield earlier
 
     async def settle_again(self, step: StepRef) -> bool:
         """Restores the settlement of a step's latest execution after a crash of the database; False when it is lost for good."""
@@ -125,9 +144,14 @@ class ExecutionService:
         intent = self._books.intent(work, agent, streamed=streamed)
         return intent, AgentCall(work.agent_id, agent.port, work.user_id, intent.execution_id, work.input, work.context, left)
 
-    async def _replayed(self, user_id: int, original: OriginalRequest) -> Answered | None:
-        """The outcome of the original request; None while it runs, or if it has released the key."""
-        earlier = await self.get(user_id, original.resource_id)
+    async def _original_answer(self, intent: Intent, original: OriginalRequest) -> Answered | None:
+        """The outcome of the request that holds the key; None while it runs, or if it has released the key.
+
+        Raises IdempotencyConflict if its body was another.
+        """
+        assert intent.claim is not None  # only a claim can find another request
+        original.check(intent.claim)
+        earlier = await self.get(intent.user_id, original.resource_id)
         if earlier.state is State.COMPLETED and earlier.bill is not None:
             return Answered(
                 earlier.execution_id,
@@ -142,6 +166,20 @@ class ExecutionService:
         if earlier.state is State.FAILED and failure is not None and not failure.retryable:
             raise RemoteError(failure.reason, failure.message, retryable=False, details=failure.details)
         return None
+
+
+def _shown(item: Intent | str | Settlement | None) -> UUID | str | Answered | None:
+    if isinstance(item, Intent):
+        return item.execution_id
+    return _fresh(item) if isinstance(item, Settlement) else item
+
+
+async def _wait_for_original(look: float, ends: float) -> float:
+    """Waits `look` seconds, and returns how long to wait next. Raises UpstreamTimeout if the caller's time would be up."""
+    if _now() + look + MARGIN_SECONDS > ends:
+        raise UpstreamTimeout("the earlier call with this idempotency key is still running; ask again with the same key")
+    await asyncio.sleep(look)
+    return min(look * 2, _SLOWEST_LOOK_SECONDS)
 
 
 def _fresh(settlement: Settlement) -> Answered:

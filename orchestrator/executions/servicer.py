@@ -13,7 +13,6 @@ from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.rpc.interceptors.behaviour import metadata_value
 from mesh.security import caller
 from orchestrator.executions import convert
-from orchestrator.executions.model import Intent
 from orchestrator.executions.service import Answered, ExecutionService
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -33,7 +32,8 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
 
     async def StreamAgent(self, request: pb.StreamAgentRequest, context: Context) -> AsyncIterator[pb.StreamAgentResponse]:
         """The answer in pieces."""
-        work = convert.work(request, caller.current().user_id, correlation.current())
+        key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
+        work = convert.work(request, caller.current().user_id, correlation.current(), key)
         sequence = 0
         async for item in self._service.stream(work, context.time_remaining()):
             for event in _events(item):
@@ -51,11 +51,11 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
         return convert.list_response(await self._service.list(convert.query(request, caller.current().sees)))
 
 
-def _events(item: Intent | str | Answered | None) -> list[pb.StreamAgentResponse]:
+def _events(item: UUID | str | Answered | None) -> list[pb.StreamAgentResponse]:
     if item is None:
         return [pb.StreamAgentResponse(heartbeat=pb.Heartbeat())]
     if isinstance(item, str):
         return [pb.StreamAgentResponse(delta=pb.Delta(text=item))]
-    if isinstance(item, Intent):
-        return [pb.StreamAgentResponse(started=pb.Started(execution_id=str(item.execution_id)))]
+    if isinstance(item, UUID):
+        return [pb.StreamAgentResponse(started=pb.Started(execution_id=str(item)))]
     return [pb.StreamAgentResponse(usage=convert.bill(item.bill)), pb.StreamAgentResponse(done=convert.done(item))]

@@ -55,7 +55,8 @@ async def test_reflection_lists_the_service_health_and_itself(served: Served, ve
 async def test_reflection_describes_a_service_and_itself(served: Served, version: str, symbol: str) -> None:
     answer = await _reflected(served, version, file_containing_symbol=symbol)
     files = [FileDescriptorProto.FromString(data) for data in answer.file_descriptor_response.file_descriptor_proto]
-    declared = {f"{file.package}.{one.name}" for file in files for one in (*file.service, *file.message_type)}
+    names = [(file.package, name) for file in files for name in ([s.name for s in file.service] + [m.name for m in file.message_type])]
+    declared = {f"{package}.{name}" for package, name in names}
     assert symbol in declared
     assert not [name for name in declared if ".v1alpha." in name]
 

@@ -191,9 +191,9 @@ class Call:
         known = (("x-request-id", self.request_id), *metadata)
         return self.mesh.orchestrator.executions.ExecuteAgent(request, timeout=timeout, metadata=known)
 
-    def stream(self, timeout: float | None = 30, **fields: Any) -> Any:
+    def stream(self, timeout: float | None = 30, metadata: tuple[tuple[str, str], ...] = (), **fields: Any) -> Any:
         request = pb.StreamAgentRequest(**({"agent_id": agent_id(self.number), "input": self.input} | fields))
-        known = (("x-request-id", self.request_id),)
+        known = (("x-request-id", self.request_id), *metadata)
         return self.mesh.orchestrator.executions.StreamAgent(request, timeout=timeout, metadata=known)
 
     async def fault(self, name: str, argument: int | None = None, count: int | None = None) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from mesh.rpc.convert import struct
-from tests.rpc.orchestrator.running import Call, failure_of
+from tests.rpc.orchestrator.running import Call, failure_of, ours, read
 from tests.support.waiting import eventually
 
 
@@ -105,3 +105,49 @@ async def test_a_key_that_is_none_is_refused_wherever_it_stands(call: Call, give
     for refused in (call.execute(idempotency_key=given), call.execute(metadata=(("idempotency-key", given),))):
         assert (await failure_of(refused)).reason == "VALIDATION_ERROR"
     assert await call.rows() == []
+
+
+async def test_a_repeated_stream_replays_the_recorded_answer_and_buys_once(call: Call, key: dict[str, Any]) -> None:
+    first, second = await read(call.stream(**key)), await read(call.stream(**key))
+    assert first.kinds == second.kinds == ["started", "delta", "usage", "done"]
+    assert second.text == first.text
+    assert second.events[-1].done == first.events[-1].done
+    assert second.events[-2].usage == first.events[-2].usage
+    assert [event.WhichOneof("event") for event in second.events].count("delta") == 1
+    assert len(await call.purchases()) == 1
+
+
+async def test_the_key_of_a_stream_may_come_as_metadata(call: Call, key: dict[str, Any]) -> None:
+    header = (("idempotency-key", key["idempotency_key"]),)
+    streams = [await read(call.stream(metadata=header)), await read(call.stream(**key))]
+    assert len({stream.events[0].started.execution_id for stream in streams}) == 1
+    assert len(await call.purchases()) == 1
+
+
+async def test_a_stream_and_a_call_share_their_keys(call: Call, key: dict[str, Any]) -> None:
+    streamed = await read(call.stream(**key))
+    answer = await call.execute(**key)
+    assert (answer.execution_id, answer.result) == (streamed.events[0].started.execution_id, streamed.text)
+    assert len(await call.purchases()) == 1
+
+
+async def test_a_stream_with_the_key_of_another_body_is_a_conflict(call: Call, key: dict[str, Any]) -> None:
+    await read(call.stream(**key))
+    refused = await read(call.stream(input="something else", **key))
+    assert (refused.events, ours(refused.failure).reason) == ([], "IDEMPOTENCY_CONFLICT")
+    await call.settled()
+
+
+async def test_a_repeated_stream_waits_for_the_one_under_way(call: Call, key: dict[str, Any]) -> None:
+    await call.fault("delay", 600)
+    streams = await asyncio.gather(*(read(call.stream(**key)) for _ in range(5)))
+    assert {tuple(stream.kinds) for stream in streams} == {("started", "delta", "usage", "done")}
+    assert len({stream.events[-1].done.execution_id for stream in streams}) == 1
+    assert len(await call.purchases()) == 1
+
+
+async def test_a_repeated_stream_of_a_call_that_failed_for_good_fails_the_same_way(call: Call, key: dict[str, Any]) -> None:
+    checked = {"agent_id": "own_helper_agent_1_20", "context": struct({"year": 1999}), **key}
+    first, second = await read(call.stream(**checked)), await read(call.stream(**checked))
+    assert ours(first.failure).reason == ours(second.failure).reason == "VALIDATION_ERROR"
+    assert (await call.settled())["status"] == "failed"

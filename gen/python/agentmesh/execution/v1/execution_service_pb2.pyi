@@ -122,10 +122,16 @@ class StreamAgentRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """The agent's id."""
     input: _builtins.str
     """What is asked: 1 to 200,000 characters."""
+    idempotency_key: _builtins.str
+    """A key of the caller's choice, 1 to 200 visible ASCII characters; empty for none. It is the same key as that of ExecuteAgent: a
+    repeated request streams the recorded answer, in one `delta`, and costs nothing. The metadata `idempotency-key`
+    (REST: the header `Idempotency-Key`) says the same; where both are given they must be equal.
+    """
     @_builtins.property
     def context(self) -> _struct_pb2.Struct:
         """Free-form facts for the agent, checked against its `context_schema`."""
@@ -136,10 +142,11 @@ class StreamAgentRequest(_message.Message):
         agent_id: _builtins.str = ...,
         input: _builtins.str = ...,
         context: _struct_pb2.Struct | None = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "context", b"context", "input", b"input"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "context", b"context", "idempotency_key", b"idempotency_key", "input", b"input"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
