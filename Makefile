@@ -101,21 +101,8 @@ test: python  ## All checks and all tests; about eleven minutes (PYTEST_ARGS='-k
 	@"$(PYTHON)" -m deploy.local.tools.go_tools >/dev/null 2>&1 &
 	@"$(PYTHON)" -m deploy.local.tools.java_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
-<<<<<<< HEAD
-	$(BIN)/python -m protos.codegen
-
-bench: python  ## Measure agent calls beside the plain FastAPI build, what the gates take, an overload, a flood of logins, durable runs.
-	@$(SET_UP) everything
-	$(BIN)/python -m tests.bench calls
-	$(BIN)/python -m tests.bench interceptors
-	$(BIN)/python -m tests.bench overload
-	$(BIN)/python -m tests.bench logins
-	$(BIN)/python -m tests.bench workflows
-	$(BIN)/python -m tests.bench fairness
-=======
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PYTEST_ARGS)
->>>>>>> 4a463f6 (Add make fast, make fmt and hooks; name the benchmarks to run; group make help)
 
 chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def check_new_password(password: str, field: str = "password") -> None:
-    """Raises ValidationFailed for a password of more than 72 bytes or with a control character.
+    r"""Raises ValidationFailed for a password of more than 72 bytes or with a control character.
 
     bcrypt repeats a short password with a NUL in between, so `secret` and `secret\0secret` have the same hash.
     """

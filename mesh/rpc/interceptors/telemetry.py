@@ -29,7 +29,6 @@ class Telemetry(BehaviourInterceptor):
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         """Measures a unary call."""
-
         end = _ending(method)
 
         async def measured(request: Any, context: Context) -> Message:
@@ -49,7 +48,6 @@ class Telemetry(BehaviourInterceptor):
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
         """Measures a stream, to its end."""
-
         end = _ending(method)
 
         async def measured(request: Any, context: Context) -> AsyncIterator[Message]:
