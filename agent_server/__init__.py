@@ -1,1 +1,1 @@
-"""Hosts a shard of the agent definitions: one generic AgentService, one gRPC server per port."""
+"""Hosts a shard of the agents: one generic AgentService on one gRPC server per port."""

@@ -1,1 +1,1 @@
-"""The stored descriptions of the agents: how they are written, read, watched and priced, and the shipped ones themselves."""
+"""Reads, checks, watches, prices and renders the definitions of agents."""

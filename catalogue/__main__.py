@@ -16,7 +16,7 @@ SHIPPED = Path(__file__).resolve().parents[1] / "definitions"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; the exit code is 0 when all is well, 1 when there are problems, 2 when the command cannot be run."""
+    """Runs one command. Returns the exit code: 0 for success, 1 if the definitions have problems, 2 if the command cannot run."""
     options = _parser().parse_args(arguments)
     try:
         return _lint(options.path) if options.command == "lint" else _generate(options.count, options.folder)
@@ -26,37 +26,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _lint(path: Path) -> int:
-    """Prints each problem and each warning, then the sum of all. Only problems make it fail."""
+    """Prints each problem and each warning, then the totals. Warnings do not change the exit code."""
     catalogue = read(path)
     for line in (*map(str, catalogue.problems), *_warnings(catalogue)):
         _say(line)
-    _say(f"{len(catalogue)} agents in {len(catalogue.files)} files, {len(catalogue.problems)} problems")
+    agents, files, problems = len(catalogue), len(catalogue.files), len(catalogue.problems)
+    _say(f"{_count_of(agents, 'agent')} in {_count_of(files, 'file')}, {_count_of(problems, 'problem')}")
     return 1 if catalogue.problems else 0
 
 
 def _warnings(catalogue: Catalogue) -> Iterator[str]:
-    """Models that are retired or without a price, once per file: a new model may be used before the price table knows it."""
+    """Warnings about retired models and models without a price, once per file. A new model may be used before it has a price."""
     book = PriceBook.load()
     table = book.table(datetime.now(UTC).date())
     for source, model in sorted({(agent.source, agent.model) for agent in catalogue.agents if agent.model}):
         successor = book.successor(model)
         if successor != model:
-            yield f"{source}: warning: the model '{model}' is retired; '{successor}' answers in its place"
+            yield f"{source}: warning: the model '{model}' is retired and '{successor}' answers instead; name '{successor}' in the file"
         elif not table.knows(model):
-            yield f"{source}: warning: models.yaml has no price for the model '{model}'; its calls are booked like the dearest model's"
+            yield f"{source}: warning: models.yaml has no price for '{model}', so its calls are booked at the highest price; add a price"
 
 
 def _generate(count: int, folder: Path) -> int:
     if folder.exists() and any(folder.iterdir()):
-        sys.stderr.write(f"'{folder}' is not empty; name a new folder\n")
+        sys.stderr.write(f"cannot generate definitions: the folder '{folder}' is not empty; name a new or empty folder\n")
         return 2
     files = generate(count, folder)
-    _say(f"{count} agents in {files} files below {folder}")
+    _say(f"wrote {count} agents in {files} files to {folder}")
     return 0
 
 
+def _count_of(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _say(line: str) -> None:
-    """Prints a line; what the terminal cannot show (a file's name need not be text) is escaped."""
+    """Prints a line. Characters that the terminal cannot show are escaped: the name of a file need not be valid text."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
@@ -64,10 +69,10 @@ def _say(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m catalogue", description="Works with agent definitions.")
     commands = parser.add_subparsers(dest="command", required=True)
-    lint = commands.add_parser("lint", help="say what is wrong with the definitions below a folder")
-    lint.add_argument("path", type=Path, nargs="?", default=SHIPPED, help="the folder (default: the shipped definitions)")
-    made_up = commands.add_parser("generate", help="write made-up definitions of a realistic size, for tests and benchmarks")
-    made_up.add_argument("count", type=_count, help="how many agents; their numbers are 1 to COUNT")
+    lint = commands.add_parser("lint", help="check the definitions in a folder")
+    lint.add_argument("path", type=Path, nargs="?", default=SHIPPED, help="the folder (default: those of AgentMesh)")
+    made_up = commands.add_parser("generate", help="write synthetic definitions of a realistic size, for tests and benchmarks")
+    made_up.add_argument("count", type=_count, help="the number of agents; they are numbered 1 to COUNT")
     made_up.add_argument("folder", type=Path, help="a new or empty folder")
     return parser
 
@@ -75,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
+        raise argparse.ArgumentTypeError(f"invalid count {count}: use at least 1")
     return count
 
 

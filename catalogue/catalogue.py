@@ -1,4 +1,4 @@
-"""The catalogue: the agents that are defined now, and what is wrong with the files that define them."""
+"""The catalogue: the agents that are defined, and the problems of the files that define them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from catalogue.nearest import NearestIds
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with a definition file, in words that name the line or field and say how to mend it."""
+    """A problem of a definition file. The message names the line or field and says how to fix it."""
 
     source: Path
     message: str
@@ -23,7 +23,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A category, the number of its agents, and its roles in alphabetical order."""
+    """A category with the number of its agents and its roles in alphabetical order."""
 
     name: str
     agent_count: int
@@ -31,7 +31,7 @@ class Category:
 
 
 class Stamp(NamedTuple):
-    """What changes when a file does."""
+    """The file attributes that change when a file does."""
 
     mtime_ns: int
     size: int
@@ -40,24 +40,24 @@ class Stamp(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DefinitionFile:
-    """What one file last said: its agents (of the last version that was sound) and what is wrong with it now."""
+    """One file: the agents of its last valid version, and its current problems."""
 
     path: Path
     stamp: Stamp | None
-    """None when the file has to be read again whatever it looks like."""
+    """None if the file must be read again even if its attributes are the same."""
     agents: tuple[AgentDefinition, ...]
     problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Immutable. Two catalogues are equal when they serve the same agents and report the same problems."""
+    """Immutable. Two catalogues are equal if they have the same agents and the same problems."""
 
     agents: tuple[AgentDefinition, ...] = ()
-    """In order of their numbers."""
+    """Ordered by number."""
     problems: tuple[Problem, ...] = ()
     files: Mapping[Path, DefinitionFile] = field(default_factory=dict, compare=False, repr=False)
-    """Every definition file, sound or not: what the next reading need not parse again."""
+    """Every definition file, valid or not. The next reading does not parse unchanged files again."""
     _by_id: Mapping[str, AgentDefinition] = field(init=False, compare=False, repr=False)
     _by_port: Mapping[int, tuple[AgentDefinition, ...]] = field(init=False, compare=False, repr=False)
     _nearest: NearestIds = field(init=False, compare=False, repr=False)
@@ -76,7 +76,7 @@ class Catalogue:
         return len(self.agents)
 
     def find(self, agent_id: str) -> AgentDefinition | None:
-        """The agent with this id, if there is one."""
+        """The agent with this id, or None."""
         return self._by_id.get(agent_id)
 
     def get(self, agent_id: str) -> AgentDefinition:
@@ -87,7 +87,7 @@ class Catalogue:
         return agent
 
     def on_port(self, port: int, offset: int = 0) -> tuple[AgentDefinition, ...]:
-        """The agents that live on a port of an installation moved by `offset`, in order of their numbers."""
+        """The agents on this port, ordered by number, if all ports are shifted by `offset`."""
         return self._by_port.get(port - offset, ())
 
     def categories(self) -> tuple[Category, ...]:
@@ -100,5 +100,5 @@ class Catalogue:
         )
 
     def without_folder(self, problem: Problem) -> "Catalogue":
-        """The same agents with this one problem: their folder is not there to be read."""
+        """The same agents with this as the only problem. For a folder that cannot be read."""
         return replace(self, problems=(problem,))

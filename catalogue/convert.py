@@ -1,4 +1,4 @@
-"""A definition as the contract shows it."""
+"""Converts a definition to the contract's Agent."""
 
 from agentmesh.agent.v1 import agent_pb2
 
@@ -7,7 +7,7 @@ from mesh.rpc.convert import struct
 
 
 def agent_to_proto(definition: AgentDefinition, model: str, port: int) -> agent_pb2.Agent:
-    """The agent, with the model that answers for it and the port where it lives."""
+    """The agent, with the model that answers for it and the port that serves it."""
     return agent_pb2.Agent(
         agent_id=definition.agent_id,
         number=definition.number,

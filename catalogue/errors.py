@@ -1,10 +1,10 @@
-"""What goes wrong with definitions.
+"""Errors of definitions.
 
     MeshError
     ├── AgentNotFound              AGENT_NOT_FOUND
     └── DefinitionsUnreadable      INTERNAL
 
-A broken definition file is not an exception: it is a `Problem` of the catalogue, and everything else is served.
+A broken definition file raises no exception. It is a `Problem` of the catalogue, and all other files are served.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A definition: everything that makes one agent, as plain data."""
+"""The definition of an agent, as plain data."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
 
 
 def calculate_port(number: int, offset: int = 0) -> int:
-    """The port of the agent with this number: 8200 + number % 800 (lld.md 3.3), moved by the installation's `offset`.
+    """The port of the agent with this number: 8200 + number % 800 + offset.
 
     Several agents can share a port: it is an address, not an identity.
     """
@@ -24,21 +24,21 @@ def calculate_port(number: int, offset: int = 0) -> int:
 
 
 def placeholders(text: str) -> frozenset[str]:
-    """The names that stand in `{{ }}` in a text. Other things in double braces, `{{#if x}}` say, are text like any other."""
+    """The names in `{{ }}` in a text. Anything else in double braces, such as `{{#if x}}`, is plain text."""
     return frozenset(_PLACEHOLDER.findall(text))
 
 
 def fill(text: str, parameters: Mapping[str, str]) -> str:
-    """The text with its placeholders filled, in one pass: braces inside a value stay as they are.
+    """The text with its placeholders replaced in one pass. Braces inside a value are not replaced.
 
-    So a prompt that has to show `{{first_name}}` gives a parameter that value. Raises KeyError for a placeholder without a parameter.
+    To show `{{first_name}}` in a prompt, use a parameter with that value. Raises KeyError for a placeholder without a parameter.
     """
     return _PLACEHOLDER.sub(lambda match: parameters[match[1]], text)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentDefinition:
-    """The stored description of one agent. The reader checks what is promised here."""
+    """The stored description of one agent. The reader checks the constraints that are stated here."""
 
     agent_id: str
     number: int
@@ -51,21 +51,20 @@ class AgentDefinition:
     family_prompt: str
     """The text that the whole family shares, with its placeholders."""
     parameters: Mapping[str, str] = field(hash=False)
-    """A value for each placeholder: the agent's own, else the family's."""
+    """A value for each placeholder: the agent's own, otherwise the family's."""
     focus: str
-    """What this agent knows and does beyond its family; may hold placeholders too, may be empty."""
+    """What this agent knows and does beyond its family. May have placeholders, and may be empty."""
     model: str | None
-    """None leaves it to the installation."""
+    """None for the installation's default."""
     max_tokens: int
     context_schema: Mapping[str, Any] | None = field(hash=False)
-    """JSON Schema, draft 2020-12, of a call's context; None accepts any."""
+    """JSON Schema (draft 2020-12) for the context of a call; None accepts any context."""
     examples: tuple[str, ...]
     revision: str
-    """12 hex digits that change whenever anything of the definition does, the place of its file excepted."""
+    """12 hex digits that change with any change of the definition, but not with the location of its file."""
     source: Path
 
     def port(self, offset: int = 0) -> int:
-        """The port where this agent lives."""
         return calculate_port(self.number, offset)
 
 

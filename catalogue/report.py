@@ -1,4 +1,4 @@
-"""Tells whoever runs a process what is wrong with the definitions."""
+"""Logs the problems of definitions."""
 
 import structlog
 
@@ -8,6 +8,6 @@ log = structlog.get_logger()
 
 
 def log_problems(catalogue: Catalogue) -> None:
-    """Logs every problem; what was served before still is."""
+    """Logs every problem of the catalogue."""
     for problem in catalogue.problems:
         log.error("definition_refused", source=str(problem.source), problem=problem.message)

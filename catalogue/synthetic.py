@@ -1,4 +1,4 @@
-"""Made-up definitions of a realistic size and shape: what the figures for 1,500 agents are measured with.
+"""Generates synthetic definitions of a realistic size and shape. The figures for 1,500 agents are measured with them.
 
 The same count always gives the same files.
 """
@@ -29,7 +29,7 @@ _REASONS = (
 
 
 def generate(count: int, folder: Path) -> int:
-    """Writes agents with the numbers 1 to `count` as families of ten, `<category>/<role>.yaml`; answers how many files."""
+    """Writes agents numbered 1 to `count` as families of ten, `<category>/<role>.yaml`. Returns the number of files."""
     firsts = range(1, count + 1, FAMILY_SIZE)
     for family, first in enumerate(firsts):
         category, role = _names(family)
@@ -71,7 +71,7 @@ def _agent(dice: random.Random, category: str, role: str, index: int, number: in
 
 
 def _text(dice: random.Random, length: int) -> str:
-    """About `length` characters of prose in lines of a usual width."""
+    """About `length` characters of prose, wrapped."""
     sentences: list[str] = []
     while sum(map(len, sentences)) < length:
         sentences.append(f"{dice.choice(_OPENINGS)}, {dice.choice(_VERBS)} {dice.choice(_THINGS)} {dice.choice(_REASONS)}.")

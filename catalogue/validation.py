@@ -1,6 +1,6 @@
-"""JSON Schema (draft 2020-12) checks whose findings are words for a person: where, and what to do.
+"""JSON Schema (draft 2020-12) checks with findings for people: where, what, and what to do.
 
-Regular expressions are matched in linear time (so no look-around), `format` is checked, and no schema is ever fetched from elsewhere.
+Regular expressions are matched in linear time, so there is no look-around. `format` is checked. No schema is fetched from elsewhere.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jsonschema_rs
 
 MAX_VIOLATIONS = 100
-"""More are not listed: the first hundred are enough to mend."""
+"""Further violations are not listed."""
 
 FieldPath = tuple[str | int, ...]
 ContextCheck = Callable[[Mapping[str, Any]], list[tuple[str, str]]]
@@ -28,7 +28,7 @@ _NAMES = {
 
 
 class Finding(NamedTuple):
-    """A broken rule: the keys and indexes that lead to the value, what it must be, and the schema's keyword, if it was one."""
+    """A violated rule: the keys and indexes that lead to the value, what it must be, and the keyword of the schema, if any."""
 
     path: FieldPath
     message: str
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 
 class InvalidSchema(ValueError):
-    """The schema is none; `path` leads to the place inside it, the message says what is wrong there."""
+    """The schema is not valid. `path` leads to the problem, and the message describes it."""
 
     def __init__(self, path: Sequence[str | int], message: str) -> None:
         super().__init__(message)
@@ -44,18 +44,18 @@ class InvalidSchema(ValueError):
 
 
 class Schema:
-    """A compiled schema. Raises InvalidSchema when it is none."""
+    """A compiled schema. Raises InvalidSchema if the schema is not valid."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = dict(schema)
         self._validator = _compile(self._schema)
 
     def accepts(self, value: Any) -> bool:
-        """Whether the value satisfies the schema; much faster than to ask for findings."""
+        """Whether the value satisfies the schema. Much faster than `findings`."""
         return self._validator.is_valid(value)
 
     def findings(self, value: Any) -> list[Finding]:
-        """What is wrong with the value, at most MAX_VIOLATIONS; empty when nothing is."""
+        """The violations of the schema, at most MAX_VIOLATIONS; empty if the value is valid."""
         errors = self._validator.iter_errors(value)
         return [finding for error in islice(errors, MAX_VIOLATIONS) for finding in self._of(error, value)][:MAX_VIOLATIONS]
 
@@ -67,24 +67,24 @@ class Schema:
         if error.schema_path[-1:] in (["additionalProperties"], ["unevaluatedProperties"]):
             known = ", ".join(around.get("properties", {}))
             advice = f"remove it, or use one of these: {known}" if known else "remove it"
-            return [Finding((*path, key), f"is not known here; {advice}", "additionalProperties") for key in _unexpected(error, value)]
+            return [Finding((*path, key), f"is not a known key; {advice}", "additionalProperties") for key in _unexpected(error, value)]
         return [Finding(path, _words(error, around.get("description")), kind.name)]
 
     def _around(self, error: jsonschema_rs.ValidationError) -> Mapping[str, Any]:
-        """The subschema that holds the keyword which failed."""
+        """The subschema with the keyword that failed."""
         place: Any = self._schema
         for step in error.schema_path[:-1]:
             try:
                 place = place[step]
-            except (KeyError, IndexError, TypeError):  # the rule lies behind a reference out of this schema
+            except (KeyError, IndexError, TypeError):  # the rule is behind a reference out of this schema
                 return {}
         return place if isinstance(place, dict) else {}
 
 
 def compile_context_schema(schema: Mapping[str, Any]) -> ContextCheck:
-    """The check of a call's context: it gives `(field path, what to do)` for each broken rule, at most MAX_VIOLATIONS of them.
+    """The check of a call's context. It returns `(field path, what to do)` for each violation, at most MAX_VIOLATIONS.
 
-    Raises InvalidSchema; the reader has already refused definitions whose schema would.
+    Raises InvalidSchema. The reader refuses definitions with such a schema.
     """
     compiled = Schema(schema)
 
@@ -98,12 +98,12 @@ def compile_context_schema(schema: Mapping[str, Any]) -> ContextCheck:
 
 
 def field_path(path: Sequence[str | int]) -> str:
-    """The keys and indexes as people write them: `context.audience.age`, `agents[3].name`."""
+    """The path in the usual notation: `context.audience.age`, `agents[3].name`."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 def _unexpected(error: jsonschema_rs.ValidationError, value: Any) -> list[str]:
-    """The keys that the schema does not allow; where it allows none at all, the library does not name them."""
+    """The keys that the schema does not allow. The library does not name them if no key is allowed."""
     if error.kind.name != "falseSchema":
         return list(error.kind.as_dict()["unexpected"])
     for step in error.instance_path:
@@ -124,9 +124,9 @@ def _compile(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
 
 def _schema_trouble(error: jsonschema_rs.ValidationError) -> str:
     if error.kind.name == "format" and error.kind.as_dict()["format"] == "regex":
-        return "must be a regular expression; look-around and back-references are not supported"
+        return "must be a valid regular expression without look-around and back-references"
     if error.instance is None:
-        return f"{error.message}; refer only to places inside this schema, such as #/$defs/name"
+        return f"{error.message}; references must stay inside this schema, such as #/$defs/name"
     return _words(error, None)
 
 
@@ -140,8 +140,10 @@ def _words(error: jsonschema_rs.ValidationError, description: str | None) -> str
 
 def _type(facts: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> str:
     wanted = " or ".join(_NAMES[name] for name in facts["types"])
+    if facts["types"] == ["integer"] and isinstance(error.instance, float):
+        return f"must be {wanted}; remove the fraction"
     if facts["types"] == ["string"] and isinstance(error.instance, bool | int | float):
-        return f"must be {wanted}; put it in quotes"
+        return f"must be {wanted}; quote it"
     return f"must be {wanted}, not {_kind_of(error.instance)}"
 
 
@@ -154,9 +156,9 @@ def _kind_of(value: Any) -> str:
 
 def _any_of(facts: Mapping[str, Any], _: jsonschema_rs.ValidationError) -> str:
     if not any(facts["context"]):
-        return "fits several of the forms of which it must fit exactly one"
+        return "matches more than one of the alternatives, but must match exactly one"
     ways = dict.fromkeys(_words(branch[0], None) for branch in facts["context"] if branch)
-    return "fits none of the allowed forms: " + "; or ".join(islice(ways, 5))
+    return "matches none of the alternatives: " + "; or ".join(islice(ways, 5))
 
 
 def _bad_key(facts: Mapping[str, Any], _: jsonschema_rs.ValidationError) -> str:
@@ -193,9 +195,9 @@ _TEMPLATES: Mapping[str, Callable[[Mapping[str, Any], jsonschema_rs.ValidationEr
     "maxItems": lambda facts, _: f"must have at most {_count(facts['limit'], 'item')}",
     "minProperties": lambda facts, _: f"must have at least {_count(facts['limit'], 'key')}",
     "maxProperties": lambda facts, _: f"must have at most {_count(facts['limit'], 'key')}",
-    "uniqueItems": lambda _, __: "must not hold the same item twice",
+    "uniqueItems": lambda _, __: "must not contain the same item twice",
     "propertyNames": _bad_key,
-    "contains": lambda _, __: "must hold an item of the kind that the schema names",
+    "contains": lambda _, __: "must contain an item that satisfies the schema's contains",
     "falseSchema": lambda _, __: "is not allowed here; remove it",
-    "not": lambda _, __: "must not be of the form that the schema excludes",
+    "not": lambda _, __: "must not satisfy the schema's not",
 }

@@ -1,4 +1,4 @@
-"""Which agent a call is really for, whatever its token says."""
+"""Determines which agent a call is for, independently of its token."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from agent_server.turn.agent import Directory
 
 
 class Audience:
-    """Tells it for the requests of one port."""
+    """The audience of the requests on one port."""
 
     def __init__(self, port: int, directory: Directory, calls: CallsUnderWay) -> None:
         self._port = port
@@ -17,10 +17,10 @@ class Audience:
         self._calls = calls
 
     def __call__(self, request: Any, token_agent_id: str) -> str:
-        """The agent that the request names, or else the only one on the port; raises ValidationFailed where there is not just one.
+        """The agent that the request names, otherwise the only one on the port. Raises ValidationFailed if there is not exactly one.
 
-        Cancel names an execution: its agent is the one that works on it. Where none does there is nothing to protect, and the
-        agent of the token, which is bound to the execution, will do.
+        Cancel names an execution, and its agent is the one that works on it. If no agent does, there is nothing to protect, and the
+        agent of the token is used, which is bound to the execution.
         """
         if isinstance(request, pb.CancelRequest):
             return self._calls.agent_of(request.execution_id) or token_agent_id

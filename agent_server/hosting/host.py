@@ -1,7 +1,7 @@
-"""Opens one gRPC server per port of this shard, and follows the catalogue as it changes.
+"""Opens one gRPC server per port of this shard, and changes them with the catalogue.
 
-A handler cannot learn the port it was called on, a server per port and its own servicer can; and only a server of its own can be
-opened when a definition is added.
+A handler cannot find out the port on which it was called. With a server and a servicer for each port it knows, and a port can be opened
+when a definition is added.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ from mesh.security.tls import ServerTls
 log = structlog.get_logger()
 
 Interceptors = Callable[[Audience], Sequence[grpc.aio.ServerInterceptor]]
-"""Makes the interceptors of one port, which tells which agent a request is for."""
+"""Builds the interceptors of one port from its audience."""
 
 SERVICE = agent_service_pb2.DESCRIPTOR.services_by_name["AgentService"].full_name
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where this host listens, and which ports are its own."""
+    """The address on which this host listens, and its share of the ports."""
 
     host: str
     offset: int
     shard: int
     shards: int
     tls: ServerTls | None = None
-    """None: in plaintext."""
+    """None for plaintext."""
 
     def owns(self, port: int) -> bool:
-        """Whether agents on this port are served by this shard."""
+        """Whether this shard serves the port."""
         return (port - self.offset - FIRST_PORT) % self.shards == self.shard
 
 
@@ -55,7 +55,7 @@ class _Port:
 
 
 class AgentHost:
-    """The open ports of one shard. A port that cannot be opened disables its agents and is tried again at each change."""
+    """The open ports of one shard. A port that cannot be opened disables its agents and is tried again at each change of the catalogue."""
 
     def __init__(
         self,
@@ -74,31 +74,31 @@ class AgentHost:
         self._open: dict[int, _Port] = {}
         self._closing: dict[asyncio.Task[None], _Port] = {}
         self.disabled: dict[int, str] = {}
-        """Ports that could not be opened, and why."""
+        """The ports that could not be opened, with the reason."""
 
     @property
     def ports(self) -> Sequence[int]:
-        """The open ports, in order."""
+        """The open ports in ascending order."""
         return sorted(self._open)
 
     @property
     def agent_count(self) -> int:
-        """How many agents are served."""
+        """The number of agents that are served."""
         return sum(len(port.residents) for port in self._open.values())
 
     async def serve(self, catalogue: Catalogue) -> None:
-        """Serves exactly the agents of `catalogue` that belong to this shard: opens, changes and closes ports as needed."""
+        """Serves exactly the agents of `catalogue` that belong to this shard. Opens, changes and closes ports as needed."""
         wanted = self._wanted(catalogue)
         self._directory.renew(catalogue)
         for port in self._open.keys() - wanted.keys():
             self._close(self._open.pop(port))
         await asyncio.gather(*(self._settle(port, residents) for port, residents in wanted.items()))
-        for opened in self._open.values():  # only now is the host as a whole there, whichever of its ports is asked
+        for opened in self._open.values():  # the host as a whole is serving only now, whichever port is asked
             await opened.health.set("", serving=True)
         self.disabled = {port: why for port, why in self.disabled.items() if port in wanted}
 
     def disabled_agents(self) -> list[dict[str, object]]:
-        """The agents that are not served because their port could not be opened, for the ready file and the log."""
+        """The agents whose port could not be opened, for the ready file and the log."""
         offset = self._address.offset
         return [
             {"port": port, "why": why, "agents": [agent.agent_id for agent in self._directory.catalogue.on_port(port, offset)]}
@@ -111,7 +111,7 @@ class AgentHost:
         await drain([p.server for p in ports], [p.health for p in ports], notice_seconds=notice_seconds, grace_seconds=grace_seconds)
 
     def _close(self, port: _Port) -> None:
-        # Its calls under way have been bought and may finish; the new catalogue does not wait for them.
+        # Its calls in progress have been bought and may finish. The new catalogue does not wait for them.
         draining = drain([port.server], [port.health], notice_seconds=0, grace_seconds=LONGEST_CALL_SECONDS)
         task = asyncio.create_task(draining)
         self._closing[task] = port
@@ -144,7 +144,7 @@ class AgentHost:
         try:
             listen(server, self._address.host, port, self._address.tls)
         except RuntimeError:
-            self.disabled[port] = "another program listens on the port"
+            self.disabled[port] = "another program listens on the port; stop it, or shift all ports with PORT_OFFSET"
             log.warning("port_taken", port=port, agents=sorted(residents))
             return
         for name in (SERVICE, *residents):

@@ -1,6 +1,6 @@
-"""Makes frames of an answer that comes in many small pieces.
+"""Combines the many small pieces of an answer into frames.
 
-A frame costs 0.13 ms of CPU across the mesh, so after the first piece, which leaves at once, pieces are gathered for 25 ms.
+A frame costs 0.13 ms of CPU across the mesh. So the first piece is sent at once, and later ones are collected for 25 ms.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ HEARTBEAT_SECONDS = 15.0
 
 
 class PieceQueue(Generic[R]):
-    """Between the task that reads the provider and the one that writes frames. An answer's length bounds it."""
+    """A queue between the task that reads the provider and the one that writes frames. The length of an answer bounds it."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[str | R | None] = asyncio.Queue()
@@ -24,11 +24,11 @@ class PieceQueue(Generic[R]):
         self._queue.put_nowait(item)
 
     def end(self) -> None:
-        """Nothing comes any more."""
+        """Marks the end of the pieces."""
         self._queue.put_nowait(None)
 
     async def frames(self, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> AsyncIterator[str | R | None]:
-        """Gathered text and the result, in order; None after every `heartbeat_seconds` of silence."""
+        """Combined text and the result, in order; None after every `heartbeat_seconds` of silence."""
         loop = asyncio.get_running_loop()
         gathered: list[str] = []
         due = 0.0

@@ -15,7 +15,7 @@ from mesh.errors import ValidationFailed, Violation
 
 
 class Agent:
-    """One agent: what a call needs of its definition, made when the first call comes."""
+    """One agent: what calls need from its definition, prepared at the first call."""
 
     def __init__(self, definition: AgentDefinition, model: str) -> None:
         self.definition = definition
@@ -31,7 +31,7 @@ class Agent:
         return None if schema is None else compile_context_schema(schema)
 
     def prompt(self, text: str, context: Mapping[str, Any] | None, execution_id: str) -> Prompt:
-        """The question to the model. Raises ValidationFailed where the context breaks the definition's schema."""
+        """The prompt for a call. Raises ValidationFailed if the context violates the definition's schema."""
         if self._check is not None:
             violations = [Violation(field, description) for field, description in self._check(context or {})]
             if violations:
@@ -41,7 +41,7 @@ class Agent:
 
 
 class Directory:
-    """The agents of the current catalogue, each built once per revision; and who lives on which port."""
+    """The agents of the current catalogue by id and port. Each is built once per revision."""
 
     def __init__(self, catalogue: Catalogue, port_offset: int, models: ModelNames) -> None:
         self._offset = port_offset
@@ -50,7 +50,7 @@ class Directory:
         self.renew(catalogue)
 
     def renew(self, catalogue: Catalogue) -> None:
-        """Serves a new catalogue from the next call on; agents whose revision is the same are kept."""
+        """Uses a new catalogue from the next call on. Agents with an unchanged revision are kept."""
         self.catalogue = catalogue
         self._agents = {
             agent_id: agent
@@ -59,24 +59,26 @@ class Directory:
         }
 
     def on_port(self, port: int, agent_id: str) -> Agent:
-        """The agent that is called on a port; `agent_id` may be empty when just one lives there.
+        """The agent that is called on a port. `agent_id` may be empty if the port serves exactly one agent.
 
-        Raises AgentNotFound, with the right port if it lives elsewhere, and ValidationFailed when it must be named.
+        Raises AgentNotFound, with the correct port if the agent is served on another, and ValidationFailed if `agent_id` is needed.
         """
         if not agent_id:
             return self._built(self._only(port))
         definition = self.catalogue.get(agent_id)
         home = definition.port(self._offset)
         if home != port:
-            message = f"Agent '{agent_id}' does not live on port {port} but on {home}"
+            message = f"agent '{agent_id}' is not served on port {port}; call it on port {home}"
             raise AgentNotFound(message, agent_id=agent_id, port=str(home))
         return self._built(definition)
 
     def _only(self, port: int) -> AgentDefinition:
         residents = self.catalogue.on_port(port, self._offset)
         if len(residents) != 1:
-            names = ", ".join(agent.agent_id for agent in residents) or "nobody"
-            raise ValidationFailed.of("agent_id", f"must name the agent: on port {port} live {names}")
+            if not residents:
+                raise ValidationFailed.of("agent_id", f"must name the agent, because port {port} serves none at the moment")
+            names = ", ".join(agent.agent_id for agent in residents)
+            raise ValidationFailed.of("agent_id", f"must name the agent, because port {port} serves several: {names}")
         return residents[0]
 
     def _built(self, definition: AgentDefinition) -> Agent:

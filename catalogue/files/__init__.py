@@ -1,1 +1,1 @@
-"""Definition files: YAML and JSON documents to families of agents, checked against the schema."""
+"""Reads definition files: YAML and JSON documents, checked against the schema."""

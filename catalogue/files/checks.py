@@ -1,4 +1,4 @@
-"""What a JSON Schema cannot see of a definition document that satisfies it: parts that contradict each other."""
+"""Checks that a JSON Schema cannot express: parts of a definition document that contradict each other."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,12 +14,12 @@ Member = tuple[FieldPath, Mapping[str, Any]]
 
 
 def number_in(agent_id: str) -> int:
-    """The last part of an id."""
+    """The number at the end of an agent id."""
     return int(agent_id.rpartition("_")[2])
 
 
 def contradictions(document: Mapping[str, Any], members: list[Member]) -> list[Finding]:
-    """Everything that does not fit together in a document; `members` are its agents and the paths that lead to them."""
+    """All contradictions in a document. `members` are its agents and the paths that lead to them."""
     return [
         *(finding for path, member in members for finding in _of_number(path, member)),
         *(finding for path, part in {(): document, **dict(members)}.items() for finding in _of_schema(path, part)),
@@ -31,9 +31,9 @@ def contradictions(document: Mapping[str, Any], members: list[Member]) -> list[F
 def _of_number(path: FieldPath, member: Mapping[str, Any]) -> Iterator[Finding]:
     number = number_in(member["agent_id"])
     if number > MAX_NUMBER:
-        yield Finding((*path, "agent_id"), f"ends in a number above {MAX_NUMBER}; choose a smaller one")
+        yield Finding((*path, "agent_id"), f"ends in {number}, which is above the largest number {MAX_NUMBER}; use a smaller number")
     elif member.get("number", number) != number:
-        yield Finding((*path, "number"), f"must be {number}, the last part of the agent_id; correct one of the two, or leave number out")
+        yield Finding((*path, "number"), f"must be {number}, the last part of the agent_id; correct one of them, or remove number")
 
 
 def _of_schema(path: FieldPath, part: Mapping[str, Any]) -> Iterator[Finding]:
@@ -50,19 +50,23 @@ def _without_parameter(document: Mapping[str, Any], members: list[Member]) -> It
     given = [{*document.get("parameters", {}), *member.get("parameters", {})} for _, member in members]
     nowhere = in_prompt.difference(*given)
     for name in sorted(nowhere):
-        yield Finding(("prompt",), f"has the placeholder {{{{{name}}}}}; {_give(name)}")
+        yield Finding(("prompt",), f"has the placeholder {{{{{name}}}}} without a parameter; {_give(name)}")
     for (path, member), names in zip(members, given, strict=True):
         for name in sorted(in_prompt - nowhere - names):
-            yield Finding((*path, "parameters"), f"must have '{name}', which the prompt has as a placeholder; or give it to the family")
+            yield Finding(
+                (*path, "parameters"),
+                f"must have '{name}', because the prompt has the placeholder {{{{{name}}}}}; add it here or to the family",
+            )
         for name in sorted(placeholders(member.get("focus", "")) - names):
-            yield Finding((*path, "focus"), f"has the placeholder {{{{{name}}}}}; {_give(name)}")
+            yield Finding((*path, "focus"), f"has the placeholder {{{{{name}}}}} without a parameter; {_give(name)}")
 
 
 def _give(name: str) -> str:
     if re.fullmatch("[a-z][a-z0-9_]*", name):
-        return f"give '{name}' a text under parameters, '{{{{{name}}}}}' if the braces themselves are meant"
+        return f"add '{name}' under parameters, with the value '{{{{{name}}}}}' if you mean the braces themselves"
     own = name.lower().replace("-", "_")
-    return f"parameters are lower-case words: name it {{{{{own}}}}}, and give '{own}' a text, '{{{{{name}}}}}' if the braces are meant"
+    advice = f"write {{{{{own}}}}} and add '{own}' under parameters"
+    return f"names of parameters are lower-case: {advice}, with the value '{{{{{name}}}}}' if you mean the braces themselves"
 
 
 def _without_placeholder(document: Mapping[str, Any], members: list[Member]) -> Iterator[Finding]:
@@ -77,5 +81,5 @@ def _without_placeholder(document: Mapping[str, Any], members: list[Member]) -> 
 def _unused(path: FieldPath, part: Mapping[str, Any], used: frozenset[str]) -> Iterator[Finding]:
     for name in part.get("parameters", {}):
         if name not in used:
-            advice = f"write {{{{{name}}}}} where its text belongs, or remove it"
+            advice = f"write {{{{{name}}}}} where its value belongs, or remove it"
             yield Finding((*path, "parameters", name), f"is used by no placeholder; {advice}")

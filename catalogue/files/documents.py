@@ -1,9 +1,9 @@
-"""Text to plain data: YAML 1.2 without its traps, and JSON.
+"""Parses text into plain data: JSON, and a strict subset of YAML 1.2.
 
-PyYAML reads YAML 1.1, where `no` is false, `1:30` is 90 and `2026-11-01` is a date object, and where the later of two equal keys
-silently wins. Here its C parser only gives the events; the values are those of YAML 1.2's JSON schema: text, whole and decimal
-numbers, true, false and null (also `~` and nothing). Keys are always text. There are no anchors, aliases and tags: a family's shared
-keys do what they would be for, and an alias inside an alias inside an alias is a well-known way to fill the memory.
+PyYAML reads YAML 1.1, where `no` is false, `1:30` is 90 and `2026-11-01` is a date object, and where the last of two equal keys wins
+without a warning. Here, its C parser only provides the events. The values are those of the JSON schema of YAML 1.2: text, integers,
+decimal numbers, true, false and null (also written `~` or nothing). Keys are always text. Anchors, aliases and tags are refused: the
+shared keys of a family replace them, and nested aliases are a known way to exhaust memory.
 """
 
 import json
@@ -21,19 +21,19 @@ _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]{1,3})?")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _HINTS = {
-    "mapping values are not allowed": "put a text that contains ': ' in quotes, or write it as a block after |",
-    "cannot start any token": "indent with spaces, not tabs, and put a text that begins with a special character in quotes",
-    "could not find expected ':'": "a key needs a colon and a space after it; a text of several lines needs | and indentation",
+    "mapping values are not allowed": "quote a text that contains ': ', or write it as a block after |",
+    "cannot start any token": "indent with spaces, not tabs, and quote a text that begins with a special character",
+    "could not find expected ':'": "write a colon and a space after a key; write a text of several lines indented after |",
     "while scanning a quoted scalar": "close the quote",
-    "did not find expected key": "indent the keys of one mapping alike",
-    "did not find expected '-' indicator": "indent the items of one list alike",
-    "control characters are not allowed": "remove the character that cannot be seen",
+    "did not find expected key": "indent all keys of a mapping by the same amount",
+    "did not find expected '-' indicator": "indent all items of a list by the same amount",
+    "control characters are not allowed": "remove the invisible control character",
 }
-_GENERAL_HINT = "look at the indentation, the quotes and the brackets around it"
+_GENERAL_HINT = "check the indentation, quotes and brackets around it"
 
 
 class Unparsable(Exception):
-    """The text is not a document. The message says where, why and how to mend it."""
+    """The text cannot be parsed. The message says where, why, and how to fix it."""
 
 
 def parse_yaml(text: str) -> Any:
@@ -47,12 +47,12 @@ def parse_yaml(text: str) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """The document. Raises Unparsable, also for equal keys, for NaN and for text that no UTF-8 can hold."""
+    """The document. Raises Unparsable, also for repeated keys, NaN, and text that UTF-8 cannot encode."""
     try:
         document = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_number, parse_float=_float)
         _check(document, 0)
     except json.JSONDecodeError as broken:
-        _refuse(broken.lineno, f"{broken.msg} at column {broken.colno}; mend the JSON there")
+        _refuse(broken.lineno, f"{broken.msg} at column {broken.colno}; correct the JSON there")
     except RecursionError:
         raise Unparsable(_too_deep()) from None
     except ValueError as broken:
@@ -61,15 +61,15 @@ def parse_json(text: str) -> Any:
 
 
 class Lines:
-    """Where things stand in a text that parses."""
+    """Finds the lines of values in a text that can be parsed."""
 
     def __init__(self, text: str) -> None:
         self._root: yaml.Node | None = None
-        with suppress(yaml.YAMLError):  # JSON that is not quite YAML (a surrogate pair as escapes) must do without lines
+        with suppress(yaml.YAMLError):  # JSON that is not valid YAML (an escaped surrogate pair) has no line numbers
             self._root = yaml.compose(text, yaml.CSafeLoader)
 
     def of(self, path: Sequence[str | int]) -> int | None:
-        """The line, from 1, of the value at `path`, or of the nearest thing around it that is there; None when it cannot be told."""
+        """The line, from 1, of the value at `path`, or of the nearest parent that exists; None if it is unknown."""
         node = self._root
         line = None if node is None else node.start_mark.line + 1
         for step in path:
@@ -81,7 +81,7 @@ class Lines:
 
 
 def _member(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, Any]:
-    """The value under a key, or at an index, and where it begins: a key's value begins with its key."""
+    """The value of a key or at an index, and its position. The position of a key's value is that of the key."""
     if isinstance(node, yaml.MappingNode):
         return next(((value, key.start_mark) for key, value in node.value if key.value == step), (None, None))
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
@@ -96,7 +96,7 @@ def _document(events: Iterator[yaml.Event]) -> Any:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                _refuse(_line(event), "a second document begins here; put each into a file of its own")
+                _refuse(_line(event), "a second document begins here; move it to its own file")
             document = _value(next(events), events, 0)
     return document
 
@@ -105,9 +105,9 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], depth: int) -> Any:
     if isinstance(event, yaml.ScalarEvent):
         return _scalar(event)
     if not isinstance(event, yaml.CollectionStartEvent) or event.anchor is not None:
-        _refuse(_line(event), "anchors (&) and aliases (*) are not read here; write the value out, or give it to the whole family")
+        _refuse(_line(event), "anchors (&) and aliases (*) are not supported; repeat the value, or move it to the family")
     if event.tag is not None:
-        _refuse(_line(event), f"tags ({event.tag}) are not read here; remove it")
+        _refuse(_line(event), f"tags ({event.tag}) are not supported; remove it")
     if depth == MAX_DEPTH:
         _refuse(_line(event), _too_deep())
     return _mapping(events, depth + 1) if isinstance(event, yaml.MappingStartEvent) else _sequence(events, depth + 1)
@@ -124,23 +124,23 @@ def _mapping(events: Iterator[yaml.Event], depth: int) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     while not isinstance(key := next(events), yaml.MappingEndEvent):
         if not isinstance(key, yaml.ScalarEvent):
-            _refuse(_line(key), "a key must be a word, not a list or a mapping; put text in double braces, {{…}}, in quotes")
+            _refuse(_line(key), "a key must be text, not a list or a mapping; quote a text that begins with {{")
         if key.value in mapping:
-            _refuse(_line(key), f"the key '{key.value}' is there twice; keep one")
+            _refuse(_line(key), f"the key '{key.value}' is repeated; keep one")
         mapping[key.value] = _value(next(events), events, depth)
     return mapping
 
 
 def _scalar(event: yaml.ScalarEvent) -> Any:
     if event.anchor is not None:
-        _refuse(_line(event), "anchors (&) are not read here; remove it, or put a text that begins with & in quotes")
+        _refuse(_line(event), "anchors (&) are not supported; remove it, or quote a text that begins with &")
     if event.tag is not None:
-        _refuse(_line(event), f"tags ({event.tag}) are not read here; remove it, or put a text that begins with ! in quotes")
+        _refuse(_line(event), f"tags ({event.tag}) are not supported; remove it, or quote a text that begins with !")
     text: str = event.value
     if event.implicit[0]:
         return _plain(text)
     if "\0" in text:
-        _refuse(_line(event), "a text holds the character U+0000, which no database keeps; remove it")
+        _refuse(_line(event), "a text contains the character U+0000, which a database cannot store; remove it")
     return text
 
 
@@ -160,12 +160,12 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key '{twice}' is there twice; keep one")
+        raise ValueError(f"the key '{twice}' is repeated; keep one")
     return mapping
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a number in JSON; write a finite number")
+    raise ValueError(f"{text} is not a valid JSON number; write a finite number")
 
 
 def _float(text: str) -> float:
@@ -178,7 +178,7 @@ def _check(value: Any, depth: int) -> None:
         raise ValueError(_too_deep())
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise ValueError("a text holds \\u0000 or half of a surrogate pair, which is no character; remove it")
+            raise ValueError("a text contains \\u0000 or half of a surrogate pair, which cannot be stored; remove it")
     elif isinstance(value, dict):
         for key, member in value.items():
             _check(key, depth + 1)
@@ -200,7 +200,7 @@ def _hint(what: str) -> str:
 
 
 def _too_deep() -> str:
-    return f"nested deeper than {MAX_DEPTH} levels; make it flatter"
+    return f"nested deeper than {MAX_DEPTH} levels; use fewer levels"
 
 
 def _line(event: yaml.Event) -> int:

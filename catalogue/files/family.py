@@ -1,4 +1,4 @@
-"""A document to the agents that it defines, or to everything that is wrong with it."""
+"""Turns a document into the agents that it defines, or into a list of its problems."""
 
 import difflib
 import json
@@ -19,11 +19,13 @@ _FAMILY_KEYS = ("category", "role", "prompt", "agents")
 _AGENT_KEYS = ("agent_id", "number", "name", "description", "tags", "parameters", "focus", "examples")
 _KEYS_OF_BOTH = ("model", "max_tokens", "context_schema")
 _SAMPLING_KEYS = ("temperature", "top_p", "top_k")
-_SAMPLING_REFUSED = "is refused: sampling parameters are gone from the provider's API; remove it, and say in the prompt how to answer"
+_SAMPLING_REFUSED = (
+    "is not supported: the provider's API no longer has sampling parameters; remove it, and describe the style of answers in the prompt"
+)
 
 
 class DefinitionBroken(Exception):
-    """The document defines no agents; `messages` say everything that is wrong with it, with lines and fields."""
+    """The document is not valid. `messages` are its problems, with lines and fields."""
 
     def __init__(self, messages: list[str]) -> None:
         super().__init__("; ".join(messages))
@@ -31,9 +33,9 @@ class DefinitionBroken(Exception):
 
 
 def agents_of(document: Any, text: str, source: Path) -> tuple[AgentDefinition, ...]:
-    """The agents of a family's or a single agent's document. `text` is what it was read from. Raises DefinitionBroken."""
+    """The agents of a document, which is a family or a single agent. `text` is its source. Raises DefinitionBroken."""
     if document is None:
-        raise DefinitionBroken(["the file is empty; write category, role, prompt and agents into it, or remove it"])
+        raise DefinitionBroken(["the file is empty; add category, role, prompt and agents, or remove it"])
     if not _schema().accepts(document):
         raise DefinitionBroken(_messages([_advised(finding) for finding in _schema().findings(document)], text))
     members = _members(document)
@@ -49,14 +51,14 @@ def _schema() -> Schema:
 
 
 def _members(document: Mapping[str, Any]) -> list[Member]:
-    """Each agent's own part of the document, and the path that leads there. A single agent's part is the whole document."""
+    """The part of the document for each agent, and its path. For a single agent, it is the whole document."""
     if "agents" in document:
         return [(("agents", index), member) for index, member in enumerate(document["agents"])]
     return [((), document)]
 
 
 def _agent(document: Mapping[str, Any], member: Mapping[str, Any], source: Path) -> AgentDefinition:
-    """`member` is `document` when the file holds a single agent; the family's defaults are then its own values."""
+    """If the file has a single agent, `member` is `document`."""
     merged = {**document, **member}
     content = {
         "agent_id": merged["agent_id"],
@@ -78,23 +80,23 @@ def _agent(document: Mapping[str, Any], member: Mapping[str, Any], source: Path)
 
 
 def _parameters(document: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, str]:
-    """A value for each placeholder that this agent's texts have: its own, else the family's."""
+    """A value for each placeholder in this agent's texts: its own, otherwise the family's."""
     values = {**document.get("parameters", {}), **member.get("parameters", {})}
     used = placeholders(document["prompt"]) | placeholders(member.get("focus", ""))
     return {name: value for name, value in values.items() if name in used}
 
 
 def _advised(finding: Finding) -> Finding:
-    """The finding, with better advice where a key is missing or not known."""
+    """The finding with more specific advice for a missing or unknown key."""
     if finding.keyword == "required" and finding.path == ("agent_id",):
-        return finding._replace(message="is missing; add it, or agents if this file is a family")
+        return finding._replace(message="is missing; add it, or add agents if this file is a family")
     if finding.keyword != "additionalProperties":
         return finding
     key = str(finding.path[-1])
     if key in _SAMPLING_KEYS:
         return finding._replace(message=_SAMPLING_REFUSED)
     close = difflib.get_close_matches(key, [*_FAMILY_KEYS, *_AGENT_KEYS, *_KEYS_OF_BOTH], 1)
-    return finding._replace(message=f"is not known here; did you mean '{close[0]}'?") if close else finding
+    return finding._replace(message=f"is not a known key; did you mean '{close[0]}'?") if close else finding
 
 
 def _messages(findings: list[Finding], text: str) -> list[str]:
@@ -105,5 +107,5 @@ def _messages(findings: list[Finding], text: str) -> list[str]:
         where = field_path(finding.path) or "the file"
         messages.append(f"{where} {finding.message}" if line is None else f"line {line}: {where} {finding.message}")
     if len(findings) > MAX_MESSAGES:
-        messages.append(f"{len(findings) - MAX_MESSAGES} or more problems beside these")
+        messages.append(f"{len(findings) - MAX_MESSAGES} or more other problems are not listed; correct these first")
     return messages

@@ -79,7 +79,7 @@ def _find(root: Path) -> tuple[list[Path], list[Problem]]:
 
 
 def _walk(folder: Path, problems: list[Problem], seen: set[tuple[int, int]]) -> list[Path]:
-    """Follows links to folders (Kubernetes mounts are made of them), each folder once, so that a loop ends. Raises OSError for `folder`."""
+    """Follows links to folders, which Kubernetes mounts consist of, but visits each folder once. Raises OSError for `folder`."""
     status = folder.stat()
     entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     if (status.st_dev, status.st_ino) in seen:
@@ -103,12 +103,12 @@ def _walk_below(folder: Path, problems: list[Problem], seen: set[tuple[int, int]
     except FileNotFoundError:  # gone since its parent was listed
         return []
     except OSError as error:
-        problems.append(Problem(folder, f"this folder cannot be read: {_why(error)}; mend its permissions, or remove it"))
+        problems.append(Problem(folder, f"this folder cannot be read: {_why(error)}; correct its permissions, or remove it"))
         return []
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Also a link to one. A link that leads in a circle or into the forbidden is none: `entry.is_dir()` would raise."""
+    """Whether this is a folder or a link to one. `entry.is_dir()` would raise for a circular or forbidden link."""
     return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and os.path.isdir(entry.path))
 
 
@@ -134,13 +134,13 @@ def _read_file(path: Path, earlier: DefinitionFile | None, settling: Settling | 
     except OSError as error:
         if not os.path.lexists(path):
             return None
-        messages = [f"the file cannot be read: {_why(error)}; mend its permissions or the link, or remove it"]
+        messages = [f"the file cannot be read: {_why(error)}; correct its permissions or the link, or remove it"]
     return DefinitionFile(path, stamp, earlier.agents if earlier else (), tuple(Problem(path, message) for message in messages))
 
 
 def _text(path: Path, status: os.stat_result) -> str:
     if not stat.S_ISREG(status.st_mode):
-        raise Unparsable("this is not a regular file; remove it, or rename it so that it does not end like a definition")
+        raise Unparsable("this is not a regular file; remove it, or rename it so that it does not end in .yaml, .yml or .json")
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
@@ -149,11 +149,11 @@ def _text(path: Path, status: os.stat_result) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise Unparsable(f"line {line}: the text is not UTF-8; save the file in that encoding") from None
+        raise Unparsable(f"line {line}: the text is not UTF-8; save the file as UTF-8") from None
 
 
 def _settle(files: Iterable[DefinitionFile], previous: Catalogue | None) -> tuple[tuple[AgentDefinition, ...], list[Problem]]:
-    """Which of the definitions that claim one number are served: one number is one agent, whatever its id."""
+    """Decides which definitions are served if several claim the same number: a number belongs to one agent, even if their ids differ."""
     claims = [agent for file in files for agent in file.agents]
     claims.sort(key=lambda agent: not _served(agent, previous))
     by_number: dict[int, AgentDefinition] = {}
@@ -177,8 +177,8 @@ def _free_numbers(taken: Mapping[int, AgentDefinition]) -> Iterator[int]:
 
 def _clash(agent: AgentDefinition, winner: AgentDefinition, free: int) -> Problem:
     field = "agent_id" if agent.agent_id == winner.agent_id else "number"
-    where = "further up in this file" if winner.source == agent.source else f"in {winner.source}"
-    advice = f"end its agent_id in a number of its own ({free} is free)"
+    where = "earlier in this file" if winner.source == agent.source else f"in {winner.source}"
+    advice = f"change the number at the end of its agent_id ({free} is free)"
     return Problem(agent.source, f"'{agent.agent_id}' is not served: its {field} is taken by '{winner.agent_id}' {where}; {advice}")
 
 

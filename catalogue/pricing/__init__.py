@@ -1,1 +1,1 @@
-"""Models: their names, their prices, and estimates of tokens."""
+"""Names and prices of models, and estimates of tokens."""

@@ -1,4 +1,4 @@
-"""Which model answers for a definition."""
+"""Chooses the model that answers for a definition."""
 
 import structlog
 
@@ -9,18 +9,18 @@ log = structlog.get_logger()
 
 
 class ModelNames:
-    """The model that a definition names, or else the default; a retired model's successor in its place."""
+    """Uses the model that a definition names, otherwise the default. A retired model is replaced by its successor."""
 
     def __init__(self, prices: PriceBook, default: str) -> None:
         self._prices = prices
         self._default = default
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def of(self, definition: AgentDefinition) -> str:
-        """The model's name; a retired one is logged once."""
+        """The name of the model. The first use of a retired model is logged."""
         wanted = definition.model or self._default
         model = self._prices.successor(wanted)
-        if model != wanted and wanted not in self._said:
-            self._said.add(wanted)
+        if model != wanted and wanted not in self._logged:
+            self._logged.add(wanted)
             log.warning("model_retired", model=wanted, successor=model)
         return model

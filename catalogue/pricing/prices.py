@@ -1,6 +1,6 @@
-"""What calls cost, by list price, and which model answers for a retired one: `models.yaml` as an object.
+"""List prices of models and the successors of retired models: `models.yaml` as an object.
 
-All arithmetic is done in whole numbers: a US dollar per million tokens is a micro-dollar per token, kept in millionths.
+All arithmetic uses integers. One US dollar per million tokens is one micro-dollar per token, stored in millionths.
 """
 
 import re
@@ -33,18 +33,18 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """The list prices that hold from a day on."""
+    """The list prices that are valid from a date on."""
 
     effective: date
     prices: Mapping[str, Price]
 
     @property
     def version(self) -> str:
-        """The day from which the table holds, ISO 8601: what the books name beside each cost."""
+        """The effective date in ISO 8601. The books record it with each cost."""
         return self.effective.isoformat()
 
     def knows(self, model: str) -> bool:
-        """Whether the table has a price for the model, or for the model of which it is a dated snapshot."""
+        """Whether the table has a price for the model, or for the model that this is a dated snapshot of."""
         return model in self.prices or _SNAPSHOT.sub("", model) in self.prices
 
     def cost_micro_usd(
@@ -52,12 +52,13 @@ class PriceTable:
     ) -> int:
         """The list price of one call, rounded up to a whole micro-dollar.
 
-        Cache writes cost what a five-minute cache does. A dated name (`claude-haiku-4-5-20251001`) costs what its model does. A model
-        that the table does not know costs as much as the dearest: the books may overstate a cost, and never understate one. Raises
-        ValueError when a number of tokens is negative.
+        Cache writes have the price of a five-minute cache. A dated name (`claude-haiku-4-5-20251001`) has the price of its model. An
+        unknown model has the highest price: the books may overstate a cost, but never understate it. Raises ValueError for a negative
+        number of tokens.
         """
-        if min(input_tokens, output_tokens, cache_read_tokens, cache_write_tokens) < 0:
-            raise ValueError("a number of tokens cannot be negative")
+        counts = (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens)
+        if min(counts) < 0:
+            raise ValueError(f"numbers of tokens must not be negative: {counts}")
         price = self._price(model)
         cost = (
             input_tokens * price.input
@@ -76,10 +77,10 @@ class PriceTable:
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """Every price table there has been, and the successors of retired models."""
+    """All price tables, past and present, and the successors of retired models."""
 
     tables: tuple[PriceTable, ...]
-    """By effective date; never empty."""
+    """Ordered by effective date; never empty."""
     successors: Mapping[str, str]
 
     @classmethod
@@ -90,36 +91,36 @@ class PriceBook:
             tables = sorted((_table(table) for table in content["tables"]), key=lambda table: table.effective)
             successors = {str(retired): str(model) for retired, model in content["successors"].items()}
         except (OSError, Unparsable) as error:
-            raise DefinitionsUnreadable(f"The prices in '{path}' cannot be read: {error}") from error
+            raise DefinitionsUnreadable(f"The prices in '{path}' cannot be read: {error}; correct the file") from error
         except (KeyError, TypeError, ValueError, AttributeError, InvalidOperation) as error:
-            advice = "write it like the models.yaml that is shipped with definitions"
-            raise DefinitionsUnreadable(f"The prices in '{path}' are not of the form expected ({error!r}); {advice}") from error
+            advice = "compare it with definitions/models.yaml"
+            raise DefinitionsUnreadable(f"The prices in '{path}' do not have the expected form ({error!r}); {advice}") from error
         if not tables:
-            raise DefinitionsUnreadable(f"'{path}' has no price table; write one under tables")
+            raise DefinitionsUnreadable(f"'{path}' has no price table; add one under tables")
         return cls(tuple(tables), successors)
 
     def table(self, on: date) -> PriceTable:
-        """The table that holds on that day; for days before the first table, the first."""
+        """The table that is valid on this date. Before the first table, it is the first."""
         in_force = [table for table in self.tables if table.effective <= on]
         return in_force[-1] if in_force else self.tables[0]
 
     def successor(self, model: str) -> str:
-        """The model that answers in place of a retired one; the model itself when it is not retired."""
+        """The successor of a retired model; the model itself if it is not retired."""
         return self.successors.get(model, model)
 
 
 def _table(content: Mapping[str, Any]) -> PriceTable:
     prices = {model: Price(**{name: _exact(price) for name, price in row.items()}) for model, row in content["models"].items()}
     if not prices:
-        raise ValueError("a table without models")
+        raise ValueError(f"the table of {content['effective']} has no models")
     return PriceTable(date.fromisoformat(content["effective"]), prices)
 
 
 def _exact(price: Any) -> int:
-    """A price as written, in millionths. Raises ValueError for one that is not a decimal in quotes of at most six places."""
+    """A price in millionths. Raises ValueError unless it is a quoted decimal with at most six places."""
     if not isinstance(price, str):
-        raise ValueError(f"the price {price} is not in quotes")
+        raise ValueError(f"the price {price} must be quoted")
     exact = Decimal(price) * _FRACTION
     if not exact.is_finite() or exact < 0 or exact != exact.to_integral_value():
-        raise ValueError(f"the price {price} is no amount of at most six decimal places")
+        raise ValueError(f"the price {price} must be a decimal with at most six places")
     return int(exact)

@@ -61,7 +61,13 @@ async def shards(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shar
 
 async def test_shards_serve_disjoint_ports_and_a_taken_one_disables_its_agents_alone(shards: Shards) -> None:
     port = shards.even.port(2)
-    disabled = [{"port": port, "why": "another program listens on the port", "agents": [agent_id(2), agent_id(802)]}]
+    disabled = [
+        {
+            "port": port,
+            "why": "another program listens on the port; stop it, or shift all ports with PORT_OFFSET",
+            "agents": [agent_id(2), agent_id(802)],
+        }
+    ]
     assert shards.even.facts == {"agents": 1, "ports": 1, "disabled": disabled}
     assert shards.odd.facts == {"agents": 2, "ports": 2, "disabled": []}
     assert await shards.even.serves(4)
@@ -163,8 +169,8 @@ async def _code(rpc: Any) -> grpc.StatusCode:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY is not set; `make up` starts a local simulator when you have none"),
-        ({"AGENT_SHARD": "2", "AGENT_SHARDS": "2"}, "AGENT_SHARD=2 must be below AGENT_SHARDS=2"),
+        ({"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY is not set: set it, or use `make up`, which starts a local simulator without a key"),
+        ({"AGENT_SHARD": "2", "AGENT_SHARDS": "2"}, "invalid AGENT_SHARD 2: use 0 to 1"),
         (
             {"HOST_ADDRESS": "0.0.0.0"},
             "HOST_ADDRESS=0.0.0.0 is not an IPv4 loopback address: without TLS the mesh listens on loopback only",
@@ -187,7 +193,7 @@ async def test_a_taken_metrics_port_is_told_in_one_line() -> None:
         port = taken.getsockname()[1]
         code, errors = await refusal({"ANTHROPIC_API_KEY": "any", "METRICS_PORT": str(port)})
     assert code == 2
-    assert errors.startswith(f"agent_server: METRICS_PORT={port} ")
+    assert errors.startswith(f"agent_server: cannot listen on METRICS_PORT {port}: ")
     assert len(errors.splitlines()) == 1
 
 

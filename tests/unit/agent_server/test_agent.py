@@ -48,7 +48,7 @@ def test_where_two_live_the_agent_must_be_named(directory: Build) -> None:
 
 
 def test_on_a_port_where_nobody_lives_any_more_nobody_answers(directory: Build) -> None:
-    with pytest.raises(ValidationFailed, match="nobody"):
+    with pytest.raises(ValidationFailed, match="port 8300 serves none at the moment"):
         directory(define(1)).on_port(8300, "")
 
 

@@ -16,7 +16,7 @@ KEY = SecretStr("key-" + "0" * 20)
 def test_without_a_key_it_does_not_start_and_says_what_to_do() -> None:
     with pytest.raises(ValidationError) as refused:
         AgentHostSettings(anthropic_api_key=SecretStr(""), call_token_public_key=PUBLIC_KEY)
-    assert explain(refused.value) == "ANTHROPIC_API_KEY is not set; `make up` starts a local simulator when you have none"
+    assert explain(refused.value) == "ANTHROPIC_API_KEY is not set: set it, or use `make up`, which starts a local simulator without a key"
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ def test_lint_says_what_is_wrong_and_fails(
     bad = write("bad.yaml", single(3, extra="temperature: 1\n"))
     assert main(["lint", str(folder)]) == 1
     out = capsys.readouterr().out.splitlines()
-    assert out[0].startswith(f"{bad}: line 7: temperature is refused: sampling parameters are gone")
-    assert out[1:] == ["2 agents in 2 files, 1 problems"]
+    assert out[0].startswith(f"{bad}: line 7: temperature is not supported: the provider's API no longer has sampling parameters")
+    assert out[1:] == ["2 agents in 2 files, 1 problem"]
 
 
 def test_lint_is_content_with_sound_files(folder: Path, write: Write, family: Text, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,8 +37,9 @@ def test_lint_is_content_with_sound_files(folder: Path, write: Write, family: Te
     assert main(["lint", str(folder)]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out == [
-        f"{old}: warning: the model 'claude-3-5-sonnet-20241022' is retired; 'claude-sonnet-5-5' answers in its place",
-        f"{new}: warning: models.yaml has no price for the model 'claude-sonnet-9'; its calls are booked like the dearest model's",
+        f"{old}: warning: the model 'claude-3-5-sonnet-20241022' is retired and 'claude-sonnet-5-5' answers instead; "
+        "name 'claude-sonnet-5-5' in the file",
+        f"{new}: warning: models.yaml has no price for 'claude-sonnet-9', so its calls are booked at the highest price; add a price",
         "4 agents in 3 files, 0 problems",
     ]
 

@@ -126,7 +126,7 @@ BROKEN = {
     "a list": ("- a\n- b\n", ["the file must be an object, not a list"]),
     "a sentence": ("Dear sirs", ["must be an object, not a string"]),
     "no syntax": ("category: [marketing\nrole: x\n", ["line 2"]),
-    "half written": (WHOLE[: WHOLE.index("agents:")], ["line 1: agent_id is missing; add it, or agents if"]),
+    "half written": (WHOLE[: WHOLE.index("agents:")], ["line 1: agent_id is missing; add it, or add agents if"]),
     "cut in the middle of a key": (WHOLE[: WHOLE.index("description: >")] + "desc", ["line"]),
     "a missing key": (WHOLE.replace("role: seo_strategist\n", ""), ["role is missing; add it"]),
     "an agent without name": (
@@ -135,15 +135,15 @@ BROKEN = {
     ),
     "a misspelt key": (
         WHOLE.replace("examples:", "exmaples:"),
-        ["line 20: agents[0].exmaples is not known here; did you mean 'examples'?"],
+        ["line 20: agents[0].exmaples is not a known key; did you mean 'examples'?"],
     ),
-    "an unknown key": (WHOLE + "zzz: 1\n", ["line 27: zzz is not known here; remove it, or use one of these: category, role, prompt"]),
-    "temperature": (WHOLE + "temperature: 0.2\n", ["line 27: temperature is refused: sampling parameters are gone"]),
-    "top_p on an agent": (WHOLE + "    top_p: 1\n", ["line 27: agents[1].top_p is refused: sampling parameters are gone"]),
-    "top_k on an agent": (WHOLE + "    top_k: 1\n", ["agents[1].top_k is refused: sampling parameters are gone"]),
+    "an unknown key": (WHOLE + "zzz: 1\n", ["line 27: zzz is not a known key; remove it, or use one of these: category, role, prompt"]),
+    "temperature": (WHOLE + "temperature: 0.2\n", ["line 27: temperature is not supported: the provider's API"]),
+    "top_p on an agent": (WHOLE + "    top_p: 1\n", ["line 27: agents[1].top_p is not supported"]),
+    "top_k on an agent": (WHOLE + "    top_k: 1\n", ["agents[1].top_k is not supported"]),
     "an upper-case category": (WHOLE.replace("category: marketing", "category: Marketing"), ["line 1: category must match", "lower-case"]),
-    "a number for a text": (WHOLE.replace("name: Link Builder", "name: 12"), ["agents[1].name must be a string; put it in quotes"]),
-    "a number for a parameter": (WHOLE.replace("audience: everybody", "audience: 7"), ["parameters.audience must be a string; put it in"]),
+    "a number for a text": (WHOLE.replace("name: Link Builder", "name: 12"), ["agents[1].name must be a string; quote it"]),
+    "a number for a parameter": (WHOLE.replace("audience: everybody", "audience: 7"), ["parameters.audience must be a string; quote it"]),
     "a list as parameters": (WHOLE.replace("{audience: developers}", "[x]"), ["agents[0].parameters must be an object, not a list"]),
     "a parameter's bad name": (
         WHOLE.replace("{audience: developers}", "{audience: d, Au-dience: x}"),
@@ -153,22 +153,22 @@ BROKEN = {
     "no agents": (WHOLE[: WHOLE.index("agents:")] + "agents: []\n", ["agents must have at least 1 item"]),
     "an id without number": (WHOLE.replace("agent_1_41\n", "agent_1\n"), ["agents[0].agent_id must match", "_agent_<index>_<number>"]),
     "another number than the id's": (WHOLE.replace("number: 41", "number: 42"), ["line 12: agents[0].number must be 41, the last part"]),
-    "a number too large": (WHOLE.replace("_2_840", "_2_3000000000"), ["agents[1].agent_id ends in a number above 2147483647"]),
+    "a number too large": (WHOLE.replace("_2_840", "_2_3000000000"), ["agents[1].agent_id ends in 3000000000, which is above the"]),
     "max_tokens of zero": (WHOLE.replace("max_tokens: 100", "max_tokens: 0"), ["agents[1].max_tokens must be at least 1"]),
     "max_tokens in words": (WHOLE.replace("max_tokens: 100", "max_tokens: many"), ["max_tokens must be a whole number, not a string"]),
     "max_tokens with a fraction": (WHOLE.replace("max_tokens: 100", "max_tokens: 1.5"), ["max_tokens must be a whole number"]),
     "a placeholder without parameter": (
         WHOLE.replace("{{title}} for", "{{titel}} for"),
-        ["line 3: prompt has the placeholder {{titel}}; give 'titel' a text under parameters", "parameters.title is used by no"],
+        ["line 3: prompt has the placeholder {{titel}} without a parameter; add 'titel' under", "parameters.title is used by no"],
     ),
-    "a placeholder in capitals": (WHOLE.replace("{{title}} for", "{{Job-Title}} for {{title}}"), ["name it {{job_title}}"]),
+    "a placeholder in capitals": (WHOLE.replace("{{title}} for", "{{Job-Title}} for {{title}}"), ["write {{job_title}} and add"]),
     "a placeholder in a focus without parameter": (
         WHOLE.replace("audit for {{audience}}", "audit for {{client}}"),
         ["line 18: agents[0].focus has the placeholder {{client}}"],
     ),
     "a parameter that one agent lacks": (
         WHOLE.replace(", audience: everybody", ""),
-        ["agents[1].parameters must have 'audience'", "or give it to the family"],
+        ["agents[1].parameters must have 'audience'", "add it here or to the family"],
     ),
     "an unused parameter of the family": (WHOLE.replace("{title: an", "{tone: dry, title: an"), ["line 5: parameters.tone is used by no"]),
     "an unused parameter of an agent": (
@@ -177,7 +177,7 @@ BROKEN = {
     ),
     "a context schema of no known type": (
         WHOLE.replace("{type: object}", "{type: object, properties: {age: {type: nmber}}}"),
-        ["line 26: agents[1].context_schema.properties.age.type fits none of the allowed forms", "draft 2020-12"],
+        ["line 26: agents[1].context_schema.properties.age.type matches none of the alternatives", "draft 2020-12"],
     ),
     "a context schema for a list": (WHOLE.replace("{type: object}", "{type: array}"), ['context_schema.type must be "object"']),
     "a context schema of an older draft": (
@@ -186,17 +186,17 @@ BROKEN = {
     ),
     "a context schema that refers to nothing": (
         WHOLE.replace("{type: object}", '{type: object, $ref: "#/$defs/nothing"}'),
-        ["context_schema", "refer only to places inside this schema"],
+        ["context_schema", "references must stay inside this schema"],
     ),
     "a context schema that refers to the net": (
         WHOLE.replace("{type: object}", '{type: object, $ref: "http://127.0.0.1:9/x.json"}'),
-        ["context_schema", "refer only to places inside this schema"],
+        ["context_schema", "references must stay inside this schema"],
     ),
     "a context schema with look-ahead": (
         WHOLE.replace("{type: object}", '{type: object, properties: {a: {pattern: "(?=x)"}}}'),
-        ["context_schema.properties.a.pattern must be a regular expression; look-around"],
+        ["context_schema.properties.a.pattern must be a valid regular expression without look-around"],
     ),
-    "equal keys": (WHOLE + "role: again\n", ["line 27: the key 'role' is there twice"]),
+    "equal keys": (WHOLE + "role: again\n", ["line 27: the key 'role' is repeated; keep one"]),
     "an anchor": (WHOLE.replace("tags: [seo, web]", "tags: &t [seo, web]"), ["line 9: anchors"]),
     "Latin-1": (WHOLE.encode().replace(b"everybody", b"caf\xe9s"), ["line 5: the text is not UTF-8"]),
     "a binary": (b"\x7fELF\x02\x01\x01\x00" + bytes(range(256)), ["not UTF-8"]),
@@ -288,8 +288,8 @@ def test_what_may_not_be_read_is_reported_and_keeps_serving(single: Text) -> Non
         numbers, problems = ast.literal_eval(done.stdout)
         assert numbers == [1, 2, 3]
         assert problems == [
-            f"{place}/2: this folder cannot be read: permission denied; mend its permissions, or remove it",
-            f"{place}/1/1.yaml: the file cannot be read: permission denied; mend its permissions or the link, or remove it",
+            f"{place}/2: this folder cannot be read: permission denied; correct its permissions, or remove it",
+            f"{place}/1/1.yaml: the file cannot be read: permission denied; correct its permissions or the link, or remove it",
         ]
 
 

@@ -99,7 +99,7 @@ def test_two_definitions_with_one_number_in_one_file_are_told_apart(folder: Path
     write("a.yaml", family(5, 5, 6))
     catalogue = read(folder)
     assert [agent.agent_id for agent in catalogue.agents] == ["marketing_strategist_agent_1_5", "marketing_strategist_agent_3_6"]
-    assert "further up in this file" in catalogue.problems[0].message
+    assert "earlier in this file" in catalogue.problems[0].message
 
 
 def test_who_served_before_keeps_the_number(folder: Path, write: Write, single: Text) -> None:

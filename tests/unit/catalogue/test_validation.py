@@ -27,7 +27,7 @@ SCHEMA: dict[str, Any] = {
         "words": {"type": "object", "propertyNames": {"maxLength": 3}},
     },
 }
-NO_FORM = "fits none of the allowed forms:"
+NO_FORM = "matches none of the alternatives:"
 GOOD: dict[str, Any] = {"audience": {"age": 30}}
 
 
@@ -38,20 +38,20 @@ GOOD: dict[str, Any] = {"audience": {"age": 30}}
         ({"audience": {}}, [("context.audience.age", "is missing; add it")]),
         ({"audience": {"age": 17}}, [("context.audience.age", "must be at least 18")]),
         ({"audience": {"age": 100}}, [("context.audience.age", "must be at most 99")]),
-        ({"audience": {"age": 18.5}}, [("context.audience.age", "must be a whole number, not a number")]),
+        ({"audience": {"age": 18.5}}, [("context.audience.age", "must be a whole number; remove the fraction")]),
         ({"audience": {"age": None}}, [("context.audience.age", "must be a whole number, not null")]),
         ({"audience": "x"}, [("context.audience", "must be an object, not a string")]),
-        ({"audience": {"age": 20, "name": 3}}, [("context.audience.name", "must be a string; put it in quotes")]),
+        ({"audience": {"age": 20, "name": 3}}, [("context.audience.name", "must be a string; quote it")]),
         ({**GOOD, "tone": "cold"}, [("context.tone", 'must be one of "dry", "warm"')]),
         ({**GOOD, "day": "soon"}, [("context.day", "must be in the format 'date'")]),
         ({**GOOD, "tags": []}, [("context.tags", "must have at least 1 item")]),
         ({**GOOD, "tags": ["aa", "x"]}, [("context.tags[1]", "must have at least 2 characters")]),
-        ({**GOOD, "tags": ["aa", "aa"]}, [("context.tags", "must not hold the same item twice")]),
+        ({**GOOD, "tags": ["aa", "aa"]}, [("context.tags", "must not contain the same item twice")]),
         ({**GOOD, "budget": "1"}, [("context.budget", f"{NO_FORM} must be a number, not a string; or must be null, not a string")]),
         ({**GOOD, "code": "de"}, [("context.code", "must match ^[A-Z]{2}$ (a country's two capital letters)")]),
         ({**GOOD, "flag": False}, [("context.flag", "must be true")]),
         ({**GOOD, "never": 1}, [("context.never", "is not allowed here; remove it")]),
-        ({**GOOD, "either": 1}, [("context.either", "fits several of the forms of which it must fit exactly one")]),
+        ({**GOOD, "either": 1}, [("context.either", "matches more than one of the alternatives, but must match exactly one")]),
         ({**GOOD, "words": {"long_one": 1}}, [("context.words", 'has the key "long_one", which must have at most 3 characters')]),
     ],
 )  # fmt: skip
@@ -64,7 +64,7 @@ def test_every_broken_rule_is_told_at_once() -> None:
     """And an unknown key comes with those that are known."""
     told = dict(compile_context_schema(SCHEMA)({"tone": 1, "color": "red"}))
     assert told.keys() == {"context.audience", "context.tone", "context.color"}
-    assert told["context.color"].startswith("is not known here; remove it, or use one of these: audience, tone, day")
+    assert told["context.color"].startswith("is not a known key; remove it, or use one of these: audience, tone, day")
 
 
 @pytest.mark.parametrize("context", [GOOD, {"audience": {"age": 30.0}}, {**GOOD, "budget": None, "tone": "dry", "tags": ["aa"]}])
