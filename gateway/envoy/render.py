@@ -67,12 +67,15 @@ class GatewaySettings:
     stream_idle_seconds: float = 300
     """A stream that says nothing for so long is cut; the orchestrator sends a heartbeat every 15 s."""
 
+    trusted_hops: int = 0
+    """How many proxies in front of the gateway append to `x-forwarded-for`, such as 1 for a load balancer. The caller's address is then
+    taken from that many entries from its end; 0 ignores the header. With too many, callers can forge their address."""
     gateway_secret_file: Path | None = None
     """The secret by which the gateway proves itself to the orchestrators: their GATEWAY_SECRET_FILE, sent to them as `x-mesh-gateway`."""
     tls_dir: Path | None = None
     """The gateway's `tls.crt`, `tls.key` and `ca.crt`; with it the orchestrators are called by TLS and must prove who they are."""
     sds_dir: Path = Path("/etc/envoy/sds")
-    """Where the files lie that make Envoy follow `tls_dir` as it changes: what `write_sds` writes, unless `tls_dir` is None."""
+    """Where `write_sds` writes the files by which Envoy finds its certificates and the gateway's secret."""
 
     @property
     def resolves_names(self) -> bool:
@@ -98,13 +101,16 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
         allowed_methods=methods,
         welcome=welcome,
         upstream_tls=upstream_tls,
+        gateway_secret=sds.gateway_secret(settings.sds_dir) if settings.gateway_secret_file else None,
     )
 
 
 def write_sds(settings: GatewaySettings) -> None:
-    """Writes the files by which Envoy finds its certificates; none without TLS."""
+    """Writes the files by which Envoy finds its certificates and the gateway's secret, where the settings name them."""
     if settings.tls_dir is not None:
         sds.write(settings.sds_dir, settings.tls_dir)
+    if settings.gateway_secret_file is not None:
+        sds.write_gateway_secret(settings.sds_dir, settings.gateway_secret_file)
 
 
 def _with_head(methods: Sequence[str]) -> Sequence[str]:

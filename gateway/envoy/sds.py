@@ -12,6 +12,7 @@ from typing import Any
 from mesh.security.identities import ORCHESTRATOR, server_name
 
 CERTIFICATE, ROOTS = "certificate", "roots"
+GATEWAY_SECRET = "gateway_secret"
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 
 
@@ -37,6 +38,25 @@ def write(sds_dir: Path, tls_dir: Path) -> None:
     for name, secret in secrets.items():
         resource = {"@type": f"{_TLS}.Secret", "name": name, **secret}
         _path(name, sds_dir).write_text(json.dumps({"resources": [resource]}, indent=1) + "\n")  # JSON is valid YAML
+
+
+def gateway_secret(sds_dir: Path) -> Mapping[str, Any]:
+    """Where Envoy finds the secret by which it proves itself. Unlike a header of the bootstrap, it is not in the admin's config dump."""
+    return _reference(GATEWAY_SECRET, sds_dir)
+
+
+def write_gateway_secret(sds_dir: Path, secret_file: Path) -> None:
+    """Writes the secret for Envoy: the first word of the file, readable for its owner only."""
+    resource = {
+        "@type": f"{_TLS}.Secret",
+        "name": GATEWAY_SECRET,
+        "generic_secret": {"secret": {"inline_string": secret_file.read_text().split()[0]}},
+    }
+    sds_dir.mkdir(parents=True, exist_ok=True)
+    path = _path(GATEWAY_SECRET, sds_dir)
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(json.dumps({"resources": [resource]}, indent=1) + "\n")
 
 
 def _reference(name: str, sds_dir: Path) -> Mapping[str, Any]:

@@ -48,6 +48,6 @@ def build_identity(
         ApiKeyService(store, lists, access, policy, authenticator.forget_key),
         SessionService(store, lists, access, revocations),
         UserService(store, lists, access, passwords, revocations),
-        Peers(settings.proxies),
+        Peers(settings.gateway_secrets),
     )
     return authenticator, revocations, servicer

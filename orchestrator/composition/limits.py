@@ -29,4 +29,4 @@ async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack, ta
         logins_of_address=settings.limit_logins_of_address,
     )
     limiter = await stack.enter_async_context(RedisLimits(settings.redis_url, tasks))
-    return Limits(limiter, sessions, allowances, Peers(settings.proxies))
+    return Limits(limiter, sessions, allowances, Peers(settings.gateway_secrets))

@@ -102,7 +102,7 @@ async def assemble(
     authenticator, revocations, auth = build_identity(settings, stack, tasks, engine, redis, policy)
     tasks.start_on(stack, "retention", RetentionUpkeep(engine, retention(settings)).run())
     limits = await build_limits(settings, stack, tasks, revocations)
-    authentication = Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies))
+    authentication = Authentication(authenticator, build_failed_credentials(settings), Peers(settings.gateway_secrets))
     request_limits = RequestLimits(settings.limit_context_bytes, settings.limit_context_nodes)
     admission = AdmissionControl(Admission(), "orchestrator")
     interceptors = chain(authentication, limits, Permission(policy), admission=admission, limits=request_limits)

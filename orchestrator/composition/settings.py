@@ -1,6 +1,5 @@
 """The settings of the orchestrator, and those that it shares with the workers."""
 
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -90,8 +89,9 @@ class OrchestratorSettings(SharedSettings):
     """For how long a refresh token can be used; each use makes a new one."""
     bcrypt_rounds: int = Field(default=12, ge=4, le=16)
     """What a password hash costs: twice as much with each more. Less than 12 is for tests."""
-    trusted_proxies: str = "127.0.0.0/8,::1/128"
-    """Networks, separated by commas, whose word on a caller's address is believed: where the gateway is."""
+    gateway_secret_file: Path | None = None
+    """The secret by which gateways prove themselves, at least 32 random bytes; one a line while it is being changed. Only a gateway that
+    shows it may name the caller's address. Unset: every caller has the address of its connection."""
 
     @field_validator("jwt_secret", "jwt_secret_previous")
     @classmethod
@@ -100,12 +100,12 @@ class OrchestratorSettings(SharedSettings):
             raise ValueError(f"{why}; make one with: openssl rand -base64 48")
         return secret
 
-    @field_validator("trusted_proxies")
+    @field_validator("gateway_secret_file")
     @classmethod
-    def _networks(cls, networks: str) -> str:
-        for network in networks.split(","):
-            ip_network(network.strip())
-        return networks
+    def _secret_inside(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            _secrets_in(path)
+        return path
 
     @property
     def jwt_secrets(self) -> list[str]:
@@ -114,6 +114,17 @@ class OrchestratorSettings(SharedSettings):
         return [secret.get_secret_value() for secret in live]
 
     @property
-    def proxies(self) -> list[str]:
-        """The trusted networks, one by one."""
-        return [network.strip() for network in self.trusted_proxies.split(",")]
+    def gateway_secrets(self) -> list[str]:
+        """The secrets of the file; none without one."""
+        return [] if self.gateway_secret_file is None else _secrets_in(self.gateway_secret_file)
+
+
+def _secrets_in(path: Path) -> list[str]:
+    try:
+        secrets = path.read_text().split()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    for secret in secrets or [""]:
+        if (why := weakness(secret)) is not None:
+            raise ValueError(f"{path}: {why}; make one with: openssl rand -base64 48")
+    return secrets

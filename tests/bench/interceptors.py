@@ -107,7 +107,7 @@ async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInter
     policy = await build_policy(settings, exits, denials)
     authenticator, sessions, _ = build_identity(settings, exits, tasks, engine, redis, policy)
     return {
-        "authentication": Authentication(authenticator, build_failed_credentials(settings), Peers(settings.proxies)),
+        "authentication": Authentication(authenticator, build_failed_credentials(settings), Peers(settings.gateway_secrets)),
         "limits": await build_limits(settings, exits, tasks, sessions),
         "policy": AgentPolicy(policy),
     }

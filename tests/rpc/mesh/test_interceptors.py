@@ -37,7 +37,7 @@ from mesh.rpc.interceptors.chain import chain as chain_of
 from mesh.rpc.interceptors.failed_credentials import FailedCredentials
 from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.interceptors.permission import Permission
-from mesh.rpc.peer import CLIENT_KEY, Peers
+from mesh.rpc.peer import CLIENT_KEY, GATEWAY_KEY, Peers
 from mesh.rpc.server import Health, build_server
 from mesh.rpc.status import error_of
 from mesh.security.caller import Caller, Scope
@@ -132,6 +132,13 @@ class Services(ExecutionServiceServicer, AuthServiceServicer, HealthServiceServi
         return health.GetReadinessResponse()
 
 
+GATEWAY_SECRET = "a secret of the gateway's"
+
+
+def _through_gateway(address: str) -> tuple[tuple[str, str], ...]:
+    return (CLIENT_KEY, address), (GATEWAY_KEY, GATEWAY_SECRET)
+
+
 @dataclass
 class Chain:
     """A served chain and its clients."""
@@ -152,7 +159,7 @@ class Chain:
 
     def show(self, credential: str, address: str = "192.0.2.1") -> Any:
         """Lists executions from an address."""
-        metadata = (("authorization", f"Bearer {credential}"), (CLIENT_KEY, address))
+        metadata = (("authorization", f"Bearer {credential}"), *_through_gateway(address))
         return self.executions.ListExecutions(pb.ListExecutionsRequest(), metadata=metadata, timeout=10)
 
     def new_key(self, who: str) -> Any:
@@ -163,8 +170,8 @@ class Chain:
         return self.executions.ListExecutions(pb.ListExecutionsRequest(), metadata=(("authorization", f"Bearer {who}"),), timeout=10)
 
     def login(self, name: str, address: str = "192.0.2.1") -> Any:
-        forwarded = ((CLIENT_KEY, address),)
-        return self.auth.Login(identity.LoginRequest(username=name, password="correct horse"), metadata=forwarded, timeout=10)
+        request = identity.LoginRequest(username=name, password="correct horse")
+        return self.auth.Login(request, metadata=_through_gateway(address), timeout=10)
 
     async def busy(self, calls: int) -> None:
         """Returns once so many calls are under way."""
@@ -177,7 +184,7 @@ class Chain:
 async def chain() -> AsyncIterator[Chain]:
     names = Names()
     services, control = Services(), Admission(clock=lambda: 100.0)  # type: ignore[abstract]  # most rpcs are left unwritten on purpose
-    peers = Peers(["127.0.0.0/8"])
+    peers = Peers([GATEWAY_SECRET])
     checks = (
         Authentication(names, FailedCredentials(LocalLimits(), FAILURES), peers),
         Limits(InProcess(), NoSessions(), ALLOWANCES, peers),

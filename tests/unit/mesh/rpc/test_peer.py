@@ -6,7 +6,7 @@ import pytest
 
 from mesh.rpc.peer import Peers
 
-LOCAL = ("127.0.0.0/8", "::1/128", "10.1.0.0/16")
+SECRET, NEXT = "a secret of the gateway's", "the next one"
 
 
 class Context:
@@ -23,9 +23,10 @@ class Context:
         return self._metadata
 
 
-def address(peer: str, client: str | None = None) -> str:
-    context: Any = Context(peer, *([("x-mesh-client", client)] if client is not None else []))
-    return Peers(LOCAL).address_of(context)
+def address(peer: str, client: str | None = None, secret: str | None = None) -> str:
+    metadata = {"x-mesh-client": client, "x-mesh-gateway": secret}
+    context: Any = Context(peer, *((key, value) for key, value in metadata.items() if value is not None))
+    return Peers([SECRET, NEXT]).address_of(context)
 
 
 @pytest.mark.parametrize(
@@ -44,12 +45,27 @@ def test_a_caller_without_a_gateway_has_its_own_address_whatever_it_says(peer: s
     assert address(peer, "203.0.113.9") == own
 
 
-@pytest.mark.parametrize("peer", ["ipv4:127.0.0.1:1", "ipv6:[::1]:1", "ipv6:%5B::1%5D:1", "ipv4:10.1.2.3:1", "ipv6:[::ffff:10.1.2.3]:1"])
-def test_the_gateways_word_is_taken(peer: str) -> None:
-    assert address(peer, "203.0.113.9") == "203.0.113.9"
-    assert address(peer, "2001:db8::9") == "2001:db8::9"
+PEERS = ["ipv4:127.0.0.1:1", "ipv6:[::1]:1", "ipv6:%5B::1%5D:1", "ipv4:10.1.2.3:1", "ipv6:[::ffff:10.1.2.3]:1", "unix:/tmp/socket"]
+
+
+@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("secret", [SECRET, NEXT])
+def test_a_gateway_that_shows_its_secret_names_the_caller(peer: str, secret: str) -> None:
+    assert address(peer, "203.0.113.9", secret) == "203.0.113.9"
+    assert address(peer, "2001:db8::9", secret) == "2001:db8::9"
+
+
+@pytest.mark.parametrize("secret", [None, "", "another", SECRET + "x", SECRET[:-1], "ü"])
+def test_nobody_else_does_not_even_from_the_gateways_machine(secret: str | None) -> None:
+    assert address("ipv4:127.0.0.1:1", "203.0.113.9", secret) == "127.0.0.1"
+    assert address("ipv6:[::1]:1", "203.0.113.9", secret) == "::1"
+
+
+def test_without_a_secret_an_empty_one_proves_nothing() -> None:
+    context: Any = Context("ipv4:127.0.0.1:1", ("x-mesh-client", "203.0.113.9"), ("x-mesh-gateway", ""))
+    assert Peers([]).address_of(context) == "127.0.0.1"
 
 
 @pytest.mark.parametrize("client", ["", "nonsense", "1.2.3.4, 5.6.7.8", "999.1.1.1"])
-def test_a_word_that_is_no_address_is_not(client: str) -> None:
-    assert address("ipv4:127.0.0.1:1", client) == "127.0.0.1"
+def test_a_name_that_is_no_address_is_not_taken(client: str) -> None:
+    assert address("ipv4:127.0.0.1:1", client, SECRET) == "127.0.0.1"
