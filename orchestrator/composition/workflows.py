@@ -37,4 +37,4 @@ async def build_workflows(
     tasks.start_on(stack, "wakeups out", wakeup.run())
     tasks.start_on(stack, "watched runs", run_watch.look_forever())
     authority = RunAuthority(PostgresAuthorities(engine), registry, policy)
-    return WorkflowService(registry, authority, PostgresWorkflowStore(engine), runs, run_watch), run_watch
+    return WorkflowService(registry, authority, PostgresWorkflowStore(engine), runs, run_watch, policy.administered), run_watch

@@ -19,8 +19,12 @@ class Policy(Protocol):
 
 
 class DenialLog(Protocol):
-    """Records who was denied what."""
+    """Records who was denied what, and what administrators did to other users' objects."""
 
     def denied(self, who: Caller, what: str, rule: str) -> None:
         """Records a denial; never waits or raises."""
+        ...
+
+    def administered(self, who: Caller, what: str, owner_id: int) -> None:
+        """Records that an administrator changed an object of another user; never waits or raises."""
         ...

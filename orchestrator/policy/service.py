@@ -33,6 +33,11 @@ class PolicyService:
         """Records a denial that a service decided itself, such as a scope that a new API key may not have."""
         self._denials.denied(who, what, rule)
 
+    def administered(self, who: Caller, what: str, owner_id: int) -> None:
+        """Records that the caller changed an object of `owner_id`, unless it is their own."""
+        if owner_id != who.user_id:
+            self._denials.administered(who, what, owner_id)
+
     async def _decide(self, question: Question, what: str) -> None:
         try:
             if await self._policy.allows(question):

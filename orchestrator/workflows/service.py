@@ -1,6 +1,6 @@
 """Makes workflows, runs them, and shows what became of them."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
@@ -44,14 +44,28 @@ class Draft:
     idempotency_key: str = ""
 
 
+Administered = Callable[[Caller, str, int], None]
+"""Records what a caller did to an object, and whose it is; for the audit log."""
+
+
+def _ignore(caller: Caller, what: str, owner_id: int) -> None: ...
+
+
 class WorkflowService:
     """Workflows and runs, those of the caller alone; an admin sees everybody's."""
 
     def __init__(
-        self, registry: RegistryService, authority: RunAuthority, workflows: WorkflowStore, runs: RunStore, watch: RunWatch
+        self,
+        registry: RegistryService,
+        authority: RunAuthority,
+        workflows: WorkflowStore,
+        runs: RunStore,
+        watch: RunWatch,
+        administered: Administered = _ignore,
     ) -> None:
         self._registry = registry
         self._authority = authority
+        self._administered = administered
         self._workflows = workflows
         self._runs = runs
         self._watch = watch
@@ -90,8 +104,10 @@ class WorkflowService:
 
     async def delete(self, caller: Caller, workflow_id: UUID) -> None:
         """Deletes a workflow with its runs. Raises WorkflowNotFound, and WorkflowAlreadyRunning while one is active."""
+        owner_id = (await self.get(caller, workflow_id)).user_id if caller.sees is None else caller.user_id
         if not await self._workflows.delete(caller.sees, workflow_id):
             raise _no_workflow(workflow_id)
+        self._administered(caller, f"delete workflow:{workflow_id}", owner_id)
 
     async def execute(self, caller: Caller, workflow_id: UUID, request_id: str, idempotency_key: str) -> Run:
         """Starts a run, or answers the one that the same request started before.
@@ -116,7 +132,9 @@ class WorkflowService:
 
     async def cancel(self, caller: Caller, workflow_id: UUID) -> Run:
         """Asks to cancel the active run. Raises WorkflowNotFound and WorkflowNotRunning."""
-        return await self._runs.cancel(caller.sees, workflow_id)
+        run = await self._runs.cancel(caller.sees, workflow_id)
+        self._administered(caller, f"cancel run:{run.run_id}", run.user_id)
+        return run
 
     async def runs(self, caller: Caller, workflow_id: UUID, page_size: int, before: UUID | None) -> RunPage:
         """A page of a workflow's runs, newest first, at most 200. Raises WorkflowNotFound."""
@@ -150,7 +168,9 @@ class WorkflowService:
             raise ValidationFailed.all(found)
         run = await self.run(caller, run_id)
         denied = await self._denial(run, task_id) if decision is Decision.APPROVED else None
-        return await self._runs.decide(caller.sees, run_id, task_id, decision, caller.user_id, reason, denied)
+        decided = await self._runs.decide(caller.sees, run_id, task_id, decision, caller.user_id, reason, denied)
+        self._administered(caller, f"decide step:{task_id} of run:{run_id}: {decision.value}", decided.user_id)
+        return decided
 
     async def _denial(self, run: Run, task_id: str) -> Failure | None:
         """Why the step may not run; None if it may. Raises PolicyDenied if the policy cannot be evaluated: nothing is decided then."""

@@ -1,9 +1,9 @@
-"""Writes denials to the audit log in the background, in batches: a denied call does not wait, and cannot flood the log."""
+"""Writes denials and acts of administrators to the audit log in the background, in batches: a call does not wait for its entry."""
 
 import asyncio
 from collections import deque
 from contextlib import suppress
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from sqlalchemy import insert
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 WRITE_SECONDS = 0.5
 MOST = 1000
-"""Entries waiting to be written. Further denials are only counted, in the process's log."""
+"""Entries waiting to be written. Further ones are only counted, in the process's log."""
 
 
 class PostgresDenialLog:
@@ -44,12 +44,20 @@ class PostgresDenialLog:
         await self._tasks.join(self._task)
 
     def denied(self, who: Caller, what: str, rule: str) -> None:
-        """Records a denial; never waits or raises."""
+        """Records a denial; see the port."""
+        self._add(Action.DENIED, who, what, {"rule": rule})
+
+    def administered(self, who: Caller, what: str, owner_id: int) -> None:
+        """Records that an administrator changed an object of another user; see the port."""
+        self._add(Action.ADMINISTERED, who, what, {"owner_id": owner_id})
+
+    def _add(self, action: Action, who: Caller, what: str, details: dict[str, Any]) -> None:
         if len(self._waiting) >= MOST:
             self._lost += 1
             return
-        details = {"rule": rule, **({"api_key_id": str(who.api_key_id)} if who.api_key_id else {})}
-        self._waiting.append(AuditEntry(Action.DENIED, who.user_id, what, Origin(current_address(), correlation.current()), details))
+        if who.api_key_id:
+            details["api_key_id"] = str(who.api_key_id)
+        self._waiting.append(AuditEntry(action, who.user_id, what, Origin(current_address(), correlation.current()), details))
 
     async def _write_forever(self) -> None:
         while not self._stop.is_set():
@@ -60,7 +68,7 @@ class PostgresDenialLog:
 
     async def _write(self) -> None:
         if self._lost:
-            log.warning("denials_not_audited", denials=self._lost)
+            log.warning("audit_entries_lost", entries=self._lost)
             self._lost = 0
         if not self._waiting:
             return
