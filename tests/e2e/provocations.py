@@ -33,6 +33,7 @@ from tests.support.waiting import eventually
 SECONDS = 30
 NOBODY = "nobody_agent_1_999999"
 MOST_GUESSES = 30
+NO_USER = 2**31 - 1
 NO_EXECUTION = "01900000-0000-7000-8000-000000000000"
 
 
@@ -338,6 +339,18 @@ async def a_name_that_another_user_has(platform: Platform) -> Said:
 async def an_api_key_that_never_was(platform: Platform) -> Said:
     native = AuthServiceStub(platform.gateway).RevokeApiKey(identity.RevokeApiKeyRequest(api_key_id=NO_EXECUTION), timeout=SECONDS)
     return Said(await platform.http.delete(f"/api/v1/auth/api-keys/{NO_EXECUTION}"), await failure(native))
+
+
+@provokes("SESSION_NOT_FOUND")
+async def a_session_that_never_was(platform: Platform) -> Said:
+    native = AuthServiceStub(platform.gateway).RevokeSession(identity.RevokeSessionRequest(session_id=NO_EXECUTION), timeout=SECONDS)
+    return Said(await platform.http.delete(f"/api/v1/auth/sessions/{NO_EXECUTION}"), await failure(native))
+
+
+@provokes("USER_NOT_FOUND")
+async def a_user_who_never_was(platform: Platform) -> Said:
+    native = AuthServiceStub(platform.gateway).ListApiKeys(identity.ListApiKeysRequest(user_id=NO_USER), timeout=SECONDS)
+    return Said(await platform.http.get(f"/api/v1/users/{NO_USER}/api-keys"), await failure(native))
 
 
 async def shown(platform: Platform, credential: str) -> Said:

@@ -29,11 +29,7 @@ GENERATED_FROM_THEM = (
     workflow_service_pb2,
 )
 """The registry of messages knows a service once its module is imported."""
-NOT_SERVED_YET = {
-    *("WorkflowService.GetStep", "WorkflowService.CancelRun"),
-    *("AuthService.ChangePassword", "AuthService.ListSessions", "AuthService.RevokeSession", "AuthService.RevokeAllSessions"),
-    *("AuthService.CreateUser", "AuthService.ListUsers", "AuthService.UpdateUser", "AuthService.ListAuditEntries"),
-}
+NOT_SERVED_YET = {"WorkflowService.GetStep", "WorkflowService.CancelRun"}
 """Rpcs of the contract that answer NOT_IMPLEMENTED so far."""
 
 

@@ -8,12 +8,13 @@ import pytest
 from agentmesh.workflow.v1 import workflow_pb2
 
 from tests.e2e.identity.contract_rpcs import NOT_SERVED_YET, ContractRpc, every_rpc
-from tests.e2e.people import Person, new_key, new_person
+from tests.e2e.people import Person, logged_in, new_key, new_person
 from tests.e2e.platform import Platform, question
 from tests.e2e.workflows import task
 from tests.support.credentials import bearer
 from tests.support.waiting import eventually
 
+NOBODY = 2**31 - 1
 NEVER_WAS = "01900000-0000-7000-8000-000000000000"
 Foreign = Callable[[Platform, Person], Awaitable[dict[str, Any]]]
 
@@ -43,9 +44,32 @@ async def a_decision(platform: Platform, owner: Person) -> dict[str, Any]:
     return {**await a_run(platform, owner), "step_id": "only", "decision": workflow_pb2.APPROVAL_DECISION_APPROVED}
 
 
+async def a_session(platform: Platform, owner: Person) -> dict[str, Any]:
+    await logged_in(platform, owner.user_id, owner.username, owner.password)
+    answer = await platform.anonymous.get("/api/v1/auth/sessions?page_size=1", headers=owner.headers)
+    return {"session_id": answer.raise_for_status().json()["sessions"][0]["session_id"]}
+
+
+async def an_account(platform: Platform, owner: Person) -> dict[str, Any]:
+    return {"user_id": owner.user_id}
+
+
+async def all_other_sessions(platform: Platform, owner: Person) -> dict[str, Any]:
+    return {"user_id": owner.user_id, "keep_current": True}
+
+
+async def a_disabled_account(platform: Platform, owner: Person) -> dict[str, Any]:
+    return {"user_id": owner.user_id, "disabled": True}
+
+
 FOREIGN: dict[str, tuple[str, Foreign, str]] = {
     "ExecutionService.GetExecution": ("EXECUTION_NOT_FOUND", an_execution, "OK"),
     "AuthService.RevokeApiKey": ("API_KEY_NOT_FOUND", an_api_key, "OK"),
+    "AuthService.ListApiKeys": ("USER_NOT_FOUND", an_account, "OK"),
+    "AuthService.ListSessions": ("USER_NOT_FOUND", an_account, "OK"),
+    "AuthService.RevokeSession": ("SESSION_NOT_FOUND", a_session, "OK"),
+    "AuthService.RevokeAllSessions": ("USER_NOT_FOUND", all_other_sessions, "OK"),
+    "AuthService.UpdateUser": ("POLICY_DENIED", a_disabled_account, "POLICY_DENIED"),
     "WorkflowService.GetWorkflow": ("WORKFLOW_NOT_FOUND", a_workflow, "OK"),
     "WorkflowService.DeleteWorkflow": ("WORKFLOW_NOT_FOUND", a_workflow, "OK"),
     "WorkflowService.ExecuteWorkflow": ("WORKFLOW_NOT_FOUND", a_workflow, "OK"),
@@ -58,7 +82,8 @@ FOREIGN: dict[str, tuple[str, Foreign, str]] = {
 """The rpcs that name an object of a user's, what they say of another's, and what its owner is answered afterwards."""
 NAME_NO_OBJECT = {
     *("AuthService.Register", "AuthService.Login", "AuthService.RefreshToken", "AuthService.Logout", "AuthService.GetCurrentUser"),
-    *("AuthService.CreateApiKey", "AuthService.ListApiKeys"),
+    *("AuthService.CreateApiKey", "AuthService.ChangePassword"),
+    *("AuthService.CreateUser", "AuthService.ListUsers", "AuthService.ListAuditEntries"),
     *("RegistryService.ListAgents", "RegistryService.GetAgent", "RegistryService.ListCategories", "RegistryService.CheckAgentHealth"),
     *("HealthService.GetHealth", "HealthService.GetReadiness"),
     *("ExecutionService.ExecuteAgent", "ExecutionService.StreamAgent", "ExecutionService.ListExecutions"),
@@ -88,7 +113,8 @@ async def test_a_foreign_object_is_not_found_and_changed_by_nobody(platform: Pla
     """The same answer as for one that never was; and its owner finds it as it was."""
     reason, make, own = FOREIGN[name]
     rpc, fields = RPCS[name], await make(platform, owner)
-    never_was = {field: NEVER_WAS if field.endswith("_id") and field != "step_id" else value for field, value in fields.items()}
+    nobody = {"user_id": NOBODY, "step_id": fields.get("step_id")}
+    never_was = {field: nobody.get(field, NEVER_WAS) if field.endswith("_id") else value for field, value in fields.items()}
     for door in platform.doors.values():
         assert await called(rpc, door, stranger, fields) == reason
         assert await called(rpc, door, stranger, never_was) == reason

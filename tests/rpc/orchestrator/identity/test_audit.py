@@ -55,11 +55,12 @@ async def test_what_users_and_administrators_do_to_their_own_objects_is_not(ada:
     other = await waiting_run(ada)
     await workflows(admin).CancelWorkflow(pb.CancelWorkflowRequest(workflow_id=other.workflow_id))
 
+    found: list[Any] = []
+
     async def audited() -> bool:
-        return await db.fetchval("SELECT count(*) FROM audit_log WHERE actor_id = $1 AND action = 'object.administered'", admin.user_id) > 0
+        select = "SELECT subject FROM audit_log WHERE actor_id = ANY($1) AND action = 'object.administered'"
+        found[:] = await db.fetch(select, [ada.user_id, admin.user_id])
+        return bool(found)
 
     await eventually(audited)
-    found = await db.fetch(
-        "SELECT subject FROM audit_log WHERE actor_id = ANY($1) AND action = 'object.administered'", [ada.user_id, admin.user_id]
-    )
     assert [row["subject"] for row in found] == [f"cancel run:{other.run_id}"]
