@@ -1,14 +1,14 @@
-"""How many calls may be waiting to begin, found out by how long they wait.
+"""Limits the number of calls that wait to begin, by how long they wait.
 
-A call begins when the slow part that somebody else does for it has begun: when an agent has taken it over, or at its end. What counts
-is only the time before: it passes in the queues of this process, of the database and of the agent hosts, and grows when they are
-short of CPU. How long a provider thinks does not count; a thousand calls may wait for a slow one.
+A call begins when an agent has accepted it, or at its end. Only the time before that counts: it is spent in the queues of this process,
+of the database and of the agent hosts, and grows when they lack CPU. The time that a provider takes does not count; a thousand calls
+may wait for a slow one.
 
-That an agent has taken a call over costs a message. So one call in eight is watched until then and stands for the others, which wait
-no longer as soon as they have been passed on.
+Learning that an agent has accepted a call costs a message. Therefore one call in eight is watched until then and stands for the other
+seven, which stop waiting as soon as they are passed on.
 
-The rule is that of CoDel (RFC 8289): if for a whole interval not one call began within the target, a queue is standing that serves
-nobody. Then as many may wait as begin within the target (Little's law), and no more.
+The rule is that of CoDel (RFC 8289): if no call began within the target for a whole interval, there is a standing queue that helps
+nobody. Then only as many calls may wait as begin within the target (Little's law).
 """
 
 from collections.abc import Callable
@@ -18,14 +18,14 @@ from time import monotonic
 TARGET_SECONDS = 0.25
 INTERVAL_SECONDS = 0.25
 FEWEST = 96
-"""So many may wait on the slowest machine: twelve of those that are watched, each of which stands for eight."""
+"""Calls that may wait even on the slowest machine: twelve watched calls, each of which stands for eight."""
 MOST = 1_000
 WATCHED = 8
-"""One call in so many is watched until an agent has taken it over."""
+"""One call in this many is watched until an agent has accepted it."""
 
 
 class Admission:
-    """One process's. Not for threads."""
+    """The limit of one process. Not thread-safe."""
 
     def __init__(self, target_seconds: float = TARGET_SECONDS, clock: Callable[[], float] = monotonic) -> None:
         self._target = target_seconds
@@ -42,21 +42,21 @@ class Admission:
         return self._waiting < self._most_waiting
 
     def enter(self) -> "Slot":
-        """A call waits from now on."""
-        if self._waiting == 0:  # whatever queue there was is gone
+        """Counts a call as waiting from now on."""
+        if self._waiting == 0:  # the queue has emptied
             self._most_waiting = MOST
         self._waiting += 1
         return Slot(self, self._clock())
 
     def watches(self) -> bool:
-        """Whether the call that is passed on now stands for itself and the others; else it waits no longer."""
+        """Whether the call that is passed on now is watched and stands for seven others; otherwise it waits no longer."""
         watched = self._passed_on % WATCHED == 0
         self._passed_on += 1
         self._waiting += WATCHED - 1 if watched else -1
         return watched
 
     def leave(self, since: float, calls: int) -> None:
-        """A call that has waited since then, and stands for so many, has begun."""
+        """Records that a call that waited since then, and stands for this many, has begun."""
         now = self._clock()
         self._waiting -= calls
         self._begun += calls
@@ -74,7 +74,7 @@ class Admission:
 
 
 class Slot:
-    """One call's place among those that wait."""
+    """One waiting call."""
 
     __slots__ = ("_admission", "_calls", "_since")
 
@@ -85,11 +85,11 @@ class Slot:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the call waits no longer."""
+        """Whether the call has stopped waiting."""
         return self._admission is None
 
     def pass_on(self) -> bool:
-        """Says, once, that the call goes to an agent; True for one whose beginning there is worth knowing, which `begun` then tells."""
+        """Records that the call goes to an agent. True if the call is watched: then call `begun` when the agent has accepted it."""
         if (admission := self._admission) is None:
             return False
         if watched := admission.watches():
@@ -99,7 +99,7 @@ class Slot:
         return watched
 
     def begun(self) -> None:
-        """Says, once or more often, that the call waits no longer."""
+        """Records that the call waits no longer; may be called repeatedly."""
         if (admission := self._admission) is not None:
             self._admission = None
             admission.leave(self._since, self._calls)
@@ -109,17 +109,17 @@ _current: ContextVar[Slot | None] = ContextVar("admission_slot", default=None)
 
 
 def adopt(slot: Slot) -> None:
-    """Makes it the slot of the call for which this task, and those it starts, run."""
+    """Sets the slot of this task and of the tasks it starts."""
     _current.set(slot)
 
 
 def pass_on() -> bool:
-    """This call goes to an agent now. True for one that is watched: whoever passes it on says `begun` when the agent has it."""
+    """Records that this call goes to an agent. True if it is watched: then call `begun` when the agent has accepted it."""
     slot = _current.get()
     return slot is not None and slot.pass_on()
 
 
 def begun() -> None:
-    """The slow part of this call, which others do, has begun."""
+    """Records that this call has begun."""
     if (slot := _current.get()) is not None:
         slot.begun()

@@ -1,4 +1,4 @@
-"""Remembers what was looked up for a moment, so that a busy caller is not looked up at every call."""
+"""A short-lived cache, so that a busy caller is not looked up at every call."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,9 +10,9 @@ V = TypeVar("V")
 
 
 class BriefMemory(Generic[K, V]):
-    """What `load` found, for `seconds`; of `most` things at once. What is not there is asked for again.
+    """Remembers what `load` found for `seconds`, for at most `most` keys. Does not remember that nothing was found.
 
-    Those who ask for the same thing at the same time wait for one look-up.
+    Concurrent requests for the same key share one look-up.
     """
 
     def __init__(self, load: Callable[[K], Awaitable[V | None]], seconds: float, most: int) -> None:
@@ -23,7 +23,7 @@ class BriefMemory(Generic[K, V]):
         self._loading: dict[K, asyncio.Task[V | None]] = {}
 
     async def get(self, key: K) -> V | None:
-        """What there is under the key, now or a moment ago."""
+        """The value of the key, at most `seconds` old; None if there is none."""
         known = self._known.get(key)
         if known is not None and known[0] > _now():
             return known[1]
@@ -31,16 +31,16 @@ class BriefMemory(Generic[K, V]):
         if task is None:
             task = self._loading[key] = asyncio.create_task(self._look_up(key))
             task.add_done_callback(_retrieved)
-        return await asyncio.shield(task)  # a caller who goes away takes the answer from nobody
+        return await asyncio.shield(task)  # a caller that is cancelled must not cancel the look-up for the others
 
     def forget(self, key: K) -> None:
-        """Has the key looked up anew: by those who ask from now on, even while a look-up is under way."""
+        """Makes every later `get` look the key up again, even while a look-up is in progress."""
         self._known.pop(key, None)
         self._loading.pop(key, None)
 
     async def _look_up(self, key: K) -> V | None:
         task = asyncio.current_task()
-        asked = _now()  # what is told was true then, or later
+        asked = _now()  # the value is at least this fresh
         try:
             value = await self._load(key)
         finally:
@@ -60,7 +60,7 @@ class BriefMemory(Generic[K, V]):
 
 def _retrieved(task: "asyncio.Task[V | None]") -> None:
     if not task.cancelled():
-        task.exception()  # also when everybody who asked has gone
+        task.exception()  # even if every caller was cancelled
 
 
 def _now() -> float:

@@ -1,4 +1,4 @@
-"""The correlation id of one request: in every log line, in every answer, on every call that it causes."""
+"""The correlation id of a request: in every log line, in every response, and on every call that the request causes."""
 
 import re
 from contextvars import ContextVar
@@ -11,9 +11,9 @@ _current: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def adopt(given: str | None) -> str:
-    """Makes `given` the current request's id, or a new one when it is absent or malformed; returns it.
+    """Sets the id of the current request: `given`, or a new one if it is absent or malformed. Returns the id.
 
-    A caller's id is echoed and logged, so only `req_` with 1 to 60 letters, digits, `_` and `-` is taken over.
+    The id is echoed and logged, so only `req_` followed by 1 to 60 letters, digits, `_` and `-` is accepted.
     """
     request_id = given if given and _WELL_FORMED.fullmatch(given) else f"req_{uuid7().hex}"
     _current.set(request_id)
@@ -21,5 +21,5 @@ def adopt(given: str | None) -> str:
 
 
 def current() -> str:
-    """The current request's id; empty outside a request."""
+    """The id of the current request; empty outside a request."""
     return _current.get()

@@ -1,4 +1,4 @@
-"""The base of every exception that may leave a service, and those that any service can raise.
+"""The base class of all exceptions that may leave a service, and those that every service can raise.
 
     MeshError                      INTERNAL
     ├── CannotStart                (told to the operator, never to a caller)
@@ -9,10 +9,10 @@
     ├── CallCancelled              CANCELLED
     ├── IdempotencyConflict        IDEMPOTENCY_CONFLICT
     ├── NotImplementedHere         NOT_IMPLEMENTED
-    └── RemoteError                whatever reason another service of the mesh gave
+    └── RemoteError                the reason that another service of the mesh returned
 
-Each feature defines its own below MeshError. What a reason means on gRPC and over REST stands in one table, the
-options of the enum `agentmesh.common.v1.ErrorReason`; `mesh.rpc.status` applies it. Plain Python on purpose.
+Each noun defines its own below MeshError. The options of the enum `agentmesh.common.v1.ErrorReason` map each reason to gRPC and REST,
+and `mesh.rpc.status` applies them. This module is plain Python, so that rules can import it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,17 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One broken rule of a request: the path of the field, e.g. `tasks[2].agent_id`, and what it must be."""
+    """One broken rule of a request: the path of the field, e.g. `tasks[2].agent_id`, and what the field must be."""
 
     field: str
     description: str
 
 
 class MeshError(Exception):
-    """Something went wrong that the caller is told about.
+    """An error that the caller is told about.
 
-    `message` is for a person: what happened and what to do. `details` are the reason's metadata, for a machine.
-    Raised as it is, it says INTERNAL; whatever the platform did not foresee becomes that too, with its message kept back.
+    `message` tells a person what is wrong and what to do. `details` are the metadata of the reason, for programs.
+    The base class itself means INTERNAL. Unexpected exceptions become INTERNAL too, without their message.
     """
 
     reason: str = "INTERNAL"
@@ -52,7 +52,7 @@ class MeshError(Exception):
         self.violations = tuple(violations)
         self.retry_after_seconds = retry_after_seconds
         self.retryable = retryable
-        """Whether sending the same call again can help; None leaves it to the reason's row in the table."""
+        """Whether sending the same call again can help; None: as the error table says."""
 
 
 class CannotStart(MeshError):
@@ -78,13 +78,13 @@ class ValidationFailed(MeshError):
 
 
 class RateLimitExceeded(MeshError):
-    """The caller has used up what it may do for now; `retry_after_seconds` says when there is more."""
+    """A limit is reached; `retry_after_seconds` says when to come back. Raise it with `mesh.limits.refusal`."""
 
     reason = "RATE_LIMIT_EXCEEDED"
 
 
 class ServiceUnavailable(MeshError):
-    """A component that the call needs is not there. Raised only where nothing was bought."""
+    """A component that the call needs cannot be reached. Raised only if nothing was bought."""
 
     reason = "SERVICE_UNAVAILABLE"
 
@@ -102,25 +102,25 @@ class CallCancelled(MeshError):
 
 
 class IdempotencyConflict(MeshError):
-    """The idempotency key belongs to another request body."""
+    """The idempotency key was used with another request body."""
 
     reason = "IDEMPOTENCY_CONFLICT"
 
     @classmethod
     def of(cls, key: str) -> "IdempotencyConflict":
         """The error for this key."""
-        message = "this idempotency key was used for another request body within 24 h; use a new key for a new request"
+        message = "this idempotency key was used with another request body in the last 24 h; use a new key for a new request"
         return cls(message, idempotency_key=key)
 
 
 class NotImplementedHere(MeshError):
-    """The rpc is part of the contract and this server does not serve it."""
+    """The rpc is part of the contract, but this server does not implement it."""
 
     reason = "NOT_IMPLEMENTED"
 
 
 class RemoteError(MeshError):
-    """An error that another service of the mesh answered with, to be passed on under its own reason."""
+    """An error that another service of the mesh returned, passed on with its reason."""
 
     def __init__(
         self,
@@ -134,4 +134,4 @@ class RemoteError(MeshError):
     ) -> None:
         super().__init__(message, violations=violations, retry_after_seconds=retry_after_seconds, retryable=retryable)
         self.reason = reason
-        self.details = dict(details)  # not as keywords: their names are another process's
+        self.details = dict(details)  # not as keywords: another process chose the names

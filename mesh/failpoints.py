@@ -1,7 +1,7 @@
 """Named places at which a test can kill the process.
 
-A failpoint stands beside a commit, so that the tests can prove what a kill at that moment leaves behind. Unarmed it costs an
-attribute look-up. Only a process whose settings name one is ever armed.
+Failpoints are placed beside commits, so that tests can check what a kill at that moment leaves behind. An unarmed failpoint costs one
+attribute look-up. Only the setting FAILPOINTS arms one.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 
 class Failpoint:
-    """One named place; `hit` kills the process (SIGKILL) there if the place is armed."""
+    """A named place. `hit` kills the process (SIGKILL) if the place is armed."""
 
     known: ClassVar[dict[str, "Failpoint"]] = {}
 
@@ -20,14 +20,13 @@ class Failpoint:
         self.known[name] = self
 
     def hit(self) -> None:
-        """Dies here if armed."""
         if self.armed:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def arm(names: str) -> None:
-    """Arms the failpoints of a comma-separated list. Raises ValueError for a name that no code has."""
+    """Arms the failpoints of a comma-separated list. Raises ValueError for an unknown name."""
     for name in filter(None, names.split(",")):
         if name not in Failpoint.known:
-            raise ValueError(f"no failpoint is called {name!r}; there are: {', '.join(sorted(Failpoint.known))}")
+            raise ValueError(f"unknown failpoint {name!r}; use one of: {', '.join(sorted(Failpoint.known))}")
         Failpoint.known[name].armed = True

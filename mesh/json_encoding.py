@@ -1,4 +1,4 @@
-"""JSON for what is written at every call."""
+"""Fast JSON encoding for data that is written at every call."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,15 +13,12 @@ def _known(value: Any) -> Any:
         return dict(value)
     if isinstance(value, UUID):
         return str(value)
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be encoded as JSON")
 
 
 def to_json(value: Any, default: Callable[[Any], Any] = _known) -> bytes:
-    """The value as compact JSON in UTF-8; `default` says what to write for what JSON does not know.
-
-    Raises TypeError for what `default` does not know either.
-    """
+    """The value as compact JSON in UTF-8. `default` converts values of other types; it raises TypeError for unknown ones."""
     try:
         return orjson.dumps(value, default, orjson.OPT_NON_STR_KEYS)
-    except TypeError:  # numbers beyond 64 bits, text that is no Unicode: it writes neither, a double as a whole number can be the first
+    except TypeError:  # orjson refuses numbers beyond 64 bits and lone surrogates
         return json.dumps(value, default=default, separators=(",", ":")).encode()

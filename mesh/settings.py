@@ -1,4 +1,4 @@
-"""Settings that every process of the mesh has. Built once in a `__main__`, passed down; nothing else reads the environment."""
+"""The settings that all processes share. Each process reads its settings once, at its start; nothing else reads the environment."""
 
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,14 +11,14 @@ DEFINITIONS = Path(__file__).resolve().parent.parent / "definitions"
 
 
 class MeshSettings(BaseSettings):
-    """What all processes share; each process adds its own below it."""
+    """The base of the settings of every process."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host_address: str = "127.0.0.1"
-    """The address to listen on; without `mesh_tls_dir` only loopback."""
+    """The address to listen on. Without `mesh_tls_dir` it must be a loopback address."""
     mesh_tls_dir: Path | None = None
-    """The folder with this service's `tls.crt`, `tls.key` and `ca.crt`. None: the mesh speaks plaintext, on loopback only."""
+    """The folder with this service's `tls.crt`, `tls.key` and `ca.crt`. None: plaintext, on loopback only."""
     port_offset: int = Field(default=0, ge=0, le=56_000)
     """Added to every agent port, so that several stacks can run side by side."""
     definitions_path: Path = DEFINITIONS
@@ -28,13 +28,13 @@ class MeshSettings(BaseSettings):
     limit_context_nodes: int = Field(default=10_000, ge=10)
     """How many values these contexts may hold together."""
     log_format: Literal["json", "console"] = "json"
-    """How log lines look on standard error."""
+    """The format of log lines on standard error."""
     metrics_port: int | None = None
-    """Where Prometheus reads; None serves no metrics."""
+    """The port for Prometheus; None serves no metrics."""
     health_port: int | None = Field(default=None, ge=0, le=65535)
     """Where grpc.health.v1 answers on loopback, for the supervisor of the process; 0 takes any free port, None serves no health."""
     ready_file: Path | None = None
-    """Written once the process takes calls."""
+    """The file to write when the process accepts calls."""
     drain_grace_seconds: float = Field(default=30, ge=0)
     """How long calls in progress may take to finish when the process stops."""
     failpoints: str = ""
@@ -58,6 +58,6 @@ def _is_loopback(address: str) -> bool:
 
 
 def explain(error: ValidationError) -> str:
-    """What is wrong with the settings, on one line and without their values: some are secrets."""
+    """The problems of the settings in one line, without values, because some are secrets."""
     faults = (("_".join(map(str, fault["loc"])).upper(), fault["msg"].removeprefix("Value error, ")) for fault in error.errors())
     return "; ".join(f"{name}: {message}" if name else message for name, message in faults)

@@ -15,7 +15,7 @@ from mesh.json_encoding import to_json
 
 
 def configure_logging(service: str, log_format: str) -> None:
-    """Sends every log line, the libraries' too, to standard error, as JSON or for a person, with service and request id."""
+    """Writes all log lines, including those of libraries, to standard error with service and request id, as JSON or as plain text."""
 
     def stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["service"] = service
@@ -30,7 +30,7 @@ def configure_logging(service: str, log_format: str) -> None:
         stamp,
     ]
     if log_format == "json":
-        # Local variables stay out of tracebacks: among them are keys and what users wrote.
+        # Tracebacks must not show local variables: they hold keys and users' texts.
         shared.append(ExceptionRenderer(ExceptionDictTransformer(show_locals=False)))
         ours: Any = structlog.processors.JSONRenderer(to_json)
         theirs: Any = structlog.processors.JSONRenderer()
@@ -51,17 +51,16 @@ def configure_logging(service: str, log_format: str) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a line for every attempt; our adapters say it once
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it logs every attempt; the adapters log once
     logging.getLogger("grpc._cython.cygrpc").addFilter(_worth_a_line)
 
 
 def _worth_a_line(record: logging.LogRecord) -> bool:
-    # gRPC reads a header that is no UTF-8 as Latin-1, which is well, and writes a traceback whenever one is looked at: any caller could
-    # fill the disk with them.
+    # gRPC reads a header that is not UTF-8 as Latin-1 and logs a traceback each time: any caller could fill the disk.
     return not str(record.msg).startswith("Invalid encoding")
 
 
 def serve_metrics(address: str, port: int | None) -> None:
-    """Serves the process's Prometheus metrics over HTTP from a thread of its own; does nothing without a port."""
+    """Serves Prometheus metrics over HTTP from a separate thread; does nothing without a port."""
     if port is not None:
         start_http_server(port, addr=address)

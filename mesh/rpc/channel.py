@@ -7,34 +7,37 @@ import grpc
 from mesh.security.tls import ClientTls
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-"""Inside the mesh; what comes from outside is bound to 4 MiB at the gateway and at the orchestrator's own port."""
+"""The limit inside the mesh. The gateway and the orchestrator's port limit requests from outside to 4 MiB."""
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Pings every 30 s are fine with servers built by `mesh.rpc.server`; a default server answers them with GOAWAY at 120 s.
+    # Servers built by `mesh.rpc.server` accept a ping every 30 s; a default server answers with GOAWAY after 120 s.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),  # without it grpcio 1.85 waits a minute for the answer to a ping, whatever stands above
+    (
+        "grpc.http2.ping_timeout_ms",
+        10_000,
+    ),  # grpcio 1.85 ignores keepalive_timeout_ms and waits a minute
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    # A host that comes back is used again within a second; the default backs off up to two minutes.
+    # Reconnect to a restarted host within a second; by default the backoff grows to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 900),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # UNAVAILABLE is the caller's to retry: no channel repeats a call that may have been bought.
+    # Callers retry UNAVAILABLE themselves. A channel must never repeat a call that may have been bought.
     ("grpc.enable_retries", 0),
 )
 
 
 RETIREMENT_SECONDS = 660.0
-"""Longer than any call."""
+"""How long calls on a replaced channel may continue; longer than any call."""
 
 
 class ChannelPool:
     """One lazily opened channel per target, shared by all calls of the process. Close it when the process drains.
 
-    With `tls` a channel has the certificates of the moment when it was opened; once they have changed, others take its place.
+    With `tls`, a channel keeps the certificates that it was opened with. When they change, new channels replace it.
     """
 
     def __init__(self, tls: ClientTls | None = None) -> None:
@@ -46,7 +49,7 @@ class ChannelPool:
 
     @property
     def generation(self) -> int:
-        """Grows when the channels are replaced: stubs of those before take no new calls."""
+        """Increases when the channels are replaced; do not start calls on stubs of older channels."""
         if self._tls is not None and self._tls.material is not self._material:
             self._material = self._tls.material
             self._generation += 1
@@ -62,7 +65,7 @@ class ChannelPool:
         return channel
 
     async def close(self) -> None:
-        """Ends every channel and the calls on it."""
+        """Closes every channel and ends the calls on it."""
         for task in self._retiring:
             task.cancel()
         channels, self._channels = list(self._channels.values()), {}
@@ -76,7 +79,7 @@ class ChannelPool:
 
     def _retire(self) -> None:
         channels, self._channels = list(self._channels.values()), {}
-        for channel in channels:  # the calls under way may finish
+        for channel in channels:  # calls in flight may finish
             task = asyncio.create_task(channel.close(RETIREMENT_SECONDS))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)

@@ -1,4 +1,4 @@
-"""Between protobuf messages that every package shares and plain values."""
+"""Converts the protobuf messages that all packages share from and to plain values."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -34,7 +34,7 @@ def struct(plain: Mapping[str, Any]) -> struct_pb2.Struct:
 
 
 def values(message: struct_pb2.Struct, field: str) -> FreeForm:
-    """A Struct as plain values; whole numbers come back as int.
+    """A Struct as plain values, with whole numbers as int.
 
     Raises ValidationFailed, naming `field`, for NaN, infinities, and whole numbers whose digits a double may have lost.
     """
@@ -42,7 +42,7 @@ def values(message: struct_pb2.Struct, field: str) -> FreeForm:
 
 
 def usage_to_proto(usage: TokenUsage, cost_micro_usd: int = 0, price_table: str = "") -> usage_pb2.Usage:
-    """Tokens, and the price where it is known."""
+    """Token counts, with the cost if it is known."""
     return usage_pb2.Usage(
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -56,7 +56,7 @@ def usage_to_proto(usage: TokenUsage, cost_micro_usd: int = 0, price_table: str 
 
 
 def usage_from_proto(usage: usage_pb2.Usage) -> TokenUsage:
-    """Tokens as an agent reports them."""
+    """Token counts as an agent reports them."""
     return TokenUsage(
         model=usage.model,
         input_tokens=usage.input_tokens,
@@ -84,9 +84,9 @@ def _plain(value: struct_pb2.Value, field: str) -> Any:
 
 def _number(number: float, field: str) -> int | float:
     if not isfinite(number):
-        raise ValidationFailed.of(field, "must hold only finite numbers: JSON has no NaN and no infinity")
+        raise ValidationFailed.of(field, "contains NaN or infinity, which JSON cannot represent; send finite numbers")
     if abs(number) > LARGEST_EXACT:  # every double as large as this is whole
         message = f"must not contain numbers beyond ±{LARGEST_EXACT} (2^53 - 1), which lose digits; send them as strings"
         raise ValidationFailed.of(field, message)
-    # A Struct has only doubles; JSON Schema's `integer` accepts 3.0, a prompt reads better with 3.
+    # A Struct has only doubles. JSON Schema's `integer` accepts 3.0, but 3 reads better in a prompt.
     return int(number) if number.is_integer() else number

@@ -1,6 +1,6 @@
-"""The REST error envelope, rendered in this one place.
+"""Renders the REST error envelope; nothing else does.
 
-For a transcoded call the finished envelope travels in ASCII trailers that the gateway puts in the place of the body.
+For a transcoded call, the finished envelope is sent in ASCII trailers, and the gateway makes it the response body.
 """
 
 import json
@@ -20,7 +20,7 @@ _CHALLENGE = 'Bearer realm="agentmesh"'
 
 
 def timestamp(now: datetime | None = None) -> str:
-    """`now` as errors write it: UTC, RFC 3339, whole seconds, `Z`."""
+    """`now` (default: the current time) in the format of errors: RFC 3339, UTC, whole seconds, `Z`."""
     return (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -53,7 +53,7 @@ def error_event(status: status_pb2.Status) -> error_pb2.Error:
 
 
 def envelope_trailers(status: status_pb2.Status) -> list[tuple[str, str]]:
-    """The trailers by which the gateway answers a transcoded call: envelope, HTTP status and the headers of that status."""
+    """The trailers from which the gateway builds the response of a transcoded call: envelope, HTTP status and headers."""
     fields = error_fields(status)
     trailers = [
         (ENVELOPE_TRAILER, json.dumps({"error": fields}, ensure_ascii=True, separators=(",", ":"))),
@@ -61,7 +61,7 @@ def envelope_trailers(status: status_pb2.Status) -> list[tuple[str, str]]:
     ]
     if seconds := fields["details"].get("retry_after_seconds"):
         trailers.append((RETRY_AFTER_TRAILER, str(seconds)))
-    if TABLE[fields["code"]].http_status == 401:  # RFC 9110 wants a challenge with each, RFC 6750 says how it looks
+    if TABLE[fields["code"]].http_status == 401:  # RFC 9110 requires a challenge, RFC 6750 defines its form
         was_good = fields["code"] != "AUTH_INVALID_CREDENTIALS"
         trailers.append((CHALLENGE_TRAILER, _CHALLENGE + (', error="invalid_token"' if was_good else "")))
     return trailers

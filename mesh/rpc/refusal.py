@@ -1,4 +1,4 @@
-"""An error that is answered so often that it is made only once."""
+"""An error response that is prepared once, because it is sent very often."""
 
 import json
 
@@ -15,7 +15,7 @@ Trailers = tuple[tuple[str, str | bytes], ...]
 
 
 class StandingRefusal:
-    """The same answer to everybody, but for the request's id and the time. `marks` are trailers that go with it."""
+    """The same error for every call, except for request id and time. `marks` are trailers that are sent with it."""
 
     def __init__(self, error: MeshError, *marks: tuple[str, str]) -> None:
         self._marks = marks
@@ -33,10 +33,10 @@ class StandingRefusal:
         self._key, self._details = trailing_details(status_pb2.Status(code=status.code, message=status.message, details=kept))
 
     def trailers(self, request_id: str, *, transcoded: bool) -> Trailers:
-        """What the error boundary would send with it."""
+        """The trailers that the error boundary would send."""
         request = any_pb2.Any()
         request.Pack(error_details_pb2.RequestInfo(request_id=request_id))
-        # Two messages in a row are read as one, with the details of both.
+        # Concatenated protobuf messages are read as one message with the details of both.
         details = self._details + status_pb2.Status(details=[request]).SerializeToString()
         trailers: Trailers = ((self._key, details), (correlation.REQUEST_ID_KEY, request_id), *self._marks)
         if not transcoded:

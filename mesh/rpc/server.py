@@ -1,4 +1,4 @@
-"""Builds gRPC servers, and stops them so that no call is lost."""
+"""Builds gRPC servers, and drains them without losing a call."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,19 +14,19 @@ from mesh.rpc.reflection import add_reflection_service
 from mesh.security.tls import ServerTls
 
 SERVER_OPTIONS = (
-    # On by default, and then a second server on the same port silently steals half of the calls.
+    # On by default: a second server on the same port would silently receive half of the calls.
     ("grpc.so_reuseport", 0),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Clients of ours ping every 30 s; a server with defaults would send them away.
+    # Channels of the mesh ping every 30 s, which a server with defaults answers with GOAWAY.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
-    # The gateway lets 24 KiB of headers pass, and gRPC counts more per header. Between its soft and its hard limit, which are 8 and
-    # 16 KiB by default, it refuses at random.
+    # The gateway accepts 24 KiB of headers, and gRPC counts more per header. Between its soft and its hard limit (8 and 16 KiB by
+    # default) gRPC refuses at random.
     ("grpc.max_metadata_size", 32 * 1024),
     ("grpc.absolute_max_metadata_size", 32 * 1024),
-    # Of more than 1,000 calls that come at once, and wait to be looked at, gRPC by default ends some at random as CANCELLED, without a
-    # word. Whom to turn away, and how, is for the admission control to say.
+    # By default, gRPC cancels random calls without a message when more than 1,000 new calls wait to be accepted. Admission control
+    # decides which calls to refuse, and how.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 100_001),
 )
@@ -35,18 +35,18 @@ SERVER_OPTIONS = (
 def build_server(interceptors: Sequence[grpc.aio.ServerInterceptor], *, max_request_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Server:
     """A server without services or ports. A larger request is refused by gRPC itself with RESOURCE_EXHAUSTED."""
     server = grpc.aio.server(interceptors=interceptors, options=(*SERVER_OPTIONS, ("grpc.max_receive_message_length", max_request_bytes)))
-    # grpcio waits for the next call of each registered method, all of them anew for each call: 5 % of an agent call's CPU. Without
-    # registration all methods are found by the generic handlers, which are the same.
+    # For each call, grpcio starts to wait again for the next call of every registered method, which is 5 % of an agent call's CPU.
+    # Without registration, the generic handlers find the same methods. See docs/private-interfaces.md.
     server.add_registered_method_handlers = _leave_unregistered  # type: ignore[method-assign]
     return server
 
 
 def _leave_unregistered(service_name: str, method_handlers: Mapping[str, Any]) -> None:
-    """Takes the place of grpcio's own."""
+    """Replaces grpcio's method."""
 
 
 def listen(server: grpc.aio.Server, host: str, port: int, tls: ServerTls | None) -> int:
-    """Opens a port and returns it. Raises RuntimeError when another program has it."""
+    """Opens a port and returns its number. Raises RuntimeError if another program uses it."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls.of_port())
 
@@ -57,14 +57,14 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
 
 
 class _HealthServicer(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_health has no types
-    """gRPC's own, but its watches can be ended: each would hold a drain open to the last second of its grace."""
+    """gRPC's own servicer, except that watches can be ended; otherwise each would delay a drain to the end of its grace period."""
 
     def __init__(self) -> None:
         super().__init__()
         self._watches: set[asyncio.Task[None]] = set()
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> None:
-        """Tells the state of a service whenever it changes."""
+        """Streams the state of a service whenever it changes."""
         watch = asyncio.create_task(super().Watch(request, context))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
@@ -72,7 +72,7 @@ class _HealthServicer(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_
             await watch
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if task is None or task.cancelling():  # by the watcher, who has left
+            if task is None or task.cancelling():  # the watcher has gone
                 raise
 
     def end_watches(self) -> None:
@@ -82,27 +82,27 @@ class _HealthServicer(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_
 
 
 class Health:
-    """grpc.health.v1 of one server: "" is the server itself, other names are whatever it serves."""
+    """grpc.health.v1 of one server. The name "" is the server itself; other names are services or agents."""
 
     def __init__(self, server: grpc.aio.Server) -> None:
         self._servicer = _HealthServicer()
         add_HealthServicer_to_server(self._servicer, server)
 
     async def set(self, service: str, serving: bool) -> None:
-        """Says whether `service` takes calls; watchers hear of it at once."""
+        """Sets whether `service` accepts calls; watchers are told at once."""
         status = HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING
         await self._servicer.set(service, status)
 
     async def forget(self, service: str) -> None:
-        """Says that `service` is not (any more) here."""
+        """Sets `service` to SERVICE_UNKNOWN."""
         await self._servicer.set(service, HealthCheckResponse.SERVICE_UNKNOWN)
 
     async def not_serving(self) -> None:
-        """Says for good that nothing here takes calls."""
+        """Sets all services to NOT_SERVING, permanently."""
         await self._servicer.enter_graceful_shutdown()
 
     def end_watches(self) -> None:
-        """Sends the watchers away."""
+        """Ends every watch."""
         self._servicer.end_watches()
 
 
@@ -114,9 +114,9 @@ async def drain(
     grace_seconds: float,
     end_watches: Sequence[Callable[[], None]] = (),
 ) -> None:
-    """Stops servers so that no call is lost: says NOT_SERVING, waits until callers have noticed, then lets the calls finish.
+    """Stops servers without losing a call: sets NOT_SERVING, waits until callers have noticed, then lets the calls finish.
 
-    Calls that have no end of their own are ended by `end_watches`. Calls that are not done after `grace_seconds` are cut.
+    `end_watches` ends the calls that would never end themselves. Calls that are still running after `grace_seconds` are cancelled.
     """
     await asyncio.gather(*(one.not_serving() for one in health))
     await asyncio.sleep(notice_seconds)

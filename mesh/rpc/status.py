@@ -1,4 +1,4 @@
-"""Errors to google.rpc.Status and back, by the one error table.
+"""Converts errors to google.rpc.Status and back, by the error table.
 
 The table is the options of the enum ErrorReason; docs/errors.md and the OpenAPI document are generated from the same rows.
 """
@@ -19,25 +19,25 @@ from mesh.errors import MeshError, RemoteError, Violation
 
 DOMAIN = "agentmesh"
 DETAILS_BYTES = 6 * 1024
-"""gRPC clients refuse more than 8 KiB of metadata, and the message and the ids need room too."""
+"""gRPC clients refuse more than 8 KiB of metadata, which also hold the message and the ids."""
 M = TypeVar("M", bound=Message)
 _MESSAGE_BYTES = 1000
 _METADATA_BYTES = 3 * 1024
 _TEXT_BYTES = 500
 _PACKING_BYTES = 250
-"""Names of types and lengths around the details, and the count of what was left out."""
+"""Room for type names and lengths, and for the counts of omitted details."""
 _DETAILS_OMITTED = "details_omitted"
 _VIOLATIONS_OMITTED = "field_violations_omitted"
 _LONGEST_WAIT_SECONDS = 24 * 60 * 60
 _DETAILS_KEY = "grpc-status-details-bin"
 _SENT_AS_IT_IS = re.compile(r"[ -$&-~]*")
-"""What gRPC does not escape in the text of a status; of the rest each byte takes three."""
+"""Characters that gRPC sends unescaped in the text of a status; every other byte takes three."""
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """What one reason means on the wire."""
+    """The row of one reason."""
 
     reason: str
     code: grpc.StatusCode
@@ -46,7 +46,7 @@ class ErrorRow:
 
     @property
     def wants_retry_after(self) -> bool:
-        """Whether the answer always says when to try again (429 and 503)."""
+        """Whether responses always say when to retry (429 and 503)."""
         return self.http_status in (429, 503)
 
 
@@ -60,19 +60,19 @@ def _rows() -> dict[str, ErrorRow]:
 
 
 TABLE: Mapping[str, ErrorRow] = _rows()
-"""Every reason of the platform, with its gRPC code, HTTP status and whether a retry can help."""
+"""Every reason, with its gRPC code, HTTP status and whether a retry can help."""
 
 
 def retryable(error: MeshError) -> bool:
-    """Whether the same call can succeed when it is sent again: the error's own word, or else the table's."""
+    """Whether sending the same call again can succeed, according to the error or else to the table."""
     return TABLE[error.reason].retryable if error.retryable is None else error.retryable
 
 
 def status_of(error: MeshError, request_id: str) -> status_pb2.Status:
-    """The status that a server answers with: ErrorInfo, RequestInfo and, where they apply, BadRequest and RetryInfo.
+    """The status for an error: with ErrorInfo, RequestInfo and, where they apply, BadRequest and RetryInfo.
 
-    Long texts are cut and the whole stays under DETAILS_BYTES; what does not fit is counted in the metadata `details_omitted`
-    and `field_violations_omitted`.
+    Long texts are cut, and details that do not fit into DETAILS_BYTES are omitted and counted in the metadata `details_omitted` and
+    `field_violations_omitted`.
     """
     row = TABLE[error.reason]
     status = status_pb2.Status(code=row.code.value[0], message=_cut(error.message, _MESSAGE_BYTES))
@@ -94,7 +94,7 @@ def status_of(error: MeshError, request_id: str) -> status_pb2.Status:
 
 
 def error_of(failure: grpc.aio.AioRpcError) -> RemoteError | None:
-    """The error that a service of the mesh answered with, or None when the status is not one of ours (lost connection, gRPC's own)."""
+    """The error that a service of the mesh returned; None for a status of gRPC itself, such as a lost connection."""
     raw = dict(failure.trailing_metadata() or ()).get(_DETAILS_KEY)
     try:
         return _error_in(status_pb2.Status.FromString(raw)) if isinstance(raw, bytes) else None
@@ -121,18 +121,18 @@ def _error_in(status: status_pb2.Status) -> RemoteError | None:
 
 
 def trailing_details(status: status_pb2.Status) -> tuple[str, bytes]:
-    """The trailer in which a status travels."""
+    """The trailer that carries a status."""
     return _DETAILS_KEY, status.SerializeToString()
 
 
 def summary(status: status_pb2.Status) -> str:
-    """The message on one line, and so short that it fits into the metadata beside the details."""
+    """The message in one line, short enough to fit into the metadata beside the details."""
     line = " ".join(status.message.splitlines())
     return line if _SENT_AS_IT_IS.fullmatch(line) else _cut(line, _MESSAGE_BYTES // 3)
 
 
 def find(status: status_pb2.Status, empty: M) -> M | None:
-    """The detail of the type of `empty`, unpacked into it; None when the status has none."""
+    """The detail with the type of `empty`, unpacked into it; None if the status has none."""
     return next((empty for detail in status.details if detail.Unpack(empty)), None)
 
 
@@ -141,8 +141,8 @@ def _metadata(error: MeshError, row: ErrorRow) -> dict[str, str]:
     if row.retryable or error.retryable is not None:
         metadata["retryable"] = "true" if retryable(error) else "false"
     room, omitted = _METADATA_BYTES, _count(error.details.get(_DETAILS_OMITTED))
-    for key, value in sorted(error.details.items(), key=lambda detail: len(detail[1])):  # figures and ids go before long texts
-        if key in (_DETAILS_OMITTED, _VIOLATIONS_OMITTED):  # of an error that is passed on
+    for key, value in sorted(error.details.items(), key=lambda detail: len(detail[1])):  # numbers and ids before long texts
+        if key in (_DETAILS_OMITTED, _VIOLATIONS_OMITTED):  # counts of an error that is passed on
             continue
         text = _cut(value, _TEXT_BYTES)
         room -= len(key.encode()) + len(text.encode()) + 10
@@ -174,5 +174,5 @@ def _fitting(violations: tuple[Violation, ...], room: int) -> tuple[error_detail
 
 
 def _cut(text: str, most_bytes: int) -> str:
-    """The text as protobuf takes it (no lone surrogates), no longer than that."""
+    """The text without lone surrogates, which protobuf refuses, cut to `most_bytes`."""
     return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")

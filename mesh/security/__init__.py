@@ -1,1 +1,1 @@
-"""Who calls, and how that is proven."""
+"""Credentials, certificates and the caller of a call."""

@@ -1,4 +1,4 @@
-"""One service's certificate, its key and the roots it trusts, in a folder as Kubernetes mounts them; followed as they change."""
+"""The certificate, key and trusted roots of a service, read from a folder and again when they change."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _Version = tuple[tuple[int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What TLS needs of a service, each as PEM."""
+    """The files that TLS needs, as PEM."""
 
     roots: bytes
     chain: bytes
@@ -36,8 +36,8 @@ class Material:
 class TlsFolder:
     """The files of MESH_TLS_DIR: `ca.crt` (one or more roots), `tls.crt` (with its chain) and `tls.key`.
 
-    `identity` is the SPIFFE id that the certificate must bear. Raises CannotStart when the files are not fit to begin with; later
-    ones that are not fit are left alone, and the log says why. May be asked from any thread.
+    `identity` is the SPIFFE id that the certificate must have. Raises CannotStart if the files cannot be used at the start. Later files
+    that cannot be used are ignored and logged. Thread-safe.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
@@ -48,11 +48,11 @@ class TlsFolder:
             self._seen = self._version()
             self._material = self._read()
         except (OSError, ValueError) as error:
-            raise CannotStart(f"MESH_TLS_DIR={path} cannot be used: {_told(error)}; `make certs` makes certificates for a trial") from None
+            raise CannotStart(f"MESH_TLS_DIR={path} cannot be used: {_told(error)}; `make certs` creates certificates for tests") from None
         self._looked = monotonic()
 
     def current(self) -> Material:
-        """The files as they are now, looked at once a second at most. The same object as before when nothing has changed."""
+        """The current files, read at most once a second; the same object as before if nothing has changed."""
         if monotonic() - self._looked < LOOK_SECONDS:
             return self._material
         with self._lock:
@@ -68,7 +68,7 @@ class TlsFolder:
             self._material = self._read()
             log.info("certificates_reloaded", folder=str(self._path))
         except (OSError, ValueError) as error:
-            # Half of a rotation, perhaps: the files are looked at again when they change again.
+            # Possibly in the middle of a rotation; the files are read again after their next change.
             log.warning("certificates_not_reloaded", folder=str(self._path), why=_told(error))
 
     def _version(self) -> _Version:
@@ -81,15 +81,15 @@ class TlsFolder:
         _parsed(material.roots, ROOTS)
         _check_key(material.key, leaf)
         if identities_of(leaf) != [self._identity]:
-            raise ValueError(f"{CERTIFICATE} is not of {self._identity} but of {', '.join(identities_of(leaf)) or 'nobody'}")
+            raise ValueError(f"{CERTIFICATE} is for {', '.join(identities_of(leaf)) or 'no SPIFFE id'}, not for {self._identity}")
         if leaf.not_valid_after_utc <= datetime.now(UTC):
-            raise ValueError(f"{CERTIFICATE} has expired at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M}Z")
+            raise ValueError(f"{CERTIFICATE} expired at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M}Z")
         EXPIRES.set(leaf.not_valid_after_utc.timestamp())
         return material
 
 
 def identities_of(certificate: x509.Certificate) -> Sequence[str]:
-    """The URIs that a certificate is for; a SPIFFE certificate has just one."""
+    """The URIs in a certificate; a SPIFFE certificate has exactly one."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -101,16 +101,16 @@ def _parsed(pem: bytes, name: str) -> Sequence[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError:
-        raise ValueError(f"{name} holds no certificate in PEM form") from None
+        raise ValueError(f"{name} contains no certificate in PEM format") from None
 
 
 def _check_key(pem: bytes, leaf: x509.Certificate) -> None:
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError(f"{KEY} is not an unencrypted private key in PEM form") from None
+        raise ValueError(f"{KEY} is not an unencrypted private key in PEM format") from None
     if key.public_key() != leaf.public_key():
-        raise ValueError(f"{KEY} is not the key of {CERTIFICATE}")
+        raise ValueError(f"{KEY} does not belong to {CERTIFICATE}")
 
 
 def _told(error: Exception) -> str:

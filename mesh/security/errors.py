@@ -1,4 +1,4 @@
-"""Why a caller is not let in.
+"""The errors of credentials.
 
 MeshError
 ├── InvalidCredentials    AUTH_INVALID_CREDENTIALS
@@ -18,23 +18,23 @@ class InvalidCredentials(MeshError):
 
 
 class TokenExpired(MeshError):
-    """The credential was good once, and its time is over."""
+    """The credential has expired."""
 
     reason = "AUTH_TOKEN_EXPIRED"
 
 
 class TokenRevoked(MeshError):
-    """The credential was good once, and has been taken back."""
+    """The credential has been revoked."""
 
     reason = "AUTH_TOKEN_BLACKLISTED"
 
 
 class ScopeMissing(MeshError):
-    """The credential is good, and was not made for this rpc."""
+    """The credential is valid but lacks a scope."""
 
     reason = "POLICY_DENIED"
 
     @classmethod
     def of(cls, scope: Scope) -> "ScopeMissing":
         """The error of a credential that lacks `scope`."""
-        return cls(f"this needs the scope `{scope}`, which the API key does not have", rule="missing_scope", scope=scope.value)
+        return cls(f"this API key lacks the scope `{scope}`; use a key that has it, or log in", rule="missing_scope", scope=scope.value)

@@ -1,4 +1,4 @@
-"""The names of the services inside the mesh, as SPIFFE ids: in their certificates, and as the issuers of call tokens."""
+"""The SPIFFE ids of the services: in their certificates, and as issuers of call tokens."""
 
 TRUST_DOMAIN = "agentmesh"
 ORCHESTRATOR = f"spiffe://{TRUST_DOMAIN}/orchestrator"
@@ -8,7 +8,7 @@ GATEWAY = f"spiffe://{TRUST_DOMAIN}/gateway"
 
 SERVICES = (ORCHESTRATOR, WORKER, AGENT_HOST, GATEWAY)
 CALLERS_OF_AGENTS = frozenset({ORCHESTRATOR, WORKER})
-"""Who may have an agent work."""
+"""The services that may call agents."""
 
 
 def service_of(identity: str) -> str:
@@ -17,8 +17,8 @@ def service_of(identity: str) -> str:
 
 
 def server_name(identity: str) -> str:
-    """The DNS name that every certificate of a service bears beside its SPIFFE id, wherever its servers are.
+    """The DNS name in every certificate of a service, beside the SPIFFE id, regardless of the host.
 
-    gRPC for Python compares the certificate of a server with a host name and with nothing else, so this name stands for the id.
+    gRPC for Python can only compare a server's certificate with a host name, so this name represents the id.
     """
     return f"{service_of(identity)}.{TRUST_DOMAIN}"

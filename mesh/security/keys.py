@@ -1,4 +1,4 @@
-"""The Ed25519 keys behind call tokens, as PEM: one private key for who mints, public ones for who checks."""
+"""The Ed25519 keys of call tokens, as PEM: the private key mints tokens, public keys verify them."""
 
 import re
 from collections.abc import Sequence
@@ -25,23 +25,23 @@ def make_pair() -> tuple[str, str]:
 
 
 def public_pem(key: Ed25519PrivateKey) -> str:
-    """The public key that belongs to a private one, as PEM."""
+    """The public key of a private key, as PEM."""
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def read_private(pem: str) -> Ed25519PrivateKey:
-    """The one private key in a text. Raises ValueError when it is no unencrypted Ed25519 key; the message never quotes it."""
+    """The private key in a text. Raises ValueError if it is not an unencrypted Ed25519 key; the message never quotes it."""
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError("is not an unencrypted Ed25519 private key in PEM form; `openssl genpkey -algorithm ed25519` makes one")
+        raise ValueError("is not an unencrypted Ed25519 private key in PEM format; create one with `openssl genpkey -algorithm ed25519`")
     return key
 
 
 def read_public(pem: str) -> Sequence[Ed25519PublicKey]:
-    """Every public key in a text, at least one. Raises ValueError when one of them is no Ed25519 key."""
+    """All public keys in a text, at least one. Raises ValueError if one of them is not an Ed25519 key."""
     blocks = _PUBLIC_BLOCK.findall(pem)
     keys = []
     for block in blocks:
@@ -50,8 +50,8 @@ def read_public(pem: str) -> Sequence[Ed25519PublicKey]:
         except (ValueError, UnsupportedAlgorithm):
             key = None
         if not isinstance(key, Ed25519PublicKey):
-            raise ValueError("holds a key that is not Ed25519; hosts check call tokens with Ed25519 alone")
+            raise ValueError("contains a key that is not Ed25519; call tokens are verified with Ed25519 keys only")
         keys.append(key)
     if not keys:
-        raise ValueError("holds no public key in PEM form; `openssl pkey -pubout` writes the one of a private key")
+        raise ValueError("contains no public key in PEM format; print that of a private key with `openssl pkey -pubout`")
     return keys

@@ -1,4 +1,4 @@
-"""The settings by which processes of the mesh know one another."""
+"""Settings with the keys of call tokens."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,16 +12,16 @@ from mesh.settings import MeshSettings
 
 
 class CallTokenMinting(MeshSettings):
-    """Of a process that calls agents. It does not start without a key to mint call tokens with."""
+    """Settings of processes that call agents. They do not start without a key that mints call tokens."""
 
     call_token_private_key: SecretStr = SecretStr("")
     """An Ed25519 private key as PEM."""
     call_token_private_key_file: Path | None = None
-    """A file that holds it, instead."""
+    """A file with that key, instead."""
 
     @cached_property
     def call_token_signing_key(self) -> Ed25519PrivateKey:
-        """The key behind either setting."""
+        """The key from either setting."""
         name = "CALL_TOKEN_PRIVATE_KEY"
         text = _text_of(name, self.call_token_private_key.get_secret_value(), self.call_token_private_key_file)
         try:
@@ -36,16 +36,16 @@ class CallTokenMinting(MeshSettings):
 
 
 class CallTokenChecking(MeshSettings):
-    """Of a host of agents. It does not start without a key to check call tokens with."""
+    """Settings of agent hosts. They do not start without a key that verifies call tokens."""
 
     call_token_public_key: str = ""
-    """One or more Ed25519 public keys as PEM: during a rotation the old one and the new."""
+    """One or more Ed25519 public keys as PEM; during a rotation, the old and the new key."""
     call_token_public_key_file: Path | None = None
-    """A file that holds them, instead."""
+    """A file with these keys, instead."""
 
     @cached_property
     def call_token_keys(self) -> Sequence[Ed25519PublicKey]:
-        """The keys behind either setting."""
+        """The keys from either setting."""
         name = "CALL_TOKEN_PUBLIC_KEY"
         text = _text_of(name, self.call_token_public_key, self.call_token_public_key_file)
         try:
@@ -60,14 +60,14 @@ class CallTokenChecking(MeshSettings):
 
 
 def _text_of(name: str, text: str, file: Path | None) -> str:
-    """The text that a setting holds itself or in a file; ValueError unless it is in one of them."""
+    """The text of a setting, or of the file that it names. Raises ValueError unless exactly one is set."""
     if bool(text) == bool(file):
-        given = "are both set: leave one out" if text else f"is not set, nor is {name}_FILE; `make up` makes a pair of keys by itself"
+        given = "are both set; set only one" if text else f"is not set, and neither is {name}_FILE; `make up` creates a pair of keys"
         raise ValueError(f"{name} {'and ' + name + '_FILE ' if text else ''}{given}")
     if file is None:
         return text
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        why = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ValueError(f"{name}_FILE cannot be read: {why}") from None

@@ -1,7 +1,7 @@
-"""Access tokens: JWTs with the claims of lld.md 9.2, issuer, audience and type, verified as RFC 8725 wants it.
+"""Access tokens: JWTs with the claims sub, username, iat, exp, jti, iss and aud, verified as RFC 8725 recommends.
 
-The algorithm is fixed, the type says what the token is for, and nothing in the header chooses a key: every live secret is tried.
-`sub` is the user's id as a string, for RFC 7519 (and PyJWT) takes no number there.
+The algorithm is fixed, the type is checked, and nothing in the header selects a key: every current secret is tried. `sub` is the user's
+id as a string, because RFC 7519 (and PyJWT) allow no number.
 """
 
 import re
@@ -22,7 +22,7 @@ AUDIENCE = "agentmesh-api"
 TYPE = "at+jwt"
 LONGEST_TOKEN = 2048
 LEEWAY_SECONDS = 2
-"""How far the clocks of two orchestrators may be apart."""
+"""How far the clocks of two orchestrators may differ."""
 _REMEMBERED = 10_000
 _CLAIMS = ("sub", "username", "iat", "exp", "jti", "iss", "aud")
 _USER_ID = re.compile(r"[1-9][0-9]{0,9}")
@@ -33,7 +33,7 @@ _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionEr
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What a verified token says. Times are seconds since the epoch."""
+    """The claims of a verified token. Times are seconds since the epoch."""
 
     user_id: int
     username: str
@@ -42,7 +42,7 @@ class AccessClaims:
 
 
 class AccessTokens:
-    """Issues tokens by the first secret, and verifies those of every secret."""
+    """Issues tokens with the first secret, and verifies tokens of all secrets."""
 
     def __init__(self, secrets: Sequence[str], lifetime_seconds: int, clock: Callable[[], float] = time.time) -> None:
         self._secrets = [secret.encode() for secret in secrets]
@@ -51,7 +51,7 @@ class AccessTokens:
         self._verified: OrderedDict[bytes, AccessClaims] = OrderedDict()
 
     def issue(self, user_id: int, username: str, token_id: str) -> tuple[str, int]:
-        """A new token, and when it expires. `token_id` is 32 hexadecimal digits for the session, a dot, and 16 for the token."""
+        """A new token and when it expires. `token_id` is the session as 32 hexadecimal digits, a dot, and 16 digits for the token."""
         now = int(self._clock())
         claims = {
             "sub": str(user_id),
@@ -65,12 +65,12 @@ class AccessTokens:
         return jwt.encode(claims, self._secrets[0], ALGORITHM, headers={"typ": TYPE}), now + self.lifetime_seconds
 
     def verify(self, token: str) -> AccessClaims:
-        """What the token says. Raises InvalidCredentials, or TokenExpired for one that was ours.
+        """The claims of the token. Raises InvalidCredentials, or TokenExpired for a genuine token that has expired.
 
-        A token that has been verified is known by its hash until it expires: then only its time is looked at.
+        Verified tokens are remembered by their hash; after that, only the expiry is checked.
         """
         if len(token) > LONGEST_TOKEN:
-            raise _invalid("is too long")
+            raise _invalid(f"is longer than {LONGEST_TOKEN} characters")
         digest = sha256(token.encode()).digest()
         claims = self._verified.get(digest)
         if claims is None:
@@ -88,9 +88,9 @@ class AccessTokens:
         except jwt.ExpiredSignatureError:
             raise _expired() from None
         except _UNREADABLE:
-            raise _invalid("is malformed, forged, or not for this platform") from None
+            raise _invalid("is malformed, forged, or was not issued by this platform") from None
         if whole["header"].get("typ") != TYPE:
-            raise _invalid("is a token of another type")
+            raise _invalid("has another type than at+jwt")
         return _claims(whole["payload"])
 
     def _signed(self, token: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _claims(payload: dict[str, Any]) -> AccessClaims:
         and _TOKEN_ID.fullmatch(payload["jti"])
     )
     if not well_formed or int(payload["sub"]) > _LARGEST_ID:
-        raise _invalid("has claims that this platform does not issue")
+        raise _invalid("has missing or invalid claims")
     return AccessClaims(int(payload["sub"]), username, payload["jti"], expires_at)
 
 
@@ -129,4 +129,4 @@ def _invalid(why: str) -> InvalidCredentials:
 
 
 def _expired() -> TokenExpired:
-    return TokenExpired("the access token has expired; refresh it, or log in again")
+    return TokenExpired("the access token has expired; refresh it or log in again")

@@ -1,1 +1,1 @@
-"""Users, their sessions and their API keys; and who did what."""
+"""Users, sessions, API keys and the audit log."""

@@ -1,4 +1,4 @@
-"""The tokens of a session: what they look like, and how one follows from another. Nothing here is stored but hashes."""
+"""The tokens of sessions, and how one follows from another. Only their hashes are stored."""
 
 import hmac
 import secrets
@@ -17,7 +17,7 @@ SECRET_BYTES = 32
 
 
 class SessionTokens:
-    """Makes access and refresh tokens. A refresh token's successor follows from it and a secret, so that it can be said again."""
+    """Creates access and refresh tokens. The successor of a refresh token is derived from it and a secret, so it can be returned again."""
 
     def __init__(self, access: AccessTokens, secrets_: Sequence[str]) -> None:
         self._access = access
@@ -25,11 +25,11 @@ class SessionTokens:
 
     @property
     def access_seconds(self) -> int:
-        """For how long access tokens are good."""
+        """The lifetime of access tokens."""
         return self._access.lifetime_seconds
 
     def access(self, user: User, session_id: UUID) -> tuple[str, datetime]:
-        """A new access token of the session, and when it expires."""
+        """A new access token of a session, and when it expires."""
         token, expires_at = self._access.issue(user.user_id, user.username, f"{session_id.hex}.{secrets.token_hex(8)}")
         return token, datetime.fromtimestamp(expires_at, UTC)
 
@@ -38,17 +38,17 @@ class SessionTokens:
         return _text(REFRESH_PREFIX, secrets.token_bytes(SECRET_BYTES))
 
     def successor(self, token: str) -> str:
-        """The refresh token that follows."""
+        """The successor of a refresh token."""
         return _successor(token, self._refresh_keys[0])
 
     def repeated(self, token: str, successor_hash: bytes | None) -> str | None:
-        """The successor that the token was answered with; None when its secret is not known any more."""
+        """The successor that was returned for the token; None if its secret is not known any more."""
         known = (_successor(token, key) for key in self._refresh_keys)
         return next((successor for successor in known if hashed(successor) == successor_hash), None)
 
 
 def session_of(token_id: str) -> UUID:
-    """The session of an access token, by its verified `jti`."""
+    """The session in the verified `jti` of an access token."""
     return UUID(hex=token_id.partition(".")[0])
 
 
@@ -58,7 +58,7 @@ def new_key() -> str:
 
 
 def hashed(token: str) -> bytes:
-    """What is stored of a token. It has 256 random bits: nothing slower is needed."""
+    """The stored hash of a token. Tokens have 256 random bits, so a fast hash is enough."""
     return sha256(token.encode()).digest()
 
 

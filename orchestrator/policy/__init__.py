@@ -1,1 +1,1 @@
-"""Who may do what, as the policy in `deploy/policy/` decides it."""
+"""Decides who may do what, by the policy in `deploy/policy/`."""

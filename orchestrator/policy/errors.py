@@ -1,4 +1,4 @@
-"""What can go wrong with a permission.
+"""The errors of the policy.
 
 MeshError
 └── PolicyDenied        POLICY_DENIED
@@ -8,10 +8,10 @@ from mesh.errors import MeshError
 
 
 class PolicyDenied(MeshError):
-    """The policy does not allow it, or gave no decision."""
+    """The policy does not allow the action, or could not be evaluated."""
 
     reason = "POLICY_DENIED"
 
 
 class PolicyUnavailable(Exception):
-    """The policy engine gave no decision: it is gone, too slow, or answers something else. Never leaves the feature."""
+    """The policy engine gave no decision: unreachable, too slow, or an invalid answer. Never leaves this package."""

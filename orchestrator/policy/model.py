@@ -1,4 +1,4 @@
-"""What a policy is asked, and what it says."""
+"""Questions to the policy, and its answers."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from mesh.security.caller import Caller
 
 
 class Action(StrEnum):
-    """What somebody wants to do."""
+    """What a caller wants to do."""
 
     READ = "read"
     EXECUTE = "execute"
@@ -21,7 +21,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PolicyAgent:
-    """What a policy may know of an agent."""
+    """What the policy sees of an agent."""
 
     agent_id: str
     category: str
@@ -30,14 +30,14 @@ class PolicyAgent:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whether this caller may do this, perhaps with this agent."""
+    """Whether a caller may do something, perhaps with one agent."""
 
     caller: Caller
     action: Action
     agent: PolicyAgent | None = None
 
     def document(self) -> dict[str, Any]:
-        """The policy's `input`; deploy/policy/README.md describes it."""
+        """The `input` of the policy, as described in deploy/policy/README.md."""
         caller, agent = self.caller, self.agent
         user = {
             "user_id": caller.user_id,
@@ -53,14 +53,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """The rule that a question breaks, and the scope that the credential lacks, if it is that."""
+    """The rule that denies a question, and the scope that the credential lacks, if that is why."""
 
     rule: str
     scope: str = ""
 
     @classmethod
     def of(cls, document: object) -> "Denial | None":
-        """A denial as the policy writes it; None for anything else."""
+        """The denial in the policy's answer; None if it is not one."""
         if not isinstance(document, dict) or not isinstance(rule := document.get("rule"), str):
             return None
         return cls(rule, str(document.get("scope", "")))

@@ -1,4 +1,4 @@
-"""Asks the policy, and fails closed."""
+"""Asks the policy; without a decision, everything is denied."""
 
 import structlog
 
@@ -10,23 +10,23 @@ from orchestrator.policy.ports import DenialLog, Policy
 log = structlog.get_logger()
 
 UNAVAILABLE = "policy_unavailable"
-"""`details.cause` when there was no decision; it is a denial all the same."""
+"""`details.cause` of a denial for lack of a decision."""
 _NOBODY_SAID_WHY = "unnamed"
 
 
 class PolicyService:
-    """Decides, and says no when nobody can."""
+    """Decides about actions; denies them if the policy cannot be evaluated."""
 
     def __init__(self, policy: Policy, denials: DenialLog) -> None:
         self._policy = policy
         self._denials = denials
 
     async def check(self, who: Caller, action: Action, agent: PolicyAgent | None = None) -> None:
-        """Returns when the caller may do it. Raises PolicyDenied when not, and when the policy cannot be asked."""
+        """Returns if the caller may do it. Raises PolicyDenied if not, or if the policy cannot be evaluated."""
         await self._decide(Question(who, action, agent), f"{action.value} {agent.agent_id}" if agent else action.value)
 
     async def permit(self, who: Caller, scope: Scope, method: str) -> None:
-        """The same for an rpc that wants `scope`, whatever it touches."""
+        """The same for an rpc that needs `scope`, regardless of the objects it touches."""
         await self._decide(Question(who, Action(scope.value)), method)
 
     def denied(self, who: Caller, what: str, rule: str) -> None:
@@ -45,7 +45,7 @@ class PolicyService:
         except PolicyUnavailable as problem:
             log.error("policy_unavailable", problem=str(problem))
             self._denials.denied(question.caller, what, UNAVAILABLE)
-            message = "the policy cannot be evaluated, and without it nothing is allowed; try again later, or tell the operator"
+            message = "the policy cannot be evaluated, so everything is denied; try again later, or tell the operator"
             raise PolicyDenied(message, cause=UNAVAILABLE) from problem
         denial = await self._why(question)
         self._denials.denied(question.caller, what, denial.rule)
@@ -63,7 +63,7 @@ class PolicyService:
 def _denied(question: Question, denial: Denial) -> PolicyDenied:
     what = f"{question.action.value} agent '{question.agent.agent_id}'" if question.agent else question.action.value
     if denial.scope:
-        message = f"this API key may not {what}: it was made without the scope '{denial.scope}'; use one that has it"
+        message = f"this API key may not {what}: it lacks the scope '{denial.scope}'; use a key that has it"
         return PolicyDenied(message, rule=denial.rule, scope=denial.scope)
     message = f"the policy does not let user '{question.caller.username}' {what} (rule {denial.rule}); ask an administrator"
     return PolicyDenied(message, rule=denial.rule)

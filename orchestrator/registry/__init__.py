@@ -1,1 +1,1 @@
-"""The catalogue of agents: which there are, and how they are."""
+"""The catalogue of agents and their health."""

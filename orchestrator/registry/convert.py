@@ -1,4 +1,4 @@
-"""Between the registry's types and agentmesh.registry.v1."""
+"""Converts the registry's types to agentmesh.registry.v1."""
 
 from agentmesh.agent.v1 import agent_pb2
 from agentmesh.registry.v1 import registry_pb2
@@ -53,17 +53,14 @@ def _count(facet: FacetCount) -> pb.FacetCount:
 
 
 def agent(listed: ListedAgent) -> agent_pb2.Agent:
-    """An agent."""
     return agent_to_proto(listed.definition, listed.model, listed.port)
 
 
 def category(summary: Category) -> registry_pb2.Category:
-    """A category."""
     return registry_pb2.Category(name=summary.name, agent_count=summary.agent_count, roles=summary.roles)
 
 
 def health(health: AgentHealth) -> registry_pb2.AgentHealth:
-    """The health of an agent."""
     message = registry_pb2.AgentHealth(
         agent_id=health.agent_id, status=_HEALTH[health.state], port=health.port, latency_seconds=health.latency_seconds
     )

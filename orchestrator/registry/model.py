@@ -1,4 +1,4 @@
-"""What the registry says about agents."""
+"""Listed agents and their health."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from catalogue.model import AgentDefinition
 
 @dataclass(frozen=True, slots=True)
 class ListedAgent:
-    """An agent, the model that answers for it and the port where it lives."""
+    """An agent, the model that it uses and the port that serves it."""
 
     definition: AgentDefinition
     model: str
@@ -66,7 +66,7 @@ class AgentPage:
 
 
 class HealthState(StrEnum):
-    """What an agent said when it was asked."""
+    """The answer of an agent to a health check."""
 
     SERVING = "serving"
     NOT_SERVING = "not_serving"
@@ -75,7 +75,7 @@ class HealthState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AgentHealth:
-    """How an agent was when it was asked; `latency_seconds` is 0 when it did not answer."""
+    """The health of an agent at `checked_at`; `latency_seconds` is 0 if the agent did not answer."""
 
     agent_id: str
     state: HealthState

@@ -1,4 +1,4 @@
-"""What the registry needs of the world."""
+"""The ports of the registry."""
 
 from typing import Protocol
 
@@ -15,8 +15,8 @@ class SearchIndex(Protocol):
 
 
 class HealthProbe(Protocol):
-    """Asks agents how they are."""
+    """Checks the health of agents."""
 
     async def check(self, agent_id: str, port: int) -> HealthState:
-        """The agent's word within a second, or UNREACHABLE."""
+        """The agent's answer, or UNREACHABLE after one second."""
         ...

@@ -1,4 +1,4 @@
-"""Finds agents."""
+"""Lists and finds agents."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ class RegistryService:
         return self._catalogue.categories()
 
     async def check_health(self, agent_id: str) -> AgentHealth:
-        """How an agent is now. Raises AgentNotFound."""
+        """The current health of an agent. Raises AgentNotFound."""
         agent = self.get(agent_id)
         began = perf_counter()
         state = await self._probe.check(agent_id, agent.port)
@@ -62,7 +62,7 @@ class RegistryService:
         return AgentHealth(agent_id, state, agent.port, latency, datetime.now(UTC))
 
     def ports(self) -> Sequence[int]:
-        """The ports on which agents live, in order."""
+        """The ports that serve agents, in order."""
         return sorted({agent.port(self._offset) for agent in self._catalogue.agents})
 
     def _ranked(self, search: str) -> tuple[Sequence[AgentDefinition], Sequence[AgentDefinition]]:

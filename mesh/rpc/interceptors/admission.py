@@ -1,7 +1,7 @@
-"""Turns calls away when the process is at its limit, before anything is done for them. The outermost interceptor.
+"""Refuses calls before anything is done for them, if the process cannot begin them in time. The outermost interceptor.
 
-A refusal must cost much less than a call, or the refusals themselves are the overload: this one is made beforehand, and does not decode
-the request.
+A refusal must cost much less than a call, or the refusals themselves become the overload. This one is prepared in advance and does not
+decode the request.
 """
 
 from collections.abc import AsyncIterator
@@ -20,11 +20,11 @@ from mesh.rpc.interceptors.telemetry import HANDLED
 from mesh.rpc.refusal import StandingRefusal
 
 OVERLOADED = ("x-mesh-overloaded", "1")
-"""By which the gateway knows these refusals, and makes most of them itself."""
+"""The trailer by which the gateway recognises these refusals, so that it can answer most of the following calls itself."""
 
 
 class AdmissionControl(BehaviourInterceptor):
-    """Answers SERVICE_UNAVAILABLE while too many calls wait to begin. Probes, health and reflection are always let in."""
+    """Answers SERVICE_UNAVAILABLE while too many calls wait to begin. Never refuses probes, health checks and reflection."""
 
     def __init__(self, control: Admission, component: str) -> None:
         super().__init__()
@@ -34,7 +34,6 @@ class AdmissionControl(BehaviourInterceptor):
         self._refusing: dict[str, Any] = {}
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Called by gRPC for each call."""
         method = str(handler_call_details.method)
         refusing = self._refusing.get(method, self)
         if refusing is self:
@@ -44,7 +43,7 @@ class AdmissionControl(BehaviourInterceptor):
         return await super().intercept_service(continuation, handler_call_details)
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Counts the call until it has begun. How long a login takes says nothing: it waits for a hash, on purpose."""
+        """Counts the call until it has begun, except logins: they wait for a password hash by design."""
         if access_of(method).kind in (RpcKind.LOGIN, RpcKind.PROBE):
             return behaviour
 
@@ -59,7 +58,7 @@ class AdmissionControl(BehaviourInterceptor):
         return admitted
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
-        """Counts a stream of an agent's until it has begun; others watch something, and are there for hours."""
+        """Counts an agent's stream until it has begun. Other streams watch something and stay open for hours."""
         if access_of(method).kind is not RpcKind.AGENT_CALL:
             return behaviour
 
@@ -75,11 +74,11 @@ class AdmissionControl(BehaviourInterceptor):
         return admitted
 
     def _refusing_handler(self, method: str) -> Any:
-        """What answers instead of the rpc; None for what is never refused."""
+        """The handler that answers instead of the rpc; None if the rpc is never refused."""
         try:
             if access_of(method).kind is RpcKind.PROBE:
                 return None
-        except LookupError:  # not ours
+        except LookupError:  # an rpc of gRPC itself
             return None
         handled = HANDLED.labels(method, self._refusal.code.name)
 

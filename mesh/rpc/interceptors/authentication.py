@@ -41,7 +41,6 @@ class Authentication(BehaviourInterceptor):
         self._peers = peers
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Authenticates the caller, then calls."""
         access = access_of(method)
 
         async def authenticated(request: Any, context: Context) -> Message:
@@ -51,7 +50,6 @@ class Authentication(BehaviourInterceptor):
         return behaviour if access.open else authenticated
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
-        """Authenticates the caller, then streams."""
         access = access_of(method)
 
         async def authenticated(request: Any, context: Context) -> AsyncIterator[Message]:

@@ -1,6 +1,6 @@
-"""What the interceptors have in common: wrapping the handler of a unary or server-streaming rpc.
+"""The base of the interceptors: wraps the handler of a unary or server-streaming rpc.
 
-Every rpc of ours takes one request. gRPC's own services (health, reflection) pass through untouched.
+Every rpc of the platform takes one request. gRPC's own services (health, reflection) are not wrapped.
 """
 
 from abc import abstractmethod
@@ -15,17 +15,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Unary = Callable[[Any, Context], Awaitable[Message]]
 Stream = Callable[[Any, Context], AsyncIterator[Message]]
 _metadata: ContextVar[tuple[Context | None, dict[str, list[str]]]] = ContextVar("metadata", default=(None, {}))
-"""What came with the call of this task. gRPC makes all of it anew whenever it is asked."""
+"""The metadata of this task's call, kept because gRPC builds it again each time it is read."""
 
 
 class BehaviourInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps each of our rpcs' behaviour by `around_unary` or `around_stream`, once for each handler."""
+    """Wraps the behaviour of each of the platform's rpcs with `around_unary` or `around_stream`, once per handler."""
 
     def __init__(self) -> None:
         self._wrapped: dict[Any, Any] = {}
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Called by gRPC for each call."""
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
@@ -46,7 +45,7 @@ class BehaviourInterceptor(grpc.aio.ServerInterceptor):
         )
 
     def deserializer(self, handler: Any) -> Callable[[bytes], Any]:
-        """How request bytes are read; the handler's own way unless overridden."""
+        """The function that decodes requests; the handler's own unless overridden."""
         return handler.request_deserializer  # type: ignore[no-any-return]
 
     @abstractmethod
@@ -59,16 +58,15 @@ class BehaviourInterceptor(grpc.aio.ServerInterceptor):
 
 
 class OncePerMethod(grpc.aio.ServerInterceptor):
-    """Finds the handler of each method once; gRPC would go through all interceptors that follow for every call.
+    """Caches the handler of each method. Otherwise gRPC asks all following interceptors again for every call.
 
-    For one server, before the interceptors whose answer depends on the method alone.
+    Belongs to one server, and stands before the interceptors whose handler depends only on the method.
     """
 
     def __init__(self) -> None:
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Called by gRPC for each call."""
         method = str(handler_call_details.method)
         handler = self._handlers.get(method)
         if handler is None and (handler := await continuation(handler_call_details)) is not None:

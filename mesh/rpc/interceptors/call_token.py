@@ -1,4 +1,4 @@
-"""Lets only the platform itself into the rpcs that the contract keeps for the mesh."""
+"""Admits only services of the mesh to the rpcs that the contract declares as internal."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -14,14 +14,14 @@ from mesh.security.identities import CALLERS_OF_AGENTS
 from mesh.security.tls import peer_identity
 
 Audience = Callable[[Any, str], str]
-"""Which agent a request is for; told the agent of its token too, for a request that names none. May raise as the service would."""
+"""The agent that a request is for, given the request and the agent of its token (for a request that names no agent)."""
 
 
 class CallTokens(BehaviourInterceptor):
-    """Refuses a call to an rpc of `mesh` access without a call token for this agent and this execution; uses the token up.
+    """Refuses a call to an internal rpc without a call token for this agent and this execution, and uses the token up.
 
-    Every such request carries `execution_id`. With `mutual_tls` the caller's certificate must be of a service that may call agents,
-    and the token of that same service.
+    Every such request carries `execution_id`. With `mutual_tls`, the caller's certificate must belong to a service that may call
+    agents, and the token must have been minted by that service.
     """
 
     def __init__(self, verifier: CallTokenVerifier, audience: Audience, *, mutual_tls: bool = False) -> None:
@@ -31,7 +31,6 @@ class CallTokens(BehaviourInterceptor):
         self._mutual_tls = mutual_tls
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Checks, then calls."""
         if not access_of(method).mesh:
             return behaviour
 
@@ -42,7 +41,6 @@ class CallTokens(BehaviourInterceptor):
         return admitted
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
-        """Checks, then streams."""
         if not access_of(method).mesh:
             return behaviour
 
@@ -57,14 +55,18 @@ class CallTokens(BehaviourInterceptor):
         peer = _calling_service(context) if self._mutual_tls else None
         claims = self._verifier.read(metadata_value(context, CALL_TOKEN_KEY))
         if peer is not None and claims.issuer != peer:
-            raise InvalidCredentials(f"the call token is not of {peer}, whose certificate was shown")
+            raise InvalidCredentials(
+                f"the call token was minted by {claims.issuer}, but the certificate is that of {peer}; they must be the same service"
+            )
         if isinstance(request, Undecodable):
-            return  # names nobody; validation refuses it
+            return  # it names no agent; the validation refuses it
         self._verifier.use(claims, agent_id=self._audience(request, claims.agent_id), execution_id=request.execution_id)
 
 
 def _calling_service(context: Context) -> str:
     identity = peer_identity(context)
     if identity not in CALLERS_OF_AGENTS:
-        raise InvalidCredentials(f"the certificate of {identity or 'nobody'} lets nobody call agents; that is for orchestrator and worker")
+        raise InvalidCredentials(
+            f"the client certificate is that of {identity or 'an unknown service'}; only orchestrator and worker may call agents"
+        )
     return identity

@@ -1,4 +1,4 @@
-"""The error boundary: whatever a service raises leaves it as a documented status, and nothing else does."""
+"""The error boundary: every exception of a service leaves it as a documented status."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NoReturn
@@ -22,9 +22,9 @@ TRANSCODED_KEY = "x-envoy-original-path"
 
 
 class Undecodable:
-    """Stands in for a request whose bytes are no such message; a deserialiser that raises would leak its text as UNKNOWN.
+    """Takes the place of a request that cannot be decoded; the text of a deserialiser's exception would leak as UNKNOWN.
 
-    The validation refuses it: before that nobody looks at a request, and who may not call learns nothing about it.
+    The validation refuses it. No interceptor before it reads requests, so a caller without permission learns nothing.
     """
 
     def __init__(self, data: bytes, message: Descriptor | None) -> None:
@@ -37,14 +37,14 @@ class Undecodable:
 
 
 class ErrorBoundary(BehaviourInterceptor):
-    """Turns exceptions into statuses by the error table.
+    """Converts exceptions to statuses by the error table.
 
-    A stream that fails after its first message first sends the error as an `error` event: over REST the status stands only in
-    trailers that no client of Server-Sent Events sees. By contract every streamed message of ours has `sequence` and `error`.
+    A stream that fails after its first message sends the error as an `error` event first: over REST the status is only in the
+    trailers, which clients of Server-Sent Events do not see. By contract, every streamed message has `sequence` and `error`.
     """
 
     def deserializer(self, handler: Any) -> Callable[[bytes], Any]:
-        """Reads a request, or says that it cannot be read."""
+        """Decodes a request, or returns Undecodable."""
         decode = handler.request_deserializer
         message = getattr(getattr(decode, "__self__", None), "DESCRIPTOR", None)
 
@@ -57,7 +57,7 @@ class ErrorBoundary(BehaviourInterceptor):
         return read
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Answers an exception with its status."""
+        """Aborts the call with the status of its exception."""
 
         async def bounded(request: Any, context: Context) -> Message:
             try:
@@ -70,7 +70,7 @@ class ErrorBoundary(BehaviourInterceptor):
         return bounded
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
-        """The same for a stream, with the `error` event when it has begun."""
+        """The same for a stream, after an `error` event if a message was sent."""
 
         async def bounded(request: Any, context: Context) -> AsyncIterator[Message]:
             last: Any = None
@@ -91,7 +91,7 @@ class ErrorBoundary(BehaviourInterceptor):
 
 
 def _next_sequence(last: Any) -> int:
-    """The sequence of an event that is no change: a cursor stays where it is, a count goes on."""
+    """The sequence of the `error` event: a cursor stays where it is, a counter goes on."""
     is_cursor = last.DESCRIPTOR.fields_by_name["sequence"].GetOptions().Extensions[stream_pb2.cursor]
     return int(last.sequence) if is_cursor else int(last.sequence) + 1
 
@@ -99,10 +99,10 @@ def _next_sequence(last: Any) -> int:
 def _known(error: Exception, method: str) -> MeshError:
     if isinstance(error, MeshError):
         return error
-    if isinstance(error, NotImplementedError):  # what generated servicers raise for an rpc that nobody wrote
+    if isinstance(error, NotImplementedError):  # raised by generated servicers for rpcs without an implementation
         return NotImplementedHere("this server does not serve the rpc; it is part of the contract, another version may")
     log.error("unexpected_error", rpc=method, exc_info=error)
-    return MeshError("internal error; quote the request id when you report it")
+    return MeshError("internal error; report it with the request id")
 
 
 async def _abort(context: Context, error: MeshError) -> NoReturn:

@@ -70,7 +70,6 @@ class Limits(BehaviourInterceptor):
         self._in_flight = InFlight(allowances.agent_calls_in_flight)
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Counts, then calls."""
         access = access_of(method)
         if access.mesh or access.kind is RpcKind.PROBE:
             return behaviour
@@ -86,7 +85,6 @@ class Limits(BehaviourInterceptor):
         return counted_in_flight if access.kind is RpcKind.AGENT_CALL else counted
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
-        """Counts, then streams."""
         access = access_of(method)
         if access.mesh or access.kind is RpcKind.PROBE:
             return behaviour

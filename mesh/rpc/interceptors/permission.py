@@ -1,4 +1,4 @@
-"""Asks whether the caller may make this call at all, before anything is read from the request."""
+"""Asks the policy whether the caller may call an rpc, before the request is read."""
 
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
@@ -12,18 +12,18 @@ from mesh.security.caller import Caller, Scope
 
 
 class Permissions(Protocol):
-    """Decides by scope; what a call touches is for its service to ask about."""
+    """Decides by scope. Services ask about the objects that a call touches."""
 
     async def permit(self, who: Caller, scope: Scope, method: str) -> None:
-        """Returns when the caller may call the method, which wants `scope`. Raises POLICY_DENIED when not."""
+        """Returns if the caller may call the method, which needs `scope`. Raises POLICY_DENIED otherwise."""
         ...
 
 
 class Permission(BehaviourInterceptor):
-    """Refuses what the caller's role or credential does not allow.
+    """Refuses calls that the caller's role or credential does not allow.
 
-    Open rpcs pass, those inside the mesh, and those that have an agent work: the policy is asked about these once, by their service, which
-    knows the agent. A question costs as much as everything else on the way in.
+    Open and internal rpcs pass, and so do calls to agents: their service asks the policy, because it knows the agent, and asking
+    twice would cost as much as all other interceptors together.
     """
 
     def __init__(self, permissions: Permissions) -> None:
@@ -31,7 +31,6 @@ class Permission(BehaviourInterceptor):
         self._permissions = permissions
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Asks, then calls."""
         scope = _scope_to_ask_for(method)
         if scope is None:
             return behaviour
@@ -43,7 +42,6 @@ class Permission(BehaviourInterceptor):
         return permitted
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
-        """Asks, then streams."""
         scope = _scope_to_ask_for(method)
         if scope is None:
             return behaviour

@@ -1,4 +1,4 @@
-"""The outermost interceptor: the correlation id, one log line per call, and the server's metrics."""
+"""The request id of a call, its log line, and the metrics of the server."""
 
 from collections.abc import AsyncIterator, Callable
 from time import perf_counter
@@ -25,10 +25,10 @@ _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 class Telemetry(BehaviourInterceptor):
-    """Gives each call its request id, and tells log and Prometheus how it ended."""
+    """Assigns each call its request id, and logs and counts how it ended."""
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Measures a unary call."""
+
         end = _ending(method)
 
         async def measured(request: Any, context: Context) -> Message:
@@ -47,7 +47,7 @@ class Telemetry(BehaviourInterceptor):
         return measured
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
-        """Measures a stream, to its end."""
+
         end = _ending(method)
 
         async def measured(request: Any, context: Context) -> AsyncIterator[Message]:
@@ -78,7 +78,7 @@ def _code(context: Context) -> str:
 
 
 def _ending(method: str) -> Callable[[str, float], None]:
-    """What tells how a call of the method ended."""
+    """Returns the function that records the end of a call."""
     taken, succeeded = SECONDS.labels(method), HANDLED.labels(method, "OK")
 
     def end(code: str, began: float) -> None:

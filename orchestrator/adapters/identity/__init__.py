@@ -1,1 +1,1 @@
-"""Users, sessions and API keys on PostgreSQL; revocations in Redis; bcrypt."""
+"""Users, sessions and API keys in PostgreSQL; ended sessions in Redis; bcrypt."""

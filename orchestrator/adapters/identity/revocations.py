@@ -1,9 +1,9 @@
-"""Which sessions have ended, told by Redis on the trip that counts the call; PostgreSQL has the last word.
+"""The sessions that have ended: Redis answers on the round trip that counts a call, and PostgreSQL decides.
 
-A key for each session that ended while access tokens of its are still out, and a sentinel that says that none is missing. Redis may
-lose anything at any time: without the sentinel PostgreSQL decides, and the list is written anew. What this process could not write, or
-may have been lost with a connection, makes it distrust the sentinel until it has written the list itself. A copy of what ended lately
-is made every second, whoever ended it and whatever became of that process.
+Redis has a key for each session that ended before its last access token expires, and a sentinel that says that no such key is missing.
+Redis may lose data at any time: without the sentinel PostgreSQL is asked, and the list is written again. After a write that failed, or
+that may have been lost with a connection, this process does not trust the sentinel until it has written the list itself. Every second
+each process copies the sessions that ended recently, so that none is lost with the process that ended it.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ SENTINEL = "agentmesh:revoked:complete"
 _FILLING = "agentmesh:revoked:filling"
 _SPREAD_SECONDS = 0.1
 PAUSE_SECONDS = 1.0
-"""How often the copy is made."""
+"""The interval between copies."""
 COPIED_SECONDS = 30.0
-"""How far back a copy reaches: longer than any transaction that ends a session takes to commit."""
+"""How far back a copy reaches: longer than any transaction that ends a session."""
 _WRITE_SECONDS = 5.0
 _BATCH = 1000
 _REDIS_LOST = (RedisError, OSError, TimeoutError)
 
-# The list is complete only if nothing was lost while it was written: then the mark that was set before it is still there.
+# The list is complete only if Redis lost nothing meanwhile, that is, if the mark that was set before writing still exists.
 _COMPLETE = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], '1')
@@ -42,24 +42,24 @@ return 1
 
 
 def revocation_key(session_id: UUID) -> str:
-    """The key that exists while a session has ended and access tokens of its are still out."""
+    """The key that exists from the end of a session until its last access token expires."""
     return f"agentmesh:revoked:{session_id.hex}"
 
 
 class SessionLedger(Protocol):
-    """The truth about sessions. Raises ServiceUnavailable when it cannot be told."""
+    """The stored sessions. Raises ServiceUnavailable."""
 
     async def session_is_open(self, session_id: UUID) -> bool:
-        """Whether there is such a session and it has not ended."""
+        """Whether the session exists and has not ended."""
         ...
 
     async def ended_sessions(self, within_seconds: float | None) -> Sequence[tuple[UUID, datetime]]:
-        """Sessions that have ended (lately, or ever) while access tokens of theirs are out, and until when these are."""
+        """Sessions that ended (recently, or ever) before their last access token expires, and when that is."""
         ...
 
 
 class RedisRevocations:
-    """Implements the ports `RevocationList` and `Sessions`. Its `follow` runs as long as the process."""
+    """Implements the ports `RevocationList` and `Sessions`. Run `follow` for as long as the process lives."""
 
     def __init__(self, redis: Redis, ledger: SessionLedger) -> None:
         self._redis = redis
@@ -69,7 +69,7 @@ class RedisRevocations:
         self._wake = asyncio.Event()
 
     def watched(self, session_id: UUID) -> Sequence[str]:
-        """The sentinel and the session's own key, as long as they are trusted; see the port."""
+        """The sentinel and the session's key, while they are trusted; see the port."""
         return (SENTINEL, revocation_key(session_id)) if self._trusted else ()
 
     async def is_revoked(self, session_id: UUID, present: Sequence[bool] | None) -> bool:
@@ -80,13 +80,13 @@ class RedisRevocations:
                 return True
             if complete:
                 return False
-            self._distrust("the sentinel is gone")
+            self._distrust("the sentinel is missing")
         elif present is None and self._trusted:
             self._distrust("Redis did not answer")
         return not await self._ledger.session_is_open(session_id)
 
     async def add(self, session_id: UUID, until: datetime) -> None:
-        """Spreads the word; see the port."""
+        """Spreads the end of a session; see the port."""
         try:
             async with asyncio.timeout(_SPREAD_SECONDS):
                 await self._write([(session_id, until)])
@@ -94,7 +94,7 @@ class RedisRevocations:
             self._distrust(type(error).__name__)
 
     async def follow(self) -> None:
-        """Writes the list whenever it is not known to be complete, and copies what has ended lately, until it is cancelled."""
+        """Writes the list whenever it may be incomplete, and copies recently ended sessions, until cancelled."""
         while True:
             try:
                 async with asyncio.timeout(_WRITE_SECONDS):

@@ -30,7 +30,7 @@ class PostgresIdentityWork:
         self._refresh_time = timedelta(days=refresh_days)
 
     async def add_user(self, username: str, password_hash: str, role: Role) -> User | None:
-        """A new user; see the port."""
+        """Adds a user; see the port."""
         new = upsert(users).values(username=username, password_hash=password_hash, role=role.value)
         row = await self._one(new.on_conflict_do_nothing().returning(users))
         return None if row is None else user(row)
@@ -79,7 +79,7 @@ class PostgresIdentityWork:
         return [session(row) for row in (await self._connection.execute(ended)).mappings()]
 
     async def add_refresh_token(self, token_hash: bytes, session_id: UUID) -> None:
-        """A refresh token that can be used once."""
+        """Adds a refresh token."""
         values = {"token_hash": token_hash, "session_id": session_id, "expires_at": _NOW + self._refresh_time}
         await self._connection.execute(insert(refresh_tokens).values(values))
 
@@ -111,7 +111,7 @@ class PostgresIdentityWork:
             original.check(new.claim)
             of_it = (api_keys.c.api_key_id == original.resource_id, api_keys.c.user_id == new.user_id)
             row = await self._one(select(api_keys).where(*of_it))
-            assert row is not None  # keys are revoked, never removed, while their user exists
+            assert row is not None  # keys are never deleted while their user exists
             return api_key(row), False
         values = {
             "api_key_id": api_key_id,
@@ -167,7 +167,7 @@ class PostgresIdentityWork:
 
 
 def audit_values(entry: AuditEntry) -> dict[str, Any]:
-    """The columns of an entry of the audit log."""
+    """The column values of an audit entry."""
     return {
         "action": entry.action.value,
         "actor_id": entry.actor_id,

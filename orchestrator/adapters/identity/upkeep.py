@@ -1,4 +1,4 @@
-"""Forgets sessions that nobody can continue any more."""
+"""Deletes sessions that can no longer be used."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 FORGET_SECONDS = 3600.0
 FORGET_TOKENS = "DELETE FROM refresh_tokens WHERE expires_at < clock_timestamp() - interval '7 days'"
-"""For a week more an old token is told that it has expired, and not that it is unknown."""
+"""An expired token is kept for a week, so that its owner is told that it has expired and not that it is unknown."""
 FORGET_SESSIONS = """
 DELETE FROM sessions s
 WHERE s.access_until < clock_timestamp() - interval '7 days'
@@ -22,13 +22,13 @@ WHERE s.access_until < clock_timestamp() - interval '7 days'
 
 
 class IdentityUpkeep:
-    """Any number of processes can run it."""
+    """Deletes expired sessions and refresh tokens. Any number of processes can run it."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def run(self) -> None:
-        """Forgets once an hour until cancelled; a database that is gone is tried again."""
+        """Deletes once an hour until cancelled; tries again if the database cannot be reached."""
         while True:
             try:
                 await self.forget()
@@ -37,7 +37,7 @@ class IdentityUpkeep:
             await asyncio.sleep(FORGET_SECONDS)
 
     async def forget(self) -> int:
-        """Deletes them; returns how many sessions that were."""
+        """Deletes expired sessions and refresh tokens; returns the number of sessions."""
         with unavailable():
             async with self._engine.begin() as connection:
                 await connection.execute(text(FORGET_TOKENS))

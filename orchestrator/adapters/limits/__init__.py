@@ -1,1 +1,1 @@
-"""Token buckets, in Redis and in the process."""
+"""Token buckets in Redis and in the process."""

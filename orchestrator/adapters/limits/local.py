@@ -1,4 +1,4 @@
-"""Token buckets in this process: what has gone through it alone."""
+"""Token buckets in the memory of this process."""
 
 from collections.abc import Sequence
 from time import monotonic
@@ -9,7 +9,7 @@ MOST_BUCKETS = 20_000
 
 
 class LocalLimits:
-    """As the script in redis_limits.py: what is kept of a bucket is when it will be full again."""
+    """Like take_tokens.lua, stores for each bucket the time at which it will be full again."""
 
     def __init__(self) -> None:
         self._full_at: dict[str, float] = {}
@@ -30,12 +30,12 @@ class LocalLimits:
         return Verdict()
 
     def give_back(self, charges: Sequence[Charge]) -> None:
-        """Returns the tokens of a call that was refused after all."""
+        """Returns tokens that were taken."""
         for charge in charges:
             if charge.key in self._full_at:
                 self._full_at[charge.key] -= charge.interval_seconds
 
     def _forget(self, now: float) -> None:
-        """Full buckets first; then the oldest, for memory must have a bound."""
+        """Drops full buckets, then the oldest, to bound the memory."""
         kept = [(key, full_at) for key, full_at in self._full_at.items() if full_at > now]
         self._full_at = dict(kept[-MOST_BUCKETS // 2 :])

@@ -1,4 +1,4 @@
-"""Token buckets in Redis, shared by all processes, with those of this process before them."""
+"""Token buckets in Redis, shared by all processes, behind buckets in this process."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,16 +26,16 @@ _DIGEST = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 ANSWER_SECONDS = 0.025
 CONNECT_SECONDS = 1.0
 FAILURES = 3
-"""In a row, after which Redis is left alone. One answer that comes late is this machine's doing more often than Redis's."""
+"""Consecutive failures after which Redis is not asked for a while. A single late answer is usually due to this machine."""
 REST_SECONDS = 1.0
 """For how long."""
 LARGEST_GROUP = 128
 GATHER_SECONDS = 0.003
-"""How far trips lie apart while calls come so often that they share them. A call that comes alone waits for nobody."""
-LOCAL = Counter("rate_limit_local_total", "Calls whose limits were counted in the process, because Redis did not answer")
+"""The interval between round trips while calls share them. A single call does not wait."""
+LOCAL = Counter("rate_limit_local_total", "Calls whose limits were counted in the process because Redis did not answer")
 _MICROSECONDS = 1_000_000
 _CAPACITY = 60 * _MICROSECONDS
-"""A bucket holds a minute's tokens."""
+"""A bucket holds the tokens of one minute."""
 
 
 @dataclass(slots=True)
@@ -46,11 +46,11 @@ class _Request:
 
 
 class RedisLimits:
-    """One connection and one round trip at a time: calls that come meanwhile share the next one. An async context manager.
+    """Uses one connection and one round trip at a time; calls that arrive meanwhile share the next one. An async context manager.
 
-    A bucket of this process never holds less than the shared one, as long as Redis forgets nothing: what it refuses, Redis need not be
-    asked. And when Redis does not answer within 25 ms it is all there is, and it has counted all the time: nobody gains by that.
-    A Redis that is silent three times in a row is asked again after a second, by one group of calls.
+    A bucket in this process never holds fewer tokens than the shared one unless Redis loses data, so a call that it refuses needs no
+    round trip. If Redis does not answer within 25 ms, the buckets of this process decide; they count every call, so nobody gains from
+    that. After three failures in a row, Redis is asked again one second later, by one group of calls.
     """
 
     def __init__(self, url: str, tasks: BackgroundTasks, seconds: float = ANSWER_SECONDS) -> None:
@@ -64,7 +64,7 @@ class RedisLimits:
         self._failures = 0
 
     async def __aenter__(self) -> Self:
-        with suppress(RedisError, OSError, TimeoutError):  # the first call will say so
+        with suppress(RedisError, OSError, TimeoutError):  # the first call reports it
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._ask([])
         self._task = self._tasks.start("limits in Redis", self._run())
@@ -88,7 +88,7 @@ class RedisLimits:
             if now < self._rests_until:
                 LOCAL.inc()
                 return verdict
-            self._rests_until = now + REST_SECONDS  # this call is the one that asks
+            self._rests_until = now + REST_SECONDS  # this call asks
         request = _Request(charges, watch, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._wake.set()
@@ -114,7 +114,7 @@ class RedisLimits:
             except asyncio.CancelledError:
                 self._give_up(group)
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever it was, somebody waits for an answer
+            except Exception as error:  # noqa: BLE001 - the callers must get an answer in any case
                 await self._fall_back(group, error)
             else:
                 if self._failures >= FAILURES:
@@ -136,8 +136,8 @@ class RedisLimits:
             return await self._call("EVAL", SCRIPT, len(keys), *keys, *arguments)
 
     async def _call(self, *command: str | float) -> Any:
-        """What Redis answers. The client's own way to call a script goes through eight layers: half of the CPU of the trip."""
-        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub knows only tuples of one
+        """The answer of Redis. The client's own method to call a script would double the CPU; see docs/private-interfaces.md."""
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub allows only tuples of one
         await self._connection.send_packed_command(packed)
         return await self._connection.read_response()
 
@@ -152,7 +152,7 @@ class RedisLimits:
             self._waiting = []
             self._wake.clear()
         with suppress(RedisError, OSError):
-            await self._connection.disconnect(nowait=True)  # its state is not known
+            await self._connection.disconnect(nowait=True)  # its state is unknown
 
     def _give_up(self, group: Sequence[_Request]) -> None:
         for request in group:

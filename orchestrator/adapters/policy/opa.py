@@ -1,4 +1,4 @@
-"""The policy evaluated by an OPA server."""
+"""Evaluates the policy with an OPA server."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ _RULES = "v1/data/agents"
 
 
 class OpaPolicy:
-    """Asks `POST <url>/v1/data/agents/…` (OPA's REST API) for each decision. A context manager: it keeps connections."""
+    """Asks OPA's REST API (`POST <url>/v1/data/agents/…`) for each decision. An async context manager."""
 
     def __init__(self, url: str, seconds: float = ANSWER_SECONDS) -> None:
         self._rules = f"{url.rstrip('/')}/{_RULES}"
@@ -32,11 +32,11 @@ class OpaPolicy:
         """Whether the rule `allow` is true."""
         answer = await self._ask("allow", question)
         if "result" not in answer:
-            raise PolicyUnavailable("OPA: data.agents.allow is undefined; does the server have deploy/policy?")
+            raise PolicyUnavailable("OPA: data.agents.allow is undefined; check that the server has loaded deploy/policy")
         return answer["result"] is True
 
     async def denial(self, question: Question) -> Denial | None:
-        """What the rule `denial` says."""
+        """The value of the rule `denial`."""
         return Denial.of((await self._ask("denial", question)).get("result"))
 
     async def _ask(self, rule: str, question: Question) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class OpaPolicy:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise PolicyUnavailable(f"OPA: {type(error).__name__} {error}".rstrip()) from error
         if response.status != 200:
-            raise PolicyUnavailable(f"OPA answered {response.status}")
+            raise PolicyUnavailable(f"OPA answered with HTTP status {response.status}")
         return _document(body)
 
 
@@ -57,7 +57,7 @@ def _document(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body)
     except ValueError as error:
-        raise PolicyUnavailable("OPA answered something that is not JSON") from error
+        raise PolicyUnavailable("OPA answered with a body that is not JSON") from error
     if not isinstance(document, dict):
-        raise PolicyUnavailable("OPA answered something that is not a JSON object")
+        raise PolicyUnavailable("OPA answered with JSON that is not an object")
     return document

@@ -1,4 +1,4 @@
-"""The policy evaluated in this process."""
+"""Evaluates the policy in this process."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,20 +12,20 @@ from orchestrator.policy.errors import PolicyUnavailable
 from orchestrator.policy.model import Denial, Question
 
 REMEMBERED_SECONDS = 1.0
-"""For so long a grant holds for the same question; only rules about the time of day could have changed their mind."""
+"""How long a grant is remembered for the same question. Only rules that depend on the time of day could have changed."""
 REMEMBERED = 10_000
 _ALLOW, _DENIAL = "agents/allow", "agents/denial"
 
 
 class PolicyUnreadable(Exception):
-    """The folder of POLICY_PATH holds no policy that can be evaluated."""
+    """The folder of POLICY_PATH does not contain a usable policy."""
 
 
 class RegopyPolicy:
-    """The rules and the data of a folder, compiled once: 0.15 ms a question, and next to nothing for what was granted a moment ago.
+    """The rules and data of a folder, compiled once. A question takes 0.15 ms, a remembered grant next to nothing.
 
-    Asking blocks for that long, and is done from one thread: the interpreter holds the input.
-    Raises PolicyUnreadable for a folder without a policy.
+    Evaluation blocks, and must stay in one thread because the interpreter holds the input. Raises PolicyUnreadable for a folder
+    without a usable policy.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,18 +39,18 @@ class RegopyPolicy:
         except (OSError, RegoError, yaml.YAMLError, ValueError) as error:
             raise PolicyUnreadable(f"the policy in {folder} cannot be read: {error}") from error
         if not self._bundle.ok():
-            raise PolicyUnreadable(f"the policy in {folder} cannot be compiled; `opa check {folder}` says why")
+            raise PolicyUnreadable(f"the policy in {folder} cannot be compiled; run `opa check {folder}` to see why")
 
     async def allows(self, question: Question) -> bool:
         """Whether `data.agents.allow` is true."""
         return await self._grants.get(question) is True
 
     async def denial(self, question: Question) -> Denial | None:
-        """What `data.agents.denial` says."""
+        """The value of `data.agents.denial`."""
         return Denial.of(self._ask(_DENIAL, question))
 
     async def _granted(self, question: Question) -> bool | None:
-        """True or nothing: a denial is not remembered."""
+        """True or None, because denials are not remembered."""
         return True if self._ask(_ALLOW, question) is True else None
 
     def _ask(self, entrypoint: str, question: Question) -> Any:
@@ -62,7 +62,7 @@ class RegopyPolicy:
             raise PolicyUnavailable(f"regopy: {error}") from error
         if not output.ok():
             raise PolicyUnavailable(f"regopy: {output}")
-        # Not output.expressions(): on an undefined rule it ends the process (regopy 1.5.2).
+        # Not output.expressions(): it crashes the process for an undefined rule (regopy 1.5.2).
         values = output.results[0].expressions if output.results else []
         if not values and entrypoint == _ALLOW:
             raise PolicyUnavailable("data.agents.allow is undefined")
@@ -72,16 +72,16 @@ class RegopyPolicy:
 def _rules(folder: Path) -> list[Path]:
     rules = [path for path in sorted(folder.glob("*.rego")) if not path.stem.endswith("_test")]
     if not rules:
-        raise FileNotFoundError("it has no *.rego file")
+        raise FileNotFoundError("it contains no *.rego file")
     return rules
 
 
 def _data(folder: Path) -> Mapping[str, Any]:
-    """Its YAML files as one document, as OPA merges them: no key may come from two of them."""
+    """The YAML files as one document, merged as OPA does; raises ValueError if two files have the same key."""
     merged: dict[str, Any] = {}
     for path in sorted(folder.glob("*.yaml")):
         document = yaml.safe_load(path.read_text()) or {}
         if not isinstance(document, dict) or merged.keys() & document.keys():
-            raise ValueError(f"{path.name} must be a mapping, with other keys than the other files")
+            raise ValueError(f"{path.name} must be a mapping without keys of the other files")
         merged |= document
     return merged

@@ -176,7 +176,7 @@ async def _code(rpc: Any) -> grpc.StatusCode:
             "HOST_ADDRESS=0.0.0.0 is not an IPv4 loopback address: without TLS the mesh listens on loopback only",
         ),
         ({"PORT_OFFSET": "many"}, "PORT_OFFSET: "),
-        ({"FAILPOINTS": "nowhere"}, "no failpoint is called 'nowhere'"),
+        ({"FAILPOINTS": "nowhere"}, "unknown failpoint 'nowhere'"),
         ({"DEFINITIONS_PATH": "/nowhere/at/all"}, "The definitions in '/nowhere/at/all' cannot be read"),
     ],
 )

@@ -158,7 +158,7 @@ async def test_files_that_do_not_fit_together_are_left_alone_and_told(secured: S
 
     async def told() -> bool:
         await certificate_at(port, client)
-        return any(line["event"] == "certificates_not_reloaded" and "is not the key of" in line["why"] for line in secured.host.logged())
+        return any(line["event"] == "certificates_not_reloaded" and "does not belong to" in line["why"] for line in secured.host.logged())
 
     await eventually(told)
     assert (await certificate_at(port, client)).serial_number == before
@@ -168,7 +168,7 @@ async def test_files_that_do_not_fit_together_are_left_alone_and_told(secured: S
 @pytest.mark.parametrize(
     ("service", "removed", "told"),
     [
-        (GATEWAY, "", f"tls.crt is not of {AGENT_HOST} but of {GATEWAY}"),
+        (GATEWAY, "", f"tls.crt is for {GATEWAY}, not for {AGENT_HOST}"),
         (AGENT_HOST, CERTIFICATE, "tls.crt: No such file or directory"),
     ],
     ids=["of another service", "not there"],

@@ -34,7 +34,7 @@ async def test_an_error_is_answered_as_documented(platform: Platform, reason: st
     said = await provoke(platform)
     error = error_of(said.rest, TABLE[reason].http_status, reason)
     if reason == "METHOD_NOT_ALLOWED":
-        assert said.rest.headers["allow"] == "GET"
+        assert said.rest.headers["allow"] == "GET, HEAD"
     if "retryable" in error["details"]:
         assert error["details"]["retryable"] is TABLE[reason].retryable
     _nothing_of_the_inside_leaves(said.rest)

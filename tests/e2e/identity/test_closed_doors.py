@@ -35,7 +35,7 @@ async def test_an_rpc_without_a_credential_is_refused_at_every_door(platform: Pl
     """Nor is it said whether the request would have been right: it is empty."""
     refusals = [await rpc.reason(channel, rpc.request()) for channel in platform.doors.values()]
     for binding in rpc.rest.bindings:
-        path = re.sub(r"\{[^}]*}", "x", binding.template.replace("{agent_id}", AGENT))
+        path = re.sub(r"\{[^}]*}", "x", binding.template.replace("{agent_id}", AGENT).replace("{user_id}", "1"))
         rest = await platform.anonymous.request(binding.method, path, json={} if binding.method == "POST" else None)
         error_of(rest, 401, "AUTH_INVALID_CREDENTIALS")
         assert rest.headers["www-authenticate"] == 'Bearer realm="agentmesh"'

@@ -41,6 +41,6 @@ def test_several_can_be_armed() -> None:
 def test_an_unknown_name_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Failpoint, "known", {})
     known = Failpoint("after_intent")
-    with pytest.raises(ValueError, match=r"no failpoint is called 'elsewhere'.*after_intent"):
+    with pytest.raises(ValueError, match=r"unknown failpoint 'elsewhere'.*after_intent"):
         failpoints.arm("elsewhere")
     assert not known.armed

@@ -38,7 +38,7 @@ def test_whole_numbers_come_back_as_int_at_every_depth() -> None:
 def test_numbers_that_json_has_not_are_refused_by_the_name_of_the_field(number: float, place: Any) -> None:
     with pytest.raises(ValidationFailed) as refused:
         values(struct(place(number)), "context")
-    assert refused.value.violations == (Violation("context", "must hold only finite numbers: JSON has no NaN and no infinity"),)
+    assert refused.value.violations == (Violation("context", "contains NaN or infinity, which JSON cannot represent; send finite numbers"),)
 
 
 def test_a_value_without_a_kind_is_null() -> None:
