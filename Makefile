@@ -39,7 +39,7 @@ help:  ## List these commands.
 
 ##@ Run the platform
 
-up: python  ## Set up and run the whole platform (PORT_OFFSET=N SHARDS=N TLS=1 KAFKA=1 ANTHROPIC_API_KEY=...).
+up: python  ## Set up and run the whole platform (PORT_OFFSET=N SHARDS=N TLS=1 KAFKA=1 LIMITS=off ANTHROPIC_API_KEY=...).
 	@$(SET_UP) runtime
 	@exec $(BIN)/python -m deploy.local up --port-offset $(PORT_OFFSET) --shards $(SHARDS) $(if $(TLS),--tls) $(if $(KAFKA),--kafka)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from deploy.local.errors import LaunchError
+from deploy.local.lifted_limits import lifted
 from deploy.local.programs import Provider
 from deploy.local.screen import Screen, start_screen
 from deploy.local.stack import LIVENESS_SECONDS, Stack
@@ -21,7 +22,17 @@ async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environm
     provider = Provider.from_environment(environment)
     state = StateFolder.of_offset(port_offset)
     liveness = liveness_seconds(environment)
-    stack = Stack(state.path, port_offset, shards, tls=tls, kafka=kafka, provider=provider, report=screen.step, liveness_seconds=liveness)
+    stack = Stack(
+        state.path,
+        port_offset,
+        shards,
+        tls=tls,
+        kafka=kafka,
+        environment=lifted(environment),
+        provider=provider,
+        report=screen.step,
+        liveness_seconds=liveness,
+    )
     stop = stop_request(stack)
     try:
         if await started(stack, stop):

@@ -13,10 +13,10 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from deploy.local.lifted_limits import LIFTED
 from tests.bench import load
 from tests.bench.open_loop import OpenLoop, Outcome
 from tests.bench.sides import Side, mesh, provider
-from tests.support.limits import LIFTED
 
 PER_SECOND = 200
 PROVIDER_SECONDS = 0.2

@@ -22,6 +22,7 @@ from agentmesh.workflow.v1 import workflow_service_pb2 as pb
 from agentmesh.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 from redis.asyncio import Redis
 
+from deploy.local.lifted_limits import LIFTED
 from deploy.local.ports import free_port_offset
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
@@ -29,7 +30,6 @@ from orchestrator.adapters.wakeups.arq_wakeup import QUEUE
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import AGENT, provider
 from tests.support.credentials import authorized
-from tests.support.limits import LIFTED
 
 PROCESSES = ("orchestrator", "worker", "agents-0", "postgres", "redis")
 CALLERS = 32

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.lifted_limits import LIFTED
 from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from tests.chaos.calls import Ledger
 from tests.chaos.doors import RestDoor, rest_door
-from tests.support.limits import LIFTED
 
 LEASE_SECONDS = 2.0
 ENVIRONMENT = LIFTED | {

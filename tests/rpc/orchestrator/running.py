@@ -24,6 +24,7 @@ from agentmesh.identity.v1 import identity_service_pb2 as identity
 from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceStub
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
+from deploy.local.lifted_limits import LIFTED
 from mesh.errors import RemoteError
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from mesh.rpc.status import error_of
@@ -33,7 +34,6 @@ from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator
 from tests.support.call_tokens import PRIVATE_KEY
 from tests.support.credentials import authorized
-from tests.support.limits import LIFTED
 from tests.support.tls import client_channel
 from tests.support.waiting import eventually
 

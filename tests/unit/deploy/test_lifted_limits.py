@@ -1,0 +1,25 @@
+"""The one list of limits that make up, the tests and the benchmarks lift."""
+
+import pytest
+
+from deploy.local.errors import LaunchError
+from deploy.local.lifted_limits import KEPT, LIFTED, lifted
+from orchestrator.composition.settings import OrchestratorSettings
+from orchestrator.composition.worker_settings import WorkerSettings
+
+
+def test_every_limit_is_lifted_or_kept_on_purpose() -> None:
+    fields = {*OrchestratorSettings.model_fields, *WorkerSettings.model_fields}
+    limits = {name.upper() for name in fields if name.startswith("limit_")}
+    assert {*LIFTED, *KEPT} == limits
+    assert not KEPT & set(LIFTED)
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, {}), ({"LIMITS": ""}, {}), ({"LIMITS": "on"}, {}), ({"LIMITS": "off"}, LIFTED)])
+def test_make_up_lifts_the_limits_only_on_request(given: dict[str, str], expected: dict[str, str]) -> None:
+    assert lifted(given) == expected
+
+
+def test_another_value_is_refused() -> None:
+    with pytest.raises(LaunchError, match="invalid LIMITS=no"):
+        lifted({"LIMITS": "no"})
