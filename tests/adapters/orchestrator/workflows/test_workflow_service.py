@@ -58,6 +58,9 @@ class Unlogged:
     def denied(self, who: Caller, what: str, rule: str) -> None:
         """Nothing."""
 
+    def administered(self, who: Caller, what: str, owner_id: int) -> None:
+        """Records nothing."""
+
 
 @dataclass
 class Served:
