@@ -60,7 +60,7 @@ def test_what_is_not_fit_is_left_alone_until_it_is(authority: DevelopmentAuthori
     ("identity", "lifetime", "told"),
     [
         (GATEWAY, timedelta(days=1), f"is for {GATEWAY}, not for {ORCHESTRATOR}"),
-        (ORCHESTRATOR, timedelta(minutes=-1), "tls.crt has expired at"),
+        (ORCHESTRATOR, timedelta(minutes=-1), "tls.crt expired at"),
     ],
     ids=["another service", "expired"],
 )
