@@ -1,6 +1,5 @@
 """The one error table: the options of the enum ErrorReason, and docs/errors.md made from them."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,8 +8,7 @@ import grpc
 from protos.codegen.contracts import ContractError, Contracts
 
 ENUM = "agentmesh.common.v1.ErrorReason"
-_PREFIX = "ERROR_REASON_"
-_METADATA = re.compile(r"\s*Metadata: ([^.]*)\.")
+PREFIX = "ERROR_REASON_"
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 _HEAD = """\
@@ -71,14 +69,13 @@ def _rows(contracts: Contracts) -> Iterator[Row]:
         comment = contracts.comment(f"{enum.full_name}.{value.name}")
         if not options or options.grpc_code not in _CODES or not 400 <= options.http_status <= 599 or not comment:
             raise ContractError(f"{value.name}: a reason needs the option `error` (gRPC code, HTTP status) and a comment")
-        found = _METADATA.search(comment)
         yield Row(
-            reason=value.name.removeprefix(_PREFIX),
+            reason=value.name.removeprefix(PREFIX),
             http_status=options.http_status,
             grpc_code=_CODES[options.grpc_code],
             retryable=options.retryable,
-            meaning=_METADATA.sub("", comment),
-            metadata=tuple(name.strip() for name in found[1].split(",")) if found else (),
+            meaning=comment,
+            metadata=tuple(options.metadata),
         )
 
 

@@ -4,7 +4,6 @@ An answer prints every field that has no presence of its own, so those are requi
 rules let it. That is why a message has one schema for each direction.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
@@ -47,7 +46,6 @@ _WELL_KNOWN: dict[str, Json] = {
     "google.protobuf.Empty": {"type": "object"},
 }
 _ZEROS = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []}
-_DEFAULT_IN_WORDS = re.compile(r"\bdefault (-?[0-9]+)\b")
 
 
 class Direction(Enum):
@@ -84,9 +82,10 @@ class Schemas:
     def object(self, message: Descriptor, direction: Direction, without: Collection[str] = ()) -> Json:
         """The schema of a message in full, leaving out the top-level fields `without`."""
         fields = [field for field in message.fields if field.name not in without]
-        properties = {field.name: self._property(field, direction) for field in fields}
+        properties = {field.name: self.field(field, direction) for field in fields}
         text = [self._contracts.comment(message.full_name), *self._sentences(message)]
-        schema: Json = {"title": message.name, "description": " ".join(filter(None, text)), "type": "object", "properties": properties}
+        title = message.name + ("Input" if direction is Direction.REQUEST else "")
+        schema: Json = {"title": title, "description": " ".join(filter(None, text)), "type": "object", "properties": properties}
         if required_names := [field.name for field in fields if self.required(field, direction)]:
             schema["required"] = required_names
         return {**schema, **self._refinements.get(message.full_name, {})}
@@ -95,6 +94,20 @@ class Schemas:
         """Whether the field is always there: by its rules in a request, by the printing of defaults in an answer."""
         return required(self._contracts, field) if direction is Direction.REQUEST else not field.has_presence
 
+    def default(self, field: FieldDescriptor) -> Any:
+        """The value that the option `default_value` declares for an absent field; None when it declares none.
+
+        Properties have it in their description only: generators for TypeScript take a property with the keyword `default` for required.
+        """
+        declared = self._contracts.option(field, "agentmesh.common.v1.default_value")
+        if declared is None:
+            return None
+        value = getattr(declared, declared.WhichOneof("value"))
+        known = field.enum_type.values_by_name if field.enum_type is not None else ()
+        if isinstance(value, str) and value not in known:
+            raise ContractError(f"{field.full_name}: the default `{value}` is not a value of its enum")
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
     def field(self, field: FieldDescriptor, direction: Direction) -> Json:
         """The schema of one field's value, described by the field's comment."""
         schema = self._typed(field, direction)
@@ -102,22 +115,12 @@ class Schemas:
         if direction is Direction.REQUEST:
             schema = {**schema, **_BOUNDS.get(schema.get("format", ""), {})}
             schema, said = refined(schema, self._contracts.rules(field), field, _zero(field, schema))
-        comment = self._contracts.comment(field.full_name)
-        if direction is Direction.REQUEST:
-            schema |= self._default(field, schema, comment)
+            schema = self._chosen(field, schema)
+            if (default := self.default(field)) is not None:
+                said.append(f"Default: `{default}`.")
         schema = {**schema, **self._refinements.get(field.full_name, {})}
-        description = " ".join(filter(None, [comment, *said]))
+        description = " ".join(filter(None, [self._contracts.comment(field.full_name), *said]))
         return {"description": description, **schema} if description else schema
-
-    def _property(self, field: FieldDescriptor, direction: Direction) -> Json:
-        """The schema of a field inside its message: proto JSON reads null as absent, so what may be absent may be null."""
-        schema = self.field(field, direction)
-        if direction is Direction.RESPONSE or self.required(field, direction):
-            return schema
-        if "type" in schema and not {"anyOf", "enum", "const"} & schema.keys():
-            return {**schema, "type": [schema["type"], "null"]}
-        outer: Json = {key: schema.pop(key) for key in ("description", "default") if key in schema}
-        return {**outer, "anyOf": [schema, {"type": "null"}]}
 
     def _typed(self, field: FieldDescriptor, direction: Direction) -> Json:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -130,22 +133,32 @@ class Schemas:
             return self.reference(field.message_type, direction)
         return self._enum(field.enum_type) if field.enum_type is not None else _SCALARS[field.type]
 
+    def _chosen(self, field: FieldDescriptor, schema: Json) -> Json:
+        """A field's schema with a component of its own for those values of an enum that the rules allow.
+
+        Generators ignore keywords beside `$ref`, or make code of them that does not compile; some fail at lists of nameless enums.
+        """
+        if "$ref" in schema and "enum" in schema and field.enum_type is not None:
+            return {"$ref": self._choice(field.enum_type, schema["enum"])}
+        if isinstance(items := schema.get("items"), dict):
+            return {**schema, "items": self._chosen(field, items)}
+        return schema
+
+    def _choice(self, enum: EnumDescriptor, values: list[str]) -> str:
+        name = f"{enum.full_name}-choice"
+        choice = self._described(enum, f"{enum.name}Choice", values)
+        if self.components.setdefault(name, choice) != choice:
+            raise ContractError(f"{enum.full_name}: two fields allow different values of it; let them allow the same ones")
+        return f"#/components/schemas/{name}"
+
     def _enum(self, enum: EnumDescriptor) -> Json:
-        meanings = [f"- `{value.name}`: {self._contracts.comment(f'{enum.full_name}.{value.name}')}" for value in enum.values]
-        self.components[enum.full_name] = {
-            "title": enum.name,
-            "description": "\n".join([self._contracts.comment(enum.full_name), "", *meanings]),
-            "type": "string",
-            "enum": [value.name for value in enum.values],
-        }
+        self.components[enum.full_name] = self._described(enum, enum.name, [value.name for value in enum.values])
         return {"$ref": f"#/components/schemas/{enum.full_name}"}
 
-    def _default(self, field: FieldDescriptor, schema: Json, comment: str) -> Json:
-        """What an absent field means: its zero, or with `optional` what the comment calls its default."""
-        if not field.has_presence:
-            return {} if required(self._contracts, field) else {"default": _zero(field, schema)}
-        found = _DEFAULT_IN_WORDS.search(comment) if schema.get("type") in ("integer", "number") else None
-        return {"default": int(found[1])} if found else {}
+    def _described(self, enum: EnumDescriptor, title: str, values: list[str]) -> Json:
+        meanings = [f"- `{value}`: {self._contracts.comment(f'{enum.full_name}.{value}')}" for value in values]
+        description = "\n".join([self._contracts.comment(enum.full_name), "", *meanings])
+        return {"title": title, "description": description, "type": "string", "enum": values}
 
     def _sentences(self, message: Descriptor) -> list[str]:
         """What a message demands beyond its fields, in words."""

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection
 
-from protos.codegen.contracts import Contracts
+from protos.codegen.contracts import ContractError, Contracts
 from protos.codegen.error_table import Row, rows
 from protos.codegen.json_schema import Direction, Schemas
 from protos.codegen.operations import operation
@@ -16,7 +16,7 @@ _ABOUT = """\
 The REST face of AgentMesh. The same contracts serve gRPC and gRPC-Web on the same port.
 
 Bodies are proto JSON with the proto's own field names. Answers print every field, defaults included; 64-bit integers are \
-strings. In requests, unknown fields of a body are ignored and null means absent; unknown query parameters are refused.
+strings. In requests, unknown fields of a body are ignored; unknown query parameters are refused.
 
 Success is always 200. Everything else is answered by the error envelope, the gateway's own errors included; \
 `error.code` is the reason, and docs/errors.md lists them all. Every answer carries `x-request-id`."""
@@ -34,10 +34,11 @@ def document(contracts: Contracts, version: str) -> Json:
             operation_id = f"{rpc.containing_service.name}_{rpc.name}" + (f"_{index + 1}" if index else "")
             paths[route.template][route.method.lower()] = {"operationId": operation_id, **described}
     responses = _error_responses(contracts, schemas, errors)
+    _check_titles(schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "AgentMesh", "version": version, "description": _ABOUT},
-        "servers": [{"url": "http://localhost:8000", "description": "The gateway of a local installation"}],
+        "servers": [{"url": "/", "description": "The gateway that serves this document"}],
         "tags": [{"name": service.name, "description": contracts.comment(service.full_name)} for service in services],
         "paths": dict(sorted(paths.items())),
         "security": [{name: []} for name in _SECURITY],
@@ -51,6 +52,15 @@ def document(contracts: Contracts, version: str) -> Json:
     }
 
 
+def _check_titles(schemas: Schemas) -> None:
+    """Generators name classes by titles and drop a schema whose title is taken."""
+    names = defaultdict(list)
+    for name, schema in schemas.components.items():
+        names[schema["title"]].append(name)
+    if taken := [f"{title} ({', '.join(found)})" for title, found in names.items() if len(found) > 1]:
+        raise ContractError(f"two schemas have the same title: {'; '.join(taken)}. Rename one of the messages")
+
+
 def _promises(errors: Collection[Row]) -> dict[str, Json]:
     """What holds for the envelope beyond the types of its fields."""
     violation = {
@@ -60,7 +70,6 @@ def _promises(errors: Collection[Row]) -> dict[str, Json]:
     }
     return {
         _ENVELOPE: {"required": ["error"]},
-        f"{_ENVELOPE}.error": {"required": ["details"]},
         f"{_ERROR}.code": {"enum": [row.reason for row in errors]},
         f"{_ERROR}.details": {
             "properties": {

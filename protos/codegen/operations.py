@@ -4,10 +4,10 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
 from protos.codegen.contracts import Contracts
-from protos.codegen.error_table import Row
+from protos.codegen.error_table import ENUM, PREFIX, Row
 from protos.codegen.json_schema import Direction, Schemas
 from protos.codegen.routes import FieldPath, Route, dotted
 from protos.codegen.rules import Json
@@ -33,7 +33,7 @@ _REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
 def operation(contracts: Contracts, schemas: Schemas, route: Route, errors: Collection[Row]) -> Json:
     """The operation of a route, without its operationId.
 
-    It lists the answers that every operation can give and those of the reasons that the rpc's comment names.
+    It lists the errors that every operation can return and those that the rpc declares with `fails_with`.
     """
     comment = contracts.comment(route.rpc.full_name)
     summary, description = _split(comment)
@@ -46,7 +46,10 @@ def operation(contracts: Contracts, schemas: Schemas, route: Route, errors: Coll
     described["parameters"] = [*_parameters(schemas, route), _REQUEST_ID]
     if body := _request_body(schemas, route):
         described["requestBody"] = body
-    described["responses"] = {"200": _success(contracts, schemas, route), **_failures(comment, errors, () if is_open else CLOSED)}
+    described["responses"] = {
+        "200": _success(contracts, schemas, route),
+        **_failures(reasons_of(contracts, route.rpc), errors, () if is_open else CLOSED),
+    }
     return described
 
 
@@ -60,6 +63,8 @@ def _parameters(schemas: Schemas, route: Route) -> list[Json]:
 def _parameter(schemas: Schemas, place: str, path: FieldPath, required: bool) -> Json:
     schema = schemas.field(path[-1], Direction.REQUEST)
     description = schema.pop("description", "")
+    if (default := schemas.default(path[-1])) is not None and "$ref" not in schema:
+        schema["default"] = default
     if place == "path" and schema.get("type") == "string" and not {"pattern", "format", "minLength"} & schema.keys():
         schema["minLength"] = 1  # an empty segment matches no variable
     return {"name": dotted(path), "in": place, "required": required, "description": description, "schema": schema}
@@ -72,7 +77,6 @@ def _all_required(schemas: Schemas, path: FieldPath) -> bool:
 def _idempotency_key(schemas: Schemas, field: FieldDescriptor) -> Json:
     schema = schemas.field(field, Direction.REQUEST)
     description = "The same as the field `idempotency_key`: " + schema.pop("description", "")
-    schema.pop("default", None)
     return {"name": "Idempotency-Key", "in": "header", "required": False, "description": description, "schema": schema}
 
 
@@ -95,7 +99,7 @@ def _success(contracts: Contracts, schemas: Schemas, route: Route) -> Json:
     schema = schemas.reference(response, Direction.RESPONSE)
     media: dict[str, Any] = {"application/json": {"schema": schema}}
     if route.rpc.server_streaming:
-        media = {"text/event-stream": {"schema": _event(schema)}}
+        media = {"text/event-stream": {"schema": _events(schema)}}
     return {
         "description": contracts.comment(response.full_name) or "The answer.",
         "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
@@ -103,14 +107,20 @@ def _success(contracts: Contracts, schemas: Schemas, route: Route) -> Json:
     }
 
 
-def _event(message: Json) -> Json:
-    """One Server-Sent Event, as OpenAPI 3.2 describes the events of a stream: the text of its one `data:` line is a message."""
+def _events(message: Json) -> Json:
+    """The text of a stream. OpenAPI 3.1 has no words for its events, and a client must not read the whole stream as one object."""
     return {
-        "type": "object",
-        "description": "One event of the stream; it has one `data:` line with one message in JSON, and no other fields.",
-        "properties": {"data": {"type": "string", "contentMediaType": "application/json", "contentSchema": message}},
-        "required": ["data"],
+        "type": "string",
+        "description": "Server-Sent Events. The `data:` line of each event is one message in JSON; `x-event-schema` is its schema.",
+        "x-event-schema": message,
     }
+
+
+def reasons_of(contracts: Contracts, rpc: MethodDescriptor) -> list[str]:
+    """The reasons that the rpc declares with the option `fails_with`."""
+    declared = contracts.option(rpc, "agentmesh.common.v1.fails_with")
+    values = contracts.enum(ENUM).values_by_number
+    return [values[number].name.removeprefix(PREFIX) for number in declared.reasons] if declared else []
 
 
 def _is_open(contracts: Contracts, route: Route) -> bool:
@@ -119,8 +129,8 @@ def _is_open(contracts: Contracts, route: Route) -> bool:
     return access is not None and access.WhichOneof("caller") == "open"
 
 
-def _failures(comment: str, errors: Collection[Row], more: Collection[str]) -> Json:
-    named = set(re.findall(r"\b[A-Z][A-Z_]+\b", comment)) | {*EVERYWHERE, *more}
+def _failures(own: Collection[str], errors: Collection[Row], more: Collection[str]) -> Json:
+    named = {*own, *EVERYWHERE, *more}
     statuses = sorted({row.http_status for row in errors if row.reason in named})
     failures = {str(status): {"$ref": f"#/components/responses/Error{status}"} for status in statuses}
     return {**failures, "default": {"$ref": "#/components/responses/Error"}}

@@ -37,7 +37,8 @@ _ALWAYS_SO = frozenset({"defined_only", "finite"})
 def refined(schema: Json, rules: Any, field: FieldDescriptor, zero: Any) -> tuple[Json, list[str]]:
     """`schema` narrowed by a field's rules (buf.validate.FieldRules or None), and the sentences that remain to be said.
 
-    `zero` is the JSON value that stands for an absent field, or None when there is no such value; rules that ignore it let it pass.
+    `zero` is the JSON value that stands for an absent field, or None when there is no such value. Where the rules ignore the zero value,
+    it is not described: clients leave the field out instead.
     """
     if rules is None or _ignore(rules) == "IGNORE_ALWAYS":
         return schema, []
@@ -54,8 +55,6 @@ def refined(schema: Json, rules: Any, field: FieldDescriptor, zero: Any) -> tupl
             said.append(f"Rule: `{kind}.{rule.name} = {_text(value)}`.")
     if rules.required and zero is not None:
         keywords.setdefault("not", {"const": zero})
-    if _ignore(rules) == "IGNORE_IF_ZERO_VALUE" and zero is not None and keywords:
-        keywords = {"anyOf": [{"const": zero}, keywords]}
     return {**schema, **keywords}, said
 
 

@@ -114,7 +114,7 @@ async def test_a_context_with_numbers_that_json_has_not_is_refused(host: Host) -
     [
         ({"input": ""}, "input"),
         ({"input": "x" * 200_001}, "input"),
-        ({"agent_id": "Nobody"}, "agent_id"),
+        ({"agent_id": "x" * 201}, "agent_id"),
         ({"execution_id": "e" * 65}, "execution_id"),
     ],
 )

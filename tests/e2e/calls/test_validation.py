@@ -57,7 +57,7 @@ async def test_a_bad_list_of_agents_names_the_parameter(platform: Platform, para
         pytest.param({"page_size": "0"}, "page_size", id="a page of nothing"),
         pytest.param({"page_token": "not a token"}, "page_token", id="a token that is none"),
         pytest.param({"page_token": "x" * 201}, "page_token", id="a token that is too long"),
-        pytest.param({"agent_id": "Nobody"}, "agent_id", id="an agent id that is none"),
+        pytest.param({"agent_id": "x" * 201}, "agent_id", id="an agent id that is too long"),
         pytest.param({"status": "99"}, "status", id="a status by an unknown number"),
     ],
 )
@@ -81,8 +81,9 @@ async def test_a_parameter_of_the_wrong_type_is_refused(platform: Platform, path
 
 
 @pytest.mark.parametrize("path", ["/api/v1/agents/Nobody", "/api/v1/agents/Nobody/health", "/api/v1/agents/seo_agent_1_x"])
-async def test_an_agent_id_that_is_none_is_refused(platform: Platform, path: str) -> None:
-    assert _fields(error_of(await platform.http.get(path), 422, "VALIDATION_ERROR")) == ["agent_id"]
+async def test_an_agent_id_of_another_form_is_not_found(platform: Platform, path: str) -> None:
+    """Nobody guesses the form of an id."""
+    error_of(await platform.http.get(path), 404, "AGENT_NOT_FOUND")
 
 
 async def test_an_execution_id_that_is_none_is_refused(platform: Platform) -> None:
@@ -167,11 +168,11 @@ async def test_unknown_fields_of_a_body_are_ignored(platform: Platform) -> None:
 
 
 async def test_everything_that_is_wrong_is_told_at_once(platform: Platform) -> None:
-    request = execution.ExecuteAgentRequest(agent_id="Nobody", input="", idempotency_key="two words")
+    request = execution.ExecuteAgentRequest(agent_id="x" * 201, input="", idempotency_key="two words")
     problem = error_of_status(await failure(ExecutionServiceStub(platform.gateway).ExecuteAgent(request, timeout=SECONDS)))
     assert problem is not None
     assert {violation.field for violation in problem.violations} == {"agent_id", "input", "idempotency_key"}
-    response = await platform.http.post("/api/v1/agents/Nobody/execute", json={"input": "", "idempotency_key": "two words"})
+    response = await platform.http.post(f"/api/v1/agents/{'x' * 201}/execute", json={"input": "", "idempotency_key": "two words"})
     assert set(_fields(error_of(response, 422, "VALIDATION_ERROR"))) == {"agent_id", "input", "idempotency_key"}
 
 

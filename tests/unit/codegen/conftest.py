@@ -16,6 +16,8 @@ _HEAD = """
 syntax = "proto3";
 package agentmesh.test.v1;
 import "agentmesh/common/v1/access.proto";
+import "agentmesh/common/v1/default_value.proto";
+import "agentmesh/common/v1/error_reason.proto";
 import "buf/validate/validate.proto";
 import "google/api/annotations.proto";
 import "google/protobuf/any.proto";

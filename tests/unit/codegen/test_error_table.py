@@ -77,7 +77,7 @@ def test_only_what_can_succeed_when_sent_again_is_retryable(table: list[Row]) ->
 def test_every_row_says_what_it_means_apart_from_its_metadata(table: list[Row]) -> None:
     for row in table:
         assert row.meaning.endswith((".", ")")), row
-        assert "Metadata" not in row.meaning
+        assert "Metadata:" not in row.meaning
     found = {row.reason: row.metadata for row in table}
     assert found["AGENT_NOT_FOUND"] == ("agent_id", "port")
     assert found["ROUTE_NOT_FOUND"] == ()

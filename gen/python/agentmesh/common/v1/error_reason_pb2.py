@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agentmesh/common/v1/error_reason.proto\x12\x13\x61gentmesh.common.v1\x1a google/protobuf/descriptor.proto\"p\n\x12\x45rrorReasonOptions\x12\x1b\n\tgrpc_code\x18\x01 \x01(\x05R\x08grpcCode\x12\x1f\n\x0bhttp_status\x18\x02 \x01(\x05R\nhttpStatus\x12\x1c\n\tretryable\x18\x03 \x01(\x08R\tretryable*\xa9\x0e\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12+\n\x1c\x45RROR_REASON_AGENT_NOT_FOUND\x10\x01\x1a\t\xe2\xe0\x18\x05\x08\x05\x10\x94\x03\x12/\n\x1e\x45RROR_REASON_AGENT_UNAVAILABLE\x10\x02\x1a\x0b\xe2\xe0\x18\x07\x08\x0e\x10\xf7\x03\x18\x01\x12\x34\n#ERROR_REASON_AGENT_EXECUTION_FAILED\x10\x03\x1a\x0b\xe2\xe0\x18\x07\x08\r\x10\xf4\x03\x18\x01\x12.\n\x1f\x45RROR_REASON_WORKFLOW_NOT_FOUND\x10\x04\x1a\t\xe2\xe0\x18\x05\x08\x05\x10\x94\x03\x12\x34\n%ERROR_REASON_WORKFLOW_ALREADY_RUNNING\x10\x05\x1a\t\xe2\xe0\x18\x05\x08\t\x10\x99\x03\x12\x34\n%ERROR_REASON_AUTH_INVALID_CREDENTIALS\x10\x06\x1a\t\xe2\xe0\x18\x05\x08\x10\x10\x91\x03\x12.\n\x1f\x45RROR_REASON_AUTH_TOKEN_EXPIRED\x10\x07\x1a\t\xe2\xe0\x18\x05\x08\x10\x10\x91\x03\x12\x32\n#ERROR_REASON_AUTH_TOKEN_BLACKLISTED\x10\x08\x1a\t\xe2\xe0\x18\x05\x08\x10\x10\x91\x03\x12)\n\x1a\x45RROR_REASON_POLICY_DENIED\x10\t\x1a\t\xe2\xe0\x18\x05\x08\x07\x10\x93\x03\x12,\n\x1d\x45RROR_REASON_VALIDATION_ERROR\x10\n\x1a\t\xe2\xe0\x18\x05\x08\x03\x10\xa6\x03\x12\x31\n ERROR_REASON_RATE_LIMIT_EXCEEDED\x10\x0b\x1a\x0b\xe2\xe0\x18\x07\x08\x08\x10\xad\x03\x18\x01\x12+\n\x1a\x45RROR_REASON_LLM_API_ERROR\x10\x0c\x1a\x0b\xe2\xe0\x18\x07\x08\r\x10\xf6\x03\x18\x01\x12-\n\x1c\x45RROR_REASON_LLM_API_TIMEOUT\x10\r\x1a\x0b\xe2\xe0\x18\x07\x08\x04\x10\xf8\x03\x18\x01\x12/\n ERROR_REASON_EXECUTION_NOT_FOUND\x10\x0e\x1a\t\xe2\xe0\x18\x05\x08\x05\x10\x94\x03\x12-\n\x1e\x45RROR_REASON_API_KEY_NOT_FOUND\x10\x0f\x1a\t\xe2\xe0\x18\x05\x08\x05\x10\x94\x03\x12)\n\x1a\x45RROR_REASON_RUN_NOT_FOUND\x10\x10\x1a\t\xe2\xe0\x18\x05\x08\x05\x10\x94\x03\x12+\n\x1c\x45RROR_REASON_ROUTE_NOT_FOUND\x10\x11\x1a\t\xe2\xe0\x18\x05\x08\x0c\x10\x94\x03\x12.\n\x1f\x45RROR_REASON_METHOD_NOT_ALLOWED\x10\x12\x1a\t\xe2\xe0\x18\x05\x08\x0c\x10\x95\x03\x12\'\n\x18\x45RROR_REASON_BAD_REQUEST\x10\x13\x1a\t\xe2\xe0\x18\x05\x08\x03\x10\x90\x03\x12-\n\x1e\x45RROR_REASON_PAYLOAD_TOO_LARGE\x10\x14\x1a\t\xe2\xe0\x18\x05\x08\x08\x10\x9d\x03\x12*\n\x1b\x45RROR_REASON_USERNAME_TAKEN\x10\x15\x1a\t\xe2\xe0\x18\x05\x08\x06\x10\x99\x03\x12\x30\n!ERROR_REASON_WORKFLOW_NOT_RUNNING\x10\x16\x1a\t\xe2\xe0\x18\x05\x08\t\x10\x99\x03\x12\x30\n!ERROR_REASON_APPROVAL_NOT_PENDING\x10\x17\x1a\t\xe2\xe0\x18\x05\x08\t\x10\x99\x03\x12\x30\n!ERROR_REASON_IDEMPOTENCY_CONFLICT\x10\x18\x1a\t\xe2\xe0\x18\x05\x08\t\x10\x99\x03\x12+\n\x1c\x45RROR_REASON_BUDGET_EXCEEDED\x10\x19\x1a\t\xe2\xe0\x18\x05\x08\t\x10\x92\x03\x12-\n\x1e\x45RROR_REASON_GUARDRAIL_BLOCKED\x10\x1a\x1a\t\xe2\xe0\x18\x05\x08\t\x10\xa6\x03\x12\x31\n ERROR_REASON_SERVICE_UNAVAILABLE\x10\x1b\x1a\x0b\xe2\xe0\x18\x07\x08\x0e\x10\xf7\x03\x18\x01\x12.\n\x1d\x45RROR_REASON_UPSTREAM_TIMEOUT\x10\x1c\x1a\x0b\xe2\xe0\x18\x07\x08\x04\x10\xf8\x03\x18\x01\x12%\n\x16\x45RROR_REASON_CANCELLED\x10\x1d\x1a\t\xe2\xe0\x18\x05\x08\x01\x10\xf3\x03\x12+\n\x1c\x45RROR_REASON_NOT_IMPLEMENTED\x10\x1e\x1a\t\xe2\xe0\x18\x05\x08\x0c\x10\xf5\x03\x12$\n\x15\x45RROR_REASON_INTERNAL\x10\x1f\x1a\t\xe2\xe0\x18\x05\x08\r\x10\xf4\x03\x12-\n\x1e\x45RROR_REASON_ANSWER_INCOMPLETE\x10 \x1a\t\xe2\xe0\x18\x05\x08\t\x10\xa6\x03\x12*\n\x1b\x45RROR_REASON_STEP_NOT_FOUND\x10!\x1a\t\xe2\xe0\x18\x05\x08\x05\x10\x94\x03\x12*\n\x1b\x45RROR_REASON_RUN_NOT_ACTIVE\x10\"\x1a\t\xe2\xe0\x18\x05\x08\t\x10\x99\x03\x12*\n\x1b\x45RROR_REASON_USER_NOT_FOUND\x10#\x1a\t\xe2\xe0\x18\x05\x08\x05\x10\x94\x03\x12-\n\x1e\x45RROR_REASON_SESSION_NOT_FOUND\x10$\x1a\t\xe2\xe0\x18\x05\x08\x05\x10\x94\x03\x12/\n ERROR_REASON_REGISTRATION_CLOSED\x10%\x1a\t\xe2\xe0\x18\x05\x08\x07\x10\x93\x03\x12\x32\n#ERROR_REASON_UNSUPPORTED_MEDIA_TYPE\x10&\x1a\t\xe2\xe0\x18\x05\x08\x0c\x10\x9f\x03:b\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\x8c\x8c\x03 \x01(\x0b\x32\'.agentmesh.common.v1.ErrorReasonOptionsR\x05\x65rrorb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agentmesh/common/v1/error_reason.proto\x12\x13\x61gentmesh.common.v1\x1a google/protobuf/descriptor.proto\"\x8c\x01\n\x12\x45rrorReasonOptions\x12\x1b\n\tgrpc_code\x18\x01 \x01(\x05R\x08grpcCode\x12\x1f\n\x0bhttp_status\x18\x02 \x01(\x05R\nhttpStatus\x12\x1c\n\tretryable\x18\x03 \x01(\x08R\tretryable\x12\x1a\n\x08metadata\x18\x04 \x03(\tR\x08metadata\"F\n\x08\x46\x61ilures\x12:\n\x07reasons\x18\x01 \x03(\x0e\x32 .agentmesh.common.v1.ErrorReasonR\x07reasons*\xe3\x11\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12;\n\x1c\x45RROR_REASON_AGENT_NOT_FOUND\x10\x01\x1a\x19\xe2\xe0\x18\x15\x08\x05\x10\x94\x03\"\x08\x61gent_id\"\x04port\x12\x39\n\x1e\x45RROR_REASON_AGENT_UNAVAILABLE\x10\x02\x1a\x15\xe2\xe0\x18\x11\x08\x0e\x10\xf7\x03\x18\x01\"\x08\x61gent_id\x12L\n#ERROR_REASON_AGENT_EXECUTION_FAILED\x10\x03\x1a#\xe2\xe0\x18\x1f\x08\r\x10\xf4\x03\x18\x01\"\x08\x61gent_id\"\x0c\x65xecution_id\x12;\n\x1f\x45RROR_REASON_WORKFLOW_NOT_FOUND\x10\x04\x1a\x16\xe2\xe0\x18\x12\x08\x05\x10\x94\x03\"\x0bworkflow_id\x12I\n%ERROR_REASON_WORKFLOW_ALREADY_RUNNING\x10\x05\x1a\x1e\xe2\xe0\x18\x1a\x08\t\x10\x99\x03\"\x0bworkflow_id\"\x06run_id\x12\x34\n%ERROR_REASON_AUTH_INVALID_CREDENTIALS\x10\x06\x1a\t\xe2\xe0\x18\x05\x08\x10\x10\x91\x03\x12.\n\x1f\x45RROR_REASON_AUTH_TOKEN_EXPIRED\x10\x07\x1a\t\xe2\xe0\x18\x05\x08\x10\x10\x91\x03\x12\x32\n#ERROR_REASON_AUTH_TOKEN_BLACKLISTED\x10\x08\x1a\t\xe2\xe0\x18\x05\x08\x10\x10\x91\x03\x12=\n\x1a\x45RROR_REASON_POLICY_DENIED\x10\t\x1a\x1d\xe2\xe0\x18\x19\x08\x07\x10\x93\x03\"\x04rule\"\x05scope\"\x05\x63\x61use\x12,\n\x1d\x45RROR_REASON_VALIDATION_ERROR\x10\n\x1a\t\xe2\xe0\x18\x05\x08\x03\x10\xa6\x03\x12\x38\n ERROR_REASON_RATE_LIMIT_EXCEEDED\x10\x0b\x1a\x12\xe2\xe0\x18\x0e\x08\x08\x10\xad\x03\x18\x01\"\x05limit\x12G\n\x1a\x45RROR_REASON_LLM_API_ERROR\x10\x0c\x1a\'\xe2\xe0\x18#\x08\r\x10\xf6\x03\x18\x01\"\x0fprovider_status\"\tretryable\x12>\n\x1c\x45RROR_REASON_LLM_API_TIMEOUT\x10\r\x1a\x1c\xe2\xe0\x18\x18\x08\x04\x10\xf8\x03\x18\x01\"\x0ftimeout_seconds\x12=\n ERROR_REASON_EXECUTION_NOT_FOUND\x10\x0e\x1a\x17\xe2\xe0\x18\x13\x08\x05\x10\x94\x03\"\x0c\x65xecution_id\x12\x39\n\x1e\x45RROR_REASON_API_KEY_NOT_FOUND\x10\x0f\x1a\x15\xe2\xe0\x18\x11\x08\x05\x10\x94\x03\"\napi_key_id\x12\x31\n\x1a\x45RROR_REASON_RUN_NOT_FOUND\x10\x10\x1a\x11\xe2\xe0\x18\r\x08\x05\x10\x94\x03\"\x06run_id\x12+\n\x1c\x45RROR_REASON_ROUTE_NOT_FOUND\x10\x11\x1a\t\xe2\xe0\x18\x05\x08\x0c\x10\x94\x03\x12.\n\x1f\x45RROR_REASON_METHOD_NOT_ALLOWED\x10\x12\x1a\t\xe2\xe0\x18\x05\x08\x0c\x10\x95\x03\x12\'\n\x18\x45RROR_REASON_BAD_REQUEST\x10\x13\x1a\t\xe2\xe0\x18\x05\x08\x03\x10\x90\x03\x12-\n\x1e\x45RROR_REASON_PAYLOAD_TOO_LARGE\x10\x14\x1a\t\xe2\xe0\x18\x05\x08\x08\x10\x9d\x03\x12\x34\n\x1b\x45RROR_REASON_USERNAME_TAKEN\x10\x15\x1a\x13\xe2\xe0\x18\x0f\x08\x06\x10\x99\x03\"\x08username\x12=\n!ERROR_REASON_WORKFLOW_NOT_RUNNING\x10\x16\x1a\x16\xe2\xe0\x18\x12\x08\t\x10\x99\x03\"\x0bworkflow_id\x12\x41\n!ERROR_REASON_APPROVAL_NOT_PENDING\x10\x17\x1a\x1a\xe2\xe0\x18\x16\x08\t\x10\x99\x03\"\x06run_id\"\x07step_id\x12\x41\n!ERROR_REASON_IDEMPOTENCY_CONFLICT\x10\x18\x1a\x1a\xe2\xe0\x18\x16\x08\t\x10\x99\x03\"\x0fidempotency_key\x12U\n\x1c\x45RROR_REASON_BUDGET_EXCEEDED\x10\x19\x1a\x33\xe2\xe0\x18/\x08\t\x10\x92\x03\"\x06\x62udget\"\x0flimit_micro_usd\"\x0fspent_micro_usd\x12\x38\n\x1e\x45RROR_REASON_GUARDRAIL_BLOCKED\x10\x1a\x1a\x14\xe2\xe0\x18\x10\x08\t\x10\xa6\x03\"\tguardrail\x12<\n ERROR_REASON_SERVICE_UNAVAILABLE\x10\x1b\x1a\x16\xe2\xe0\x18\x12\x08\x0e\x10\xf7\x03\x18\x01\"\tcomponent\x12@\n\x1d\x45RROR_REASON_UPSTREAM_TIMEOUT\x10\x1c\x1a\x1d\xe2\xe0\x18\x19\x08\x04\x10\xf8\x03\x18\x01\"\x10\x64\x65\x61\x64line_seconds\x12%\n\x16\x45RROR_REASON_CANCELLED\x10\x1d\x1a\t\xe2\xe0\x18\x05\x08\x01\x10\xf3\x03\x12+\n\x1c\x45RROR_REASON_NOT_IMPLEMENTED\x10\x1e\x1a\t\xe2\xe0\x18\x05\x08\x0c\x10\xf5\x03\x12$\n\x15\x45RROR_REASON_INTERNAL\x10\x1f\x1a\t\xe2\xe0\x18\x05\x08\r\x10\xf4\x03\x12H\n\x1e\x45RROR_REASON_ANSWER_INCOMPLETE\x10 \x1a$\xe2\xe0\x18 \x08\t\x10\xa6\x03\"\x0bstop_reason\"\x0c\x65xecution_id\x12;\n\x1b\x45RROR_REASON_STEP_NOT_FOUND\x10!\x1a\x1a\xe2\xe0\x18\x16\x08\x05\x10\x94\x03\"\x06run_id\"\x07step_id\x12:\n\x1b\x45RROR_REASON_RUN_NOT_ACTIVE\x10\"\x1a\x19\xe2\xe0\x18\x15\x08\t\x10\x99\x03\"\x06run_id\"\x06status\x12\x33\n\x1b\x45RROR_REASON_USER_NOT_FOUND\x10#\x1a\x12\xe2\xe0\x18\x0e\x08\x05\x10\x94\x03\"\x07user_id\x12\x39\n\x1e\x45RROR_REASON_SESSION_NOT_FOUND\x10$\x1a\x15\xe2\xe0\x18\x11\x08\x05\x10\x94\x03\"\nsession_id\x12/\n ERROR_REASON_REGISTRATION_CLOSED\x10%\x1a\t\xe2\xe0\x18\x05\x08\x07\x10\x93\x03\x12R\n#ERROR_REASON_UNSUPPORTED_MEDIA_TYPE\x10&\x1a)\xe2\xe0\x18%\x08\x0c\x10\x9f\x03\"\x0c\x63ontent_type\"\x10\x63ontent_encoding:^\n\nfails_with\x12\x1e.google.protobuf.MethodOptions\x18\x90\x8c\x03 \x01(\x0b\x32\x1d.agentmesh.common.v1.FailuresR\tfailsWith:b\n\x05\x65rror\x12!.google.protobuf.EnumValueOptions\x18\x8c\x8c\x03 \x01(\x0b\x32\'.agentmesh.common.v1.ErrorReasonOptionsR\x05\x65rrorb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agentmesh.common.v1.error_r
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AGENT_NOT_FOUND"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AGENT_NOT_FOUND"]._serialized_options = b'\342\340\030\005\010\005\020\224\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AGENT_NOT_FOUND"]._serialized_options = b'\342\340\030\025\010\005\020\224\003\"\010agent_id\"\004port'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AGENT_UNAVAILABLE"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AGENT_UNAVAILABLE"]._serialized_options = b'\342\340\030\007\010\016\020\367\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AGENT_UNAVAILABLE"]._serialized_options = b'\342\340\030\021\010\016\020\367\003\030\001\"\010agent_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AGENT_EXECUTION_FAILED"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AGENT_EXECUTION_FAILED"]._serialized_options = b'\342\340\030\007\010\r\020\364\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AGENT_EXECUTION_FAILED"]._serialized_options = b'\342\340\030\037\010\r\020\364\003\030\001\"\010agent_id\"\014execution_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WORKFLOW_NOT_FOUND"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WORKFLOW_NOT_FOUND"]._serialized_options = b'\342\340\030\005\010\005\020\224\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WORKFLOW_NOT_FOUND"]._serialized_options = b'\342\340\030\022\010\005\020\224\003\"\013workflow_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WORKFLOW_ALREADY_RUNNING"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WORKFLOW_ALREADY_RUNNING"]._serialized_options = b'\342\340\030\005\010\t\020\231\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WORKFLOW_ALREADY_RUNNING"]._serialized_options = b'\342\340\030\032\010\t\020\231\003\"\013workflow_id\"\006run_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AUTH_INVALID_CREDENTIALS"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AUTH_INVALID_CREDENTIALS"]._serialized_options = b'\342\340\030\005\010\020\020\221\003'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AUTH_TOKEN_EXPIRED"]._loaded_options = None
@@ -49,21 +49,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AUTH_TOKEN_BLACKLISTED"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_AUTH_TOKEN_BLACKLISTED"]._serialized_options = b'\342\340\030\005\010\020\020\221\003'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_POLICY_DENIED"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_POLICY_DENIED"]._serialized_options = b'\342\340\030\005\010\007\020\223\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_POLICY_DENIED"]._serialized_options = b'\342\340\030\031\010\007\020\223\003\"\004rule\"\005scope\"\005cause'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_VALIDATION_ERROR"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_VALIDATION_ERROR"]._serialized_options = b'\342\340\030\005\010\003\020\246\003'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RATE_LIMIT_EXCEEDED"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RATE_LIMIT_EXCEEDED"]._serialized_options = b'\342\340\030\007\010\010\020\255\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RATE_LIMIT_EXCEEDED"]._serialized_options = b'\342\340\030\016\010\010\020\255\003\030\001\"\005limit'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LLM_API_ERROR"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LLM_API_ERROR"]._serialized_options = b'\342\340\030\007\010\r\020\366\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LLM_API_ERROR"]._serialized_options = b'\342\340\030#\010\r\020\366\003\030\001\"\017provider_status\"\tretryable'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LLM_API_TIMEOUT"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LLM_API_TIMEOUT"]._serialized_options = b'\342\340\030\007\010\004\020\370\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_LLM_API_TIMEOUT"]._serialized_options = b'\342\340\030\030\010\004\020\370\003\030\001\"\017timeout_seconds'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_EXECUTION_NOT_FOUND"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_EXECUTION_NOT_FOUND"]._serialized_options = b'\342\340\030\005\010\005\020\224\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_EXECUTION_NOT_FOUND"]._serialized_options = b'\342\340\030\023\010\005\020\224\003\"\014execution_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_API_KEY_NOT_FOUND"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_API_KEY_NOT_FOUND"]._serialized_options = b'\342\340\030\005\010\005\020\224\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_API_KEY_NOT_FOUND"]._serialized_options = b'\342\340\030\021\010\005\020\224\003\"\napi_key_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RUN_NOT_FOUND"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RUN_NOT_FOUND"]._serialized_options = b'\342\340\030\005\010\005\020\224\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RUN_NOT_FOUND"]._serialized_options = b'\342\340\030\r\010\005\020\224\003\"\006run_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ROUTE_NOT_FOUND"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ROUTE_NOT_FOUND"]._serialized_options = b'\342\340\030\005\010\014\020\224\003'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_METHOD_NOT_ALLOWED"]._loaded_options = None
@@ -73,21 +73,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PAYLOAD_TOO_LARGE"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_PAYLOAD_TOO_LARGE"]._serialized_options = b'\342\340\030\005\010\010\020\235\003'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_USERNAME_TAKEN"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_USERNAME_TAKEN"]._serialized_options = b'\342\340\030\005\010\006\020\231\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_USERNAME_TAKEN"]._serialized_options = b'\342\340\030\017\010\006\020\231\003\"\010username'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WORKFLOW_NOT_RUNNING"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WORKFLOW_NOT_RUNNING"]._serialized_options = b'\342\340\030\005\010\t\020\231\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_WORKFLOW_NOT_RUNNING"]._serialized_options = b'\342\340\030\022\010\t\020\231\003\"\013workflow_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_APPROVAL_NOT_PENDING"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_APPROVAL_NOT_PENDING"]._serialized_options = b'\342\340\030\005\010\t\020\231\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_APPROVAL_NOT_PENDING"]._serialized_options = b'\342\340\030\026\010\t\020\231\003\"\006run_id\"\007step_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_IDEMPOTENCY_CONFLICT"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_IDEMPOTENCY_CONFLICT"]._serialized_options = b'\342\340\030\005\010\t\020\231\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_IDEMPOTENCY_CONFLICT"]._serialized_options = b'\342\340\030\026\010\t\020\231\003\"\017idempotency_key'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_BUDGET_EXCEEDED"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_BUDGET_EXCEEDED"]._serialized_options = b'\342\340\030\005\010\t\020\222\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_BUDGET_EXCEEDED"]._serialized_options = b'\342\340\030/\010\t\020\222\003\"\006budget\"\017limit_micro_usd\"\017spent_micro_usd'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_GUARDRAIL_BLOCKED"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_GUARDRAIL_BLOCKED"]._serialized_options = b'\342\340\030\005\010\t\020\246\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_GUARDRAIL_BLOCKED"]._serialized_options = b'\342\340\030\020\010\t\020\246\003\"\tguardrail'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SERVICE_UNAVAILABLE"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SERVICE_UNAVAILABLE"]._serialized_options = b'\342\340\030\007\010\016\020\367\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SERVICE_UNAVAILABLE"]._serialized_options = b'\342\340\030\022\010\016\020\367\003\030\001\"\tcomponent'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_UPSTREAM_TIMEOUT"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_UPSTREAM_TIMEOUT"]._serialized_options = b'\342\340\030\007\010\004\020\370\003\030\001'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_UPSTREAM_TIMEOUT"]._serialized_options = b'\342\340\030\031\010\004\020\370\003\030\001\"\020deadline_seconds'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CANCELLED"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_CANCELLED"]._serialized_options = b'\342\340\030\005\010\001\020\363\003'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_NOT_IMPLEMENTED"]._loaded_options = None
@@ -95,21 +95,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_INTERNAL"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_INTERNAL"]._serialized_options = b'\342\340\030\005\010\r\020\364\003'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ANSWER_INCOMPLETE"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ANSWER_INCOMPLETE"]._serialized_options = b'\342\340\030\005\010\t\020\246\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_ANSWER_INCOMPLETE"]._serialized_options = b'\342\340\030 \010\t\020\246\003\"\013stop_reason\"\014execution_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_STEP_NOT_FOUND"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_STEP_NOT_FOUND"]._serialized_options = b'\342\340\030\005\010\005\020\224\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_STEP_NOT_FOUND"]._serialized_options = b'\342\340\030\026\010\005\020\224\003\"\006run_id\"\007step_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RUN_NOT_ACTIVE"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RUN_NOT_ACTIVE"]._serialized_options = b'\342\340\030\005\010\t\020\231\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_RUN_NOT_ACTIVE"]._serialized_options = b'\342\340\030\025\010\t\020\231\003\"\006run_id\"\006status'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_USER_NOT_FOUND"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_USER_NOT_FOUND"]._serialized_options = b'\342\340\030\005\010\005\020\224\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_USER_NOT_FOUND"]._serialized_options = b'\342\340\030\016\010\005\020\224\003\"\007user_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SESSION_NOT_FOUND"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SESSION_NOT_FOUND"]._serialized_options = b'\342\340\030\005\010\005\020\224\003'
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_SESSION_NOT_FOUND"]._serialized_options = b'\342\340\030\021\010\005\020\224\003\"\nsession_id'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_REGISTRATION_CLOSED"]._loaded_options = None
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_REGISTRATION_CLOSED"]._serialized_options = b'\342\340\030\005\010\007\020\223\003'
   _globals['_ERRORREASON'].values_by_name["ERROR_REASON_UNSUPPORTED_MEDIA_TYPE"]._loaded_options = None
-  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_UNSUPPORTED_MEDIA_TYPE"]._serialized_options = b'\342\340\030\005\010\014\020\237\003'
-  _globals['_ERRORREASON']._serialized_start=212
-  _globals['_ERRORREASON']._serialized_end=2045
-  _globals['_ERRORREASONOPTIONS']._serialized_start=97
-  _globals['_ERRORREASONOPTIONS']._serialized_end=209
+  _globals['_ERRORREASON'].values_by_name["ERROR_REASON_UNSUPPORTED_MEDIA_TYPE"]._serialized_options = b'\342\340\030%\010\014\020\237\003\"\014content_type\"\020content_encoding'
+  _globals['_ERRORREASON']._serialized_start=313
+  _globals['_ERRORREASON']._serialized_end=2588
+  _globals['_ERRORREASONOPTIONS']._serialized_start=98
+  _globals['_ERRORREASONOPTIONS']._serialized_end=238
+  _globals['_FAILURES']._serialized_start=240
+  _globals['_FAILURES']._serialized_end=310
 # @@protoc_insertion_point(module_scope)

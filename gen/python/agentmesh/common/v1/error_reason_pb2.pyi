@@ -3,9 +3,11 @@
 isort:skip_file
 What every package of the mesh shares: error reasons, the REST error envelope and token usage."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
@@ -28,21 +30,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent. A reader that meets it is older than the server."""
     ERROR_REASON_AGENT_NOT_FOUND: _ErrorReason.ValueType  # 1
-    """No agent has this id, or it does not live on the port that was called (`details.port` then says where).
-    Metadata: agent_id, port.
-    """
+    """No agent has this id, or it does not live on the port that was called (`details.port` then says where)."""
     ERROR_REASON_AGENT_UNAVAILABLE: _ErrorReason.ValueType  # 2
-    """The agent could not be reached and nothing was bought; the same call may be sent again.
-    Metadata: agent_id.
-    """
+    """The agent could not be reached and nothing was bought; the same call may be sent again."""
     ERROR_REASON_AGENT_EXECUTION_FAILED: _ErrorReason.ValueType  # 3
-    """The agent failed, or was lost, after the call had begun. Something may have been bought.
-    Metadata: agent_id, execution_id.
-    """
+    """The agent failed, or was lost, after the call had begun. Something may have been bought."""
     ERROR_REASON_WORKFLOW_NOT_FOUND: _ErrorReason.ValueType  # 4
-    """No workflow of the caller's has this id. Metadata: workflow_id."""
+    """No workflow of the caller's has this id."""
     ERROR_REASON_WORKFLOW_ALREADY_RUNNING: _ErrorReason.ValueType  # 5
-    """A run of this workflow is active. Metadata: workflow_id, run_id."""
+    """A run of this workflow is active."""
     ERROR_REASON_AUTH_INVALID_CREDENTIALS: _ErrorReason.ValueType  # 6
     """User name or password are wrong, or the token is missing, malformed or forged."""
     ERROR_REASON_AUTH_TOKEN_EXPIRED: _ErrorReason.ValueType  # 7
@@ -50,25 +46,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_AUTH_TOKEN_BLACKLISTED: _ErrorReason.ValueType  # 8
     """The token was revoked by a logout."""
     ERROR_REASON_POLICY_DENIED: _ErrorReason.ValueType  # 9
-    """A policy denied the call. Metadata: rule, scope, cause."""
+    """A policy denied the call."""
     ERROR_REASON_VALIDATION_ERROR: _ErrorReason.ValueType  # 10
     """The request breaks a rule of the contract; every violation is listed in `field_violations`."""
     ERROR_REASON_RATE_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 11
-    """Too many requests from this user or address; `retry_after_seconds` says when to try again.
-    Metadata: limit.
-    """
+    """Too many requests from this user or address; `retry_after_seconds` says when to try again."""
     ERROR_REASON_LLM_API_ERROR: _ErrorReason.ValueType  # 12
-    """The model provider answered with an error or with something that is no answer.
-    Metadata: provider_status, retryable.
-    """
+    """The model provider answered with an error or with something that is no answer."""
     ERROR_REASON_LLM_API_TIMEOUT: _ErrorReason.ValueType  # 13
-    """The model provider did not answer in time. Metadata: timeout_seconds."""
+    """The model provider did not answer in time."""
     ERROR_REASON_EXECUTION_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """No execution of the caller's has this id. Metadata: execution_id."""
+    """No execution of the caller's has this id."""
     ERROR_REASON_API_KEY_NOT_FOUND: _ErrorReason.ValueType  # 15
-    """No API key of the caller's has this id. Metadata: api_key_id."""
+    """No API key of the caller's has this id."""
     ERROR_REASON_RUN_NOT_FOUND: _ErrorReason.ValueType  # 16
-    """No run of the caller's has this id. Metadata: run_id."""
+    """No run of the caller's has this id."""
     ERROR_REASON_ROUTE_NOT_FOUND: _ErrorReason.ValueType  # 17
     """There is no such path or rpc."""
     ERROR_REASON_METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 18
@@ -78,23 +70,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PAYLOAD_TOO_LARGE: _ErrorReason.ValueType  # 20
     """The request is larger than 4 MiB."""
     ERROR_REASON_USERNAME_TAKEN: _ErrorReason.ValueType  # 21
-    """Another user has this name. Metadata: username."""
+    """Another user has this name."""
     ERROR_REASON_WORKFLOW_NOT_RUNNING: _ErrorReason.ValueType  # 22
-    """The workflow has no active run to cancel. Metadata: workflow_id."""
+    """The workflow has no active run to cancel."""
     ERROR_REASON_APPROVAL_NOT_PENDING: _ErrorReason.ValueType  # 23
-    """The step does not wait for an approval. Metadata: run_id, step_id."""
+    """The step does not wait for an approval."""
     ERROR_REASON_IDEMPOTENCY_CONFLICT: _ErrorReason.ValueType  # 24
-    """The idempotency key was used within 24 h for another request body. Metadata: idempotency_key."""
+    """The idempotency key was used within 24 h for another request body."""
     ERROR_REASON_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 25
-    """The call would exceed a budget. Metadata: budget, limit_micro_usd, spent_micro_usd."""
+    """The call would exceed a budget."""
     ERROR_REASON_GUARDRAIL_BLOCKED: _ErrorReason.ValueType  # 26
-    """A guardrail refused the input or the output. Metadata: guardrail."""
+    """A guardrail refused the input or the output."""
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 27
-    """A part of the platform that the call needs is not there; nothing was bought, try again.
-    Metadata: component.
-    """
+    """A part of the platform that the call needs is not there; nothing was bought, try again."""
     ERROR_REASON_UPSTREAM_TIMEOUT: _ErrorReason.ValueType  # 28
-    """The call's deadline passed before the platform had an answer. Metadata: deadline_seconds."""
+    """The call's deadline passed before the platform had an answer."""
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 29
     """The caller cancelled the call, or closed the connection."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 30
@@ -102,21 +92,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 31
     """A fault of the platform's own; the log holds the cause under the request id."""
     ERROR_REASON_ANSWER_INCOMPLETE: _ErrorReason.ValueType  # 32
-    """The model refused to answer or its answer was cut off, and the task does not allow using such an answer
-    (`on_incomplete`). The answer was paid for. Metadata: stop_reason, execution_id.
+    """The model refused to answer or its answer was cut off, and the task does not allow using such an answer (`on_incomplete`). The
+    answer was paid for.
     """
     ERROR_REASON_STEP_NOT_FOUND: _ErrorReason.ValueType  # 33
-    """The run has no such step. Metadata: run_id, step_id."""
+    """The run has no such step."""
     ERROR_REASON_RUN_NOT_ACTIVE: _ErrorReason.ValueType  # 34
-    """The run is over and cannot be cancelled. Metadata: run_id, status."""
+    """The run is over and cannot be cancelled."""
     ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 35
-    """There is no such user, or the caller may not see them. Metadata: user_id."""
+    """There is no such user, or the caller may not see them."""
     ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 36
-    """There is no such session, it has ended, or it belongs to another user. Metadata: session_id."""
+    """There is no such session, it has ended, or it belongs to another user."""
     ERROR_REASON_REGISTRATION_CLOSED: _ErrorReason.ValueType  # 37
     """Only administrators create users on this installation; ask one for an account."""
     ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 38
-    """The body has a media type or an encoding that the platform does not read. Metadata: content_type, content_encoding."""
+    """The body has a media type or an encoding that the platform does not read."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed, as a machine reads it: `ErrorInfo.reason` on gRPC and `error.code` over REST, without
@@ -127,21 +117,15 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent. A reader that meets it is older than the server."""
 ERROR_REASON_AGENT_NOT_FOUND: ErrorReason.ValueType  # 1
-"""No agent has this id, or it does not live on the port that was called (`details.port` then says where).
-Metadata: agent_id, port.
-"""
+"""No agent has this id, or it does not live on the port that was called (`details.port` then says where)."""
 ERROR_REASON_AGENT_UNAVAILABLE: ErrorReason.ValueType  # 2
-"""The agent could not be reached and nothing was bought; the same call may be sent again.
-Metadata: agent_id.
-"""
+"""The agent could not be reached and nothing was bought; the same call may be sent again."""
 ERROR_REASON_AGENT_EXECUTION_FAILED: ErrorReason.ValueType  # 3
-"""The agent failed, or was lost, after the call had begun. Something may have been bought.
-Metadata: agent_id, execution_id.
-"""
+"""The agent failed, or was lost, after the call had begun. Something may have been bought."""
 ERROR_REASON_WORKFLOW_NOT_FOUND: ErrorReason.ValueType  # 4
-"""No workflow of the caller's has this id. Metadata: workflow_id."""
+"""No workflow of the caller's has this id."""
 ERROR_REASON_WORKFLOW_ALREADY_RUNNING: ErrorReason.ValueType  # 5
-"""A run of this workflow is active. Metadata: workflow_id, run_id."""
+"""A run of this workflow is active."""
 ERROR_REASON_AUTH_INVALID_CREDENTIALS: ErrorReason.ValueType  # 6
 """User name or password are wrong, or the token is missing, malformed or forged."""
 ERROR_REASON_AUTH_TOKEN_EXPIRED: ErrorReason.ValueType  # 7
@@ -149,25 +133,21 @@ ERROR_REASON_AUTH_TOKEN_EXPIRED: ErrorReason.ValueType  # 7
 ERROR_REASON_AUTH_TOKEN_BLACKLISTED: ErrorReason.ValueType  # 8
 """The token was revoked by a logout."""
 ERROR_REASON_POLICY_DENIED: ErrorReason.ValueType  # 9
-"""A policy denied the call. Metadata: rule, scope, cause."""
+"""A policy denied the call."""
 ERROR_REASON_VALIDATION_ERROR: ErrorReason.ValueType  # 10
 """The request breaks a rule of the contract; every violation is listed in `field_violations`."""
 ERROR_REASON_RATE_LIMIT_EXCEEDED: ErrorReason.ValueType  # 11
-"""Too many requests from this user or address; `retry_after_seconds` says when to try again.
-Metadata: limit.
-"""
+"""Too many requests from this user or address; `retry_after_seconds` says when to try again."""
 ERROR_REASON_LLM_API_ERROR: ErrorReason.ValueType  # 12
-"""The model provider answered with an error or with something that is no answer.
-Metadata: provider_status, retryable.
-"""
+"""The model provider answered with an error or with something that is no answer."""
 ERROR_REASON_LLM_API_TIMEOUT: ErrorReason.ValueType  # 13
-"""The model provider did not answer in time. Metadata: timeout_seconds."""
+"""The model provider did not answer in time."""
 ERROR_REASON_EXECUTION_NOT_FOUND: ErrorReason.ValueType  # 14
-"""No execution of the caller's has this id. Metadata: execution_id."""
+"""No execution of the caller's has this id."""
 ERROR_REASON_API_KEY_NOT_FOUND: ErrorReason.ValueType  # 15
-"""No API key of the caller's has this id. Metadata: api_key_id."""
+"""No API key of the caller's has this id."""
 ERROR_REASON_RUN_NOT_FOUND: ErrorReason.ValueType  # 16
-"""No run of the caller's has this id. Metadata: run_id."""
+"""No run of the caller's has this id."""
 ERROR_REASON_ROUTE_NOT_FOUND: ErrorReason.ValueType  # 17
 """There is no such path or rpc."""
 ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 18
@@ -177,23 +157,21 @@ ERROR_REASON_BAD_REQUEST: ErrorReason.ValueType  # 19
 ERROR_REASON_PAYLOAD_TOO_LARGE: ErrorReason.ValueType  # 20
 """The request is larger than 4 MiB."""
 ERROR_REASON_USERNAME_TAKEN: ErrorReason.ValueType  # 21
-"""Another user has this name. Metadata: username."""
+"""Another user has this name."""
 ERROR_REASON_WORKFLOW_NOT_RUNNING: ErrorReason.ValueType  # 22
-"""The workflow has no active run to cancel. Metadata: workflow_id."""
+"""The workflow has no active run to cancel."""
 ERROR_REASON_APPROVAL_NOT_PENDING: ErrorReason.ValueType  # 23
-"""The step does not wait for an approval. Metadata: run_id, step_id."""
+"""The step does not wait for an approval."""
 ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason.ValueType  # 24
-"""The idempotency key was used within 24 h for another request body. Metadata: idempotency_key."""
+"""The idempotency key was used within 24 h for another request body."""
 ERROR_REASON_BUDGET_EXCEEDED: ErrorReason.ValueType  # 25
-"""The call would exceed a budget. Metadata: budget, limit_micro_usd, spent_micro_usd."""
+"""The call would exceed a budget."""
 ERROR_REASON_GUARDRAIL_BLOCKED: ErrorReason.ValueType  # 26
-"""A guardrail refused the input or the output. Metadata: guardrail."""
+"""A guardrail refused the input or the output."""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 27
-"""A part of the platform that the call needs is not there; nothing was bought, try again.
-Metadata: component.
-"""
+"""A part of the platform that the call needs is not there; nothing was bought, try again."""
 ERROR_REASON_UPSTREAM_TIMEOUT: ErrorReason.ValueType  # 28
-"""The call's deadline passed before the platform had an answer. Metadata: deadline_seconds."""
+"""The call's deadline passed before the platform had an answer."""
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 29
 """The caller cancelled the call, or closed the connection."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 30
@@ -201,21 +179,21 @@ ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 30
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 31
 """A fault of the platform's own; the log holds the cause under the request id."""
 ERROR_REASON_ANSWER_INCOMPLETE: ErrorReason.ValueType  # 32
-"""The model refused to answer or its answer was cut off, and the task does not allow using such an answer
-(`on_incomplete`). The answer was paid for. Metadata: stop_reason, execution_id.
+"""The model refused to answer or its answer was cut off, and the task does not allow using such an answer (`on_incomplete`). The
+answer was paid for.
 """
 ERROR_REASON_STEP_NOT_FOUND: ErrorReason.ValueType  # 33
-"""The run has no such step. Metadata: run_id, step_id."""
+"""The run has no such step."""
 ERROR_REASON_RUN_NOT_ACTIVE: ErrorReason.ValueType  # 34
-"""The run is over and cannot be cancelled. Metadata: run_id, status."""
+"""The run is over and cannot be cancelled."""
 ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 35
-"""There is no such user, or the caller may not see them. Metadata: user_id."""
+"""There is no such user, or the caller may not see them."""
 ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 36
-"""There is no such session, it has ended, or it belongs to another user. Metadata: session_id."""
+"""There is no such session, it has ended, or it belongs to another user."""
 ERROR_REASON_REGISTRATION_CLOSED: ErrorReason.ValueType  # 37
 """Only administrators create users on this installation; ask one for an account."""
 ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 38
-"""The body has a media type or an encoding that the platform does not read. Metadata: content_type, content_encoding."""
+"""The body has a media type or an encoding that the platform does not read."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
@@ -227,6 +205,7 @@ class ErrorReasonOptions(_message.Message):
     GRPC_CODE_FIELD_NUMBER: _builtins.int
     HTTP_STATUS_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     grpc_code: _builtins.int
     """The number of the gRPC status code (google.rpc.Code)."""
     http_status: _builtins.int
@@ -235,21 +214,53 @@ class ErrorReasonOptions(_message.Message):
     """Whether the same call can succeed when it is sent again; workflow steps retry only these.
     A provider's failure says per case in `details.retryable`, which wins over this default.
     """
+    @_builtins.property
+    def metadata(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the details that an error with this reason carries."""
+
     def __init__(
         self,
         *,
         grpc_code: _builtins.int = ...,
         http_status: _builtins.int = ...,
         retryable: _builtins.bool = ...,
+        metadata: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "http_status", b"http_status", "retryable", b"retryable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grpc_code", b"grpc_code", "http_status", b"http_status", "metadata", b"metadata", "retryable", b"retryable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ErrorReasonOptions: _TypeAlias = ErrorReasonOptions  # noqa: Y015
 
+@_typing.final
+class Failures(_message.Message):
+    """The reasons that an rpc can fail with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___ErrorReason.ValueType]:
+        """Each reason that is specific to the rpc. Reasons that every rpc shares, such as VALIDATION_ERROR, are not listed."""
+
+    def __init__(
+        self,
+        *,
+        reasons: _abc.Iterable[Global___ErrorReason.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reasons", b"reasons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Failures: _TypeAlias = Failures  # noqa: Y015
+
+FAILS_WITH_FIELD_NUMBER: _builtins.int
 ERROR_FIELD_NUMBER: _builtins.int
+fails_with: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Failures]
+"""The reasons that are specific to the rpc. The OpenAPI document lists their statuses."""
 error: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, Global___ErrorReasonOptions]
 """The row of the error table that belongs to an ErrorReason."""

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from agentmesh.common.v1 import access_pb2 as agentmesh_dot_common_dot_v1_dot_access__pb2
+from agentmesh.common.v1 import default_value_pb2 as agentmesh_dot_common_dot_v1_dot_default__value__pb2
 from agentmesh.common.v1 import error_pb2 as agentmesh_dot_common_dot_v1_dot_error__pb2
 from agentmesh.event.v1 import event_pb2 as agentmesh_dot_event_dot_v1_dot_event__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agentmesh/event/v1/event_service.proto\x12\x12\x61gentmesh.event.v1\x1a agentmesh/common/v1/access.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a\x1e\x61gentmesh/event/v1/event.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\xc8\x02\n\x11ListEventsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12=\n\nevent_type\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x18\x64\x32\x15^([a-z_]+\\.[a-z_]+)?$R\teventType\x12+\n\x0c\x61ggregate_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x61ggregateId\x12%\n\x0e\x61\x66ter_position\x18\x05 \x01(\x04R\rafterPosition\x12>\n\x05order\x18\x06 \x01(\x0e\x32\x1e.agentmesh.event.v1.EventOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x05orderB\x0c\n\n_page_size\"o\n\x12ListEventsResponse\x12\x31\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.agentmesh.event.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbf\x01\n\x12WatchEventsRequest\x12*\n\x0e\x61\x66ter_position\x18\x01 \x01(\x04H\x00R\rafterPosition\x88\x01\x01\x12=\n\nevent_type\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x18\x64\x32\x15^([a-z_]+\\.[a-z_]+)?$R\teventType\x12+\n\x0c\x61ggregate_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x61ggregateIdB\x11\n\x0f_after_position\"\xe7\x01\n\x13WatchEventsResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12\x33\n\x06logged\x18\x02 \x01(\x0b\x32\x19.agentmesh.event.v1.EventH\x00R\x06logged\x12\x32\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12\x42\n\theartbeat\x18\x04 \x01(\x0b\x32\".agentmesh.event.v1.EventHeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\",\n\x0e\x45ventHeartbeat\x12\x1a\n\x08position\x18\x01 \x01(\x04R\x08position*e\n\nEventOrder\x12\x1b\n\x17\x45VENT_ORDER_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45VENT_ORDER_OLDEST_FIRST\x10\x01\x12\x1c\n\x18\x45VENT_ORDER_NEWEST_FIRST\x10\x02\x32\x90\x02\n\x0c\x45ventService\x12y\n\nListEvents\x12%.agentmesh.event.v1.ListEventsRequest\x1a&.agentmesh.event.v1.ListEventsResponse\"\x1c\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/events\x12\x84\x01\n\x0bWatchEvents\x12&.agentmesh.event.v1.WatchEventsRequest\x1a\'.agentmesh.event.v1.WatchEventsResponse\"\"\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/events/watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&agentmesh/event/v1/event_service.proto\x12\x12\x61gentmesh.event.v1\x1a agentmesh/common/v1/access.proto\x1a\'agentmesh/common/v1/default_value.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a\x1e\x61gentmesh/event/v1/event.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\xec\x02\n\x11ListEventsRequest\x12/\n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x32H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12=\n\nevent_type\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x18\x64\x32\x15^([a-z_]+\\.[a-z_]+)?$R\teventType\x12+\n\x0c\x61ggregate_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x61ggregateId\x12%\n\x0e\x61\x66ter_position\x18\x05 \x01(\x04R\rafterPosition\x12\\\n\x05order\x18\x06 \x01(\x0e\x32\x1e.agentmesh.event.v1.EventOrderB&\xbaH\x05\x82\x01\x02\x10\x01\xfa\xe0\x18\x1a\x1a\x18\x45VENT_ORDER_OLDEST_FIRSTR\x05orderB\x0c\n\n_page_size\"o\n\x12ListEventsResponse\x12\x31\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.agentmesh.event.v1.EventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xbf\x01\n\x12WatchEventsRequest\x12*\n\x0e\x61\x66ter_position\x18\x01 \x01(\x04H\x00R\rafterPosition\x88\x01\x01\x12=\n\nevent_type\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x18\x64\x32\x15^([a-z_]+\\.[a-z_]+)?$R\teventType\x12+\n\x0c\x61ggregate_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x0b\x61ggregateIdB\x11\n\x0f_after_position\"\xe7\x01\n\x13WatchEventsResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12\x33\n\x06logged\x18\x02 \x01(\x0b\x32\x19.agentmesh.event.v1.EventH\x00R\x06logged\x12\x32\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12\x42\n\theartbeat\x18\x04 \x01(\x0b\x32\".agentmesh.event.v1.EventHeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\",\n\x0e\x45ventHeartbeat\x12\x1a\n\x08position\x18\x01 \x01(\x04R\x08position*e\n\nEventOrder\x12\x1b\n\x17\x45VENT_ORDER_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45VENT_ORDER_OLDEST_FIRST\x10\x01\x12\x1c\n\x18\x45VENT_ORDER_NEWEST_FIRST\x10\x02\x32\x90\x02\n\x0c\x45ventService\x12y\n\nListEvents\x12%.agentmesh.event.v1.ListEventsRequest\x1a&.agentmesh.event.v1.ListEventsResponse\"\x1c\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/events\x12\x84\x01\n\x0bWatchEvents\x12&.agentmesh.event.v1.WatchEventsRequest\x1a\'.agentmesh.event.v1.WatchEventsResponse\"\"\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/events/watch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +38,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agentmesh.event.v1.event_se
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\001\372\340\030\002\0102'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['event_type']._loaded_options = None
@@ -45,7 +46,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEVENTSREQUEST'].fields_by_name['aggregate_id']._loaded_options = None
   _globals['_LISTEVENTSREQUEST'].fields_by_name['aggregate_id']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['order']._loaded_options = None
-  _globals['_LISTEVENTSREQUEST'].fields_by_name['order']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['order']._serialized_options = b'\272H\005\202\001\002\020\001\372\340\030\032\032\030EVENT_ORDER_OLDEST_FIRST'
   _globals['_WATCHEVENTSREQUEST'].fields_by_name['event_type']._loaded_options = None
   _globals['_WATCHEVENTSREQUEST'].fields_by_name['event_type']._serialized_options = b'\272H\033r\031\030d2\025^([a-z_]+\\.[a-z_]+)?$'
   _globals['_WATCHEVENTSREQUEST'].fields_by_name['aggregate_id']._loaded_options = None
@@ -54,18 +55,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\020\022\016/api/v1/events'
   _globals['_EVENTSERVICE'].methods_by_name['WatchEvents']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['WatchEvents']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\026\022\024/api/v1/events/watch'
-  _globals['_EVENTORDER']._serialized_start=1138
-  _globals['_EVENTORDER']._serialized_end=1239
-  _globals['_LISTEVENTSREQUEST']._serialized_start=221
-  _globals['_LISTEVENTSREQUEST']._serialized_end=549
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=551
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=662
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=665
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=856
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=859
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1090
-  _globals['_EVENTHEARTBEAT']._serialized_start=1092
-  _globals['_EVENTHEARTBEAT']._serialized_end=1136
-  _globals['_EVENTSERVICE']._serialized_start=1242
-  _globals['_EVENTSERVICE']._serialized_end=1514
+  _globals['_EVENTORDER']._serialized_start=1215
+  _globals['_EVENTORDER']._serialized_end=1316
+  _globals['_LISTEVENTSREQUEST']._serialized_start=262
+  _globals['_LISTEVENTSREQUEST']._serialized_end=626
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=628
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=739
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=742
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=933
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=936
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1167
+  _globals['_EVENTHEARTBEAT']._serialized_start=1169
+  _globals['_EVENTHEARTBEAT']._serialized_end=1213
+  _globals['_EVENTSERVICE']._serialized_start=1319
+  _globals['_EVENTSERVICE']._serialized_end=1591
 # @@protoc_insertion_point(module_scope)

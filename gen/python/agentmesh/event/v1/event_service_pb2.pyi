@@ -58,7 +58,7 @@ class ListEventsRequest(_message.Message):
     AFTER_POSITION_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, 1 to 200; default 50, more is read as 200."""
+    """The number of items to return, 1 to 200. More is read as 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     event_type: _builtins.str
@@ -68,7 +68,7 @@ class ListEventsRequest(_message.Message):
     after_position: _builtins.int
     """Only events after this position; 0 for all."""
     order: Global___EventOrder.ValueType
-    """In which order; unspecified is OLDEST_FIRST."""
+    """The order of the list."""
     def __init__(
         self,
         *,

@@ -24,7 +24,9 @@ _sym_db = _symbol_database.Default()
 
 from agentmesh.common.v1 import access_pb2 as agentmesh_dot_common_dot_v1_dot_access__pb2
 from agentmesh.common.v1 import answer_pb2 as agentmesh_dot_common_dot_v1_dot_answer__pb2
+from agentmesh.common.v1 import default_value_pb2 as agentmesh_dot_common_dot_v1_dot_default__value__pb2
 from agentmesh.common.v1 import error_pb2 as agentmesh_dot_common_dot_v1_dot_error__pb2
+from agentmesh.common.v1 import error_reason_pb2 as agentmesh_dot_common_dot_v1_dot_error__reason__pb2
 from agentmesh.common.v1 import usage_pb2 as agentmesh_dot_common_dot_v1_dot_usage__pb2
 from agentmesh.execution.v1 import execution_pb2 as agentmesh_dot_execution_dot_v1_dot_execution__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
@@ -32,7 +34,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.agentmesh/execution/v1/execution_service.proto\x12\x16\x61gentmesh.execution.v1\x1a agentmesh/common/v1/access.proto\x1a agentmesh/common/v1/answer.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a\x1f\x61gentmesh/common/v1/usage.proto\x1a&agentmesh/execution/v1/execution.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xd7\x01\n\x13\x45xecuteAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12;\n\x0fidempotency_key\x18\x04 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"\xb6\x02\n\x14\x45xecuteAgentResponse\x12\x1d\n\nagent_name\x18\x01 \x01(\tR\tagentName\x12\x16\n\x06result\x18\x02 \x01(\tR\x06result\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12!\n\x0c\x65xecution_id\x18\x05 \x01(\tR\x0b\x65xecutionId\x12\x30\n\x05usage\x18\x06 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageR\x05usage\x12\x36\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"\xd6\x01\n\x12StreamAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12;\n\x0fidempotency_key\x18\x04 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"\x8d\x03\n\x13StreamAgentResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12;\n\x07started\x18\x02 \x01(\x0b\x32\x1f.agentmesh.execution.v1.StartedH\x00R\x07started\x12\x35\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1d.agentmesh.execution.v1.DeltaH\x00R\x05\x64\x65lta\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageH\x00R\x05usage\x12\x32\n\x04\x64one\x18\x05 \x01(\x0b\x32\x1c.agentmesh.execution.v1.DoneH\x00R\x04\x64one\x12\x32\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12\x41\n\theartbeat\x18\x07 \x01(\x0b\x32!.agentmesh.execution.v1.HeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\",\n\x07Started\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\"\x1b\n\x05\x44\x65lta\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"\x0b\n\tHeartbeat\"\xdc\x01\n\x04\x44one\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x1d\n\nagent_name\x18\x02 \x01(\tR\tagentName\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x36\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"B\n\x13GetExecutionRequest\x12+\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x0b\x65xecutionId\"W\n\x14GetExecutionResponse\x12?\n\texecution\x18\x01 \x01(\x0b\x32!.agentmesh.execution.v1.ExecutionR\texecution\"\xed\x01\n\x15ListExecutionsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12\'\n\x08\x61gent_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\xba\x01\x01\x00R\x07\x61gentId\x12I\n\x06status\x18\x04 \x01(\x0e\x32\'.agentmesh.execution.v1.ExecutionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06statusB\x0c\n\n_page_size\"\x83\x01\n\x16ListExecutionsResponse\x12\x41\n\nexecutions\x18\x01 \x03(\x0b\x32!.agentmesh.execution.v1.ExecutionR\nexecutions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x85\x05\n\x10\x45xecutionService\x12\x9f\x01\n\x0c\x45xecuteAgent\x12+.agentmesh.execution.v1.ExecuteAgentRequest\x1a,.agentmesh.execution.v1.ExecuteAgentResponse\"4\xea\xe0\x18\x04\x08\x02 \x03\x82\xd3\xe4\x93\x02&\"!/api/v1/agents/{agent_id}/execute:\x01*\x12\x9d\x01\n\x0bStreamAgent\x12*.agentmesh.execution.v1.StreamAgentRequest\x1a+.agentmesh.execution.v1.StreamAgentResponse\"3\xea\xe0\x18\x04\x08\x02 \x03\x82\xd3\xe4\x93\x02%\" /api/v1/agents/{agent_id}/stream:\x01*0\x01\x12\x9a\x01\n\x0cGetExecution\x12+.agentmesh.execution.v1.GetExecutionRequest\x1a,.agentmesh.execution.v1.GetExecutionResponse\"/\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02#\x12!/api/v1/executions/{execution_id}\x12\x91\x01\n\x0eListExecutions\x12-.agentmesh.execution.v1.ListExecutionsRequest\x1a..agentmesh.execution.v1.ListExecutionsResponse\" \xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/executionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.agentmesh/execution/v1/execution_service.proto\x12\x16\x61gentmesh.execution.v1\x1a agentmesh/common/v1/access.proto\x1a agentmesh/common/v1/answer.proto\x1a\'agentmesh/common/v1/default_value.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a&agentmesh/common/v1/error_reason.proto\x1a\x1f\x61gentmesh/common/v1/usage.proto\x1a&agentmesh/execution/v1/execution.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xd7\x01\n\x13\x45xecuteAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12;\n\x0fidempotency_key\x18\x04 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"\xb6\x02\n\x14\x45xecuteAgentResponse\x12\x1d\n\nagent_name\x18\x01 \x01(\tR\tagentName\x12\x16\n\x06result\x18\x02 \x01(\tR\x06result\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12!\n\x0c\x65xecution_id\x18\x05 \x01(\tR\x0b\x65xecutionId\x12\x30\n\x05usage\x18\x06 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageR\x05usage\x12\x36\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"\xd6\x01\n\x12StreamAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12;\n\x0fidempotency_key\x18\x04 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"\x8d\x03\n\x13StreamAgentResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12;\n\x07started\x18\x02 \x01(\x0b\x32\x1f.agentmesh.execution.v1.StartedH\x00R\x07started\x12\x35\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1d.agentmesh.execution.v1.DeltaH\x00R\x05\x64\x65lta\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageH\x00R\x05usage\x12\x32\n\x04\x64one\x18\x05 \x01(\x0b\x32\x1c.agentmesh.execution.v1.DoneH\x00R\x04\x64one\x12\x32\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12\x41\n\theartbeat\x18\x07 \x01(\x0b\x32!.agentmesh.execution.v1.HeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\",\n\x07Started\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\"\x1b\n\x05\x44\x65lta\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"\x0b\n\tHeartbeat\"\xdc\x01\n\x04\x44one\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x1d\n\nagent_name\x18\x02 \x01(\tR\tagentName\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x36\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"B\n\x13GetExecutionRequest\x12+\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x0b\x65xecutionId\"W\n\x14GetExecutionResponse\x12?\n\texecution\x18\x01 \x01(\x0b\x32!.agentmesh.execution.v1.ExecutionR\texecution\"\xf3\x01\n\x15ListExecutionsRequest\x12/\n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x32H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12\'\n\x08\x61gent_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\xba\x01\x01\x00R\x07\x61gentId\x12I\n\x06status\x18\x04 \x01(\x0e\x32\'.agentmesh.execution.v1.ExecutionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06statusB\x0c\n\n_page_size\"\x83\x01\n\x16ListExecutionsResponse\x12\x41\n\nexecutions\x18\x01 \x03(\x0b\x32!.agentmesh.execution.v1.ExecutionR\nexecutions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\x9d\x05\n\x10\x45xecutionService\x12\xab\x01\n\x0c\x45xecuteAgent\x12+.agentmesh.execution.v1.ExecuteAgentRequest\x1a,.agentmesh.execution.v1.ExecuteAgentResponse\"@\xea\xe0\x18\x04\x08\x02 \x03\x82\xe1\x18\x08\n\x06\x01\x02\x03\x0c\r\x18\x82\xd3\xe4\x93\x02&\"!/api/v1/agents/{agent_id}/execute:\x01*\x12\xa9\x01\n\x0bStreamAgent\x12*.agentmesh.execution.v1.StreamAgentRequest\x1a+.agentmesh.execution.v1.StreamAgentResponse\"?\xea\xe0\x18\x04\x08\x02 \x03\x82\xe1\x18\x08\n\x06\x01\x02\x03\x0c\r\x18\x82\xd3\xe4\x93\x02%\" /api/v1/agents/{agent_id}/stream:\x01*0\x01\x12\x9a\x01\n\x0cGetExecution\x12+.agentmesh.execution.v1.GetExecutionRequest\x1a,.agentmesh.execution.v1.GetExecutionResponse\"/\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02#\x12!/api/v1/executions/{execution_id}\x12\x91\x01\n\x0eListExecutions\x12-.agentmesh.execution.v1.ListExecutionsRequest\x1a..agentmesh.execution.v1.ListExecutionsResponse\" \xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/executionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,7 +60,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETEXECUTIONREQUEST'].fields_by_name['execution_id']._loaded_options = None
   _globals['_GETEXECUTIONREQUEST'].fields_by_name['execution_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\001\372\340\030\002\0102'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['agent_id']._loaded_options = None
@@ -66,37 +68,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['status']._loaded_options = None
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['status']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_EXECUTIONSERVICE'].methods_by_name['ExecuteAgent']._loaded_options = None
-  _globals['_EXECUTIONSERVICE'].methods_by_name['ExecuteAgent']._serialized_options = b'\352\340\030\004\010\002 \003\202\323\344\223\002&\"!/api/v1/agents/{agent_id}/execute:\001*'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ExecuteAgent']._serialized_options = b'\352\340\030\004\010\002 \003\202\341\030\010\n\006\001\002\003\014\r\030\202\323\344\223\002&\"!/api/v1/agents/{agent_id}/execute:\001*'
   _globals['_EXECUTIONSERVICE'].methods_by_name['StreamAgent']._loaded_options = None
-  _globals['_EXECUTIONSERVICE'].methods_by_name['StreamAgent']._serialized_options = b'\352\340\030\004\010\002 \003\202\323\344\223\002%\" /api/v1/agents/{agent_id}/stream:\001*'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['StreamAgent']._serialized_options = b'\352\340\030\004\010\002 \003\202\341\030\010\n\006\001\002\003\014\r\030\202\323\344\223\002%\" /api/v1/agents/{agent_id}/stream:\001*'
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002#\022!/api/v1/executions/{execution_id}'
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\024\022\022/api/v1/executions'
-  _globals['_EXECUTEAGENTREQUEST']._serialized_start=338
-  _globals['_EXECUTEAGENTREQUEST']._serialized_end=553
-  _globals['_EXECUTEAGENTRESPONSE']._serialized_start=556
-  _globals['_EXECUTEAGENTRESPONSE']._serialized_end=866
-  _globals['_STREAMAGENTREQUEST']._serialized_start=869
-  _globals['_STREAMAGENTREQUEST']._serialized_end=1083
-  _globals['_STREAMAGENTRESPONSE']._serialized_start=1086
-  _globals['_STREAMAGENTRESPONSE']._serialized_end=1483
-  _globals['_STARTED']._serialized_start=1485
-  _globals['_STARTED']._serialized_end=1529
-  _globals['_DELTA']._serialized_start=1531
-  _globals['_DELTA']._serialized_end=1558
-  _globals['_HEARTBEAT']._serialized_start=1560
-  _globals['_HEARTBEAT']._serialized_end=1571
-  _globals['_DONE']._serialized_start=1574
-  _globals['_DONE']._serialized_end=1794
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=1796
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=1862
-  _globals['_GETEXECUTIONRESPONSE']._serialized_start=1864
-  _globals['_GETEXECUTIONRESPONSE']._serialized_end=1951
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=1954
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=2191
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=2194
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=2325
-  _globals['_EXECUTIONSERVICE']._serialized_start=2328
-  _globals['_EXECUTIONSERVICE']._serialized_end=2973
+  _globals['_EXECUTEAGENTREQUEST']._serialized_start=419
+  _globals['_EXECUTEAGENTREQUEST']._serialized_end=634
+  _globals['_EXECUTEAGENTRESPONSE']._serialized_start=637
+  _globals['_EXECUTEAGENTRESPONSE']._serialized_end=947
+  _globals['_STREAMAGENTREQUEST']._serialized_start=950
+  _globals['_STREAMAGENTREQUEST']._serialized_end=1164
+  _globals['_STREAMAGENTRESPONSE']._serialized_start=1167
+  _globals['_STREAMAGENTRESPONSE']._serialized_end=1564
+  _globals['_STARTED']._serialized_start=1566
+  _globals['_STARTED']._serialized_end=1610
+  _globals['_DELTA']._serialized_start=1612
+  _globals['_DELTA']._serialized_end=1639
+  _globals['_HEARTBEAT']._serialized_start=1641
+  _globals['_HEARTBEAT']._serialized_end=1652
+  _globals['_DONE']._serialized_start=1655
+  _globals['_DONE']._serialized_end=1875
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=1877
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=1943
+  _globals['_GETEXECUTIONRESPONSE']._serialized_start=1945
+  _globals['_GETEXECUTIONRESPONSE']._serialized_end=2032
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=2035
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=2278
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=2281
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=2412
+  _globals['_EXECUTIONSERVICE']._serialized_start=2415
+  _globals['_EXECUTIONSERVICE']._serialized_end=3084
 # @@protoc_insertion_point(module_scope)

@@ -372,7 +372,7 @@ class ListExecutionsRequest(_message.Message):
     AGENT_ID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, 1 to 200; default 50, more is read as 200."""
+    """The number of items to return, 1 to 200. More is read as 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     agent_id: _builtins.str

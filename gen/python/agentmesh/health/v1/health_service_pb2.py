@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from agentmesh.common.v1 import access_pb2 as agentmesh_dot_common_dot_v1_dot_access__pb2
+from agentmesh.common.v1 import error_reason_pb2 as agentmesh_dot_common_dot_v1_dot_error__reason__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(agentmesh/health/v1/health_service.proto\x12\x13\x61gentmesh.health.v1\x1a agentmesh/common/v1/access.proto\x1a\x1cgoogle/api/annotations.proto\"\x12\n\x10GetHealthRequest\"E\n\x11GetHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"\x15\n\x13GetReadinessRequest\"n\n\x14GetReadinessResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12>\n\ncomponents\x18\x02 \x03(\x0b\x32\x1e.agentmesh.health.v1.ComponentR\ncomponents\"U\n\tComponent\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tavailable\x18\x02 \x01(\x08R\tavailable\x12\x16\n\x06\x64\x65tail\x18\x03 \x01(\tR\x06\x64\x65tail2\x81\x02\n\rHealthService\x12s\n\tGetHealth\x12%.agentmesh.health.v1.GetHealthRequest\x1a&.agentmesh.health.v1.GetHealthResponse\"\x17\xea\xe0\x18\x04\x12\x00 \x04\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12{\n\x0cGetReadiness\x12(.agentmesh.health.v1.GetReadinessRequest\x1a).agentmesh.health.v1.GetReadinessResponse\"\x16\xea\xe0\x18\x04\x12\x00 \x04\x82\xd3\xe4\x93\x02\x08\x12\x06/readyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(agentmesh/health/v1/health_service.proto\x12\x13\x61gentmesh.health.v1\x1a agentmesh/common/v1/access.proto\x1a&agentmesh/common/v1/error_reason.proto\x1a\x1cgoogle/api/annotations.proto\"\x12\n\x10GetHealthRequest\"E\n\x11GetHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"\x15\n\x13GetReadinessRequest\"n\n\x14GetReadinessResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12>\n\ncomponents\x18\x02 \x03(\x0b\x32\x1e.agentmesh.health.v1.ComponentR\ncomponents\"U\n\tComponent\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tavailable\x18\x02 \x01(\x08R\tavailable\x12\x16\n\x06\x64\x65tail\x18\x03 \x01(\tR\x06\x64\x65tail2\x89\x02\n\rHealthService\x12s\n\tGetHealth\x12%.agentmesh.health.v1.GetHealthRequest\x1a&.agentmesh.health.v1.GetHealthResponse\"\x17\xea\xe0\x18\x04\x12\x00 \x04\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12\x82\x01\n\x0cGetReadiness\x12(.agentmesh.health.v1.GetReadinessRequest\x1a).agentmesh.health.v1.GetReadinessResponse\"\x1d\xea\xe0\x18\x04\x12\x00 \x04\x82\xe1\x18\x03\n\x01\x1b\x82\xd3\xe4\x93\x02\x08\x12\x06/readyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEALTHSERVICE'].methods_by_name['GetHealth']._loaded_options = None
   _globals['_HEALTHSERVICE'].methods_by_name['GetHealth']._serialized_options = b'\352\340\030\004\022\000 \004\202\323\344\223\002\t\022\007/health'
   _globals['_HEALTHSERVICE'].methods_by_name['GetReadiness']._loaded_options = None
-  _globals['_HEALTHSERVICE'].methods_by_name['GetReadiness']._serialized_options = b'\352\340\030\004\022\000 \004\202\323\344\223\002\010\022\006/ready'
-  _globals['_GETHEALTHREQUEST']._serialized_start=129
-  _globals['_GETHEALTHREQUEST']._serialized_end=147
-  _globals['_GETHEALTHRESPONSE']._serialized_start=149
-  _globals['_GETHEALTHRESPONSE']._serialized_end=218
-  _globals['_GETREADINESSREQUEST']._serialized_start=220
-  _globals['_GETREADINESSREQUEST']._serialized_end=241
-  _globals['_GETREADINESSRESPONSE']._serialized_start=243
-  _globals['_GETREADINESSRESPONSE']._serialized_end=353
-  _globals['_COMPONENT']._serialized_start=355
-  _globals['_COMPONENT']._serialized_end=440
-  _globals['_HEALTHSERVICE']._serialized_start=443
-  _globals['_HEALTHSERVICE']._serialized_end=700
+  _globals['_HEALTHSERVICE'].methods_by_name['GetReadiness']._serialized_options = b'\352\340\030\004\022\000 \004\202\341\030\003\n\001\033\202\323\344\223\002\010\022\006/ready'
+  _globals['_GETHEALTHREQUEST']._serialized_start=169
+  _globals['_GETHEALTHREQUEST']._serialized_end=187
+  _globals['_GETHEALTHRESPONSE']._serialized_start=189
+  _globals['_GETHEALTHRESPONSE']._serialized_end=258
+  _globals['_GETREADINESSREQUEST']._serialized_start=260
+  _globals['_GETREADINESSREQUEST']._serialized_end=281
+  _globals['_GETREADINESSRESPONSE']._serialized_start=283
+  _globals['_GETREADINESSRESPONSE']._serialized_end=393
+  _globals['_COMPONENT']._serialized_start=395
+  _globals['_COMPONENT']._serialized_end=480
+  _globals['_HEALTHSERVICE']._serialized_start=483
+  _globals['_HEALTHSERVICE']._serialized_end=748
 # @@protoc_insertion_point(module_scope)

@@ -350,7 +350,7 @@ class ListApiKeysRequest(_message.Message):
     user_id: _builtins.int
     """Only keys of this user; 0 for the caller's own."""
     page_size: _builtins.int
-    """At most this many, 1 to 200; default 50, more is read as 200."""
+    """The number of items to return, 1 to 200. More is read as 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     def __init__(
@@ -504,7 +504,7 @@ class ListSessionsRequest(_message.Message):
     user_id: _builtins.int
     """Only sessions of this user; 0 for the caller's own."""
     page_size: _builtins.int
-    """At most this many, 1 to 200; default 50, more is read as 200."""
+    """The number of items to return, 1 to 200. More is read as 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     def __init__(
@@ -653,7 +653,7 @@ class CreateUserRequest(_message.Message):
     password: _builtins.str
     """At least 10 characters, at most 72 bytes of UTF-8."""
     role: _identity_pb2.UserRole.ValueType
-    """The user's role; unspecified means USER."""
+    """The user's role."""
     def __init__(
         self,
         *,
@@ -703,7 +703,7 @@ class ListUsersRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     USERNAME_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, 1 to 200; default 50, more is read as 200."""
+    """The number of items to return, 1 to 200. More is read as 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     username: _builtins.str
@@ -820,7 +820,7 @@ class ListAuditEntriesRequest(_message.Message):
     ACTOR_ID_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, 1 to 200; default 50, more is read as 200."""
+    """The number of items to return, 1 to 200. More is read as 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     actor_id: _builtins.int

@@ -24,12 +24,14 @@ _sym_db = _symbol_database.Default()
 
 from agentmesh.agent.v1 import agent_pb2 as agentmesh_dot_agent_dot_v1_dot_agent__pb2
 from agentmesh.common.v1 import access_pb2 as agentmesh_dot_common_dot_v1_dot_access__pb2
+from agentmesh.common.v1 import default_value_pb2 as agentmesh_dot_common_dot_v1_dot_default__value__pb2
+from agentmesh.common.v1 import error_reason_pb2 as agentmesh_dot_common_dot_v1_dot_error__reason__pb2
 from agentmesh.registry.v1 import registry_pb2 as agentmesh_dot_registry_dot_v1_dot_registry__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/registry/v1/registry_service.proto\x12\x15\x61gentmesh.registry.v1\x1a\x1e\x61gentmesh/agent/v1/agent.proto\x1a agentmesh/common/v1/access.proto\x1a$agentmesh/registry/v1/registry.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\xb2\x02\n\x11ListAgentsRequest\x12#\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x08\x63\x61tegory\x12 \n\x06search\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\x06search\x12\"\n\x05limit\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x00R\x05limit\x88\x01\x01\x12\x1f\n\x06offset\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x06offset\x12\x1b\n\x04role\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x04role\x12\"\n\x04tags\x18\x06 \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10\x14\"\x04r\x02\x18\x64R\x04tags\x12\x46\n\x08order_by\x18\x07 \x01(\x0e\x32!.agentmesh.registry.v1.AgentOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07orderByB\x08\n\x06_limit\"\xce\x01\n\x12ListAgentsResponse\x12\x31\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x06\x61gents\x12\x14\n\x05total\x18\x02 \x01(\x05R\x05total\x12:\n\x06\x66\x61\x63\x65ts\x18\x03 \x01(\x0b\x32\".agentmesh.registry.v1.AgentFacetsR\x06\x66\x61\x63\x65ts\x12\x33\n\x07nearest\x18\x04 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x07nearest\"\xc0\x01\n\x0b\x41gentFacets\x12\x41\n\ncategories\x18\x01 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\ncategories\x12\x37\n\x05roles\x18\x02 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\x05roles\x12\x35\n\x04tags\x18\x03 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\x04tags\"8\n\nFacetCount\x12\x14\n\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\"8\n\x0fGetAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\"C\n\x10GetAgentResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\"\x17\n\x15ListCategoriesRequest\"Y\n\x16ListCategoriesResponse\x12?\n\ncategories\x18\x01 \x03(\x0b\x32\x1f.agentmesh.registry.v1.CategoryR\ncategories\"@\n\x17\x43heckAgentHealthRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\"V\n\x18\x43heckAgentHealthResponse\x12:\n\x06health\x18\x01 \x01(\x0b\x32\".agentmesh.registry.v1.AgentHealthR\x06health*r\n\nAgentOrder\x12\x1b\n\x17\x41GENT_ORDER_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41GENT_ORDER_RELEVANCE\x10\x01\x12\x14\n\x10\x41GENT_ORDER_NAME\x10\x02\x12\x16\n\x12\x41GENT_ORDER_NUMBER\x10\x03\x32\xd1\x04\n\x0fRegistryService\x12\x7f\n\nListAgents\x12(.agentmesh.registry.v1.ListAgentsRequest\x1a).agentmesh.registry.v1.ListAgentsResponse\"\x1c\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12\x84\x01\n\x08GetAgent\x12&.agentmesh.registry.v1.GetAgentRequest\x1a\'.agentmesh.registry.v1.GetAgentResponse\"\'\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/agents/{agent_id}\x12\x8f\x01\n\x0eListCategories\x12,.agentmesh.registry.v1.ListCategoriesRequest\x1a-.agentmesh.registry.v1.ListCategoriesResponse\" \xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/categories\x12\xa3\x01\n\x10\x43heckAgentHealth\x12..agentmesh.registry.v1.CheckAgentHealthRequest\x1a/.agentmesh.registry.v1.CheckAgentHealthResponse\".\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\"\x12 /api/v1/agents/{agent_id}/healthb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/registry/v1/registry_service.proto\x12\x15\x61gentmesh.registry.v1\x1a\x1e\x61gentmesh/agent/v1/agent.proto\x1a agentmesh/common/v1/access.proto\x1a\'agentmesh/common/v1/default_value.proto\x1a&agentmesh/common/v1/error_reason.proto\x1a$agentmesh/registry/v1/registry.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\xb8\x02\n\x11ListAgentsRequest\x12#\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x08\x63\x61tegory\x12 \n\x06search\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\x06search\x12(\n\x05limit\x18\x03 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x32H\x00R\x05limit\x88\x01\x01\x12\x1f\n\x06offset\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x06offset\x12\x1b\n\x04role\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x04role\x12\"\n\x04tags\x18\x06 \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10\x14\"\x04r\x02\x18\x64R\x04tags\x12\x46\n\x08order_by\x18\x07 \x01(\x0e\x32!.agentmesh.registry.v1.AgentOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07orderByB\x08\n\x06_limit\"\xce\x01\n\x12ListAgentsResponse\x12\x31\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x06\x61gents\x12\x14\n\x05total\x18\x02 \x01(\x05R\x05total\x12:\n\x06\x66\x61\x63\x65ts\x18\x03 \x01(\x0b\x32\".agentmesh.registry.v1.AgentFacetsR\x06\x66\x61\x63\x65ts\x12\x33\n\x07nearest\x18\x04 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x07nearest\"\xc0\x01\n\x0b\x41gentFacets\x12\x41\n\ncategories\x18\x01 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\ncategories\x12\x37\n\x05roles\x18\x02 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\x05roles\x12\x35\n\x04tags\x18\x03 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\x04tags\"8\n\nFacetCount\x12\x14\n\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\"8\n\x0fGetAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\"C\n\x10GetAgentResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\"\x17\n\x15ListCategoriesRequest\"Y\n\x16ListCategoriesResponse\x12?\n\ncategories\x18\x01 \x03(\x0b\x32\x1f.agentmesh.registry.v1.CategoryR\ncategories\"@\n\x17\x43heckAgentHealthRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\"V\n\x18\x43heckAgentHealthResponse\x12:\n\x06health\x18\x01 \x01(\x0b\x32\".agentmesh.registry.v1.AgentHealthR\x06health*r\n\nAgentOrder\x12\x1b\n\x17\x41GENT_ORDER_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41GENT_ORDER_RELEVANCE\x10\x01\x12\x14\n\x10\x41GENT_ORDER_NAME\x10\x02\x12\x16\n\x12\x41GENT_ORDER_NUMBER\x10\x03\x32\xdf\x04\n\x0fRegistryService\x12\x7f\n\nListAgents\x12(.agentmesh.registry.v1.ListAgentsRequest\x1a).agentmesh.registry.v1.ListAgentsResponse\"\x1c\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12\x8b\x01\n\x08GetAgent\x12&.agentmesh.registry.v1.GetAgentRequest\x1a\'.agentmesh.registry.v1.GetAgentResponse\".\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/agents/{agent_id}\x12\x8f\x01\n\x0eListCategories\x12,.agentmesh.registry.v1.ListCategoriesRequest\x1a-.agentmesh.registry.v1.ListCategoriesResponse\" \xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/categories\x12\xaa\x01\n\x10\x43heckAgentHealth\x12..agentmesh.registry.v1.CheckAgentHealthRequest\x1a/.agentmesh.registry.v1.CheckAgentHealthResponse\"5\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02\"\x12 /api/v1/agents/{agent_id}/healthb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,7 +43,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAGENTSREQUEST'].fields_by_name['search']._loaded_options = None
   _globals['_LISTAGENTSREQUEST'].fields_by_name['search']._serialized_options = b'\272H\005r\003\030\350\007'
   _globals['_LISTAGENTSREQUEST'].fields_by_name['limit']._loaded_options = None
-  _globals['_LISTAGENTSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_LISTAGENTSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\004\032\002(\001\372\340\030\002\0102'
   _globals['_LISTAGENTSREQUEST'].fields_by_name['offset']._loaded_options = None
   _globals['_LISTAGENTSREQUEST'].fields_by_name['offset']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_LISTAGENTSREQUEST'].fields_by_name['role']._loaded_options = None
@@ -57,33 +59,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRYSERVICE'].methods_by_name['ListAgents']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['ListAgents']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\020\022\016/api/v1/agents'
   _globals['_REGISTRYSERVICE'].methods_by_name['GetAgent']._loaded_options = None
-  _globals['_REGISTRYSERVICE'].methods_by_name['GetAgent']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\033\022\031/api/v1/agents/{agent_id}'
+  _globals['_REGISTRYSERVICE'].methods_by_name['GetAgent']._serialized_options = b'\352\340\030\002\010\001\202\341\030\003\n\001\001\202\323\344\223\002\033\022\031/api/v1/agents/{agent_id}'
   _globals['_REGISTRYSERVICE'].methods_by_name['ListCategories']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['ListCategories']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\024\022\022/api/v1/categories'
   _globals['_REGISTRYSERVICE'].methods_by_name['CheckAgentHealth']._loaded_options = None
-  _globals['_REGISTRYSERVICE'].methods_by_name['CheckAgentHealth']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\"\022 /api/v1/agents/{agent_id}/health'
-  _globals['_AGENTORDER']._serialized_start=1402
-  _globals['_AGENTORDER']._serialized_end=1516
-  _globals['_LISTAGENTSREQUEST']._serialized_start=235
-  _globals['_LISTAGENTSREQUEST']._serialized_end=541
-  _globals['_LISTAGENTSRESPONSE']._serialized_start=544
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=750
-  _globals['_AGENTFACETS']._serialized_start=753
-  _globals['_AGENTFACETS']._serialized_end=945
-  _globals['_FACETCOUNT']._serialized_start=947
-  _globals['_FACETCOUNT']._serialized_end=1003
-  _globals['_GETAGENTREQUEST']._serialized_start=1005
-  _globals['_GETAGENTREQUEST']._serialized_end=1061
-  _globals['_GETAGENTRESPONSE']._serialized_start=1063
-  _globals['_GETAGENTRESPONSE']._serialized_end=1130
-  _globals['_LISTCATEGORIESREQUEST']._serialized_start=1132
-  _globals['_LISTCATEGORIESREQUEST']._serialized_end=1155
-  _globals['_LISTCATEGORIESRESPONSE']._serialized_start=1157
-  _globals['_LISTCATEGORIESRESPONSE']._serialized_end=1246
-  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_start=1248
-  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_end=1312
-  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_start=1314
-  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_end=1400
-  _globals['_REGISTRYSERVICE']._serialized_start=1519
-  _globals['_REGISTRYSERVICE']._serialized_end=2112
+  _globals['_REGISTRYSERVICE'].methods_by_name['CheckAgentHealth']._serialized_options = b'\352\340\030\002\010\001\202\341\030\003\n\001\001\202\323\344\223\002\"\022 /api/v1/agents/{agent_id}/health'
+  _globals['_AGENTORDER']._serialized_start=1489
+  _globals['_AGENTORDER']._serialized_end=1603
+  _globals['_LISTAGENTSREQUEST']._serialized_start=316
+  _globals['_LISTAGENTSREQUEST']._serialized_end=628
+  _globals['_LISTAGENTSRESPONSE']._serialized_start=631
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=837
+  _globals['_AGENTFACETS']._serialized_start=840
+  _globals['_AGENTFACETS']._serialized_end=1032
+  _globals['_FACETCOUNT']._serialized_start=1034
+  _globals['_FACETCOUNT']._serialized_end=1090
+  _globals['_GETAGENTREQUEST']._serialized_start=1092
+  _globals['_GETAGENTREQUEST']._serialized_end=1148
+  _globals['_GETAGENTRESPONSE']._serialized_start=1150
+  _globals['_GETAGENTRESPONSE']._serialized_end=1217
+  _globals['_LISTCATEGORIESREQUEST']._serialized_start=1219
+  _globals['_LISTCATEGORIESREQUEST']._serialized_end=1242
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_start=1244
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_end=1333
+  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_start=1335
+  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_end=1399
+  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_start=1401
+  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_end=1487
+  _globals['_REGISTRYSERVICE']._serialized_start=1606
+  _globals['_REGISTRYSERVICE']._serialized_end=2213
 # @@protoc_insertion_point(module_scope)

@@ -69,7 +69,7 @@ class ListAgentsRequest(_message.Message):
     and agents contain all of them, only these match; otherwise those that match the text best. Empty for no search.
     """
     limit: _builtins.int
-    """At most this many, 1 to 200; default 50, more is read as 200."""
+    """The number of items to return, 1 to 200. More is read as 200."""
     offset: _builtins.int
     """Leave out this many first."""
     role: _builtins.str

@@ -316,9 +316,9 @@ class Task(_message.Message):
     that comes before this one (spaces inside the braces do not matter); everything else in double braces stays as it is.
     """
     timeout_seconds: _builtins.int
-    """Seconds that one attempt may take, 1 to 600; default 120. An attempt that takes longer has failed, and may be tried again."""
+    """Seconds that one attempt may take, 1 to 600. An attempt that takes longer has failed, and may be tried again."""
     on_incomplete: Global___OnIncomplete.ValueType
-    """What to do with an answer that the model refused or that was cut off. Unspecified means FAIL."""
+    """What to do with an answer that the model refused or that was cut off."""
     @_builtins.property
     def context(self) -> _struct_pb2.Struct:
         """Free-form facts for the agent, checked against its `context_schema`."""
@@ -370,11 +370,11 @@ class RetryPolicy(_message.Message):
     DELAY_SECONDS_FIELD_NUMBER: _builtins.int
     BACKOFF_FIELD_NUMBER: _builtins.int
     max_attempts: _builtins.int
-    """Attempts in all, 1 to 20; default 4."""
+    """Attempts in all, 1 to 20."""
     delay_seconds: _builtins.float
-    """Seconds between the first attempt and the second, 0 to 3600; default 30. A provider that asks for a longer pause gets it."""
+    """Seconds between the first attempt and the second, 0 to 3600. A provider that asks for a longer pause gets it."""
     backoff: _builtins.float
-    """By how much each further delay is longer than the one before, 1 to 10; default 1."""
+    """By how much each further delay is longer than the one before, 1 to 10."""
     def __init__(
         self,
         *,
@@ -413,9 +413,9 @@ class Approval(_message.Message):
     message: _builtins.str
     """What to ask, at most 2,000 characters."""
     timeout_seconds: _builtins.int
-    """Seconds to wait for a decision, 1 to 604,800 (a week); default 86,400 (a day)."""
+    """Seconds to wait for a decision, 1 to 604,800 (a week)."""
     default_decision: Global___ApprovalDecision.ValueType
-    """What an answer that does not come in time means; default REJECTED."""
+    """What an answer that does not come in time means."""
     def __init__(
         self,
         *,

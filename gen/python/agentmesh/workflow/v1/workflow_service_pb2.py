@@ -23,7 +23,9 @@ _sym_db = _symbol_database.Default()
 
 
 from agentmesh.common.v1 import access_pb2 as agentmesh_dot_common_dot_v1_dot_access__pb2
+from agentmesh.common.v1 import default_value_pb2 as agentmesh_dot_common_dot_v1_dot_default__value__pb2
 from agentmesh.common.v1 import error_pb2 as agentmesh_dot_common_dot_v1_dot_error__pb2
+from agentmesh.common.v1 import error_reason_pb2 as agentmesh_dot_common_dot_v1_dot_error__reason__pb2
 from agentmesh.common.v1 import stream_pb2 as agentmesh_dot_common_dot_v1_dot_stream__pb2
 from agentmesh.execution.v1 import execution_pb2 as agentmesh_dot_execution_dot_v1_dot_execution__pb2
 from agentmesh.workflow.v1 import workflow_pb2 as agentmesh_dot_workflow_dot_v1_dot_workflow__pb2
@@ -32,7 +34,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/workflow/v1/workflow_service.proto\x12\x15\x61gentmesh.workflow.v1\x1a agentmesh/common/v1/access.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a agentmesh/common/v1/stream.proto\x1a&agentmesh/execution/v1/execution.proto\x1a$agentmesh/workflow/v1/workflow.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb3\x01\n\x15\x43reateWorkflowRequest\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01R\x04name\x12=\n\x05tasks\x18\x02 \x03(\x0b\x32\x1b.agentmesh.workflow.v1.TaskB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64R\x05tasks\x12;\n\x0fidempotency_key\x18\x03 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"U\n\x16\x43reateWorkflowResponse\x12;\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.agentmesh.workflow.v1.WorkflowR\x08workflow\"\xc1\x01\n\x14ListWorkflowsRequest\x12)\n\tpage_size\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12G\n\x06status\x18\x03 \x01(\x0e\x32%.agentmesh.workflow.v1.WorkflowStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06statusB\x0c\n\n_page_size\"~\n\x15ListWorkflowsResponse\x12=\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.agentmesh.workflow.v1.WorkflowR\tworkflows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"z\n\x12GetWorkflowRequest\x12)\n\x0bworkflow_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nworkflowId\x12\x39\n\x04view\x18\x02 \x01(\x0e\x32\x1b.agentmesh.workflow.v1.ViewB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04view\"R\n\x13GetWorkflowResponse\x12;\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.agentmesh.workflow.v1.WorkflowR\x08workflow\"B\n\x15\x44\x65leteWorkflowRequest\x12)\n\x0bworkflow_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nworkflowId\"\x18\n\x16\x44\x65leteWorkflowResponse\"\x80\x01\n\x16\x45xecuteWorkflowRequest\x12)\n\x0bworkflow_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nworkflowId\x12;\n\x0fidempotency_key\x18\x02 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"G\n\x17\x45xecuteWorkflowResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"B\n\x15\x43\x61ncelWorkflowRequest\x12)\n\x0bworkflow_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nworkflowId\"F\n\x16\x43\x61ncelWorkflowResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"\x8a\x02\n\x0fListRunsRequest\x12,\n\x0bworkflow_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\nworkflowId\x12)\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x01H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12\x42\n\x06status\x18\x04 \x01(\x0e\x32 .agentmesh.workflow.v1.RunStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12#\n\x08\x61gent_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x07\x61gentIdB\x0c\n\n_page_size\"j\n\x10ListRunsResponse\x12.\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x04runs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"k\n\rGetRunRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12\x39\n\x04view\x18\x02 \x01(\x0e\x32\x1b.agentmesh.workflow.v1.ViewB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04view\">\n\x0eGetRunResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"U\n\x0eGetStepRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12\"\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06stepId\"\xd2\x01\n\x0fGetStepResponse\x12/\n\x04step\x18\x01 \x01(\x0b\x32\x1b.agentmesh.workflow.v1.StepR\x04step\x12\x14\n\x05input\x18\x02 \x01(\tR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12=\n\x08\x61ttempts\x18\x04 \x03(\x0b\x32!.agentmesh.execution.v1.ExecutionR\x08\x61ttempts\"3\n\x10\x43\x61ncelRunRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\"A\n\x11\x43\x61ncelRunResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"Y\n\x0fWatchRunRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12%\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\rR\rafterSequence\"\xdf\x02\n\x10WatchRunResponse\x12 \n\x08sequence\x18\x01 \x01(\rB\x04\xf0\xe0\x18\x01R\x08sequence\x12\x34\n\x03run\x18\x02 \x01(\x0b\x32 .agentmesh.workflow.v1.RunChangeH\x00R\x03run\x12\x37\n\x04step\x18\x03 \x01(\x0b\x32!.agentmesh.workflow.v1.StepChangeH\x00R\x04step\x12\x36\n\x04\x64one\x18\x04 \x01(\x0b\x32 .agentmesh.workflow.v1.WatchDoneH\x00R\x04\x64one\x12\x32\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12\x45\n\theartbeat\x18\x06 \x01(\x0b\x32%.agentmesh.workflow.v1.WatchHeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\"9\n\tRunChange\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"=\n\nStepChange\x12/\n\x04step\x18\x01 \x01(\x0b\x32\x1b.agentmesh.workflow.v1.StepR\x04step\"E\n\tWatchDone\x12\x38\n\x06status\x18\x01 \x01(\x0e\x32 .agentmesh.workflow.v1.RunStatusR\x06status\"\x10\n\x0eWatchHeartbeat\"\xe7\x01\n\x15\x44\x65\x63ideApprovalRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12:\n\x07step_id\x18\x02 \x01(\tB!\xbaH\x1er\x1c\x18@2\x18^[A-Za-z][A-Za-z0-9_-]*$R\x06stepId\x12O\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32\'.agentmesh.workflow.v1.ApprovalDecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x08\x64\x65\x63ision\x12 \n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fR\x06reason\"F\n\x16\x44\x65\x63ideApprovalResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run2\xb6\x0e\n\x0fWorkflowService\x12\x91\x01\n\x0e\x43reateWorkflow\x12,.agentmesh.workflow.v1.CreateWorkflowRequest\x1a-.agentmesh.workflow.v1.CreateWorkflowResponse\"\"\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02\x16\"\x11/api/v1/workflows:\x01*\x12\x8b\x01\n\rListWorkflows\x12+.agentmesh.workflow.v1.ListWorkflowsRequest\x1a,.agentmesh.workflow.v1.ListWorkflowsResponse\"\x1f\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/workflows\x12\x93\x01\n\x0bGetWorkflow\x12).agentmesh.workflow.v1.GetWorkflowRequest\x1a*.agentmesh.workflow.v1.GetWorkflowResponse\"-\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/workflows/{workflow_id}\x12\x9c\x01\n\x0e\x44\x65leteWorkflow\x12,.agentmesh.workflow.v1.DeleteWorkflowRequest\x1a-.agentmesh.workflow.v1.DeleteWorkflowResponse\"-\xea\xe0\x18\x02\x08\x03\x82\xd3\xe4\x93\x02!*\x1f/api/v1/workflows/{workflow_id}\x12\xaa\x01\n\x0f\x45xecuteWorkflow\x12-.agentmesh.workflow.v1.ExecuteWorkflowRequest\x1a..agentmesh.workflow.v1.ExecuteWorkflowResponse\"8\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02,\"\'/api/v1/workflows/{workflow_id}/execute:\x01*\x12\xa6\x01\n\x0e\x43\x61ncelWorkflow\x12,.agentmesh.workflow.v1.CancelWorkflowRequest\x1a-.agentmesh.workflow.v1.CancelWorkflowResponse\"7\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02+\"&/api/v1/workflows/{workflow_id}/cancel:\x01*\x12\x9f\x01\n\x08ListRuns\x12&.agentmesh.workflow.v1.ListRunsRequest\x1a\'.agentmesh.workflow.v1.ListRunsResponse\"B\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x36\x12$/api/v1/workflows/{workflow_id}/runsZ\x0e\x12\x0c/api/v1/runs\x12z\n\x06GetRun\x12$.agentmesh.workflow.v1.GetRunRequest\x1a%.agentmesh.workflow.v1.GetRunResponse\"#\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/runs/{run_id}\x12\x8d\x01\n\x07GetStep\x12%.agentmesh.workflow.v1.GetStepRequest\x1a&.agentmesh.workflow.v1.GetStepResponse\"3\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\'\x12%/api/v1/runs/{run_id}/steps/{step_id}\x12\x8d\x01\n\tCancelRun\x12\'.agentmesh.workflow.v1.CancelRunRequest\x1a(.agentmesh.workflow.v1.CancelRunResponse\"-\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/runs/{run_id}/cancel:\x01*\x12\x88\x01\n\x08WatchRun\x12&.agentmesh.workflow.v1.WatchRunRequest\x1a\'.agentmesh.workflow.v1.WatchRunResponse\")\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/runs/{run_id}/watch0\x01\x12\xac\x01\n\x0e\x44\x65\x63ideApproval\x12,.agentmesh.workflow.v1.DecideApprovalRequest\x1a-.agentmesh.workflow.v1.DecideApprovalResponse\"=\xea\xe0\x18\x02\x08\x02\x82\xd3\xe4\x93\x02\x31\",/api/v1/runs/{run_id}/steps/{step_id}/decide:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/workflow/v1/workflow_service.proto\x12\x15\x61gentmesh.workflow.v1\x1a agentmesh/common/v1/access.proto\x1a\'agentmesh/common/v1/default_value.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a&agentmesh/common/v1/error_reason.proto\x1a agentmesh/common/v1/stream.proto\x1a&agentmesh/execution/v1/execution.proto\x1a$agentmesh/workflow/v1/workflow.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb3\x01\n\x15\x43reateWorkflowRequest\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01R\x04name\x12=\n\x05tasks\x18\x02 \x03(\x0b\x32\x1b.agentmesh.workflow.v1.TaskB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64R\x05tasks\x12;\n\x0fidempotency_key\x18\x03 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"U\n\x16\x43reateWorkflowResponse\x12;\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.agentmesh.workflow.v1.WorkflowR\x08workflow\"\xc7\x01\n\x14ListWorkflowsRequest\x12/\n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x32H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12G\n\x06status\x18\x03 \x01(\x0e\x32%.agentmesh.workflow.v1.WorkflowStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06statusB\x0c\n\n_page_size\"~\n\x15ListWorkflowsResponse\x12=\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.agentmesh.workflow.v1.WorkflowR\tworkflows\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"z\n\x12GetWorkflowRequest\x12)\n\x0bworkflow_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nworkflowId\x12\x39\n\x04view\x18\x02 \x01(\x0e\x32\x1b.agentmesh.workflow.v1.ViewB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04view\"R\n\x13GetWorkflowResponse\x12;\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.agentmesh.workflow.v1.WorkflowR\x08workflow\"B\n\x15\x44\x65leteWorkflowRequest\x12)\n\x0bworkflow_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nworkflowId\"\x18\n\x16\x44\x65leteWorkflowResponse\"\x80\x01\n\x16\x45xecuteWorkflowRequest\x12)\n\x0bworkflow_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nworkflowId\x12;\n\x0fidempotency_key\x18\x02 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"G\n\x17\x45xecuteWorkflowResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"B\n\x15\x43\x61ncelWorkflowRequest\x12)\n\x0bworkflow_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\nworkflowId\"F\n\x16\x43\x61ncelWorkflowResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"\x9a\x02\n\x0fListRunsRequest\x12,\n\x0bworkflow_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01R\nworkflowId\x12/\n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x32H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12\x42\n\x06status\x18\x04 \x01(\x0e\x32 .agentmesh.workflow.v1.RunStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06status\x12-\n\x08\x61gent_id\x18\x05 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x07\x61gentIdB\x0c\n\n_page_size\"j\n\x10ListRunsResponse\x12.\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x04runs\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"k\n\rGetRunRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12\x39\n\x04view\x18\x02 \x01(\x0e\x32\x1b.agentmesh.workflow.v1.ViewB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04view\">\n\x0eGetRunResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"U\n\x0eGetStepRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12\"\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06stepId\"\xd2\x01\n\x0fGetStepResponse\x12/\n\x04step\x18\x01 \x01(\x0b\x32\x1b.agentmesh.workflow.v1.StepR\x04step\x12\x14\n\x05input\x18\x02 \x01(\tR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12=\n\x08\x61ttempts\x18\x04 \x03(\x0b\x32!.agentmesh.execution.v1.ExecutionR\x08\x61ttempts\"3\n\x10\x43\x61ncelRunRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\"A\n\x11\x43\x61ncelRunResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"Y\n\x0fWatchRunRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12%\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\rR\rafterSequence\"\xdf\x02\n\x10WatchRunResponse\x12 \n\x08sequence\x18\x01 \x01(\rB\x04\xf0\xe0\x18\x01R\x08sequence\x12\x34\n\x03run\x18\x02 \x01(\x0b\x32 .agentmesh.workflow.v1.RunChangeH\x00R\x03run\x12\x37\n\x04step\x18\x03 \x01(\x0b\x32!.agentmesh.workflow.v1.StepChangeH\x00R\x04step\x12\x36\n\x04\x64one\x18\x04 \x01(\x0b\x32 .agentmesh.workflow.v1.WatchDoneH\x00R\x04\x64one\x12\x32\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12\x45\n\theartbeat\x18\x06 \x01(\x0b\x32%.agentmesh.workflow.v1.WatchHeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\"9\n\tRunChange\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run\"=\n\nStepChange\x12/\n\x04step\x18\x01 \x01(\x0b\x32\x1b.agentmesh.workflow.v1.StepR\x04step\"E\n\tWatchDone\x12\x38\n\x06status\x18\x01 \x01(\x0e\x32 .agentmesh.workflow.v1.RunStatusR\x06status\"\x10\n\x0eWatchHeartbeat\"\xcf\x01\n\x15\x44\x65\x63ideApprovalRequest\x12\x1f\n\x06run_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12\"\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06stepId\x12O\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0e\x32\'.agentmesh.workflow.v1.ApprovalDecisionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x08\x64\x65\x63ision\x12 \n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0fR\x06reason\"F\n\x16\x44\x65\x63ideApprovalResponse\x12,\n\x03run\x18\x01 \x01(\x0b\x32\x1a.agentmesh.workflow.v1.RunR\x03run2\x8e\x0f\n\x0fWorkflowService\x12\x99\x01\n\x0e\x43reateWorkflow\x12,.agentmesh.workflow.v1.CreateWorkflowRequest\x1a-.agentmesh.workflow.v1.CreateWorkflowResponse\"*\xea\xe0\x18\x02\x08\x03\x82\xe1\x18\x04\n\x02\n\x18\x82\xd3\xe4\x93\x02\x16\"\x11/api/v1/workflows:\x01*\x12\x8b\x01\n\rListWorkflows\x12+.agentmesh.workflow.v1.ListWorkflowsRequest\x1a,.agentmesh.workflow.v1.ListWorkflowsResponse\"\x1f\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/workflows\x12\x9b\x01\n\x0bGetWorkflow\x12).agentmesh.workflow.v1.GetWorkflowRequest\x1a*.agentmesh.workflow.v1.GetWorkflowResponse\"5\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x04\n\x02\x04\x14\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/workflows/{workflow_id}\x12\xa4\x01\n\x0e\x44\x65leteWorkflow\x12,.agentmesh.workflow.v1.DeleteWorkflowRequest\x1a-.agentmesh.workflow.v1.DeleteWorkflowResponse\"5\xea\xe0\x18\x02\x08\x03\x82\xe1\x18\x04\n\x02\x04\x05\x82\xd3\xe4\x93\x02!*\x1f/api/v1/workflows/{workflow_id}\x12\xb3\x01\n\x0f\x45xecuteWorkflow\x12-.agentmesh.workflow.v1.ExecuteWorkflowRequest\x1a..agentmesh.workflow.v1.ExecuteWorkflowResponse\"A\xea\xe0\x18\x02\x08\x02\x82\xe1\x18\x05\n\x03\x04\x05\n\x82\xd3\xe4\x93\x02,\"\'/api/v1/workflows/{workflow_id}/execute:\x01*\x12\xae\x01\n\x0e\x43\x61ncelWorkflow\x12,.agentmesh.workflow.v1.CancelWorkflowRequest\x1a-.agentmesh.workflow.v1.CancelWorkflowResponse\"?\xea\xe0\x18\x02\x08\x02\x82\xe1\x18\x04\n\x02\x04\x16\x82\xd3\xe4\x93\x02+\"&/api/v1/workflows/{workflow_id}/cancel:\x01*\x12\xa6\x01\n\x08ListRuns\x12&.agentmesh.workflow.v1.ListRunsRequest\x1a\'.agentmesh.workflow.v1.ListRunsResponse\"I\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x04\x82\xd3\xe4\x93\x02\x36\x12$/api/v1/workflows/{workflow_id}/runsZ\x0e\x12\x0c/api/v1/runs\x12\x82\x01\n\x06GetRun\x12$.agentmesh.workflow.v1.GetRunRequest\x1a%.agentmesh.workflow.v1.GetRunResponse\"+\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x04\n\x02\x10\x14\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/runs/{run_id}\x12\x95\x01\n\x07GetStep\x12%.agentmesh.workflow.v1.GetStepRequest\x1a&.agentmesh.workflow.v1.GetStepResponse\";\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x04\n\x02\x10!\x82\xd3\xe4\x93\x02\'\x12%/api/v1/runs/{run_id}/steps/{step_id}\x12\x95\x01\n\tCancelRun\x12\'.agentmesh.workflow.v1.CancelRunRequest\x1a(.agentmesh.workflow.v1.CancelRunResponse\"5\xea\xe0\x18\x02\x08\x02\x82\xe1\x18\x04\n\x02\x10\"\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/runs/{run_id}/cancel:\x01*\x12\x8f\x01\n\x08WatchRun\x12&.agentmesh.workflow.v1.WatchRunRequest\x1a\'.agentmesh.workflow.v1.WatchRunResponse\"0\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x10\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/runs/{run_id}/watch0\x01\x12\xb4\x01\n\x0e\x44\x65\x63ideApproval\x12,.agentmesh.workflow.v1.DecideApprovalRequest\x1a-.agentmesh.workflow.v1.DecideApprovalResponse\"E\xea\xe0\x18\x02\x08\x02\x82\xe1\x18\x04\n\x02\x10\x17\x82\xd3\xe4\x93\x02\x31\",/api/v1/runs/{run_id}/steps/{step_id}/decide:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,7 +48,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEWORKFLOWREQUEST'].fields_by_name['idempotency_key']._loaded_options = None
   _globals['_CREATEWORKFLOWREQUEST'].fields_by_name['idempotency_key']._serialized_options = b'\272H\017r\r\030\310\0012\010^[!-~]*$'
   _globals['_LISTWORKFLOWSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTWORKFLOWSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_LISTWORKFLOWSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\001\372\340\030\002\0102'
   _globals['_LISTWORKFLOWSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTWORKFLOWSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_LISTWORKFLOWSREQUEST'].fields_by_name['status']._loaded_options = None
@@ -66,13 +68,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTRUNSREQUEST'].fields_by_name['workflow_id']._loaded_options = None
   _globals['_LISTRUNSREQUEST'].fields_by_name['workflow_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_LISTRUNSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTRUNSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\001\372\340\030\002\0102'
   _globals['_LISTRUNSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTRUNSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_LISTRUNSREQUEST'].fields_by_name['status']._loaded_options = None
   _globals['_LISTRUNSREQUEST'].fields_by_name['status']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTRUNSREQUEST'].fields_by_name['agent_id']._loaded_options = None
-  _globals['_LISTRUNSREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_LISTRUNSREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H\017r\r\030\310\0012\010^[!-~]*$'
   _globals['_GETRUNREQUEST'].fields_by_name['run_id']._loaded_options = None
   _globals['_GETRUNREQUEST'].fields_by_name['run_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_GETRUNREQUEST'].fields_by_name['view']._loaded_options = None
@@ -92,91 +94,91 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECIDEAPPROVALREQUEST'].fields_by_name['run_id']._loaded_options = None
   _globals['_DECIDEAPPROVALREQUEST'].fields_by_name['run_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_DECIDEAPPROVALREQUEST'].fields_by_name['step_id']._loaded_options = None
-  _globals['_DECIDEAPPROVALREQUEST'].fields_by_name['step_id']._serialized_options = b'\272H\036r\034\030@2\030^[A-Za-z][A-Za-z0-9_-]*$'
+  _globals['_DECIDEAPPROVALREQUEST'].fields_by_name['step_id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_DECIDEAPPROVALREQUEST'].fields_by_name['decision']._loaded_options = None
   _globals['_DECIDEAPPROVALREQUEST'].fields_by_name['decision']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_DECIDEAPPROVALREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_DECIDEAPPROVALREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\320\017'
   _globals['_WORKFLOWSERVICE'].methods_by_name['CreateWorkflow']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['CreateWorkflow']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002\026\"\021/api/v1/workflows:\001*'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['CreateWorkflow']._serialized_options = b'\352\340\030\002\010\003\202\341\030\004\n\002\n\030\202\323\344\223\002\026\"\021/api/v1/workflows:\001*'
   _globals['_WORKFLOWSERVICE'].methods_by_name['ListWorkflows']._loaded_options = None
   _globals['_WORKFLOWSERVICE'].methods_by_name['ListWorkflows']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\023\022\021/api/v1/workflows'
   _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflow']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflow']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002!\022\037/api/v1/workflows/{workflow_id}'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflow']._serialized_options = b'\352\340\030\002\010\001\202\341\030\004\n\002\004\024\202\323\344\223\002!\022\037/api/v1/workflows/{workflow_id}'
   _globals['_WORKFLOWSERVICE'].methods_by_name['DeleteWorkflow']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['DeleteWorkflow']._serialized_options = b'\352\340\030\002\010\003\202\323\344\223\002!*\037/api/v1/workflows/{workflow_id}'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['DeleteWorkflow']._serialized_options = b'\352\340\030\002\010\003\202\341\030\004\n\002\004\005\202\323\344\223\002!*\037/api/v1/workflows/{workflow_id}'
   _globals['_WORKFLOWSERVICE'].methods_by_name['ExecuteWorkflow']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['ExecuteWorkflow']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002,\"\'/api/v1/workflows/{workflow_id}/execute:\001*'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ExecuteWorkflow']._serialized_options = b'\352\340\030\002\010\002\202\341\030\005\n\003\004\005\n\202\323\344\223\002,\"\'/api/v1/workflows/{workflow_id}/execute:\001*'
   _globals['_WORKFLOWSERVICE'].methods_by_name['CancelWorkflow']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['CancelWorkflow']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002+\"&/api/v1/workflows/{workflow_id}/cancel:\001*'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['CancelWorkflow']._serialized_options = b'\352\340\030\002\010\002\202\341\030\004\n\002\004\026\202\323\344\223\002+\"&/api/v1/workflows/{workflow_id}/cancel:\001*'
   _globals['_WORKFLOWSERVICE'].methods_by_name['ListRuns']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['ListRuns']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\0026\022$/api/v1/workflows/{workflow_id}/runsZ\016\022\014/api/v1/runs'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ListRuns']._serialized_options = b'\352\340\030\002\010\001\202\341\030\003\n\001\004\202\323\344\223\0026\022$/api/v1/workflows/{workflow_id}/runsZ\016\022\014/api/v1/runs'
   _globals['_WORKFLOWSERVICE'].methods_by_name['GetRun']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['GetRun']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\027\022\025/api/v1/runs/{run_id}'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetRun']._serialized_options = b'\352\340\030\002\010\001\202\341\030\004\n\002\020\024\202\323\344\223\002\027\022\025/api/v1/runs/{run_id}'
   _globals['_WORKFLOWSERVICE'].methods_by_name['GetStep']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['GetStep']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\'\022%/api/v1/runs/{run_id}/steps/{step_id}'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetStep']._serialized_options = b'\352\340\030\002\010\001\202\341\030\004\n\002\020!\202\323\344\223\002\'\022%/api/v1/runs/{run_id}/steps/{step_id}'
   _globals['_WORKFLOWSERVICE'].methods_by_name['CancelRun']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['CancelRun']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\002!\"\034/api/v1/runs/{run_id}/cancel:\001*'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['CancelRun']._serialized_options = b'\352\340\030\002\010\002\202\341\030\004\n\002\020\"\202\323\344\223\002!\"\034/api/v1/runs/{run_id}/cancel:\001*'
   _globals['_WORKFLOWSERVICE'].methods_by_name['WatchRun']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['WatchRun']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\035\022\033/api/v1/runs/{run_id}/watch'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['WatchRun']._serialized_options = b'\352\340\030\002\010\001\202\341\030\003\n\001\020\202\323\344\223\002\035\022\033/api/v1/runs/{run_id}/watch'
   _globals['_WORKFLOWSERVICE'].methods_by_name['DecideApproval']._loaded_options = None
-  _globals['_WORKFLOWSERVICE'].methods_by_name['DecideApproval']._serialized_options = b'\352\340\030\002\010\002\202\323\344\223\0021\",/api/v1/runs/{run_id}/steps/{step_id}/decide:\001*'
-  _globals['_CREATEWORKFLOWREQUEST']._serialized_start=340
-  _globals['_CREATEWORKFLOWREQUEST']._serialized_end=519
-  _globals['_CREATEWORKFLOWRESPONSE']._serialized_start=521
-  _globals['_CREATEWORKFLOWRESPONSE']._serialized_end=606
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=609
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=802
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=804
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=930
-  _globals['_GETWORKFLOWREQUEST']._serialized_start=932
-  _globals['_GETWORKFLOWREQUEST']._serialized_end=1054
-  _globals['_GETWORKFLOWRESPONSE']._serialized_start=1056
-  _globals['_GETWORKFLOWRESPONSE']._serialized_end=1138
-  _globals['_DELETEWORKFLOWREQUEST']._serialized_start=1140
-  _globals['_DELETEWORKFLOWREQUEST']._serialized_end=1206
-  _globals['_DELETEWORKFLOWRESPONSE']._serialized_start=1208
-  _globals['_DELETEWORKFLOWRESPONSE']._serialized_end=1232
-  _globals['_EXECUTEWORKFLOWREQUEST']._serialized_start=1235
-  _globals['_EXECUTEWORKFLOWREQUEST']._serialized_end=1363
-  _globals['_EXECUTEWORKFLOWRESPONSE']._serialized_start=1365
-  _globals['_EXECUTEWORKFLOWRESPONSE']._serialized_end=1436
-  _globals['_CANCELWORKFLOWREQUEST']._serialized_start=1438
-  _globals['_CANCELWORKFLOWREQUEST']._serialized_end=1504
-  _globals['_CANCELWORKFLOWRESPONSE']._serialized_start=1506
-  _globals['_CANCELWORKFLOWRESPONSE']._serialized_end=1576
-  _globals['_LISTRUNSREQUEST']._serialized_start=1579
-  _globals['_LISTRUNSREQUEST']._serialized_end=1845
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1847
-  _globals['_LISTRUNSRESPONSE']._serialized_end=1953
-  _globals['_GETRUNREQUEST']._serialized_start=1955
-  _globals['_GETRUNREQUEST']._serialized_end=2062
-  _globals['_GETRUNRESPONSE']._serialized_start=2064
-  _globals['_GETRUNRESPONSE']._serialized_end=2126
-  _globals['_GETSTEPREQUEST']._serialized_start=2128
-  _globals['_GETSTEPREQUEST']._serialized_end=2213
-  _globals['_GETSTEPRESPONSE']._serialized_start=2216
-  _globals['_GETSTEPRESPONSE']._serialized_end=2426
-  _globals['_CANCELRUNREQUEST']._serialized_start=2428
-  _globals['_CANCELRUNREQUEST']._serialized_end=2479
-  _globals['_CANCELRUNRESPONSE']._serialized_start=2481
-  _globals['_CANCELRUNRESPONSE']._serialized_end=2546
-  _globals['_WATCHRUNREQUEST']._serialized_start=2548
-  _globals['_WATCHRUNREQUEST']._serialized_end=2637
-  _globals['_WATCHRUNRESPONSE']._serialized_start=2640
-  _globals['_WATCHRUNRESPONSE']._serialized_end=2991
-  _globals['_RUNCHANGE']._serialized_start=2993
-  _globals['_RUNCHANGE']._serialized_end=3050
-  _globals['_STEPCHANGE']._serialized_start=3052
-  _globals['_STEPCHANGE']._serialized_end=3113
-  _globals['_WATCHDONE']._serialized_start=3115
-  _globals['_WATCHDONE']._serialized_end=3184
-  _globals['_WATCHHEARTBEAT']._serialized_start=3186
-  _globals['_WATCHHEARTBEAT']._serialized_end=3202
-  _globals['_DECIDEAPPROVALREQUEST']._serialized_start=3205
-  _globals['_DECIDEAPPROVALREQUEST']._serialized_end=3436
-  _globals['_DECIDEAPPROVALRESPONSE']._serialized_start=3438
-  _globals['_DECIDEAPPROVALRESPONSE']._serialized_end=3508
-  _globals['_WORKFLOWSERVICE']._serialized_start=3511
-  _globals['_WORKFLOWSERVICE']._serialized_end=5357
+  _globals['_WORKFLOWSERVICE'].methods_by_name['DecideApproval']._serialized_options = b'\352\340\030\002\010\002\202\341\030\004\n\002\020\027\202\323\344\223\0021\",/api/v1/runs/{run_id}/steps/{step_id}/decide:\001*'
+  _globals['_CREATEWORKFLOWREQUEST']._serialized_start=421
+  _globals['_CREATEWORKFLOWREQUEST']._serialized_end=600
+  _globals['_CREATEWORKFLOWRESPONSE']._serialized_start=602
+  _globals['_CREATEWORKFLOWRESPONSE']._serialized_end=687
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=690
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=889
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=891
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=1017
+  _globals['_GETWORKFLOWREQUEST']._serialized_start=1019
+  _globals['_GETWORKFLOWREQUEST']._serialized_end=1141
+  _globals['_GETWORKFLOWRESPONSE']._serialized_start=1143
+  _globals['_GETWORKFLOWRESPONSE']._serialized_end=1225
+  _globals['_DELETEWORKFLOWREQUEST']._serialized_start=1227
+  _globals['_DELETEWORKFLOWREQUEST']._serialized_end=1293
+  _globals['_DELETEWORKFLOWRESPONSE']._serialized_start=1295
+  _globals['_DELETEWORKFLOWRESPONSE']._serialized_end=1319
+  _globals['_EXECUTEWORKFLOWREQUEST']._serialized_start=1322
+  _globals['_EXECUTEWORKFLOWREQUEST']._serialized_end=1450
+  _globals['_EXECUTEWORKFLOWRESPONSE']._serialized_start=1452
+  _globals['_EXECUTEWORKFLOWRESPONSE']._serialized_end=1523
+  _globals['_CANCELWORKFLOWREQUEST']._serialized_start=1525
+  _globals['_CANCELWORKFLOWREQUEST']._serialized_end=1591
+  _globals['_CANCELWORKFLOWRESPONSE']._serialized_start=1593
+  _globals['_CANCELWORKFLOWRESPONSE']._serialized_end=1663
+  _globals['_LISTRUNSREQUEST']._serialized_start=1666
+  _globals['_LISTRUNSREQUEST']._serialized_end=1948
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1950
+  _globals['_LISTRUNSRESPONSE']._serialized_end=2056
+  _globals['_GETRUNREQUEST']._serialized_start=2058
+  _globals['_GETRUNREQUEST']._serialized_end=2165
+  _globals['_GETRUNRESPONSE']._serialized_start=2167
+  _globals['_GETRUNRESPONSE']._serialized_end=2229
+  _globals['_GETSTEPREQUEST']._serialized_start=2231
+  _globals['_GETSTEPREQUEST']._serialized_end=2316
+  _globals['_GETSTEPRESPONSE']._serialized_start=2319
+  _globals['_GETSTEPRESPONSE']._serialized_end=2529
+  _globals['_CANCELRUNREQUEST']._serialized_start=2531
+  _globals['_CANCELRUNREQUEST']._serialized_end=2582
+  _globals['_CANCELRUNRESPONSE']._serialized_start=2584
+  _globals['_CANCELRUNRESPONSE']._serialized_end=2649
+  _globals['_WATCHRUNREQUEST']._serialized_start=2651
+  _globals['_WATCHRUNREQUEST']._serialized_end=2740
+  _globals['_WATCHRUNRESPONSE']._serialized_start=2743
+  _globals['_WATCHRUNRESPONSE']._serialized_end=3094
+  _globals['_RUNCHANGE']._serialized_start=3096
+  _globals['_RUNCHANGE']._serialized_end=3153
+  _globals['_STEPCHANGE']._serialized_start=3155
+  _globals['_STEPCHANGE']._serialized_end=3216
+  _globals['_WATCHDONE']._serialized_start=3218
+  _globals['_WATCHDONE']._serialized_end=3287
+  _globals['_WATCHHEARTBEAT']._serialized_start=3289
+  _globals['_WATCHHEARTBEAT']._serialized_end=3305
+  _globals['_DECIDEAPPROVALREQUEST']._serialized_start=3308
+  _globals['_DECIDEAPPROVALREQUEST']._serialized_end=3515
+  _globals['_DECIDEAPPROVALRESPONSE']._serialized_start=3517
+  _globals['_DECIDEAPPROVALRESPONSE']._serialized_end=3587
+  _globals['_WORKFLOWSERVICE']._serialized_start=3590
+  _globals['_WORKFLOWSERVICE']._serialized_end=5524
 # @@protoc_insertion_point(module_scope)

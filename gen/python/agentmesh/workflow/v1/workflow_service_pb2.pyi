@@ -90,7 +90,7 @@ class ListWorkflowsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many, 1 to 200; default 50, more is read as 200."""
+    """The number of items to return, 1 to 200. More is read as 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     status: _workflow_pb2.WorkflowStatus.ValueType
@@ -341,7 +341,7 @@ class ListRunsRequest(_message.Message):
     workflow_id: _builtins.str
     """Only runs of this workflow, a UUID; empty for the runs of all workflows."""
     page_size: _builtins.int
-    """At most this many, 1 to 200; default 50, more is read as 200."""
+    """The number of items to return, 1 to 200. More is read as 200."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     status: _workflow_pb2.RunStatus.ValueType
