@@ -3,12 +3,13 @@
 from pydantic import Field
 
 from mesh.settings import MeshSettings
+from orchestrator.adapters.postgres.engine import DatabaseUrl
 
 
 class ConsumerSettings(MeshSettings):
     """Read from the environment, once."""
 
-    database_url: str
+    database_url: DatabaseUrl
     """PostgreSQL, as `postgresql+asyncpg://user:password@host:port/database`."""
     kafka_bootstrap_servers: str = Field(min_length=1)
     """Brokers from which events come, as `host:port,host:port`."""

@@ -1,15 +1,29 @@
-"""Prepares the database before a process begins to work."""
+"""Prepares the database before a process starts its work."""
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.errors import CannotStart, ServiceUnavailable
-from orchestrator.adapters.postgres.engine import migrate, unavailable
+from orchestrator.adapters.postgres.engine import unavailable, why_refused
+from orchestrator.adapters.postgres.migration import migrate
+from orchestrator.adapters.postgres.pooling import pools_transactions
 
 
 async def prepare_database(engine: AsyncEngine) -> None:
-    """Brings the schema up to date. Raises CannotStart when there is no database to do it in."""
+    """Brings the schema up to date. Raises CannotStart if the database cannot be used."""
     try:
         with unavailable():
+            if await pools_transactions(engine.url.render_as_string(hide_password=False)):
+                raise CannotStart(
+                    "DATABASE_URL leads to a pooler in transaction or statement mode, and the platform needs sessions of its own (prepared "
+                    "statements, advisory locks, LISTEN): set pool_mode = session for this database, or use PostgreSQL's own address"
+                )
             await migrate(engine)
     except ServiceUnavailable as error:
-        raise CannotStart("the database of DATABASE_URL cannot be reached; start it, or correct the URL") from error
+        raise CannotStart(explain_unavailable(error)) from error
+
+
+def explain_unavailable(error: ServiceUnavailable) -> str:
+    """Why the database of DATABASE_URL cannot be used, for the operator."""
+    if (refusal := why_refused(error)) is not None:
+        return f"the database of DATABASE_URL refuses the connection: {refusal}; correct the user, password or database in the URL"
+    return "the database of DATABASE_URL cannot be reached; start it, or correct the URL"

@@ -97,7 +97,9 @@ async def assemble(
     calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, ORCHESTRATOR, tls, SearchIndex(catalogue.agents))
     registry, policy = calling.registry, calling.policy
     workflows, run_watch = await build_workflows(settings, stack, tasks, engine, registry, policy, notifier)
-    probes = (PostgresProbe(engine), RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
+    database = PostgresProbe(engine, settings.database_url)
+    stack.push_async_callback(database.close)
+    probes = (database, RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))
 
     authenticator, revocations, auth = build_identity(settings, stack, tasks, engine, redis, policy)
     tasks.start_on(stack, "retention", RetentionUpkeep(engine, retention(settings)).run())

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from mesh.security.secret_strength import weakness
 from mesh.security.settings import CallTokenMinting
+from orchestrator.adapters.postgres.engine import DatabaseUrl
 
 POLICY = Path(__file__).resolve().parents[2] / "deploy" / "policy"
 
@@ -14,7 +15,7 @@ POLICY = Path(__file__).resolve().parents[2] / "deploy" / "policy"
 class SharedSettings(CallTokenMinting):
     """What calls agents and keeps the books: the orchestrator and the workers."""
 
-    database_url: str
+    database_url: DatabaseUrl
     """PostgreSQL, as `postgresql+asyncpg://user:password@host:port/database`."""
     redis_url: str
     """Redis, as `redis://host:port/0`."""

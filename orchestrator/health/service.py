@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from mesh.errors import ServiceUnavailable
 from orchestrator.health.ports import Component, ComponentProbe
+
+KEPT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +25,25 @@ class HealthService:
     def __init__(self, probes: Sequence[ComponentProbe], stopping: Callable[[], bool]) -> None:
         self._probes = probes
         self._stopping = stopping
+        self._turn = asyncio.Lock()
+        self._components: Sequence[Component] = ()
+        self._checked_at = float("-inf")
 
     async def readiness(self) -> Readiness:
         """Checks all components at once. Raises ServiceUnavailable when one is missing that calls need."""
         if self._stopping():
             raise ServiceUnavailable("not ready: this orchestrator is stopping", component="orchestrator")
-        components = await asyncio.gather(*(probe.check() for probe in self._probes))
+        components = await self._check()
         for probe, component in zip(self._probes, components, strict=True):
             if probe.required and not component.available:
                 raise ServiceUnavailable(f"not ready: {component.name}: {component.detail}", component=component.name)
         ordered = sorted(components, key=lambda component: component.name)
         return Readiness(not all(component.available for component in ordered), ordered)
+
+    async def _check(self) -> Sequence[Component]:
+        """What the last check found if it is younger than a second: anyone may ask, and a check costs as much as several calls."""
+        async with self._turn:
+            if monotonic() - self._checked_at >= KEPT_SECONDS:
+                self._components = await asyncio.gather(*(probe.check() for probe in self._probes))
+                self._checked_at = monotonic()
+            return self._components

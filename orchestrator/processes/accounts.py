@@ -23,7 +23,8 @@ from mesh.settings import explain
 from orchestrator.adapters.identity.lists import PostgresIdentityLists
 from orchestrator.adapters.identity.passwords import BcryptPasswords
 from orchestrator.adapters.identity.store import PostgresIdentityStore
-from orchestrator.adapters.postgres.engine import create_engine, migrate, unavailable
+from orchestrator.adapters.postgres.engine import DatabaseUrl, create_engine
+from orchestrator.composition.database import prepare_database
 from orchestrator.identity.administration import AccountError, Administration, new_password
 from orchestrator.identity.errors import UsernameTaken
 from orchestrator.identity.model import ApiKey, AuditRecord, User
@@ -39,7 +40,7 @@ class AccountsSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    database_url: str
+    database_url: DatabaseUrl
     """PostgreSQL, as `postgresql+asyncpg://user:password@host:port/database`."""
     bcrypt_rounds: int = Field(default=12, ge=4, le=16)
     """The cost of a password hash."""
@@ -64,8 +65,7 @@ async def run(settings: AccountsSettings, options: argparse.Namespace) -> Answer
     """Runs the command on an up-to-date schema."""
     engine = create_engine(settings.database_url, 1, 0)
     try:
-        with unavailable():
-            await migrate(engine)
+        await prepare_database(engine)
         with BcryptPasswords(settings.bcrypt_rounds) as passwords:
             store, lists = PostgresIdentityStore(engine, REFRESH_DAYS_UNUSED), PostgresIdentityLists(engine)
             return await BY_NAME[options.command].run(Administration(store, lists, passwords), options)

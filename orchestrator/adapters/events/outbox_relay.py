@@ -18,8 +18,8 @@ from mesh.failpoints import Failpoint
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.events import outbox_sql as sql
 from orchestrator.adapters.events.store import event_of
+from orchestrator.adapters.postgres.connection import SESSION, Connection, connect
 from orchestrator.adapters.postgres.engine import CONNECT_SECONDS, CONNECTION_LOST
-from orchestrator.adapters.postgres.group_commit import COMMAND_SECONDS, SESSION, Connection
 from orchestrator.adapters.wakeups.redis_notifier import TopicNotifier
 from orchestrator.events.model import Event
 
@@ -74,7 +74,7 @@ class OutboxRelay:
         publisher: Publisher | None = None,
     ) -> None:
         self._tasks = tasks
-        self._dsn = database_url.replace("postgresql+asyncpg://", "postgresql://")
+        self._url = database_url
         self._outbox = outbox
         self._events = events
         self._publisher = publisher
@@ -141,9 +141,8 @@ class OutboxRelay:
 
     @asynccontextmanager
     async def _session(self, **settings: str) -> AsyncIterator[Connection]:
-        """A connection of the relay's own: a pooler between us and the server could give the lock to somebody else."""
-        settings = {**SESSION, "application_name": "agentmesh-relay", **settings}
-        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_SECONDS, command_timeout=COMMAND_SECONDS, server_settings=settings)
+        """A connection of its own: the advisory lock belongs to the session."""
+        connection = await connect(self._url, "agentmesh-relay", {**SESSION, **settings})
         try:
             await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)
             yield connection

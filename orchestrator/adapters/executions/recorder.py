@@ -16,9 +16,10 @@ from mesh.tasks import BackgroundTasks
 from mesh.usage import TokenUsage
 from orchestrator.adapters.executions import recorder_sql as sql
 from orchestrator.adapters.idempotency import keys
+from orchestrator.adapters.postgres.connection import Connection, LazyConnection, NotConnected
 from orchestrator.adapters.postgres.documents import document, storable_document
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
-from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection, NotConnected
+from orchestrator.adapters.postgres.group_commit import GroupCommit
 from orchestrator.executions.events import agent_executed
 from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.failpoints import AFTER_INTENT, AFTER_SETTLEMENT, BEFORE_INTENT, BEFORE_SETTLEMENT

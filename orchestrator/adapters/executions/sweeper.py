@@ -9,8 +9,8 @@ from uuid_utils.compat import uuid7
 
 from orchestrator.adapters.executions import recorder_sql as sql
 from orchestrator.adapters.idempotency import keys
+from orchestrator.adapters.postgres.connection import Connection, LazyConnection
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST
-from orchestrator.adapters.postgres.group_commit import Connection, LazyConnection
 from orchestrator.executions.events import content
 from orchestrator.executions.model import State
 

@@ -1,8 +1,10 @@
-"""Asks the components of the platform how they are."""
+"""Checks the components of the platform."""
 
 import asyncio
 from collections.abc import Sequence
 
+import asyncpg
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -10,36 +12,66 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.errors import ServiceUnavailable
 from orchestrator.adapters.executions.agents import GrpcAgents
-from orchestrator.adapters.postgres.engine import unavailable
+from orchestrator.adapters.postgres.connection import LazyConnection
+from orchestrator.adapters.postgres.engine import CONNECTION_LOST, unavailable
 from orchestrator.health.ports import Component
 from orchestrator.registry.model import HealthState
 from orchestrator.registry.service import RegistryService
+
+log = structlog.get_logger()
 
 PROBE_SECONDS = 1.0
 PORTS_ASKED = 3
 
 
 class PostgresProbe:
-    """The database. No call is taken without it."""
+    """PostgreSQL, without which no call is accepted: by both kinds of connection that calls use, the pool and the recorder's own."""
 
     required = True
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, database_url: str) -> None:
         self._engine = engine
+        self._own = LazyConnection(database_url)
+        self._reported: str | None = None
 
     async def check(self) -> Component:
-        """Whether a query is answered within a second."""
+        """Whether both answer a query within a second; if PostgreSQL refuses the connection, that is the detail."""
         try:
-            with unavailable():
-                async with asyncio.timeout(PROBE_SECONDS), self._engine.connect() as connection:
-                    await connection.execute(text("SELECT 1"))
-        except ServiceUnavailable:
-            return Component("postgresql", False, "does not answer")
+            async with asyncio.timeout(PROBE_SECONDS):
+                await asyncio.gather(self._query_by_pool(), self._query_by_own())
+        except (ServiceUnavailable, *CONNECTION_LOST, asyncpg.PostgresError) as error:
+            self._own.drop()
+            return Component("postgresql", False, self._explain(error))
+        self._reported = None
         return Component("postgresql", True, "answers")
+
+    async def close(self) -> None:
+        """Closes the connection that it keeps."""
+        await self._own.close()
+
+    async def _query_by_pool(self) -> None:
+        with unavailable():
+            async with self._engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+
+    async def _query_by_own(self) -> None:
+        await (await self._own.get()).fetchval("SELECT 1")
+
+    def _explain(self, error: Exception) -> str:
+        """What is wrong, without what PostgreSQL says about users and databases: anyone may read it. The log has that."""
+        cause = error
+        while isinstance(cause.__cause__, Exception):
+            cause = cause.__cause__
+        if isinstance(cause, TimeoutError | OSError):
+            return "does not answer"
+        if self._reported != str(cause):
+            log.error("database_refuses_connections", error=f"{type(cause).__name__}: {cause}")
+            self._reported = str(cause)
+        return f"refuses the connections that calls use ({type(cause).__name__}); see the log of the orchestrator"
 
 
 class RedisProbe:
-    """Redis. Calls can do without it."""
+    """Redis, which calls can do without."""
 
     required = False
 
@@ -47,7 +79,7 @@ class RedisProbe:
         self._redis = redis
 
     async def check(self) -> Component:
-        """Whether a ping is answered within a second."""
+        """Whether Redis answers a ping within a second."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 await self._redis.ping()
@@ -57,9 +89,9 @@ class RedisProbe:
 
 
 class AgentHostsProbe:
-    """The agent hosts, each asked on the three lowest ports on which agents of its live. At least one must serve.
+    """The agent hosts, of which at least one must serve. Each is asked on the three lowest of its agents' ports.
 
-    One port would not do: another program may have taken it, and then the host serves all the others.
+    One port is not enough: if another program has taken it, the host still serves all the others.
     """
 
     required = True

@@ -7,8 +7,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.adapters.idempotency import sql
+from orchestrator.adapters.postgres.connection import Connection
 from orchestrator.adapters.postgres.documents import document
-from orchestrator.adapters.postgres.group_commit import Connection
 from orchestrator.idempotency.model import Claim, OriginalRequest
 
 

@@ -1,4 +1,4 @@
-"""Hears what PostgreSQL notifies of, as long as the connection holds; whoever needs to know for certain looks by himself."""
+"""Receives PostgreSQL's notifications while the connection lasts. Users must also poll, as notifications can be missed."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,21 +7,21 @@ from typing import Any
 import asyncpg
 import structlog
 
+from orchestrator.adapters.postgres.connection import LazyConnection
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST
-from orchestrator.adapters.postgres.group_commit import LazyConnection
 
 log = structlog.get_logger()
 
-AGAIN_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 
 
 class PostgresListener:
-    """Calls back for every notification of a channel, and once when it begins to listen (again): something may have been missed."""
+    """Calls back for every notification of a channel, and whenever it starts to listen (again), as it may have missed some."""
 
-    def __init__(self, database_url: str, channel: str, heard: Callable[[], None]) -> None:
+    def __init__(self, database_url: str, channel: str, notified: Callable[[], None]) -> None:
         self._connection = LazyConnection(database_url)
         self._channel = channel
-        self._heard = heard
+        self._notified = notified
 
     async def run(self) -> None:
         """Listens until cancelled."""
@@ -32,7 +32,7 @@ class PostgresListener:
                 except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
                     log.warning("not_listening", channel=self._channel, error=type(error).__name__)
                     self._connection.drop()
-                await asyncio.sleep(AGAIN_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
         finally:
             await self._connection.close()
 
@@ -40,9 +40,9 @@ class PostgresListener:
         connection = await self._connection.get()
         ended = asyncio.Event()
         connection.add_termination_listener(lambda _: ended.set())
-        await connection.add_listener(self._channel, self._notified)
-        self._heard()
+        await connection.add_listener(self._channel, self._receive)
+        self._notified()
         await ended.wait()
 
-    def _notified(self, *_: Any) -> None:
-        self._heard()
+    def _receive(self, *_: Any) -> None:
+        self._notified()

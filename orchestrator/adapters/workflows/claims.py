@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from orchestrator.adapters.postgres.group_commit import Connection
+from orchestrator.adapters.postgres.connection import Connection
 from orchestrator.adapters.workflows import claim_sql as sql
 from orchestrator.adapters.workflows import ledger
 from orchestrator.adapters.workflows.rows import StepId

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
+from orchestrator.adapters.postgres.connection import Connection
 from orchestrator.adapters.postgres.documents import storable_document
-from orchestrator.adapters.postgres.group_commit import Connection
 from orchestrator.adapters.workflows import rows, sql
 from orchestrator.adapters.workflows.rows import StepId
 from orchestrator.workflows.assignment import Assignment, Spent

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.errors import MeshError
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.postgres.connection import Connection
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable, unavailable
-from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit
+from orchestrator.adapters.postgres.group_commit import GroupCommit
 from orchestrator.adapters.workflows import ledger, rows
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.starts import Start, Started, write_starts

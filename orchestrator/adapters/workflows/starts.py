@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.adapters.idempotency import keys
+from orchestrator.adapters.postgres.connection import Connection
 from orchestrator.adapters.postgres.documents import document
-from orchestrator.adapters.postgres.group_commit import Connection
 from orchestrator.adapters.workflows import ledger, rows
 from orchestrator.adapters.workflows import start_sql as sql
 from orchestrator.idempotency.model import Claim, OriginalRequest

@@ -9,9 +9,10 @@ from uuid import UUID
 import asyncpg
 
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.postgres.connection import Connection, LazyConnection
 from orchestrator.adapters.postgres.documents import document
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
-from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit, LazyConnection
+from orchestrator.adapters.postgres.group_commit import GroupCommit
 from orchestrator.adapters.workflows import claim_sql, ledger, rows, sql
 from orchestrator.adapters.workflows.claims import FairClaims, Shares
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier

@@ -130,7 +130,7 @@ async def says_that_it_runs(launcher: Launcher, offset: int) -> None:
 
 async def comes_back(launcher: Launcher, module: str) -> None:
     """A program that is killed is named on the screen, and is there again."""
-    next(one for one in launcher.programs() if module in one.cmdline()).kill()
+    next(one for one in launcher.programs() if f"orchestrator.processes.{module}" in one.cmdline()).kill()
     await launcher.shows(f"{module} was ended by SIGKILL; restarting it in 0.5 s")
     await launcher.shows(f"{module} is ready again")
 

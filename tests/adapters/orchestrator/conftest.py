@@ -11,7 +11,8 @@ from deploy.local.servers.kafka import KafkaServer
 from deploy.local.servers.postgres import PostgresServer
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
-from orchestrator.adapters.postgres.engine import create_engine, migrate
+from orchestrator.adapters.postgres.engine import create_engine
+from orchestrator.adapters.postgres.migration import migrate
 from tests.adapters.orchestrator.looking import Connection
 from tests.conftest import CreateDatabase
 

@@ -17,7 +17,8 @@ from mesh.errors import ServiceUnavailable
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.sweeper import Sweeper
-from orchestrator.adapters.postgres.engine import create_engine, migrate
+from orchestrator.adapters.postgres.engine import create_engine
+from orchestrator.adapters.postgres.migration import migrate
 from orchestrator.executions.model import Intent
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS

@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
@@ -82,9 +83,35 @@ async def test_without_a_host_that_serves_there_is_nobody(stack: AsyncExitStack,
 
 
 async def test_postgresql_answers_or_does_not(engine: AsyncEngine, books_url: str) -> None:
-    assert await PostgresProbe(engine).check() == Component("postgresql", True, "answers")
-    nowhere = create_engine(make_url(books_url).set(port=any_free_port()).render_as_string(hide_password=False), 1, 0)
-    assert await PostgresProbe(nowhere).check() == Component("postgresql", False, "does not answer")
+    probe = PostgresProbe(engine, books_url)
+    assert await probe.check() == Component("postgresql", True, "answers")
+    await probe.close()
+    url = make_url(books_url).set(port=any_free_port()).render_as_string(hide_password=False)
+    for pool, own in ((create_engine(url, 1, 0), url), (create_engine(url, 1, 0), books_url), (engine, url)):
+        assert await PostgresProbe(pool, own).check() == Component("postgresql", False, "does not answer")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"username": "nobody"}, "InvalidPasswordError"),
+        ({"password": "guess"}, "InvalidPasswordError"),
+        ({"database": "nowhere"}, "InvalidCatalogNameError"),
+    ],
+)
+async def test_postgresql_that_refuses_the_connection_is_not_ready_and_says_why(
+    wrong: dict[str, str], error: str, engine: AsyncEngine, books_url: str
+) -> None:
+    """Either kind of connection that calls use; and only the log names the user and the database."""
+    url = make_url(books_url).set(**wrong).render_as_string(hide_password=False)  # type: ignore[arg-type]
+    refused = Component("postgresql", False, f"refuses the connections that calls use ({error}); see the log of the orchestrator")
+    for pool, own in ((create_engine(url, 1, 0), url), (create_engine(url, 1, 0), books_url), (engine, url)):
+        with capture_logs() as lines:
+            probe = PostgresProbe(pool, own)
+            assert await probe.check() == refused
+            assert await probe.check() == refused
+        await probe.close()
+        assert [line["event"] for line in lines] == ["database_refuses_connections"], "told once, not at every check"
 
 
 async def test_redis_answers_or_does_not(redis_url: str) -> None:
@@ -104,5 +131,5 @@ async def test_a_component_that_is_silent_does_not_answer_within_its_bound(probe
                 assert not (await RedisProbe(redis).check()).available
         else:
             engine = create_engine(f"postgresql+asyncpg://u:p@127.0.0.1:{port}/x", 1, 0)
-            assert not (await PostgresProbe(engine).check()).available
+            assert not (await PostgresProbe(engine, f"postgresql+asyncpg://u:p@127.0.0.1:{port}/x").check()).available
     silent.close()

@@ -2,7 +2,8 @@ import asyncio
 from collections.abc import Sequence
 
 from mesh.tasks import BackgroundTasks
-from orchestrator.adapters.postgres.group_commit import Connection, GroupCommit
+from orchestrator.adapters.postgres.connection import Connection
+from orchestrator.adapters.postgres.group_commit import GroupCommit
 
 
 class Written:

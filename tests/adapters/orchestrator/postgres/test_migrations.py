@@ -17,7 +17,8 @@ import orchestrator.adapters.idempotency.tables
 import orchestrator.migrations
 from deploy.local.servers.postgres import PostgresServer
 from orchestrator.adapters.identity.tables import users
-from orchestrator.adapters.postgres.engine import MIGRATION_LOCK, create_engine, migrate
+from orchestrator.adapters.postgres.engine import create_engine
+from orchestrator.adapters.postgres.migration import MIGRATION_LOCK, migrate
 
 metadata = users.metadata
 NEWEST = max(file.name[:4] for file in (Path(orchestrator.migrations.__file__).parent / "versions").glob("[0-9]*.py"))

@@ -37,7 +37,17 @@ TASKS = {
     ),
     "worker": (
         *CALLING,
-        *("ready steps", "step claims", "step lease expiry", "step leases", "step recovery", "stopped steps", "wakeups in", "wakeups out"),
+        *(
+            "limits in Redis",
+            "ready steps",
+            "step claims",
+            "step lease expiry",
+            "step leases",
+            "step recovery",
+            "stopped steps",
+            "wakeups in",
+            "wakeups out",
+        ),
     ),
     "consumer": ("consumer upkeep", "event consumer"),
 }

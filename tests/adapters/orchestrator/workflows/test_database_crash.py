@@ -20,7 +20,8 @@ from mesh.errors import ServiceUnavailable
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.sweeper import Sweeper
-from orchestrator.adapters.postgres.engine import CONNECTION_LOST, create_engine, migrate
+from orchestrator.adapters.postgres.engine import CONNECTION_LOST, create_engine
+from orchestrator.adapters.postgres.migration import migrate
 from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.executions.model import Failure, Settlement, State, StepRef

@@ -17,6 +17,7 @@ from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceStub
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from sqlalchemy import make_url
 
 from deploy.local.ports import any_free_port
 from tests.conftest import CreateDatabase
@@ -142,13 +143,24 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     ("wrong", "told"),
     [
         ({"ORCHESTRATOR_PORT": "70000"}, "ORCHESTRATOR_PORT"),
+        ({"DATABASE_URL": "postgresql://u:p@localhost/x"}, "DATABASE_URL: invalid URL; write it as postgresql+asyncpg://"),
+        ({"DATABASE_URL": "localhost:5432"}, "DATABASE_URL: invalid URL; write it as postgresql+asyncpg://"),
         ({"FAILPOINTS": "execution.nowhere"}, "execution.nowhere"),
         ({"CALL_TOKEN_PRIVATE_KEY": ""}, "CALL_TOKEN_PRIVATE_KEY is not set"),
         ({"JWT_SECRET": "changeme-changeme-changeme-changeme-now"}, "JWT_SECRET"),
         ({"JWT_SECRET": "short"}, "JWT_SECRET"),
         ({"JWT_SECRET_PREVIOUS": "short"}, "JWT_SECRET_PREVIOUS"),
     ],
-    ids=["port", "failpoint", "no key for call tokens", "guessable secret", "short secret", "short previous secret"],
+    ids=[
+        "port",
+        "other driver",
+        "no URL",
+        "failpoint",
+        "no key for call tokens",
+        "guessable secret",
+        "short secret",
+        "short previous secret",
+    ],
 )
 async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, str], told: str) -> None:
     urls = {"DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0"}
@@ -175,6 +187,22 @@ async def test_without_a_database_it_does_not_start_and_says_so(mesh: Mesh, redi
     environment = {**standard(mesh, nowhere, redis_url), "READY_FILE": str(tmp_path / "ready")}
     assert await refusal(environment) == (2, "orchestrator: the database of DATABASE_URL cannot be reached; start it, or correct the URL\n")
     assert not (tmp_path / "ready").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"username": "nobody"}, 'password authentication failed for user "nobody"'),
+        ({"database": "nowhere"}, 'database "nowhere" does not exist'),
+    ],
+)
+async def test_a_refused_connection_is_explained_in_a_line(
+    wrong: dict[str, str], told: str, mesh: Mesh, books_url: str, redis_url: str
+) -> None:
+    url = make_url(books_url).set(**wrong).render_as_string(hide_password=False)  # type: ignore[arg-type]
+    code, errors = await refusal(standard(mesh, url, redis_url))
+    assert (code, errors.count("\n")) == (2, 1)
+    assert f"the database of DATABASE_URL refuses the connection: {told}; correct the user" in errors
 
 
 async def test_without_definitions_it_does_not_start_and_says_so(mesh: Mesh, books_url: str, redis_url: str) -> None:
