@@ -1,6 +1,5 @@
 """Listing and ending sessions."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from mesh.security.caller import Caller
@@ -34,7 +33,7 @@ class SessionService:
                 await self._access.foreign(caller, Wanted.ADMINISTER, SessionNotFound.of(session_id))
             details = {"session_id": str(session_id)}
             await work.audit(AuditEntry(Action.LOGGED_OUT, caller.user_id, f"user:{session.user_id}", origin, details))
-        await self._spread([session])
+        await self._revocations.add([session])
 
     async def revoke_all(self, caller: Caller, user_id: int, *, keep_current: bool, origin: Origin) -> int:
         """Ends all sessions of a user (0: the caller); returns how many. Raises UserNotFound and PolicyDenied."""
@@ -43,9 +42,5 @@ class SessionService:
             ended = await work.end_sessions_of(whose, caller.session_id if keep_current else None)
             details = {"sessions": len(ended)}
             await work.audit(AuditEntry(Action.LOGGED_OUT, caller.user_id, f"user:{whose}", origin, details))
-        await self._spread(ended)
+        await self._revocations.add(ended)
         return len(ended)
-
-    async def _spread(self, ended: Sequence[Session]) -> None:
-        for session in ended:
-            await self._revocations.add(session.session_id, session.access_until)

@@ -177,6 +177,6 @@ class Passwords(Protocol):
 class RevocationList(Protocol):
     """The sessions that have ended although access tokens of theirs have not expired."""
 
-    async def add(self, session_id: UUID, until: datetime) -> None:
-        """Spreads the end of a session that the store knows already. Never raises: the store decides in any case."""
+    async def add(self, ended: Sequence[Session]) -> None:
+        """Spreads the end of sessions that the store knows already. Never raises: the store decides in any case."""
         ...

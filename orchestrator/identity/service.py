@@ -100,9 +100,10 @@ class IdentityService:
                     await work.use_refresh_token(token_hash, hashed(successor))
                     await work.add_refresh_token(hashed(successor), record.session_id)
                 return await self._answer(work, record.user, record.session_id, successor)
-            await work.end_session(record.session_id)
+            ended = await work.end_session(record.session_id)
             await work.audit(AuditEntry(Action.REFRESH_REUSED, record.user.user_id, record.user.username, origin))
-        await self._revocations.add(record.session_id, record.access_until)
+        if ended is not None:
+            await self._revocations.add([ended])
         raise InvalidCredentials("the refresh token was used before, so it may be stolen and its session was ended; log in again")
 
     async def logout(self, caller: Caller, origin: Origin) -> None:
@@ -114,7 +115,7 @@ class IdentityService:
             ended = await work.end_session(session_id)
             await work.audit(AuditEntry(Action.LOGGED_OUT, caller.user_id, caller.username, origin))
         if ended is not None:
-            await self._revocations.add(session_id, ended.access_until)
+            await self._revocations.add([ended])
 
     async def change_password(self, caller: Caller, current: str, new: str, origin: Origin) -> int:
         """Sets a new password and ends the caller's other sessions; returns how many. API keys stay valid.
@@ -136,8 +137,7 @@ class IdentityService:
             ended = await work.end_sessions_of(caller.user_id, keep=caller.session_id)
             details = {"ended_sessions": len(ended)}
             await work.audit(AuditEntry(Action.PASSWORD_CHANGED, caller.user_id, caller.username, origin, details))
-        for session in ended:
-            await self._revocations.add(session.session_id, session.access_until)
+        await self._revocations.add(ended)
         return len(ended)
 
     async def user(self, user_id: int) -> User:

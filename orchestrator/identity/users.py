@@ -53,8 +53,7 @@ class UserService:
             raise ValidationFailed.of("disabled", "you cannot disable yourself; ask another administrator")
         async with self._store.begin() as work:
             user, ended = await update_user(work, user_id, role, disabled, caller.user_id, origin)
-        for session in ended:
-            await self._revocations.add(session.session_id, session.access_until)
+        await self._revocations.add(ended)
         return user
 
     async def audit_entries(self, caller: Caller, actor_id: int, action: str, size: int, after: int | None) -> Page[AuditRecord]:
