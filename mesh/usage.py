@@ -1,7 +1,10 @@
-"""What a provider call used; and how an error carries it, so that a call that failed stands in the books with its cost."""
+"""What a provider call used, and how an error carries it: a call that failed is recorded with its cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+MOST_TOKENS = 2**31 - 1
+"""What the contract and the database can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,18 @@ class TokenUsage:
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     estimated: bool = False
+
+    def __post_init__(self) -> None:
+        """Replaces numbers that cannot be stored by the nearest that can, and calls the usage estimated: what was bought is recorded."""
+        if not (
+            0 <= self.input_tokens <= MOST_TOKENS
+            and 0 <= self.output_tokens <= MOST_TOKENS
+            and 0 <= self.cache_read_tokens <= MOST_TOKENS
+            and 0 <= self.cache_write_tokens <= MOST_TOKENS
+        ):
+            for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"):
+                object.__setattr__(self, name, min(max(getattr(self, name), 0), MOST_TOKENS))
+            object.__setattr__(self, "estimated", True)
 
     def to_details(self) -> dict[str, str]:
         """As the metadata of an error."""
@@ -28,14 +43,14 @@ class TokenUsage:
 
     @classmethod
     def from_details(cls, details: Mapping[str, str]) -> "TokenUsage | None":
-        """What the metadata of an error says, or None when nothing was bought."""
+        """The usage in the details of an error; None if nothing was bought. Raises ValueError for details that are not a usage."""
         if "usage_model" not in details:
             return None
         return cls(
             model=details["usage_model"],
-            input_tokens=int(details["input_tokens"]),
-            output_tokens=int(details["output_tokens"]),
-            cache_read_tokens=int(details["cache_read_tokens"]),
-            cache_write_tokens=int(details["cache_write_tokens"]),
-            estimated=details["usage_estimated"] == "true",
+            input_tokens=int(details.get("input_tokens", "")),
+            output_tokens=int(details.get("output_tokens", "")),
+            cache_read_tokens=int(details.get("cache_read_tokens", "")),
+            cache_write_tokens=int(details.get("cache_write_tokens", "")),
+            estimated=details.get("usage_estimated") == "true",
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import isfinite
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -54,13 +55,16 @@ class Books:
             answer.text,
             answer.metadata,
             bill=self._bill(answer.usage),
-            seconds=answer.seconds,
+            seconds=answer.seconds if isfinite(answer.seconds) else 0.0,
             facts=answer.facts,
         )
 
     def failed(self, intent: Intent, error: MeshError, text: str, seconds: float) -> Settlement:
         """The entry of a call that did not complete; `text` is what had been sent of it."""
-        usage = TokenUsage.from_details(error.details)
+        try:
+            usage = TokenUsage.from_details(error.details)
+        except ValueError:  # not what a host of this release sends
+            usage = intent.worst_case.usage
         failure = Failure(error.reason, error.message, dict(error.details), self._retryable(error))
         state, bill = State.FAILED, self._bill(usage) if usage else None
         if error.reason == CallCancelled.reason:
@@ -70,6 +74,12 @@ class Books:
             state, bill = State.OUTCOME_UNKNOWN, intent.worst_case
         facts = _facts(intent, error, usage)
         return Settlement(intent, state, text, failure=failure, bill=bill, seconds=seconds, facts=facts)
+
+    def unstorable(self, intent: Intent) -> Settlement:
+        """The entry of a call whose own entry the database refuses, e.g. for a number that no column holds: at its worst case."""
+        message = "the outcome of the call could not be recorded, and counts at its worst case; quote the request id when you report it"
+        failure = Failure(AgentLost.reason, message, {}, retryable=False)
+        return Settlement(intent, State.OUTCOME_UNKNOWN, failure=failure, bill=intent.worst_case)
 
     def never_begun(self, intent: Intent, error: MeshError) -> Settlement:
         """The entry of a call that ended before the agent was asked: it cost nothing."""

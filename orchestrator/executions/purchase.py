@@ -18,6 +18,8 @@ from orchestrator.idempotency.model import OriginalRequest
 
 log = structlog.get_logger()
 
+_LOGGED_CHARACTERS = 300
+"""Of what a database says against an entry: it may quote the answer."""
 Ask = Callable[[AgentCall, StopSignal], Awaitable[AgentAnswer]]
 
 
@@ -110,22 +112,34 @@ class Purchases:
         began = perf_counter()
         try:
             answer = await ask(call, stop)
+            AFTER_ANSWER.hit()
+            settlement = self._books.completed(intent, answer)
         except Exception as error:
             known = _known(error, call)
             await self._settle(self._books.failed(intent, known, "".join(sent), perf_counter() - began))
             raise known from error
-        AFTER_ANSWER.hit()
-        settlement = self._books.completed(intent, answer)
         await self._settle(settlement)
         return settlement
 
     async def _settle(self, settlement: Settlement) -> None:
-        if not await self._recorder.settle(settlement):
-            intent = settlement.intent
-            message = (
-                "the outcome could not be recorded in time and stands as unknown in the books; look at the execution before you call again"
+        intent = settlement.intent
+        agent_id, execution_id = intent.agent_id, str(intent.execution_id)
+        try:
+            settled = await self._recorder.settle(settlement)
+        except Exception as error:
+            log.error(
+                "settlement_refused",
+                agent_id=agent_id,
+                execution_id=execution_id,
+                error=type(error).__name__,
+                why=str(error)[:_LOGGED_CHARACTERS],
             )
-            raise AgentLost(message, agent_id=intent.agent_id, execution_id=str(intent.execution_id))
+            await self._recorder.settle(self._books.unstorable(intent))
+            message = "the outcome of the call could not be recorded, and counts at its worst case; quote the request id when you report it"
+            raise AgentLost(message, retryable=False, agent_id=agent_id, execution_id=execution_id) from error
+        if not settled:
+            message = "the outcome could not be recorded in time and counts as unknown; look at the execution before you call again"
+            raise AgentLost(message, agent_id=agent_id, execution_id=execution_id)
 
     def _detach(self, purchase: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = asyncio.create_task(purchase)
