@@ -9,14 +9,14 @@ from orchestrator.executions.model import Settlement
 
 @dataclass(frozen=True, slots=True)
 class EventContent:
-    """The free-form parts of an event's envelope (lld.md 6.1)."""
+    """The free-form parts of an event's envelope."""
 
     data: Mapping[str, Any]
     metadata: Mapping[str, Any]
 
 
 def agent_executed(settlement: Settlement) -> EventContent:
-    """`agent.executed`: the fields of lld.md 6.2, the execution and its cost."""
+    """`agent.executed`: the agent, the execution and its cost."""
     intent = settlement.intent
     return content(
         execution_id=str(intent.execution_id),

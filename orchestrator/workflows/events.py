@@ -1,4 +1,4 @@
-"""What the world is told of workflows (lld.md 6.2)."""
+"""The events of workflows and runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""`python -m tests.bench.peer agent PORT PROVIDER_URL | orchestrator PORT AGENT_URL`: the design of lld.md, built plainly.
+"""`python -m tests.bench.peer agent PORT PROVIDER_URL | orchestrator PORT AGENT_URL`: the same platform, built plainly.
 
-FastAPI -> httpx -> FastAPI -> Anthropic SDK, as lld.md 2.2 and 3.1 draw it. It has no books, no contracts, no gateway and no
+FastAPI -> httpx -> FastAPI -> Anthropic SDK. It has no books, no contracts, no gateway and no
 correlation ids: it does less work than the mesh.
 """
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 
 class ExecuteRequest(BaseModel):
-    """What lld.md 3.1 sends to an agent."""
+    """The request to an agent."""
 
     input: str
     context: dict[str, Any] | None = None
@@ -29,7 +29,7 @@ class ExecuteResponse(BaseModel):
 
 
 def agent(provider_url: str) -> FastAPI:
-    """The agent microservice of lld.md 3."""
+    """An agent's microservice."""
     from time import perf_counter
 
     from anthropic import AsyncAnthropic
@@ -54,7 +54,7 @@ def agent(provider_url: str) -> FastAPI:
 
 
 def orchestrator(agent_url: str) -> FastAPI:
-    """The orchestration engine of lld.md 2: it routes an execution to the agent's microservice."""
+    """The orchestration engine: it routes an execution to the agent's microservice."""
     import httpx
 
     app = FastAPI(title="orchestration engine")

@@ -54,7 +54,7 @@ async def mesh(folder: Path, provider_url: str, environment: Mapping[str, str] =
 
 @asynccontextmanager
 async def peer(provider_url: str) -> AsyncIterator[Side]:
-    """lld.md in FastAPI: two services."""
+    """The same platform built plainly in FastAPI: two services."""
     agent, orchestrator = any_free_port(), any_free_port()
     async with (
         _python("tests.bench.peer", "agent", str(agent), provider_url, port=agent) as agent_pid,

@@ -21,7 +21,7 @@ JSON = st.recursive(
     [(0, 0, 8200), (1, 0, 8201), (799, 0, 8999), (800, 0, 8200), (801, 0, 8201), (1500, 0, 8900), (1500, 20000, 28900)],
 )
 def test_a_port_follows_from_the_number_and_the_offset(number: int, offset: int, port: int) -> None:
-    """lld.md 3.3: 8200 + number % 800; PORT_OFFSET moves it."""
+    """The port is 8200 + number % 800, plus PORT_OFFSET."""
     assert calculate_port(number, offset) == port
 
 
