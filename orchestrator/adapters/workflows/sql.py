@@ -48,11 +48,12 @@ SELECT s.run_id, s.task_id, s.agent_id, s.status, s.depends_on, s.waiting, s.epo
 FROM steps s WHERE s.run_id = ANY($1::uuid[]) ORDER BY s.run_id, s.position
 """
 
+# The execution that answered comes last; there is at most one. Its id does not tell: after the clock was set back, later ids are lower.
 SPENT = """
 SELECT e.run_id, e.task_id, e.execution_id, e.agent_revision, e.model, e.input_tokens, e.output_tokens, e.cache_read_tokens,
   e.cache_write_tokens, e.usage_estimated, e.cost_micro_usd, e.price_table, e.status
 FROM executions e JOIN json_to_recordset($1::json) AS t (run_id uuid, task_id text) ON e.run_id = t.run_id AND e.task_id = t.task_id
-ORDER BY e.execution_id
+ORDER BY e.status = 'completed', e.execution_id
 """
 
 # How every statement that changes runs begins: $1 is a document of rows, whose `changes` and `events` are inserted here.

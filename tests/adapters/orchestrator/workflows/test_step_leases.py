@@ -11,6 +11,7 @@ from deploy.local.servers.postgres import PostgresServer
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.sweeper import Sweeper
 from orchestrator.adapters.workflows.steps import PostgresStepStore
+from orchestrator.executions.books import new_id
 from orchestrator.executions.model import Settlement, State, StepRef
 from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Report
 from orchestrator.workflows.model import RunState, StepState
@@ -74,6 +75,25 @@ async def test_a_step_that_is_kept_alive_is_left_alone(runs: Runs, books_url: st
         assert await other.recover() == 0
         agents.gates["a"].set()
         assert (await runs.reaches(run, *FINAL)).steps[0].attempts == 1
+
+
+async def test_the_answer_of_a_step_counts_though_the_clock_was_set_back_before_it(
+    runs: Runs, books_url: str, recorder: PostgresRecorder
+) -> None:
+    """The id of the execution that answered is below that of the failed one before it."""
+    run = await runs.start(task("a"))
+    step = StepRef(run.run_id, "a")
+    async with store(books_url, lease=30) as only:
+        (lease,) = (await only.claim(8)).assignments
+        later, earlier = (replace(keyed(step.key, user_id=OWNER, step=step), execution_id=new_id()) for _ in range(2))
+        failed, answered = (later, earlier) if later.execution_id > earlier.execution_id else (earlier, later)
+        for intent_, state in ((failed, State.FAILED), (answered, State.COMPLETED)):
+            assert await recorder.record(intent_) is None
+            failure = BROKEN if state is State.FAILED else None
+            assert await recorder.settle(Settlement(intent_, state, "an answer", failure=failure, bill=BILL))
+        assert (await only.report(Report(lease.lease_id, Completed("an answer"), go_on=True))).counted
+    ended = (await runs.get(run)).steps[0]
+    assert (ended.state, ended.execution_id) == (StepState.COMPLETED, answered.execution_id)
 
 
 async def test_a_step_that_kills_its_workers_fails(runs: Runs, books_url: str) -> None:
