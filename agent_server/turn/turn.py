@@ -117,18 +117,21 @@ class Turn:
         if reason in ("pause_turn", "tool_use"):
             what = "paused its turn" if reason == "pause_turn" else "called a tool"
             message = f"the model {what} ({reason}) before the answer was complete, and the platform cannot continue it; split the task"
-            raise AnswerIncomplete(message, retryable=False, stop_reason=reason)
+            raise self._incomplete(message, reason)
         if text or reason == "refusal":
             return
         limit = self._prompt.max_tokens
         if reason == "max_tokens":
             spent = "thinking" if answer.thought else "output"
             message = f"the model spent all {limit} tokens (max_tokens) on {spent} and wrote no text; raise max_tokens, or ask for less"
-            raise AnswerIncomplete(message, retryable=False, stop_reason=reason)
+            raise self._incomplete(message, reason)
         if reason == "model_context_window_exceeded":
             message = "the prompt fills the model's context window and leaves no room for an answer; shorten the input or the context"
-            raise AnswerIncomplete(message, retryable=False, stop_reason=reason)
+            raise self._incomplete(message, reason)
         raise ModelApiError("the model provider returned an empty answer; try again, or rephrase the input", retryable=True)
+
+    def _incomplete(self, message: str, reason: str) -> AnswerIncomplete:
+        return AnswerIncomplete(message, retryable=False, stop_reason=reason, execution_id=self._prompt.execution_id)
 
 
 async def _redacted(redaction: Redaction, text: str) -> str:

@@ -217,7 +217,8 @@ async def test_what_the_model_did_not_finish_is_answer_incomplete_and_not_worth_
     with pytest.raises(AnswerIncomplete) as failed:
         await way(CallsUnderWay(), turn())
     assert told in failed.value.message
-    assert (failed.value.retryable, failed.value.details["stop_reason"]) == (False, answer.stop_reason)
+    details = failed.value.details
+    assert (failed.value.retryable, details["stop_reason"], details["execution_id"]) == (False, answer.stop_reason, "e")
     assert TokenUsage.from_details(failed.value.details) == USED
     assert counted(request) == {"answer_incomplete": 1}
 

@@ -92,8 +92,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 31
     """A fault of the platform's own; the log holds the cause under the request id."""
     ERROR_REASON_ANSWER_INCOMPLETE: _ErrorReason.ValueType  # 32
-    """The model refused to answer or its answer was cut off, and the task does not allow using such an answer (`on_incomplete`). The
-    answer was paid for.
+    """The model stopped before it had written an answer (it paused its turn, called a tool, or spent all of `max_tokens` on thinking), or it
+    refused or was cut off and the task does not allow using such an answer (`on_incomplete`). The same call would end the same way. What
+    was used was paid for.
     """
     ERROR_REASON_STEP_NOT_FOUND: _ErrorReason.ValueType  # 33
     """The run has no such step."""
@@ -179,8 +180,9 @@ ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 30
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 31
 """A fault of the platform's own; the log holds the cause under the request id."""
 ERROR_REASON_ANSWER_INCOMPLETE: ErrorReason.ValueType  # 32
-"""The model refused to answer or its answer was cut off, and the task does not allow using such an answer (`on_incomplete`). The
-answer was paid for.
+"""The model stopped before it had written an answer (it paused its turn, called a tool, or spent all of `max_tokens` on thinking), or it
+refused or was cut off and the task does not allow using such an answer (`on_incomplete`). The same call would end the same way. What
+was used was paid for.
 """
 ERROR_REASON_STEP_NOT_FOUND: ErrorReason.ValueType  # 33
 """The run has no such step."""
