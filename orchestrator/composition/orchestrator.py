@@ -113,7 +113,7 @@ async def assemble(
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
-    add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)  # type: ignore[abstract]  # the other rpcs answer NOT_IMPLEMENTED
+    add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
     add_HealthServiceServicer_to_server(HealthServicer(HealthService(probes, tasks.stopping.is_set)), server)
     add_reflection(server, SERVICES)
     return Assembled(registry, server, (events.stop, run_watch.stop))

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.executions.store import PostgresExecutionStore
 from orchestrator.adapters.identity.authorities import PostgresAuthorities
 from orchestrator.adapters.wakeups.arq_wakeup import ArqWakeup
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
@@ -37,4 +38,6 @@ async def build_workflows(
     tasks.start_on(stack, "wakeups out", wakeup.run())
     tasks.start_on(stack, "watched runs", run_watch.look_forever())
     authority = RunAuthority(PostgresAuthorities(engine), registry, policy)
-    return WorkflowService(registry, authority, PostgresWorkflowStore(engine), runs, run_watch, policy.administered), run_watch
+    workflows, executions = PostgresWorkflowStore(engine), PostgresExecutionStore(engine)
+    service = WorkflowService(registry, authority, workflows, runs, executions, run_watch, policy.administered)
+    return service, run_watch

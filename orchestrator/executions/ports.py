@@ -1,6 +1,6 @@
 """What executions need of the world."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -48,6 +48,10 @@ class ExecutionStore(Protocol):
 
     async def list(self, query: ExecutionQuery) -> ExecutionPage:
         """A page of executions without input, context, result and metadata."""
+        ...
+
+    async def of_step(self, step: StepRef) -> Sequence[Execution]:
+        """The executions of a step's attempts, oldest first, without those texts either."""
         ...
 
 

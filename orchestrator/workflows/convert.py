@@ -1,5 +1,6 @@
 """Between workflows and agentmesh.workflow.v1."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,8 @@ from google.protobuf.message import Message
 
 from mesh.rpc.convert import struct, values
 from mesh.rpc.paging import page_size, page_token, read_page_token
-from orchestrator.executions.convert import bill, failure
+from orchestrator.executions.convert import bill, execution, failure
+from orchestrator.executions.model import Execution
 from orchestrator.workflows.model import (
     Approval,
     Change,
@@ -19,12 +21,15 @@ from orchestrator.workflows.model import (
     Retry,
     Run,
     RunPage,
+    RunQuery,
     RunState,
     Step,
     StepApproval,
+    StepDetails,
     StepState,
     StoppedStep,
     Task,
+    View,
     Workflow,
     WorkflowPage,
     WorkflowQuery,
@@ -37,6 +42,8 @@ _RUN_STATUS = {state: wf.RunStatus.Value(f"RUN_STATUS_{state.name}") for state i
 _STEP_STATUS = {state: wf.StepStatus.Value(f"STEP_STATUS_{state.name}") for state in StepState}
 _DECISION = {one: wf.ApprovalDecision.Value(f"APPROVAL_DECISION_{one.name}") for one in Decision}
 _STATE = {status: state for state, status in _WORKFLOW_STATUS.items()}
+_RUN_STATE = {status: state for state, status in _RUN_STATUS.items()}
+_VIEW = {wf.VIEW_UNSPECIFIED: View.FITTING, wf.VIEW_BASIC: View.BASIC, wf.VIEW_FULL: View.FULL}
 _DECIDED = {status: one for one, status in _DECISION.items()}
 
 
@@ -48,6 +55,23 @@ def draft(request: pb.CreateWorkflowRequest, idempotency_key: str) -> Draft:
 def query(request: pb.ListWorkflowsRequest, sees: int | None) -> WorkflowQuery:
     """Which workflows to list. Raises ValidationFailed for a page token that this service did not make."""
     return WorkflowQuery(sees, page_size(request), read_page_token(request.page_token), _STATE.get(request.status))
+
+
+def run_query(request: pb.ListRunsRequest, sees: int | None) -> RunQuery:
+    """Which runs to list. Raises ValidationFailed for a page token that this service did not make."""
+    return RunQuery(
+        sees,
+        page_size(request),
+        read_page_token(request.page_token),
+        UUID(request.workflow_id) if request.workflow_id else None,
+        _RUN_STATE.get(request.status),
+        request.agent_id,
+    )
+
+
+def view(request: pb.GetRunRequest | pb.GetWorkflowRequest) -> View:
+    """How much to read."""
+    return _VIEW[request.view]
 
 
 def decision(request: pb.DecideApprovalRequest) -> Decision:
@@ -79,6 +103,7 @@ def workflow(workflow: Workflow) -> wf.Workflow:
         user_id=workflow.user_id,
         task_count=workflow.task_count,
         created_at=_time(workflow.created_at),
+        results_omitted=workflow.results_omitted,
     )
 
 
@@ -112,6 +137,17 @@ def run(run: Run) -> wf.Run:
         created_at=_time(run.created_at),
         started_at=_time(run.started_at),
         finished_at=_time(run.finished_at),
+        results_omitted=run.results_omitted,
+    )
+
+
+def step_response(details: StepDetails, sent: str, attempts: Sequence[Execution]) -> pb.GetStepResponse:
+    """One step, with what its agent is sent and the executions of its attempts."""
+    return pb.GetStepResponse(
+        step=step(details.step, details.run.request_id),
+        input=sent,
+        context=None if details.context is None else struct(details.context),
+        attempts=map(execution, attempts),
     )
 
 
@@ -131,6 +167,7 @@ def step(step: Step, request_id: str) -> wf.Step:
         started_at=_time(step.started_at),
         finished_at=_time(step.finished_at),
         next_attempt_at=_time(step.next_attempt_at),
+        result_bytes=step.result_bytes,
     )
 
 

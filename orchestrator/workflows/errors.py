@@ -5,6 +5,9 @@ MeshError
 ├── RunNotFound              RUN_NOT_FOUND
 ├── WorkflowAlreadyRunning   WORKFLOW_ALREADY_RUNNING
 ├── WorkflowNotRunning       WORKFLOW_NOT_RUNNING
+├── RunNotActive             RUN_NOT_ACTIVE
+├── StepNotFound             STEP_NOT_FOUND
+├── ResultsTooLarge          PAYLOAD_TOO_LARGE
 └── ApprovalNotPending       APPROVAL_NOT_PENDING
 """
 
@@ -37,6 +40,24 @@ class WorkflowNotRunning(MeshError):
     """No run of the workflow is active."""
 
     reason = "WORKFLOW_NOT_RUNNING"
+
+
+class RunNotActive(MeshError):
+    """The run is over."""
+
+    reason = "RUN_NOT_ACTIVE"
+
+
+class StepNotFound(MeshError):
+    """The run has no such step."""
+
+    reason = "STEP_NOT_FOUND"
+
+
+class ResultsTooLarge(MeshError):
+    """The results do not fit into one response."""
+
+    reason = "PAYLOAD_TOO_LARGE"
 
 
 class ApprovalNotPending(MeshError):

@@ -93,6 +93,16 @@ class TaskResult:
     result: str
 
 
+class View(StrEnum):
+    """How much of a run or a workflow to read."""
+
+    FITTING = "fitting"
+    """Everything if the results have at most 1 MiB in total, otherwise as BASIC."""
+    BASIC = "basic"
+    """Everything except the results."""
+    FULL = "full"
+
+
 @dataclass(frozen=True, slots=True)
 class Workflow:
     """A named graph of tasks. In lists `tasks` and `results` are empty."""
@@ -107,6 +117,8 @@ class Workflow:
     tasks: Sequence[Task] = ()
     results: Sequence[TaskResult] = ()
     """Of the latest run, in the order of the tasks."""
+    results_omitted: bool = False
+    """Whether the view left results out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,8 @@ class Step:
     agent_revision: str = ""
     execution_id: UUID | None = None
     result: str = ""
+    result_bytes: int = 0
+    """The size of the result in UTF-8, also where the result itself was not read."""
     failure: Failure | None = None
     bill: Bill | None = None
     approval: StepApproval | None = None
@@ -175,6 +189,8 @@ class Run:
     api_key_id: UUID | None = None
     """The API key with which it was started; None for an access token."""
     steps: Sequence[Step] = ()
+    results_omitted: bool = False
+    """Whether the steps have results that were not read."""
 
     @property
     def principal(self) -> Principal:
@@ -231,6 +247,34 @@ class WorkflowPage:
 
     workflows: Sequence[Workflow]
     more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepDetails:
+    """A step with its whole result, and what its agent was sent."""
+
+    run: Run
+    """Without its steps."""
+    step: Step
+    input: str
+    """As the task has it, with its references."""
+    context: Mapping[str, Any] | None
+    waits: bool
+    """Whether an earlier step is not completed."""
+    results: Mapping[str, str]
+    """The results of the tasks to which the input refers."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunQuery:
+    """Which runs to list, newest first: those of a user (None: everybody's) before `before`, of one workflow, state or agent."""
+
+    user_id: int | None
+    page_size: int
+    before: UUID | None = None
+    workflow_id: UUID | None = None
+    state: RunState | None = None
+    agent_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

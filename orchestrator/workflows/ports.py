@@ -15,6 +15,9 @@ from orchestrator.workflows.model import (
     NewWorkflow,
     Run,
     RunPage,
+    RunQuery,
+    StepDetails,
+    View,
     Workflow,
     WorkflowPage,
     WorkflowQuery,
@@ -32,8 +35,8 @@ class WorkflowStore(Protocol):
         """The request that holds the key, of any of these rpcs; None while the key is free."""
         ...
 
-    async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
-        """A workflow with its tasks and the results of its latest run."""
+    async def get(self, user_id: int | None, workflow_id: UUID, view: View = View.FITTING) -> Workflow | None:
+        """A workflow with its tasks and, as the view says, the results of its latest run. Raises ResultsTooLarge."""
         ...
 
     async def list(self, query: WorkflowQuery) -> WorkflowPage:
@@ -48,7 +51,8 @@ class WorkflowStore(Protocol):
 class RunStore(Protocol):
     """Starts, changes and reads runs. `user_id` says whose objects are seen, None for everybody's. Raises ServiceUnavailable.
 
-    A change and its events are one commit; then whoever watches the run, and who works for it, is told.
+    A change and its events are one commit. After it, the watchers of the run and the workers are notified. Commands return the run as it
+    was committed, without results, and read nothing afterwards that could fail.
     """
 
     async def start(self, run: NewRun, claim: Claim | None) -> Run | OriginalRequest:
@@ -81,12 +85,20 @@ class RunStore(Protocol):
         """
         ...
 
-    async def get(self, user_id: int | None, run_id: UUID) -> Run | None:
-        """A run with its steps."""
+    async def cancel_run(self, user_id: int | None, run_id: UUID) -> Run:
+        """The same for a run by its id. Raises RunNotFound and RunNotActive."""
         ...
 
-    async def list(self, workflow_id: UUID, page_size: int, before: UUID | None) -> RunPage:
-        """A page of a workflow's runs, newest first."""
+    async def get(self, user_id: int | None, run_id: UUID, view: View = View.FITTING) -> Run | None:
+        """A run with its steps and, as the view says, their results. Raises ResultsTooLarge."""
+        ...
+
+    async def step(self, user_id: int | None, run_id: UUID, task_id: str) -> StepDetails | None:
+        """One step; None if the run has no such step. Raises RunNotFound."""
+        ...
+
+    async def list(self, query: RunQuery) -> RunPage:
+        """A page of runs, newest first."""
         ...
 
     async def changes(self, run_id: UUID, after_sequence: int, limit: int) -> Sequence[Change]:

@@ -10,15 +10,16 @@ from mesh.errors import ValidationFailed, Violation
 from mesh.rpc.paging import LARGEST_PAGE
 from mesh.security.caller import Caller
 from orchestrator.executions.books import new_id
-from orchestrator.executions.model import Failure
+from orchestrator.executions.model import Execution, Failure, StepRef
+from orchestrator.executions.ports import ExecutionStore
 from orchestrator.idempotency.model import Claim, Operation, OriginalRequest
 from orchestrator.idempotency.model import claim as claim_of
 from orchestrator.policy.errors import PolicyDenied
 from orchestrator.policy.service import UNAVAILABLE
 from orchestrator.registry.service import RegistryService
-from orchestrator.workflows import graph
+from orchestrator.workflows import graph, templates
 from orchestrator.workflows.authority import RunAuthority
-from orchestrator.workflows.errors import RunNotFound, WorkflowNotFound
+from orchestrator.workflows.errors import RunNotFound, StepNotFound, WorkflowNotFound
 from orchestrator.workflows.model import (
     Change,
     Decision,
@@ -26,7 +27,10 @@ from orchestrator.workflows.model import (
     NewWorkflow,
     Run,
     RunPage,
+    RunQuery,
+    StepDetails,
     Task,
+    View,
     Workflow,
     WorkflowPage,
     WorkflowQuery,
@@ -60,6 +64,7 @@ class WorkflowService:
         authority: RunAuthority,
         workflows: WorkflowStore,
         runs: RunStore,
+        executions: ExecutionStore,
         watch: RunWatch,
         administered: Administered = _ignore,
     ) -> None:
@@ -68,6 +73,7 @@ class WorkflowService:
         self._administered = administered
         self._workflows = workflows
         self._runs = runs
+        self._executions = executions
         self._watch = watch
 
     async def create(self, caller: Caller, draft: Draft) -> Workflow:
@@ -85,7 +91,7 @@ class WorkflowService:
             made = await self._workflows.create(NewWorkflow(new_id(), caller.user_id, draft.name, draft.tasks), claim)
         if isinstance(made, Workflow):
             return made
-        earlier = await self._workflows.get(caller.user_id, _repeated(made, claim))
+        earlier = await self._workflows.get(caller.user_id, _repeated(made, claim), View.BASIC)
         if earlier is None:
             message = "the workflow that was made with this idempotency key has been deleted; use a new key to make another"
             raise WorkflowNotFound(message, workflow_id=str(made.resource_id))
@@ -95,9 +101,9 @@ class WorkflowService:
         """A page of workflows, newest first, at most 200."""
         return await self._workflows.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
 
-    async def get(self, caller: Caller, workflow_id: UUID) -> Workflow:
-        """One workflow. Raises WorkflowNotFound."""
-        workflow = await self._workflows.get(caller.sees, workflow_id)
+    async def get(self, caller: Caller, workflow_id: UUID, view: View = View.FITTING) -> Workflow:
+        """One workflow. Raises WorkflowNotFound and ResultsTooLarge."""
+        workflow = await self._workflows.get(caller.sees, workflow_id, view)
         if workflow is None:
             raise _no_workflow(workflow_id)
         return workflow
@@ -115,7 +121,7 @@ class WorkflowService:
         Steps are bought in the caller's name, so that nobody but its owner runs a workflow. Raises WorkflowNotFound,
         WorkflowAlreadyRunning, IdempotencyConflict, and ValidationFailed when an agent has left the catalogue.
         """
-        workflow = await self.get(caller, workflow_id)
+        workflow = await self.get(caller, workflow_id, View.BASIC)
         if workflow.user_id != caller.user_id:
             message = f"Workflow '{workflow_id}' is another user's; nobody but its owner can run it"
             raise WorkflowNotFound(message, workflow_id=str(workflow_id))
@@ -128,7 +134,7 @@ class WorkflowService:
             tasks = [replace(task, depends_on=before[task.id]) for task in workflow.tasks]
             run = NewRun(new_id(), workflow_id, caller.user_id, caller.username, caller.role.value, request_id, tasks, caller.api_key_id)
             started = await self._runs.start(run, claim)
-        return started if isinstance(started, Run) else await self.run(caller, _repeated(started, claim))
+        return started if isinstance(started, Run) else await self.run(caller, _repeated(started, claim), View.BASIC)
 
     async def cancel(self, caller: Caller, workflow_id: UUID) -> Run:
         """Asks to cancel the active run. Raises WorkflowNotFound and WorkflowNotRunning."""
@@ -136,25 +142,42 @@ class WorkflowService:
         self._administered(caller, f"cancel run:{run.run_id}", run.user_id)
         return run
 
-    async def runs(self, caller: Caller, workflow_id: UUID, page_size: int, before: UUID | None) -> RunPage:
-        """A page of a workflow's runs, newest first, at most 200. Raises WorkflowNotFound."""
-        await self.get(caller, workflow_id)
-        return await self._runs.list(workflow_id, min(page_size, LARGEST_PAGE), before)
-
-    async def run(self, caller: Caller, run_id: UUID) -> Run:
-        """One run with its steps. Raises RunNotFound."""
-        run = await self._runs.get(caller.sees, run_id)
-        if run is None:
-            message = f"Run '{run_id}' not found; GET /api/v1/workflows/{{workflow_id}}/runs lists a workflow's"
-            raise RunNotFound(message, run_id=str(run_id))
+    async def cancel_run(self, caller: Caller, run_id: UUID) -> Run:
+        """Asks to cancel a run. Raises RunNotFound and RunNotActive."""
+        run = await self._runs.cancel_run(caller.sees, run_id)
+        self._administered(caller, f"cancel run:{run_id}", run.user_id)
         return run
+
+    async def runs(self, caller: Caller, query: RunQuery) -> RunPage:
+        """A page of runs, newest first, at most 200. Raises WorkflowNotFound for a workflow that is not there."""
+        if query.workflow_id is not None:
+            await self.get(caller, query.workflow_id, View.BASIC)
+        return await self._runs.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
+
+    async def run(self, caller: Caller, run_id: UUID, view: View = View.FITTING) -> Run:
+        """One run with its steps. Raises RunNotFound and ResultsTooLarge."""
+        run = await self._runs.get(caller.sees, run_id, view)
+        if run is None:
+            raise RunNotFound(f"Run '{run_id}' not found; GET /api/v1/runs lists yours", run_id=str(run_id))
+        return run
+
+    async def step(self, caller: Caller, run_id: UUID, task_id: str) -> tuple[StepDetails, str, Sequence[Execution]]:
+        """A step, what its agent is sent ("" while earlier steps are not completed), and the executions of its attempts, oldest first.
+
+        Raises RunNotFound and StepNotFound.
+        """
+        details = await self._runs.step(caller.sees, run_id, task_id)
+        if details is None:
+            message = f"run '{run_id}' has no step '{task_id}'; GET /api/v1/runs/{run_id}?view=VIEW_BASIC lists its steps"
+            raise StepNotFound(message, run_id=str(run_id), step_id=task_id)
+        return details, _sent(details), await self._executions.of_step(StepRef(run_id, task_id))
 
     async def watch(self, caller: Caller, run_id: UUID, after: int) -> tuple[Run, AsyncIterator[Change | Heartbeat | Ended]]:
         """A run, and its changes after one of them: each once and in order, until it is final; Heartbeat whenever none comes for 15 s.
 
         Raises RunNotFound and ValidationFailed for a change that has not been; the changes ServiceUnavailable when this process stops.
         """
-        run = await self.run(caller, run_id)
+        run = await self.run(caller, run_id, View.BASIC)
         if after > run.sequence:
             raise ValidationFailed.of("after_sequence", f"the latest change of this run is {run.sequence}; go on after one that was seen")
         return run, self._watch.changes(run, after)
@@ -166,7 +189,7 @@ class WorkflowService:
         """
         if found := list(free_form.violations("reason", reason)):
             raise ValidationFailed.all(found)
-        run = await self.run(caller, run_id)
+        run = await self.run(caller, run_id, View.BASIC)
         denied = await self._denial(run, task_id) if decision is Decision.APPROVED else None
         decided = await self._runs.decide(caller.sees, run_id, task_id, decision, caller.user_id, reason, denied)
         self._administered(caller, f"decide step:{task_id} of run:{run_id}: {decision.value}", decided.user_id)
@@ -214,6 +237,13 @@ def _repeated(original: OriginalRequest, claim: Claim | None) -> UUID:
     assert claim is not None  # only a claim can find another request
     original.check(claim)
     return original.resource_id
+
+
+def _sent(details: StepDetails) -> str:
+    try:
+        return "" if details.waits else templates.render(details.input, details.results)
+    except ValidationFailed:
+        return ""  # too long: the step fails with this error, and its agent is sent nothing
 
 
 def _no_workflow(workflow_id: UUID) -> WorkflowNotFound:

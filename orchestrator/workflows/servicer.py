@@ -11,7 +11,6 @@ from agentmesh.workflow.v1 import workflow_service_pb2_grpc
 from mesh import correlation
 from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.rpc.interceptors.behaviour import metadata_value
-from mesh.rpc.paging import page_size, read_page_token
 from mesh.security import caller
 from orchestrator.workflows import convert
 from orchestrator.workflows.service import WorkflowService
@@ -36,7 +35,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
         """One workflow."""
-        workflow = await self._service.get(caller.current(), UUID(request.workflow_id))
+        workflow = await self._service.get(caller.current(), UUID(request.workflow_id), convert.view(request))
         return pb.GetWorkflowResponse(workflow=convert.workflow(workflow))
 
     async def DeleteWorkflow(self, request: pb.DeleteWorkflowRequest, context: Context) -> pb.DeleteWorkflowResponse:
@@ -55,14 +54,22 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return pb.CancelWorkflowResponse(run=convert.run(run))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
-        """A page of a workflow's runs."""
-        before = read_page_token(request.page_token)
-        page = await self._service.runs(caller.current(), UUID(request.workflow_id), page_size(request), before)
-        return convert.run_page(page)
+        """A page of runs."""
+        query = convert.run_query(request, caller.current().sees)
+        return convert.run_page(await self._service.runs(caller.current(), query))
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         """One run."""
-        return pb.GetRunResponse(run=convert.run(await self._service.run(caller.current(), UUID(request.run_id))))
+        run = await self._service.run(caller.current(), UUID(request.run_id), convert.view(request))
+        return pb.GetRunResponse(run=convert.run(run))
+
+    async def GetStep(self, request: pb.GetStepRequest, context: Context) -> pb.GetStepResponse:
+        """One step with its whole result."""
+        return convert.step_response(*await self._service.step(caller.current(), UUID(request.run_id), request.step_id))
+
+    async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
+        """Asks to cancel a run."""
+        return pb.CancelRunResponse(run=convert.run(await self._service.cancel_run(caller.current(), UUID(request.run_id))))
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
         """The changes of a run as they come."""

@@ -59,3 +59,18 @@ async def a_step_that_asks_nothing(platform: Platform) -> Said:
     rest = await workflows.try_("POST", f"runs/{run_id}/steps/a/decide", {"decision": "APPROVAL_DECISION_APPROVED"})
     request = workflow.DecideApprovalRequest(run_id=run_id, step_id="a", decision=workflow_pb2.APPROVAL_DECISION_REJECTED)
     return Said(rest, await _native(platform, "DecideApproval", request))
+
+
+@provokes("STEP_NOT_FOUND")
+async def a_step_that_the_run_does_not_have(platform: Platform) -> Said:
+    run_id = (await Workflows(platform).completed(task("a")))["run_id"]
+    rest = await platform.http.get(f"/api/v1/runs/{run_id}/steps/other")
+    return Said(rest, await _native(platform, "GetStep", workflow.GetStepRequest(run_id=run_id, step_id="other")))
+
+
+@provokes("RUN_NOT_ACTIVE")
+async def a_run_that_is_over(platform: Platform) -> Said:
+    workflows = Workflows(platform)
+    run_id = (await workflows.completed(task("a")))["run_id"]
+    rest = await workflows.try_("POST", f"runs/{run_id}/cancel", {})
+    return Said(rest, await _native(platform, "CancelRun", workflow.CancelRunRequest(run_id=run_id)))

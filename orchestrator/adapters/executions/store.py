@@ -1,5 +1,6 @@
 """Reads the books."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from mesh.usage import TokenUsage
 from orchestrator.adapters.executions.tables import executions as t
 from orchestrator.adapters.postgres.engine import unavailable
 from orchestrator.executions.facts import AnswerFacts
-from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State
+from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State, StepRef
 
 _TEXTS = ("input", "context", "result", "metadata")
 _FACTS = TypeAdapter(AnswerFacts)
@@ -39,6 +40,13 @@ class PostgresExecutionStore:
                 rows = (await connection.execute(_page(query))).all()
         shown = rows[: query.page_size]
         return ExecutionPage([_execution(row) for row in shown], more=len(rows) > len(shown))
+
+    async def of_step(self, step: StepRef) -> Sequence[Execution]:
+        """The executions of a step's attempts, oldest first."""
+        statement = select(*_LISTED).where(t.c.run_id == step.run_id, t.c.task_id == step.task_id).order_by(t.c.execution_id)
+        with unavailable():
+            async with self._engine.connect() as connection:
+                return [_execution(row) for row in await connection.execute(statement)]
 
 
 def _seen(statement: Select[Any], sees: int | None) -> Select[Any]:

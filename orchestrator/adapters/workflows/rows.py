@@ -38,7 +38,7 @@ StepId = tuple[UUID, str]
 """The ids of a run and of a task."""
 
 
-def run(row: Row, steps: Sequence[Step] = ()) -> Run:
+def run(row: Row, steps: Sequence[Step] = (), *, results_omitted: bool = False) -> Run:
     """A run."""
     return Run(
         run_id=_uuid(row["run_id"]),
@@ -56,6 +56,7 @@ def run(row: Row, steps: Sequence[Step] = ()) -> Run:
         finished_at=row["finished_at"],
         api_key_id=_uuid(row["api_key_id"]),
         steps=steps,
+        results_omitted=results_omitted,
     )
 
 
@@ -69,6 +70,7 @@ def step(row: Row, result: str = "") -> Step:
         agent_revision=row["agent_revision"],
         execution_id=_uuid(row["execution_id"]),
         result=result,
+        result_bytes=row["result_bytes"],
         failure=_read(_FAILURE, row["failure"]),
         bill=_read(_BILL, row["bill"]),
         approval=_read(_APPROVAL, row["approval"]),
@@ -129,7 +131,7 @@ def change(row: Row, result: str = "") -> Change:
     """A change. What a step answered is not kept with its change but with the step."""
     payload = _json(row["payload"])
     if row["kind"] == _OF_STEP and payload["state"] == StepState.COMPLETED:
-        payload["result"] = result
+        payload |= {"result": result, "result_bytes": len(result.encode())}
     subject = _RUN.validate_python(payload) if row["kind"] == _OF_RUN else _STEP.validate_python(payload)
     return Change(_uuid(row["run_id"]), row["sequence"], subject)
 
@@ -138,9 +140,9 @@ def change_row(change: Change) -> dict[str, Any]:
     """The row of a change. A step's result is kept with the step alone."""
     subject = change.subject
     if isinstance(subject, Run):
-        kind, payload = _OF_RUN, _RUN.dump_python(subject, mode="json", exclude={"steps"}, exclude_defaults=True)
+        kind, payload = _OF_RUN, _RUN.dump_python(subject, mode="json", exclude={"steps", "results_omitted"}, exclude_defaults=True)
     else:
-        kind, payload = _OF_STEP, _STEP.dump_python(subject, mode="json", exclude={"result"}, exclude_defaults=True)
+        kind, payload = _OF_STEP, _STEP.dump_python(subject, mode="json", exclude={"result", "result_bytes"}, exclude_defaults=True)
     return {"run_id": change.run_id, "sequence": change.sequence, "kind": kind, "payload": payload}
 
 

@@ -44,7 +44,7 @@ LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 LOAD = """
 SELECT s.run_id, s.task_id, s.agent_id, s.status, s.depends_on, s.waiting, s.epoch, s.owner, s.lease_until, s.attempts, s.crashes,
   s.max_attempts, s.delay_seconds, s.backoff, s.next_attempt_at, s.agent_revision, s.execution_id, s.failure, s.bill, s.approval,
-  s.started_at, s.finished_at
+  s.started_at, s.finished_at, octet_length(s.result) AS result_bytes
 FROM steps s WHERE s.run_id = ANY($1::uuid[]) ORDER BY s.run_id, s.position
 """
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.adapters.idempotency import keys
 from orchestrator.adapters.postgres.engine import unavailable
+from orchestrator.adapters.workflows import views
 from orchestrator.adapters.workflows.tables import runs, steps, workflows
 from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows.errors import WorkflowAlreadyRunning
@@ -18,6 +19,7 @@ from orchestrator.workflows.model import (
     RunState,
     Task,
     TaskResult,
+    View,
     Workflow,
     WorkflowPage,
     WorkflowQuery,
@@ -27,6 +29,11 @@ _TASKS = TypeAdapter(tuple[Task, ...])
 _FINAL = ("completed", "failed", "cancelled")
 _RESULTS = (
     select(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(steps.c.task_id, steps.c.result), steps.c.position)))
+    .where(steps.c.run_id == workflows.c.latest_run_id, steps.c.status == "completed")
+    .scalar_subquery()
+)
+_RESULT_BYTES = (
+    select(func.coalesce(func.sum(func.octet_length(steps.c.result)), 0))
     .where(steps.c.run_id == workflows.c.latest_run_id, steps.c.status == "completed")
     .scalar_subquery()
 )
@@ -61,16 +68,21 @@ class PostgresWorkflowStore:
             async with self._engine.connect() as connection:
                 return await keys.find(connection, claim)
 
-    async def get(self, user_id: int | None, workflow_id: UUID) -> Workflow | None:
-        """A workflow with its tasks and the results of its latest run."""
-        statement = _visible(select(workflows, _RESULTS.label("results")), user_id, workflow_id)
+    async def get(self, user_id: int | None, workflow_id: UUID, view: View = View.FITTING) -> Workflow | None:
+        """A workflow with its tasks and, as the view says, the results of its latest run; see the port."""
+        statement = _visible(select(workflows, _RESULT_BYTES.label("result_bytes")), user_id, workflow_id)
         with unavailable():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(statement)).one_or_none()
-        return None if row is None else _workflow(row)
+                if row is None:
+                    return None
+                results: Any = None
+                if shown := views.shows_results(view, row.result_bytes, row.latest_run_id):
+                    results = await connection.scalar(select(_RESULTS).where(workflows.c.workflow_id == workflow_id))
+        return _workflow(row, results, omitted=not shown and row.result_bytes > 0)
 
     async def list(self, query: WorkflowQuery) -> WorkflowPage:
-        """A page; one row more than it lease_ids tells whether there are more."""
+        """A page; one row more than fits tells whether there are more."""
         statement = select(*_LISTED)
         if query.user_id is not None:
             statement = statement.where(workflows.c.user_id == query.user_id)
@@ -104,7 +116,7 @@ def _visible(statement: Select[Any], user_id: int | None, workflow_id: UUID) -> 
     return statement if user_id is None else statement.where(workflows.c.user_id == user_id)
 
 
-def _workflow(row: Row[Any]) -> Workflow:
+def _workflow(row: Row[Any], results: Any = None, *, omitted: bool = False) -> Workflow:
     values = row._mapping
     return Workflow(
         workflow_id=values["workflow_id"],
@@ -115,5 +127,6 @@ def _workflow(row: Row[Any]) -> Workflow:
         created_at=values["created_at"],
         latest_run_id=values["latest_run_id"],
         tasks=_TASKS.validate_python(values.get("tasks", ())),
-        results=[TaskResult(*pair) for pair in values.get("results") or ()],
+        results=[TaskResult(*pair) for pair in results or ()],
+        results_omitted=omitted,
     )

@@ -16,8 +16,8 @@ from tests.e2e.provocations import PROVOCATIONS, Provocation
 ARRIVES_WITH_A_LATER_ISSUE = {
     # Budgets and the whole chain of guardrails
     *("BUDGET_EXCEEDED", "GUARDRAIL_BLOCKED"),
-    # Views and steps of runs, and encodings of bodies
-    *("ANSWER_INCOMPLETE", "STEP_NOT_FOUND", "RUN_NOT_ACTIVE", "UNSUPPORTED_MEDIA_TYPE"),
+    # Incomplete answers, and encodings of bodies
+    *("ANSWER_INCOMPLETE", "UNSUPPORTED_MEDIA_TYPE"),
     # Only with REGISTRATION=closed: tests/rpc/orchestrator/identity/test_users.py
     "REGISTRATION_CLOSED",
 }

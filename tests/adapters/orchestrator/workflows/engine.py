@@ -23,7 +23,7 @@ from orchestrator.workflows import graph
 from orchestrator.workflows.assignment import Assignment, Completed, HandedBack, Outcome
 from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace, Performer, most_of_one_user
 from orchestrator.workflows.engine.tokens import ChargesOf, OwnerTokens
-from orchestrator.workflows.model import NewRun, NewWorkflow, Retry, Run, RunState, StepState, Task, Workflow
+from orchestrator.workflows.model import NewRun, NewWorkflow, Retry, Run, RunState, StepState, Task, View, Workflow
 from tests.adapters.orchestrator.looking import Connection
 from tests.support.waiting import eventually
 
@@ -121,7 +121,7 @@ class Runs:
 
     async def get(self, run: Run) -> Run:
         """As it stands."""
-        found = await self.store.get(None, run.run_id)
+        found = await self.store.get(None, run.run_id, View.FULL)
         assert found is not None
         return found
 

@@ -14,7 +14,7 @@ from orchestrator.adapters.workflows.steps import PostgresStepStore
 from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.executions.books import new_id
 from orchestrator.workflows.assignment import Completed, Report
-from orchestrator.workflows.model import Change, NewRun, NewWorkflow, Run, Step, Task, Workflow
+from orchestrator.workflows.model import Change, NewRun, NewWorkflow, Run, Step, Task, View, Workflow
 from orchestrator.workflows.ports import RunNotifier
 from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 from tests.adapters.orchestrator.workflows.engine import step_store
@@ -75,7 +75,7 @@ class Runs:
 
     async def current(self, run: Run) -> Run:
         """The run as it stands."""
-        now = await self.store.get(USER, run.run_id)
+        now = await self.store.get(USER, run.run_id, View.FULL)
         assert now is not None
         return now
 

@@ -18,6 +18,7 @@ from mesh.rpc.status import retryable
 from mesh.security import caller
 from mesh.security.caller import Caller, Role
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.executions.store import PostgresExecutionStore
 from orchestrator.adapters.identity.authorities import PostgresAuthorities
 from orchestrator.adapters.policy.regopy_engine import RegopyPolicy
 from orchestrator.composition.settings import POLICY
@@ -27,7 +28,7 @@ from orchestrator.registry.service import RegistryService
 from orchestrator.workflows.assignment import AttemptFailed, Completed
 from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.engine.performer import StepPerformer
-from orchestrator.workflows.model import Approval, Decision, Run, RunState, StepState, Task
+from orchestrator.workflows.model import Approval, Decision, Run, RunState, StepState, Task, View
 from orchestrator.workflows.service import Draft, WorkflowService
 from orchestrator.workflows.watch import RunWatch
 from tests.adapters.orchestrator.looking import Connection
@@ -59,7 +60,7 @@ class Stage:
         """The run after a worker has looked for what nobody else does."""
         async with step_store(self.url) as store:
             await store.recover()
-        return await self.service.run(ROOT, run.run_id)
+        return await self.service.run(ROOT, run.run_id, View.FULL)
 
     async def performed(self, who: Caller) -> tuple[Any, list[Caller]]:
         """What comes of the only step that is ready, and as whom agents were called for it."""
@@ -88,7 +89,12 @@ async def stage(books_url: str, db: Connection, users: None, engine: AsyncEngine
     authority = RunAuthority(PostgresAuthorities(engine, seconds=0), registry, PolicyService(RegopyPolicy(folder), Unlogged()))
     async with running_stores(books_url, engine, Quiet()) as runs:
         watch = RunWatch(runs.store, Deaf(), BackgroundTasks())
-        yield Stage(WorkflowService(registry, authority, runs.workflows, runs.store, watch), authority, db, books_url)
+        yield Stage(
+            WorkflowService(registry, authority, runs.workflows, runs.store, PostgresExecutionStore(engine), watch),
+            authority,
+            db,
+            books_url,
+        )
 
 
 async def new_key(db: Connection, user_id: int) -> UUID:

@@ -15,6 +15,7 @@ from catalogue.pricing.prices import PriceBook
 from mesh.errors import IdempotencyConflict, MeshError, ValidationFailed
 from mesh.security.caller import Caller, Role
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.executions.store import PostgresExecutionStore
 from orchestrator.adapters.identity.authorities import PostgresAuthorities
 from orchestrator.adapters.policy.regopy_engine import RegopyPolicy
 from orchestrator.composition.settings import POLICY
@@ -29,7 +30,7 @@ from orchestrator.workflows.errors import (
     WorkflowNotFound,
     WorkflowNotRunning,
 )
-from orchestrator.workflows.model import Approval, Decision, RunState, StepState, Task, Workflow, WorkflowQuery
+from orchestrator.workflows.model import Approval, Decision, RunQuery, RunState, StepState, Task, Workflow, WorkflowQuery
 from orchestrator.workflows.service import Draft, WorkflowService
 from orchestrator.workflows.watch import RunWatch
 from tests.adapters.orchestrator.looking import Connection
@@ -87,7 +88,9 @@ async def served(books_url: str, db: Connection, users: None, engine: AsyncEngin
     async with running_stores(books_url, engine, Quiet()) as runs:
         watch = RunWatch(runs.store, Deaf(), BackgroundTasks())
         authority = RunAuthority(PostgresAuthorities(engine), registry, PolicyService(RegopyPolicy(POLICY), Unlogged()))
-        yield Served(WorkflowService(registry, authority, runs.workflows, runs.store, watch), registry, runs)
+        yield Served(
+            WorkflowService(registry, authority, runs.workflows, runs.store, PostgresExecutionStore(engine), watch), registry, runs
+        )
 
 
 async def listed(served: Served, caller: Caller, **fields: Any) -> Sequence[UUID]:
@@ -120,7 +123,7 @@ async def test_what_is_another_users_is_as_if_it_were_not_there(served: Served) 
         (WorkflowNotFound, lambda: service.delete(BEN, workflow_id)),
         (WorkflowNotFound, lambda: served.execute(BEN, workflow_id)),
         (WorkflowNotFound, lambda: service.cancel(BEN, workflow_id)),
-        (WorkflowNotFound, lambda: service.runs(BEN, workflow_id, 50, None)),
+        (WorkflowNotFound, lambda: service.runs(BEN, RunQuery(2, 50, workflow_id=workflow_id))),
         (RunNotFound, lambda: service.run(BEN, run.run_id)),
         (RunNotFound, lambda: service.watch(BEN, run.run_id, 0)),
         (RunNotFound, lambda: service.decide(BEN, run.run_id, "a", Decision.APPROVED, "")),
@@ -172,7 +175,7 @@ async def test_a_run_is_worked_off_and_its_results_are_found(served: Served) -> 
     found = await served.service.get(ANN, made.workflow_id)
     assert (found.state, found.latest_run_id) == (RunState.COMPLETED, run.run_id)
     assert [(one.task_id, one.result) for one in found.results] == [("a", "the answer of a"), ("b", "the answer of b")]
-    page = await served.service.runs(ANN, made.workflow_id, 50, None)
+    page = await served.service.runs(ANN, RunQuery(1, 50, workflow_id=made.workflow_id))
     assert [(one.run_id, one.state, list(one.steps)) for one in page.runs] == [(run.run_id, RunState.COMPLETED, [])]
 
 

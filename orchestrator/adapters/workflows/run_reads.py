@@ -1,0 +1,115 @@
+"""Reads runs, their steps and their changes from PostgreSQL."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, exists, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from orchestrator.adapters.postgres.engine import unavailable
+from orchestrator.adapters.workflows import rows, views
+from orchestrator.adapters.workflows.tables import run_events, runs, steps
+from orchestrator.workflows.errors import RunNotFound
+from orchestrator.workflows.model import Change, Run, RunPage, RunQuery, StepDetails, View
+from orchestrator.workflows.templates import references
+
+_BYTES = func.octet_length(steps.c.result).label("result_bytes")
+_STEP: list[Any] = [*(column for column in steps.c if column.name not in ("input", "context", "result")), _BYTES]
+
+
+class RunReads:
+    """The reading half of the port RunStore."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def get(self, user_id: int | None, run_id: UUID, view: View = View.FITTING) -> Run | None:
+        """A run with its steps; see the port."""
+        of_run = steps.c.run_id == run_id
+        with unavailable():
+            async with self._engine.connect() as connection:
+                # One snapshot for all: the steps are those of the run as it is shown.
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+                found = (await connection.execute(_visible(user_id, run_id))).one_or_none()
+                if found is None:
+                    return None
+                shown = (await connection.execute(select(*_STEP).where(of_run).order_by(steps.c.position))).all()
+                total, results = sum(row.result_bytes for row in shown), {}
+                if with_results := views.shows_results(view, total, run_id):
+                    texts = select(steps.c.task_id, steps.c.result).where(of_run, steps.c.status == "completed")
+                    results = {row.task_id: row.result for row in await connection.execute(texts)}
+        read = [rows.step(row._mapping, results.get(row.task_id, "")) for row in shown]
+        return rows.run(found._mapping, read, results_omitted=total > 0 and not with_results)
+
+    async def step(self, user_id: int | None, run_id: UUID, task_id: str) -> StepDetails | None:
+        """One step; see the port."""
+        statement = select(steps, _BYTES).where(steps.c.run_id == run_id, steps.c.task_id == task_id)
+        with unavailable():
+            async with self._engine.connect() as connection:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+                run = (await connection.execute(_visible(user_id, run_id))).one_or_none()
+                if run is None:
+                    raise run_not_found(run_id)
+                row = (await connection.execute(statement)).one_or_none()
+                if row is None:
+                    return None
+                used = select(steps.c.task_id, steps.c.result).where(
+                    steps.c.run_id == run_id, steps.c.task_id.in_(references(row.input)), steps.c.status == "completed"
+                )
+                results = {one.task_id: one.result for one in await connection.execute(used)}
+        step = rows.step(row._mapping, row.result)
+        return StepDetails(rows.run(run._mapping), step, row.input, row.context, row.waiting > 0, results)
+
+    async def list(self, query: RunQuery) -> RunPage:
+        """A page; one row more than fits tells whether there are more."""
+        with unavailable():
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(_page(query))).all()
+        return RunPage([rows.run(row._mapping) for row in found[: query.page_size]], more=len(found) > query.page_size)
+
+    async def changes(self, run_id: UUID, after_sequence: int, limit: int) -> Sequence[Change]:
+        """The changes of a run that come after one, in order."""
+        t = run_events.c
+        result = select(steps.c.result).where(steps.c.run_id == t.run_id, steps.c.task_id == t.payload["task_id"].astext)
+        statement = (
+            select(run_events, func.coalesce(result.scalar_subquery(), "").label("result"))
+            .where(t.run_id == run_id, t.sequence > after_sequence)
+            .order_by(t.sequence)
+            .limit(limit)
+        )
+        with unavailable():
+            async with self._engine.connect() as connection:
+                return [rows.change(row._mapping, row.result) for row in await connection.execute(statement)]
+
+    async def sequences(self, run_ids: Sequence[UUID]) -> Sequence[tuple[UUID, int]]:
+        """The sequence of the latest change of each of these runs that there are."""
+        with unavailable():
+            async with self._engine.connect() as connection:
+                found = await connection.execute(select(runs.c.run_id, runs.c.sequence).where(runs.c.run_id.in_(run_ids)))
+                return [(row.run_id, row.sequence) for row in found]
+
+
+def run_not_found(run_id: UUID) -> RunNotFound:
+    """The error for a run that is not there, or that belongs to another user."""
+    return RunNotFound(f"Run '{run_id}' not found; GET /api/v1/runs lists yours", run_id=str(run_id))
+
+
+def _visible(user_id: int | None, run_id: UUID) -> Select[Any]:
+    statement = select(runs).where(runs.c.run_id == run_id)
+    return statement if user_id is None else statement.where(runs.c.user_id == user_id)
+
+
+def _page(query: RunQuery) -> Select[Any]:
+    statement = select(runs)
+    if query.user_id is not None:
+        statement = statement.where(runs.c.user_id == query.user_id)
+    if query.workflow_id is not None:
+        statement = statement.where(runs.c.workflow_id == query.workflow_id)
+    if query.state is not None:
+        statement = statement.where(runs.c.status == query.state.value)
+    if query.agent_id:
+        statement = statement.where(exists().where(steps.c.run_id == runs.c.run_id, steps.c.agent_id == query.agent_id))
+    if query.before is not None:
+        statement = statement.where(runs.c.run_id < query.before)
+    return statement.order_by(runs.c.run_id.desc()).limit(query.page_size + 1)

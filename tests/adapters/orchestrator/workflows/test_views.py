@@ -1,0 +1,135 @@
+"""How much of a run a response holds: views, single steps, lists, and what commands return."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+
+from orchestrator.adapters.executions.recorder import PostgresRecorder
+from orchestrator.executions.model import StepRef
+from orchestrator.workflows.assignment import Completed, Report
+from orchestrator.workflows.errors import ResultsTooLarge, RunNotActive, RunNotFound, StepNotFound, WorkflowNotFound
+from orchestrator.workflows.model import Approval, Decision, Run, RunQuery, RunState, StepState, Task, View
+from orchestrator.workflows.service import Draft
+from tests.adapters.orchestrator.workflows.following import AGENT_ID
+from tests.adapters.orchestrator.workflows.test_workflow_service import ADMIN, ANN, BEN, Served, served
+from tests.unit.orchestrator.making import keyed
+
+__all__ = ["served"]
+MIB = 1024 * 1024
+LAST = Task("last", AGENT_ID, "Look at this: {{tasks.s0.result}}", {"tone": "dry"}, approval=Approval("Go?"))
+
+
+async def run_with(served: Served, *results: str) -> Run:
+    """A run whose steps have these results; its last step waits for approval."""
+    tasks = [Task(f"s{number}", AGENT_ID, "Write.") for number in range(len(results))]
+    last = LAST if tasks else replace(LAST, input="Look.")
+    made = await served.create(ANN, Draft("Big", (*tasks, last)))
+    run: Run = await served.execute(ANN, made.workflow_id)
+    for result in results:
+        (assignment,) = (await served.runs.steps.claim(1)).assignments
+        await served.runs.steps.report(Report(assignment.lease_id, Completed(result), go_on=False))
+    return run
+
+
+@pytest.mark.parametrize(("size", "shown"), [(MIB // 2, True), (MIB // 2 + 1, False)])
+async def test_results_of_up_to_one_mebibyte_are_shown_unasked(served: Served, size: int, shown: bool) -> None:
+    run = await run_with(served, "x" * size, "x" * (MIB // 2))
+    found = await served.service.run(ANN, run.run_id)
+    assert [bool(step.result) for step in found.steps] == [shown, shown, False]
+    assert [step.result_bytes for step in found.steps] == [size, MIB // 2, 0]
+    assert found.results_omitted is not shown
+    workflow = await served.service.get(ANN, run.workflow_id)
+    assert (len(workflow.results), workflow.results_omitted) == ((2, False) if shown else (0, True))
+
+
+async def test_basic_leaves_results_out_and_full_has_them(served: Served) -> None:
+    run = await run_with(served, "é" * 10, "x" * 2 * MIB)
+    basic, full = [await served.service.run(ANN, run.run_id, view) for view in (View.BASIC, View.FULL)]
+    assert ([step.result for step in basic.steps], basic.results_omitted) == (["", "", ""], True)
+    assert ([len(step.result) for step in full.steps], full.results_omitted) == ([10, 2 * MIB, 0], False)
+    assert [step.result_bytes for step in basic.steps] == [20, 2 * MIB, 0]
+    assert not (await served.service.get(ANN, run.workflow_id, View.BASIC)).results
+    assert len((await served.service.get(ANN, run.workflow_id, View.FULL)).results) == 2
+
+
+async def test_without_results_nothing_is_left_out(served: Served) -> None:
+    run = await run_with(served)
+    assert not (await served.service.run(ANN, run.run_id, View.BASIC)).results_omitted
+
+
+async def test_more_than_a_response_holds_is_refused_with_the_way_to_read_it(served: Served) -> None:
+    run = await run_with(served, *(["x" * (3 * MIB)] * 2))
+    for read in (served.service.run(ANN, run.run_id, View.FULL), served.service.get(ANN, run.workflow_id, View.FULL)):
+        with pytest.raises(ResultsTooLarge, match="GetStep") as refused:
+            await read
+        assert refused.value.reason == "PAYLOAD_TOO_LARGE"
+    details, sent, _ = await served.service.step(ANN, run.run_id, "s1")
+    assert (len(details.step.result), sent) == (3 * MIB, "Write.")
+
+
+async def test_commands_on_a_large_run_are_committed_and_answered(served: Served) -> None:
+    run = await run_with(served, *(["x" * (3 * MIB)] * 6))
+    decided = await served.service.decide(ANN, run.run_id, "last", Decision.APPROVED, "")
+    assert (decided.steps[-1].state, decided.results_omitted) == (StepState.READY, True)
+    cancelled = await served.service.cancel(ANN, run.workflow_id)
+    assert (cancelled.state, cancelled.results_omitted) == (RunState.CANCELLED, True)
+    assert [step.result_bytes for step in cancelled.steps] == [*([3 * MIB] * 6), 0]
+    assert not any(step.result for step in (*decided.steps, *cancelled.steps))
+
+
+async def test_a_step_shows_what_its_agent_is_sent_and_its_attempts(served: Served, recorder: PostgresRecorder) -> None:
+    run = await run_with(served, "an answer")
+    step = StepRef(run.run_id, "last")
+    intents = [keyed(f"{number}:{step.key}", user_id=ANN.user_id, step=step) for number in range(2)]
+    for intent in intents:
+        await recorder.record(intent)
+    details, sent, attempts = await served.service.step(ANN, run.run_id, "last")
+    assert (details.step.task_id, details.context, sent) == ("last", {"tone": "dry"}, "Look at this: an answer")
+    assert [one.execution_id for one in attempts] == [intent.execution_id for intent in intents]
+
+
+async def test_a_step_that_waits_for_others_has_been_sent_nothing(served: Served) -> None:
+    made = await served.create()
+    run = await served.execute(ANN, made.workflow_id)
+    assert (await served.service.step(ANN, run.run_id, "b"))[1] == ""
+
+
+async def test_what_is_not_there_is_named(served: Served) -> None:
+    run = await run_with(served)
+    with pytest.raises(StepNotFound, match="no step 'nope'"):
+        await served.service.step(ANN, run.run_id, "nope")
+    for attempt in (served.service.step(BEN, run.run_id, "last"), served.service.cancel_run(BEN, run.run_id)):
+        with pytest.raises(RunNotFound):
+            await attempt
+    with pytest.raises(RunNotFound):
+        await served.service.cancel_run(ANN, uuid4())
+
+
+async def test_a_run_is_cancelled_by_its_id_once(served: Served) -> None:
+    run = await run_with(served)
+    assert (await served.service.cancel_run(ANN, run.run_id)).state is RunState.CANCELLED
+    with pytest.raises(RunNotActive) as over:
+        await served.service.cancel_run(ANN, run.run_id)
+    assert over.value.details == {"run_id": str(run.run_id), "status": "cancelled"}
+
+
+async def test_runs_are_listed_across_workflows_and_filtered(served: Served) -> None:
+    anns = [await run_with(served), await run_with(served, "done")]
+    bens_workflow = await served.create(BEN)
+    bens = await served.execute(BEN, bens_workflow.workflow_id)
+    await served.service.cancel_run(ANN, anns[0].run_id)
+
+    async def ids(query: RunQuery) -> Sequence[UUID]:
+        return [run.run_id for run in (await served.service.runs(ADMIN, query)).runs]
+
+    assert await ids(RunQuery(None, 50)) == [bens.run_id, anns[1].run_id, anns[0].run_id]
+    assert await ids(RunQuery(ANN.user_id, 50)) == [anns[1].run_id, anns[0].run_id]
+    assert await ids(RunQuery(ANN.user_id, 50, state=RunState.CANCELLED)) == [anns[0].run_id]
+    assert await ids(RunQuery(None, 50, before=anns[1].run_id)) == [anns[0].run_id]
+    assert await ids(RunQuery(None, 50, workflow_id=bens_workflow.workflow_id)) == [bens.run_id]
+    assert await ids(RunQuery(None, 50, agent_id=AGENT_ID)) == [bens.run_id, anns[1].run_id, anns[0].run_id]
+    assert await ids(RunQuery(None, 50, agent_id="no_such_agent_1_1")) == []
+    with pytest.raises(WorkflowNotFound):
+        await served.service.runs(ANN, RunQuery(ANN.user_id, 50, workflow_id=bens_workflow.workflow_id))
