@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from deploy.local.errors import LaunchError
-from deploy.local.ports import any_free_port
 from deploy.local.servers.kafka import KafkaServer
 from deploy.local.servers.postgres import PostgresServer
 from deploy.local.servers.redis import RedisServer
 from deploy.local.tools import go_tools, java_tools
+from tests.support.ports import any_free_port
 from tests.support.sharing import Sharing, rank
 
 CreateDatabase = Callable[[str], Awaitable[str]]

@@ -17,7 +17,6 @@ from agentmesh.execution.v1 import execution_service_pb2
 from redis.asyncio import Redis
 
 from deploy.local.lifted_limits import LIFTED
-from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Stream, Unary
@@ -34,6 +33,7 @@ from orchestrator.policy.model import Action, PolicyAgent
 from orchestrator.policy.service import PolicyService
 from tests.bench.sides import AGENT
 from tests.support.call_tokens import PRIVATE_KEY
+from tests.support.ports import free_port_offset
 
 EXECUTE = f"/{execution_service_pb2.DESCRIPTOR.services_by_name['ExecutionService'].full_name}/ExecuteAgent"
 WARM_UP = 200

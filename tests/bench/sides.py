@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.lifted_limits import LIFTED
-from deploy.local.ports import any_free_port, free_port_offset
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
 from tests.bench.load import post
 from tests.contract.gateway.running import lone_gateway
+from tests.support.ports import any_free_port, free_port_offset
 from tests.support.waiting import eventually
 
 AGENT = "marketing_seo_strategist_agent_1_1"

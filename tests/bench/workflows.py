@@ -23,13 +23,13 @@ from agentmesh.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 from redis.asyncio import Redis
 
 from deploy.local.lifted_limits import LIFTED
-from deploy.local.ports import free_port_offset
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
 from orchestrator.adapters.wakeups.arq_wakeup import QUEUE
 from tests.bench.cpu import cpu_seconds
 from tests.bench.sides import AGENT, provider
 from tests.support.credentials import authorized
+from tests.support.ports import free_port_offset
 
 PROCESSES = ("orchestrator", "worker", "agents-0", "postgres", "redis")
 CALLERS = 32

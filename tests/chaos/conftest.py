@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from deploy.local.lifted_limits import LIFTED
-from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from tests.chaos.calls import Ledger
 from tests.chaos.doors import RestDoor, rest_door
+from tests.support.ports import free_port_offset
 
 LEASE_SECONDS = 2.0
 ENVIRONMENT = LIFTED | {

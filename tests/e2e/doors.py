@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 import httpx
 
-from deploy.local.ports import any_free_port
 from deploy.local.servers.envoy import EnvoyServer
 from gateway.envoy.render import GatewaySettings, render_bootstrap
 from tests.e2e.platform import Platform
 from tests.support.credentials import authorized, bearer
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 
 

@@ -13,7 +13,6 @@ import grpc
 import httpx
 
 from deploy.local.lifted_limits import LIFTED
-from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from mesh.security import keys
 from mesh.security.call_tokens import CallTokenSigner
@@ -22,6 +21,7 @@ from tests.e2e.definitions import AGENT, write_definitions
 from tests.e2e.provider import Provider
 from tests.support.call_tokens import call_token
 from tests.support.credentials import authorized, bearer
+from tests.support.ports import free_port_offset
 from tests.support.waiting import eventually
 
 RUNNING = "EXECUTION_STATUS_RUNNING"

@@ -12,8 +12,9 @@ from sqlalchemy import make_url
 
 from deploy.local.errors import LaunchError
 from deploy.local.placement import unprivileged_account
-from deploy.local.ports import any_free_port, is_free
+from deploy.local.ports import is_free
 from deploy.local.supervision.waiting import holds_within
+from tests.support.ports import any_free_port
 
 PATHS = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 

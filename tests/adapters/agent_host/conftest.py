@@ -11,11 +11,11 @@ import grpc
 import pytest
 from agentmesh.agent.v1 import agent_service_pb2 as pb
 
-from deploy.local.ports import any_free_port
 from mesh.errors import RemoteError
 from mesh.rpc.status import error_of
 from tests.adapters.agent_host.running import Host, agent_id, running_host, write_agent
 from tests.adapters.simulator.conftest import Simulator, port_of, start_simulator
+from tests.support.ports import any_free_port
 
 ALONE, FIRST, SECOND, CHECKED = 1, 7, 807, 20
 """Numbers of the agents: one alone on its port, two that share one, and one with a schema for its context."""

@@ -19,9 +19,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from catalogue.model import calculate_port
-from deploy.local.ports import claim
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from tests.support.call_tokens import PUBLIC_KEY, minting
+from tests.support.ports import claim
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from agent_server.model.ports import Answer, Meter, Prompt
 from agent_server.providers.anthropic.messages import AnthropicModel
 from agent_server.turn.agent import Agent
 from agent_server.turn.turn import Turn
-from deploy.local.ports import any_free_port
 from mesh.rpc.convert import usage_from_proto
 from mesh.usage import TokenUsage
+from tests.support.ports import any_free_port
 from tests.unit.agent_server.conftest import define
 
 KEY = "key-" + "0123456789" * 3

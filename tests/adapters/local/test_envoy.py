@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import LaunchError
-from deploy.local.ports import any_free_port
 from deploy.local.servers.envoy import EnvoyServer
 from deploy.local.supervision.probe import http_status
+from tests.support.ports import any_free_port
 
 BOOTSTRAP = """
 admin: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {admin}}}}}}}

@@ -6,10 +6,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from deploy.local.ports import any_free_port
 from deploy.local.servers.kafka import KafkaServer
 from deploy.local.tools import java_tools
 from deploy.local.tools.java_tools import NoJava
+from tests.support.ports import any_free_port
 
 TOPIC = "kept"
 

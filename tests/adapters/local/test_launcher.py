@@ -15,11 +15,12 @@ import pytest
 
 from deploy.local.clean import remove_all
 from deploy.local.placement import folder_outside
-from deploy.local.ports import LocalPorts, free_port_offset, is_free
+from deploy.local.ports import LocalPorts, is_free
 from deploy.local.state import StateFolder
 from deploy.local.supervision.leftovers import still_running
 from deploy.local.supervision.probe import http_status
 from deploy.local.supervision.waiting import holds_within
+from tests.support.ports import free_port_offset
 
 UP_SECONDS = 90
 
@@ -174,7 +175,7 @@ async def test_a_taken_main_port_is_one_line_and_nothing_is_started(offset: int)
         async with up(offset) as launcher:
             screen = await launcher.end()
     assert launcher.process.returncode == 1
-    assert screen.startswith(f"agentmesh: port {gateway} (gateway) is taken by ")
+    assert screen.startswith(f"agentmesh: port {gateway} (gateway) is in use by ")
     assert len(screen.splitlines()) == 1
     assert not list((launcher.state.path / "logs").iterdir())
 

@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from deploy.local.placement import unprivileged_account
-from deploy.local.ports import any_free_port
 from deploy.local.servers.postgres import PostgresServer
 from deploy.local.supervision.leash import leashed
 from deploy.local.supervision.leftovers import started_at
 from deploy.local.supervision.waiting import holds_within
+from tests.support.ports import any_free_port
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 

@@ -11,19 +11,16 @@ from pathlib import Path
 import pytest
 
 from deploy.local.errors import LaunchError
-from deploy.local.ports import (
+from deploy.local.ports import MAX_OFFSET, MAX_REPLICAS, LocalPorts, is_free
+from tests.support.ports import (
     ALIGNED_OFFSETS,
     BLOCK,
-    MAX_OFFSET,
-    MAX_REPLICAS,
     OTHER_OFFSETS,
     SINGLE_PORTS,
     UNDISTURBED_OFFSETS,
-    LocalPorts,
     any_free_port,
     claim,
     free_port_offset,
-    is_free,
 )
 
 
@@ -50,7 +47,7 @@ def test_more_orchestrators_and_workers_have_ports_of_their_own() -> None:
 
 @pytest.mark.parametrize("replicas", [{"orchestrators": 0}, {"orchestrators": 9}, {"workers": 0}, {"workers": 9}])
 def test_a_number_of_replicas_that_cannot_be_is_refused(replicas: dict[str, int]) -> None:
-    with pytest.raises(LaunchError, match="cannot be: use 1 to 8"):
+    with pytest.raises(LaunchError, match=r"^invalid number of \w+ \d+: use 1 to 8$"):
         LocalPorts.at(0, **replicas)
 
 
@@ -74,13 +71,13 @@ def test_no_agent_is_on_a_main_port() -> None:
 
 @pytest.mark.parametrize("offset", [-1, MAX_OFFSET + 1, 60_000])
 def test_an_offset_that_leaves_no_room_is_refused_with_the_range_that_does(offset: int) -> None:
-    with pytest.raises(LaunchError, match=rf"PORT_OFFSET={offset} cannot be.* Use 0 to {MAX_OFFSET}"):
+    with pytest.raises(LaunchError, match=rf"^invalid PORT_OFFSET {offset}: use 0 to {MAX_OFFSET};"):
         LocalPorts.at(offset)
 
 
 @pytest.mark.parametrize("shards", [0, 65])
 def test_a_number_of_hosts_that_makes_no_sense_is_refused(shards: int) -> None:
-    with pytest.raises(LaunchError, match=f"SHARDS={shards} cannot be"):
+    with pytest.raises(LaunchError, match=f"^invalid SHARDS {shards}: use 1 to 64"):
         LocalPorts.at(0, shards)
 
 
@@ -91,7 +88,9 @@ def test_a_taken_main_port_is_named_with_its_owner_and_a_way_out() -> None:
         with socket.create_server(("127.0.0.1", ports.gateway)), pytest.raises(LaunchError) as refusal:
             ports.refuse_taken()
     owner = re.escape(Path("/proc/self/comm").read_text().strip())
-    expected = rf"port {ports.gateway} \(gateway\) is taken by {owner} \(pid {os.getpid()}\): stop it, or run `make up PORT_OFFSET=\d+`"
+    expected = (
+        rf"port {ports.gateway} \(gateway\) is in use by {owner} \(pid {os.getpid()}\): stop that program, or run `make up PORT_OFFSET=\d+`"
+    )
     assert re.fullmatch(expected, str(refusal.value))
 
 
@@ -121,7 +120,7 @@ def test_a_port_is_given_to_one_process_once_though_nobody_listens_yet() -> None
     mine = {any_free_port() for _ in range(3)}
     assert len(mine) == 3
     assert not claim(mine)
-    ask = f"from deploy.local.ports import any_free_port, claim; print(any_free_port(), claim({mine}))"
+    ask = f"from tests.support.ports import any_free_port, claim; print(any_free_port(), claim({mine}))"
     answer = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
     assert int(answer[0]) not in mine
     assert answer[1] == "False"

@@ -13,9 +13,9 @@ import pytest
 
 from deploy.local import placement
 from deploy.local.errors import LaunchError
-from deploy.local.ports import any_free_port
 from deploy.local.servers.postgres import PostgresServer
 from deploy.local.supervision.waiting import holds_within
+from tests.support.ports import any_free_port
 
 MakeServer = Callable[[Path], PostgresServer]
 

@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError
 
-from deploy.local.ports import any_free_port
 from deploy.local.servers.redis import RedisServer
+from tests.support.ports import any_free_port
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import aiohttp
 import psutil
 import pytest
 
-from deploy.local.ports import any_free_port
 from orchestrator.composition.settings import POLICY
 from tests.adapters.policy.cases import RESTRICTIONS
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 
 

@@ -12,7 +12,6 @@ from time import monotonic
 import asyncpg
 import pytest
 
-from deploy.local.ports import free_port_offset
 from deploy.local.servers.kafka import KafkaServer
 from deploy.local.stack import Stack
 from deploy.local.supervision.waiting import holds_within
@@ -24,6 +23,7 @@ from tests.chaos.conftest import ENVIRONMENT
 from tests.chaos.doors import RestDoor, rest_door
 from tests.chaos.quiet import well
 from tests.conftest import Tell
+from tests.support.ports import free_port_offset
 
 AWAY_SECONDS = float(os.environ.get("KAFKA_AWAY_SECONDS", "8"))
 CATCH_UP_SECONDS = 60.0

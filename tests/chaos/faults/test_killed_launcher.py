@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from deploy.local.clean import remove_all
-from deploy.local.ports import free_port_offset
 from deploy.local.stack import Stack
 from deploy.local.state import StateFolder
 from deploy.local.supervision.waiting import holds_within
@@ -23,6 +22,7 @@ from tests.chaos.conftest import ENVIRONMENT
 from tests.chaos.doors import rest_door
 from tests.chaos.quiet import provider_busy, serves, set_pace, settled
 from tests.chaos.reconcile import reconcile
+from tests.support.ports import free_port_offset
 
 UP_SECONDS = 90
 END_SECONDS = 30

@@ -9,10 +9,10 @@ from typing import Any
 import grpc
 import httpx
 
-from deploy.local.ports import any_free_port
 from deploy.local.servers.envoy import EnvoyServer
 from deploy.local.supervision.waiting import holds_within
 from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
+from tests.support.ports import any_free_port
 
 
 @dataclass

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import asyncpg
 import pytest
 
-from deploy.local.ports import any_free_port
 from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
 from mesh.tasks import BackgroundTasks
@@ -23,6 +22,7 @@ from orchestrator.executions.model import Intent
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
 from tests.adapters.orchestrator.looking import Connection
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import completed, intent, keyed
 

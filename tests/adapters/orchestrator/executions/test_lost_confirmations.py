@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import make_url
 
-from deploy.local.ports import any_free_port
 from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
 from mesh.tasks import BackgroundTasks
@@ -19,6 +18,7 @@ from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
 from tests.adapters.orchestrator.executions.relay import Relay
 from tests.adapters.orchestrator.looking import Connection
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import completed, failed, intent, keyed
 

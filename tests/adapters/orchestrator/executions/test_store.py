@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from deploy.local.ports import any_free_port
 from mesh.errors import ServiceUnavailable
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.store import PostgresExecutionStore
@@ -17,6 +16,7 @@ from orchestrator.executions.books import new_id
 from orchestrator.executions.model import ExecutionQuery, Failure, Intent, State
 from tests.adapters.orchestrator import looking
 from tests.adapters.orchestrator.looking import Connection
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import BILL, completed, ended, failed, intent
 

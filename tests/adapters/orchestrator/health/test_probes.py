@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
-from deploy.local.ports import any_free_port
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.server import Health
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
@@ -21,6 +20,7 @@ from orchestrator.health.ports import Component
 from orchestrator.registry.service import RegistryService
 from tests.adapters.agent_host.running import free_offset
 from tests.support.call_tokens import SIGNER
+from tests.support.ports import any_free_port
 from tests.unit.orchestrator.making import catalogue, definition
 
 NUMBERS = range(1, 9)

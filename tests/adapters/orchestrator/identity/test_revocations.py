@@ -13,7 +13,6 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
-from deploy.local.ports import any_free_port
 from deploy.local.servers.redis import RedisServer
 from mesh.security.caller import Role
 from mesh.tasks import BackgroundTasks
@@ -21,6 +20,7 @@ from orchestrator.adapters.identity.revocations import SENTINEL, RedisRevocation
 from orchestrator.adapters.identity.store import PostgresIdentityStore
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from orchestrator.identity.model import Session
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 
 PATIENT = 0.5

@@ -9,12 +9,12 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
-from deploy.local.ports import any_free_port
 from deploy.local.servers.redis import RedisServer
 from mesh.limits import Charge, Verdict
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits import redis_buckets as redis_limits
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 
 PATIENT = 5.0

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from deploy.local.ports import any_free_port
 from mesh.process import RunningProcess
 from mesh.tasks import BackgroundTasks
 from orchestrator.composition.consumer_settings import ConsumerSettings
@@ -17,6 +16,7 @@ from orchestrator.composition.worker_settings import WorkerSettings
 from orchestrator.processes import consumer, orchestrator, worker
 from tests.adapters.agent_host.running import write_agent
 from tests.support.call_tokens import PRIVATE_KEY
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 
 CALLING = ("catalogue", "denial log", "execution leases", "execution sweeper", "group commit", "notifications in", "notifications out")

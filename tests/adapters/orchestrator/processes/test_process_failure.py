@@ -15,12 +15,12 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from sqlalchemy import text
 
-from deploy.local.ports import any_free_port
 from orchestrator.adapters.postgres.engine import create_engine
 from orchestrator.adapters.postgres.migration import migrate
 from tests.adapters.agent_host.running import write_agent
 from tests.conftest import CreateDatabase
 from tests.support.call_tokens import PRIVATE_KEY
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 
 

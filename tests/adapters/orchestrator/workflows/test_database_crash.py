@@ -14,7 +14,6 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from deploy.local.ports import any_free_port
 from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
 from mesh.tasks import BackgroundTasks
@@ -31,6 +30,7 @@ from orchestrator.workflows.engine.dispatcher import Pace
 from orchestrator.workflows.model import Retry, Run, RunState, Task
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.orchestrator.workflows.engine import AGENT_ID, NO_NEWS, OWNER, Heartbeat, Runs, task, worker
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import BILL, keyed
 

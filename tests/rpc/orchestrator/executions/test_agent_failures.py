@@ -10,7 +10,6 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1 import agent_service_pb2_grpc
 
 from catalogue.errors import AgentNotFound
-from deploy.local.ports import any_free_port
 from mesh import admission
 from mesh.admission import Admission
 from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
@@ -30,6 +29,7 @@ from orchestrator.executions.stop import StopSignal
 from orchestrator.registry.model import HealthState
 from tests.rpc.orchestrator.misbehaving import Behaviour, Misbehaving, SilentRelay
 from tests.support.call_tokens import PUBLIC_KEY, SIGNER
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import AGENT_ID
 

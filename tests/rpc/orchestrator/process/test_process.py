@@ -19,10 +19,10 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from sqlalchemy import make_url
 
-from deploy.local.ports import any_free_port
 from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.running import JWT_SECRET, Mesh, Orchestrator, ours, read, running_orchestrator, start_orchestrator
 from tests.support.call_tokens import PRIVATE_KEY
+from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 
 Start = Callable[..., Awaitable[Mesh]]
