@@ -1,1 +1,1 @@
-"""What every service of the mesh stands on, and nothing of any one of them."""
+"""Shared by every service, specific to none."""

@@ -1,5 +1,5 @@
-# Who may do what. `allow` is the whole answer: the platform lets a call pass only where it is exactly true.
-# What roles may do and which agents are restricted stands in access.yaml; the form of the input in README.md.
+# Who may do what. The platform allows a call only if `allow` is exactly true.
+# access.yaml has the roles and the restricted agents; README.md describes the input.
 package agents
 
 import rego.v1
@@ -12,7 +12,7 @@ allow if {
 	not restriction
 }
 
-# Why a call is denied: the first rule that it breaks. Undefined where it is allowed.
+# Why a call is denied: the first rule that it breaks. Undefined if the call is allowed.
 denial := {"rule": "unknown_action"} if {
 	not data.access.actions[input.action]
 } else := {"rule": "missing_scope", "scope": data.access.actions[input.action].scope} if {
@@ -23,14 +23,14 @@ denial := {"rule": "unknown_action"} if {
 	restriction
 }
 
-# The credential was made for this: an access token holds every scope, an API key those that it was created with.
+# The credential has the scope of the action. An access token has every scope, an API key those that it was created with.
 scope_held if data.access.actions[input.action].scope in input.user.scopes
 
-# The user's role has the action.
+# The user's role may do the action.
 role_may if input.action in data.access.roles[input.user.role].actions
 
-# The restriction that keeps this user from this agent: of the agent itself, of its role, of its category.
-# Looking at a restricted agent is not restricted, having it work is.
+# The restriction that excludes this user: of the agent, of its role or of its category.
+# Everybody may look at a restricted agent; only calling it is restricted.
 restriction := "restricted_agent" if {
 	shuts_out(data.access.restricted.agents[input.agent.agent_id])
 } else := "restricted_role" if {

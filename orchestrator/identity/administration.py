@@ -1,4 +1,4 @@
-"""What the command line does to accounts. Who may connect to the database may do everything; all of it is audited, without an actor."""
+"""Account administration by the command line. It needs access to the database; all changes are audited, without an actor."""
 
 import secrets
 from uuid import UUID, uuid4
@@ -77,7 +77,7 @@ class Administration:
     async def reset_password(self, username: str, password: str, *, keep_keys: bool) -> tuple[User, int]:
         """Sets a new password, ends all sessions and revokes all API keys unless they are kept; returns how many. Raises AccountError.
 
-        A password is reset because somebody else may know it, and whoever had it could create keys.
+        A password is reset because somebody else may know it, and with it they could create keys.
         """
         user = await self.user(username)
         password_hash = await self._hash(password)

@@ -1,4 +1,4 @@
-"""What administrators do to users, and the audit log."""
+"""Administration of users by API, and the audit log."""
 
 from mesh.errors import ValidationFailed
 from mesh.security.caller import Caller, Role

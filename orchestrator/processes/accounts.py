@@ -1,6 +1,6 @@
-"""`python -m orchestrator.processes.accounts`: administers accounts, for whoever has the database's address. Everything is audited.
+"""`python -m orchestrator.processes.accounts`: administers accounts, with direct access to the database. Changes are audited.
 
-Answers are JSON on standard output; `--help` lists the commands. Passwords are made here and shown once; `--password-stdin` reads one
+Answers are JSON on standard output; `--help` lists the commands. Passwords are generated and printed once; `--password-stdin` reads one
 instead.
 """
 

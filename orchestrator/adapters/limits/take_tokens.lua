@@ -1,18 +1,18 @@
--- Token buckets for a group of calls, and which of the keys they watch exist.
+-- Takes tokens for a group of calls, and tells which of the keys that they watch exist.
 --
--- KEYS: for each call its buckets, then the keys that it watches. A bucket's value is the time, in µs, at which it will be full again
--- (the generic cell rate algorithm); it expires when it is.
--- ARGV: for each call the number of its buckets, the number of watched keys, and for each bucket the µs in which a token comes back
--- and the µs that an empty bucket takes to fill.
--- Returns for each call: which of its buckets refused (0: none did, and each has given a token), after how many µs it will not, and a
--- 0 or 1 for each watched key. A call whose first watched key exists takes nothing.
+-- KEYS: for each call its buckets, then the keys that it watches. The value of a bucket is the time in µs at which it will be full
+-- (generic cell rate algorithm); it expires then.
+-- ARGV: for each call the number of its buckets and of its watched keys, and for each bucket the µs until a token comes back and the µs
+-- until an empty bucket is full.
+-- Returns for each call: the bucket that refused (0: none, and each gave a token), the µs until that bucket has a token, and 0 or 1 for
+-- each watched key. A call whose first watched key exists takes nothing.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local key, arg, answers = 0, 0, {}
 
 local function due(name, interval, capacity)
   local full_at = tonumber(redis.call('GET', name) or now)
-  -- Never more than an empty bucket's: the clock may have been set back.
+  -- At most the time of an empty bucket: the clock may have been set back.
   return math.min(math.max(full_at, now), now + capacity) + interval
 end
 

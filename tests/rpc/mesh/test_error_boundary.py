@@ -1,4 +1,4 @@
-"""Whatever a service raises, and whatever bytes arrive, leaves as a documented status, and the process lives on."""
+"""Every exception of a service and every malformed request become a documented status, and the process survives."""
 
 import json
 

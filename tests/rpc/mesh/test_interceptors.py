@@ -1,4 +1,4 @@
-"""The chain before a service, in their order: admission, authentication, limits, permission, validation."""
+"""The interceptors before a service, in their order: admission, authentication, limits, permission, validation."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ SPACE = UUID(int=0)
 
 
 class Names:
-    """Takes a name for a credential, `name+label` for an API key of that user's; a label with `only` may just read."""
+    """Accepts a user name as a credential, and `name+label` as an API key of that user; with `only` in the label, it may only read."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -75,7 +75,7 @@ class Names:
 
 
 class ByScope:
-    """Permits what the credential was made for."""
+    """Permits what the scopes of the credential allow."""
 
     async def permit(self, who: Caller, scope: Scope, method: str) -> None:
         if scope not in who.scopes:
@@ -103,7 +103,7 @@ class NoSessions:
 
 
 class Services(ExecutionServiceServicer, AuthServiceServicer, HealthServiceServicer):
-    """Answers, when it is told to."""
+    """Answers as soon as `go` is set."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -216,14 +216,14 @@ async def reason(call: Any) -> str:
 
 
 def overload(control: Admission) -> list[Slot]:
-    """Takes every place there is."""
+    """Takes every place in the admission control."""
     slots = []
     while control.admits():
         slots.append(control.enter())
     return slots
 
 
-async def test_each_gate_stands_before_the_next(chain: Chain) -> None:
+async def test_the_interceptors_run_in_their_order(chain: Chain) -> None:
     places = overload(chain.control)
     assert await reason(chain.execute("nobody", INVALID)) == "SERVICE_UNAVAILABLE"
     for place in places:
