@@ -46,11 +46,12 @@ class UserService:
     async def update(self, caller: Caller, user_id: int, role: Role | None, disabled: bool | None, origin: Origin) -> User:
         """The changed user. Disabling ends the user's sessions. Every process notices within a second.
 
-        Raises UserNotFound, and ValidationFailed if the caller would disable themselves.
+        Raises UserNotFound, and ValidationFailed for the caller's own account.
         """
         await self._access.administrator(caller, Wanted.ADMINISTER)
-        if disabled and user_id == caller.user_id:
-            raise ValidationFailed.of("disabled", "you cannot disable yourself; ask another administrator")
+        if user_id == caller.user_id:  # the last administrator would lock everybody out
+            field = "disabled" if disabled is not None else "role"
+            raise ValidationFailed.of(field, "you cannot change your own account; ask another administrator")
         async with self._store.begin() as work:
             user, ended = await update_user(work, user_id, role, disabled, caller.user_id, origin)
         await self._revocations.add(ended)

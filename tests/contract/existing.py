@@ -1,5 +1,6 @@
 """Things that exist on a platform, so that a request which a machine thinks up can be about one of them."""
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,17 @@ class Existing:
         if operation == "DELETE /api/v1/auth/api-keys/{api_key_id}":
             asked = {"name": "short-lived", "scopes": ["ACCESS_SCOPE_READ"]}
             return {"api_key_id": self._post("auth/api-keys", asked)["api_key"]["api_key_id"]}
+        if operation == "DELETE /api/v1/auth/sessions/{session_id}":
+            return {"session_id": self._session_id()}
         return self._lasting
+
+    def _session_id(self) -> str:
+        """A session of a new user."""
+        login = {"username": f"random.{secrets.token_hex(8)}", "password": "correct horse battery"}
+        user_id = self._post("auth/register", login)["user"]["user_id"]
+        self._post("auth/login", login)
+        answer = self._session.get(f"{self._url}/api/v1/users/{user_id}/sessions", timeout=30)
+        return str(answer.json()["sessions"][0]["session_id"])
 
     def _workflow(self) -> str:
         return str(self._post("workflows", {"name": "Short-lived", "tasks": [ASKING]})["workflow"]["workflow_id"])

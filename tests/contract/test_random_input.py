@@ -28,6 +28,7 @@ from tests.e2e.books import check_books
 from tests.e2e.definitions import AGENT
 from tests.e2e.identity import contract_rpcs
 from tests.e2e.identity.contract_rpcs import every_rpc
+from tests.e2e.people import new_person
 from tests.e2e.platform import Platform, question, running_platform
 from tests.e2e.workflows import Workflows, task
 from tests.support.credentials import bearer
@@ -47,7 +48,7 @@ EVENTS = {
 """What the streams are made of."""
 ENDLESS = {"/api/v1/events/watch"}
 """Streams without an end: nothing to check would ever be whole."""
-CREDENTIALS_NEEDED = {"POST /api/v1/auth/login", "POST /api/v1/auth/refresh", "POST /api/v1/auth/logout"}
+CREDENTIALS_NEEDED = {"POST /api/v1/auth/login", "POST /api/v1/auth/refresh", "POST /api/v1/auth/logout", "POST /api/v1/auth/password"}
 """Nobody guesses a password or a token by chance."""
 NOT_SERVED_YET = {
     (binding.method, binding.template) for rpc in every_rpc() if rpc.name in contract_rpcs.NOT_SERVED_YET for binding in rpc.rest.bindings
@@ -81,6 +82,7 @@ async def test_whatever_is_asked_the_answer_is_in_the_contract(platform: Platfor
         "execution_id": (await platform.execute(question())).json()["execution_id"],
         "workflow_id": run["workflow_id"],
         "run_id": run["run_id"],
+        "user_id": str((await new_person(platform)).user_id),
     }
     pids = {name: platform.stack.process(name).pid for name in ("envoy", "orchestrator", "agents-0")}
     tally = await asyncio.to_thread(_ask_everything, platform.stack.gateway_url, platform.stack.credentials.token, real_ids)
@@ -126,7 +128,7 @@ def _generate(operation: Any, mode: GenerationMode, existing: Existing, send: Ca
     """
 
     @settings(
-        max_examples=FEW_EXAMPLES if "/auth/" in operation.path else EXAMPLES,
+        max_examples=FEW_EXAMPLES if "/auth/" in operation.path or operation.path == "/api/v1/users" else EXAMPLES,
         deadline=None,
         database=None,
         print_blob=True,

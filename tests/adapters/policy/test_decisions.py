@@ -53,7 +53,10 @@ async def test_as_shipped_nothing_is_restricted() -> None:
         ({}, "no \\*.rego file"),
         ({"agents.rego": "package agents\nallow {{{"}, "cannot be"),
         ({"agents.rego": "package agents\nimport rego.v1\nallow := true", "access.yaml": "[1, 2"}, "cannot be read"),
-        ({"agents.rego": "package agents\nimport rego.v1\nallow := true", "a.yaml": "x: 1", "b.yaml": "x: 2"}, "without keys of the other files"),
+        (
+            {"agents.rego": "package agents\nimport rego.v1\nallow := true", "a.yaml": "x: 1", "b.yaml": "x: 2"},
+            "keys of the other files",
+        ),
     ],
     ids=["no rules", "broken rules", "broken data", "data that contradicts itself"],
 )

@@ -108,10 +108,13 @@ async def test_a_disabled_user_is_refused_everywhere_within_a_second_until_enabl
     await ada.log_in()
 
 
-async def test_an_update_that_cannot_be_is_refused(admin: Person) -> None:
+async def test_an_update_that_cannot_be_is_refused(ada: Person, admin: Person) -> None:
+    assert await reason(admin.auth.UpdateUser(pb.UpdateUserRequest(user_id=ada.user_id))) == "VALIDATION_ERROR"
     assert await reason(admin.auth.UpdateUser(pb.UpdateUserRequest(user_id=2**31 - 1, disabled=True))) == "USER_NOT_FOUND"
     assert await reason(admin.auth.UpdateUser(pb.UpdateUserRequest(user_id=admin.user_id, disabled=True))) == "VALIDATION_ERROR"
-    assert await reason(admin.auth.UpdateUser(pb.UpdateUserRequest(user_id=admin.user_id))) == "VALIDATION_ERROR"
+    step_down = pb.UpdateUserRequest(user_id=admin.user_id, role=identity_pb2.USER_ROLE_USER)
+    failure = await error(admin.auth.UpdateUser(step_down))
+    assert (failure.reason, failure.message) == ("VALIDATION_ERROR", "role: you cannot change your own account; ask another administrator")
     await admin.auth.GetCurrentUser(ME)
 
 
