@@ -4,14 +4,14 @@ from typing import Any
 
 from agentmesh.agent.v1 import agent_service_pb2 as pb
 
-from agent_server.hosting.calls import CallsUnderWay
+from agent_server.hosting.calls import CallsInProgress
 from agent_server.turn.agent import Directory
 
 
 class Audience:
     """The audience of the requests on one port."""
 
-    def __init__(self, port: int, directory: Directory, calls: CallsUnderWay) -> None:
+    def __init__(self, port: int, directory: Directory, calls: CallsInProgress) -> None:
         self._port = port
         self._directory = directory
         self._calls = calls

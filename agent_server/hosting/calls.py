@@ -18,7 +18,7 @@ R = TypeVar("R")
 Frame = str | Result | None
 
 
-class CallsUnderWay:
+class CallsInProgress:
     """Runs turns as tasks that can be ended by execution id.
 
     An error carries the usage so far in its details. If the caller goes away, the provider call ends at once. The response is built

@@ -14,7 +14,7 @@ from agentmesh.agent.v1 import agent_service_pb2
 from agentmesh.agent.v1.agent_service_pb2_grpc import add_AgentServiceServicer_to_server
 
 from agent_server.hosting.audience import Audience
-from agent_server.hosting.calls import CallsUnderWay
+from agent_server.hosting.calls import CallsInProgress
 from agent_server.hosting.servicer import LONGEST_CALL_SECONDS, AgentServicer
 from agent_server.model.ports import Model
 from agent_server.turn.agent import Directory
@@ -51,7 +51,7 @@ class Address:
 class _Port:
     server: grpc.aio.Server
     health: Health
-    residents: frozenset[str]
+    agent_ids: frozenset[str]
 
 
 class AgentHost:
@@ -70,7 +70,7 @@ class AgentHost:
         self._model = model
         self._provider = provider
         self._interceptors = interceptors
-        self._calls = CallsUnderWay()
+        self._calls = CallsInProgress()
         self._open: dict[int, _Port] = {}
         self._closing: dict[asyncio.Task[None], _Port] = {}
         self.disabled: dict[int, str] = {}
@@ -84,7 +84,7 @@ class AgentHost:
     @property
     def agent_count(self) -> int:
         """The number of agents that are served."""
-        return sum(len(port.residents) for port in self._open.values())
+        return sum(len(port.agent_ids) for port in self._open.values())
 
     async def serve(self, catalogue: Catalogue) -> None:
         """Serves exactly the agents of `catalogue` that belong to this shard. Opens, changes and closes ports as needed."""
@@ -92,7 +92,7 @@ class AgentHost:
         self._directory.renew(catalogue)
         for port in self._open.keys() - wanted.keys():
             self._close(self._open.pop(port))
-        await asyncio.gather(*(self._settle(port, residents) for port, residents in wanted.items()))
+        await asyncio.gather(*(self._update_port(port, agent_ids) for port, agent_ids in wanted.items()))
         for opened in self._open.values():  # the host as a whole is serving only now, whichever port is asked
             await opened.health.set("", serving=True)
         self.disabled = {port: why for port, why in self.disabled.items() if port in wanted}
@@ -123,19 +123,19 @@ class AgentHost:
             port = agent.port(self._address.offset)
             if self._address.owns(port):
                 wanted.setdefault(port, set()).add(agent.agent_id)
-        return {port: frozenset(residents) for port, residents in wanted.items()}
+        return {port: frozenset(agent_ids) for port, agent_ids in wanted.items()}
 
-    async def _settle(self, port: int, residents: frozenset[str]) -> None:
+    async def _update_port(self, port: int, agent_ids: frozenset[str]) -> None:
         if (open_port := self._open.get(port)) is None:
-            await self._try_to_open(port, residents)
+            await self._try_to_open(port, agent_ids)
             return
-        for agent_id in open_port.residents - residents:
+        for agent_id in open_port.agent_ids - agent_ids:
             await open_port.health.forget(agent_id)
-        for agent_id in residents - open_port.residents:
+        for agent_id in agent_ids - open_port.agent_ids:
             await open_port.health.set(agent_id, serving=True)
-        open_port.residents = residents
+        open_port.agent_ids = agent_ids
 
-    async def _try_to_open(self, port: int, residents: frozenset[str]) -> None:
+    async def _try_to_open(self, port: int, agent_ids: frozenset[str]) -> None:
         server = build_server(self._interceptors(Audience(port, self._directory, self._calls)))
         servicer = AgentServicer(port, self._directory, self._calls, self._model, self._provider)
         add_AgentServiceServicer_to_server(servicer, server)
@@ -145,10 +145,10 @@ class AgentHost:
             listen(server, self._address.host, port, self._address.tls)
         except RuntimeError:
             self.disabled[port] = "another program listens on the port; stop it, or shift all ports with PORT_OFFSET"
-            log.warning("port_taken", port=port, agents=sorted(residents))
+            log.warning("port_taken", port=port, agents=sorted(agent_ids))
             return
-        for name in (SERVICE, *residents):
+        for name in (SERVICE, *agent_ids):
             await health.set(name, serving=True)
         await server.start()
         self.disabled.pop(port, None)
-        self._open[port] = _Port(server, health, residents)
+        self._open[port] = _Port(server, health, agent_ids)

@@ -9,7 +9,7 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1 import agent_service_pb2_grpc
 
 from agent_server.hosting import convert
-from agent_server.hosting.calls import CallsUnderWay
+from agent_server.hosting.calls import CallsInProgress
 from agent_server.model.ports import Model
 from agent_server.turn.agent import Directory
 from agent_server.turn.turn import Turn
@@ -28,7 +28,7 @@ MARGIN_SECONDS = 0.1
 class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     """Serves the agents of one port."""
 
-    def __init__(self, port: int, directory: Directory, calls: CallsUnderWay, model: Model, provider: str) -> None:
+    def __init__(self, port: int, directory: Directory, calls: CallsInProgress, model: Model, provider: str) -> None:
         self._port = port
         self._directory = directory
         self._calls = calls

@@ -38,7 +38,7 @@ class Meter:
         """The provider refused the request and bills nothing."""
         self.usage = None
 
-    def told(self, usage: TokenUsage) -> None:
+    def reported(self, usage: TokenUsage) -> None:
         """The provider reported its usage, or the call has reached a point where less than before must be assumed."""
         self.usage = usage
 

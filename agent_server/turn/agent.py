@@ -73,13 +73,13 @@ class Directory:
         return self._built(definition)
 
     def _only(self, port: int) -> AgentDefinition:
-        residents = self.catalogue.on_port(port, self._offset)
-        if len(residents) != 1:
-            if not residents:
+        agent_ids = self.catalogue.on_port(port, self._offset)
+        if len(agent_ids) != 1:
+            if not agent_ids:
                 raise ValidationFailed.of("agent_id", f"must name the agent, because port {port} serves none at the moment")
-            names = ", ".join(agent.agent_id for agent in residents)
+            names = ", ".join(agent.agent_id for agent in agent_ids)
             raise ValidationFailed.of("agent_id", f"must name the agent, because port {port} serves several: {names}")
-        return residents[0]
+        return agent_ids[0]
 
     def _built(self, definition: AgentDefinition) -> Agent:
         agent = self._agents.get(definition.agent_id)

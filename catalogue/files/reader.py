@@ -42,7 +42,7 @@ def read(path: Path, previous: Catalogue | None = None, settling: Settling | Non
         files |= {file: known for file, known in earlier.items() if folder.source in file.parents}
     if settling is not None:
         files |= _kept_for_now(files, earlier, settling)
-    agents, clashes = _settle(files.values(), previous)
+    agents, clashes = _resolve_clashes(files.values(), previous)
     return Catalogue(agents, (*hidden, *(problem for file in files.values() for problem in file.problems), *clashes), files)
 
 
@@ -152,7 +152,7 @@ def _text(path: Path, status: os.stat_result) -> str:
         raise Unparsable(f"line {line}: the text is not UTF-8; save the file as UTF-8") from None
 
 
-def _settle(files: Iterable[DefinitionFile], previous: Catalogue | None) -> tuple[tuple[AgentDefinition, ...], list[Problem]]:
+def _resolve_clashes(files: Iterable[DefinitionFile], previous: Catalogue | None) -> tuple[tuple[AgentDefinition, ...], list[Problem]]:
     """Decides which definitions are served if several claim the same number: a number belongs to one agent, even if their ids differ."""
     claims = [agent for file in files for agent in file.agents]
     claims.sort(key=lambda agent: not _served(agent, previous))

@@ -87,10 +87,10 @@ class Control:
         return web.json_response({"active": self._api.active})
 
     def _faults(self) -> web.Response:
-        return web.json_response({"faults": [_told(rule) for rule in self._rules.rules]})
+        return web.json_response({"faults": [_rule_document(rule) for rule in self._rules.rules]})
 
 
-def _told(rule: FaultRule) -> dict[str, Any]:
+def _rule_document(rule: FaultRule) -> dict[str, Any]:
     return {
         "fault": rule.fault.name,
         "argument": rule.fault.argument,

@@ -1,8 +1,8 @@
-"""Call tokens: each lets one call into one agent (architecture, decision 7).
+"""Call tokens: each admits one call to one agent.
 
-A token is a compact JWS (RFC 7515) signed with Ed25519. Its header is the same for every token of a key, so a verifier compares it as
-a whole with those that its keys would write: there is no algorithm to choose and no key id to look up, and a token of another kind
-that the same key may have signed is none of ours. libsodium signs and checks: it takes less than half of OpenSSL's CPU for it.
+A token is a compact JWS (RFC 7515) signed with Ed25519. All tokens of a key have the same header, so a verifier compares it as a whole
+with the headers of its keys. There is no algorithm to choose and no key id to look up, and a token of another type that the same key may
+have signed is refused. libsodium signs and verifies, with less than half of OpenSSL's CPU.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -24,15 +24,15 @@ from mesh.security.errors import InvalidCredentials, TokenExpired
 from mesh.security.identities import CALLERS_OF_AGENTS
 
 CALL_TOKEN_KEY = "x-mesh-call-token"
-"""The metadata in which a token travels. The gateway lets no `x-mesh-` header in from outside."""
+"""The metadata key of a call token. The gateway removes `x-mesh-` headers from external requests."""
 LIFETIME_SECONDS = 60
 LEEWAY_SECONDS = 5
-"""How far the clocks of two hosts may be apart."""
+"""By how much the clocks of two hosts may differ."""
 LONGEST_TOKEN = 2048
 HOST_START = "host_start"
 """The detail of a refusal that names the host's start: mint the next token for it."""
 MOST_REMEMBERED = 100_000
-"""Used tokens that a host keeps in mind, some 20 MB: 1,500 calls a second for as long as a token can be accepted."""
+"""The number of used tokens that a host remembers, about 20 MB: 1,500 calls a second for as long as a token is valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +95,24 @@ class CallTokenVerifier:
     def read(self, token: str | None) -> CallClaims:
         """The claims of a genuine token. Raises InvalidCredentials, and TokenExpired for a token that was valid."""
         if not token:
-            raise InvalidCredentials(f"an agent takes calls from the platform alone: the metadata {CALL_TOKEN_KEY} must carry a call token")
+            raise InvalidCredentials(f"only the platform may call agents: the metadata {CALL_TOKEN_KEY} must carry a call token")
         claims = _claims(self._signed_part(token))
         now = time()
         if claims.issuer not in CALLERS_OF_AGENTS:
-            raise InvalidCredentials("the call token was minted by a service that may not call agents")
+            raise InvalidCredentials(f"the call token was minted by a service that may not call agents: {claims.issuer[:100]}")
         if claims.expires_at + LEEWAY_SECONDS <= now:
-            raise TokenExpired(f"the call token has expired; one is good for {LIFETIME_SECONDS} s and made for each call anew")
+            raise TokenExpired(f"the call token has expired; it is valid for {LIFETIME_SECONDS} s, so mint one for each call")
         if claims.issued_at - LEEWAY_SECONDS > now:
-            raise InvalidCredentials("the call token was minted in the future; the clocks of the hosts differ by more than 5 s")
+            raise InvalidCredentials(
+                f"the call token was minted in the future: synchronise the clocks, which differ by over {LEEWAY_SECONDS} s"
+            )
         if not claims.issued_at <= claims.expires_at <= claims.issued_at + LIFETIME_SECONDS + 1:
-            raise InvalidCredentials(f"the call token is good for longer than {LIFETIME_SECONDS} s")
+            raise InvalidCredentials(f"the call token is valid for longer than the {LIFETIME_SECONDS} s allowed")
         self._check_start(claims)
         return claims
 
     def use(self, claims: CallClaims, *, agent_id: str, execution_id: str) -> None:
-        """Uses a genuine token up, for one execution of one agent. Raises InvalidCredentials when it is for another or was used.
+        """Marks a genuine token as used, for one execution of one agent. Raises InvalidCredentials if it is for another or was used.
 
         ServiceUnavailable when the host would have to remember more tokens than it can.
         """
@@ -134,29 +136,31 @@ class CallTokenVerifier:
         self._clock_offset = max(self._clock_offset, offset)
         if claims.host_start is None:  # minted by the previous release: all that is known is when
             if claims.issued_at < self._began:
-                raise InvalidCredentials("the call token was minted before this host began; it may have been used already")
+                raise InvalidCredentials("the call token was minted before this host began, and may have been used already")
         elif claims.host_start != self.host_start:
             message = "the call token is for an earlier start of this host; mint one for the start in the details"
             raise InvalidCredentials(message, host_start=self.host_start)
 
     def _signed_part(self, token: str) -> bytes:
-        """The payload, once the signature over it has been checked."""
+        """The payload, after its signature was verified."""
         if len(token) > LONGEST_TOKEN:
-            raise InvalidCredentials(f"the call token is longer than {LONGEST_TOKEN} bytes")
+            raise InvalidCredentials(f"the call token has {len(token)} bytes; the limit is {LONGEST_TOKEN}")
         header, _, rest = token.partition(".")
         payload, _, signature = rest.partition(".")
         key = self._keys.get(header)
         if key is None:
-            raise InvalidCredentials("the call token is malformed, or signed with a key that this host does not know")
+            raise InvalidCredentials(
+                "the call token is malformed or signed with a key that this host does not know; check CALL_TOKEN_PUBLIC_KEY"
+            )
         try:
             key.verify(f"{header}.{payload}".encode(), _decoded(signature))
         except (BadSignatureError, ValueError):
-            raise InvalidCredentials("the signature of the call token is wrong") from None
+            raise InvalidCredentials("the signature of the call token is invalid") from None
         return _decoded(payload)
 
 
 class UsedTokens:
-    """The ids of used tokens, each until it could not be accepted anyway."""
+    """The ids of used tokens, each for as long as the token is valid."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -164,13 +168,15 @@ class UsedTokens:
         self._ends: deque[tuple[float, str]] = deque()
 
     def add(self, token_id: str, until: float, now: float) -> None:
-        """Remembers an id until then. Raises InvalidCredentials when it is known, ServiceUnavailable when there is no room."""
+        """Remembers an id until then. Raises InvalidCredentials if it is known, ServiceUnavailable if there is no room."""
         while self._ends and self._ends[0][0] <= now:
             self._ids.discard(self._ends.popleft()[1])
         if token_id in self._ids:
-            raise InvalidCredentials("the call token has been used; one is made for each call")
+            raise InvalidCredentials("the call token has been used; mint one for each call")
         if len(self._ids) >= self._most:
-            raise ServiceUnavailable(f"this host has taken {self._most} calls within a minute and takes no more; share its agents out")
+            raise ServiceUnavailable(
+                f"this host reached its limit of {self._most} calls within a minute; try again, or use more agent shards"
+            )
         self._ids.add(token_id)
         self._ends.append((until, token_id))
 
@@ -197,7 +203,7 @@ def _claims(payload: bytes) -> CallClaims:
             host_start=str(said["host"]) if "host" in said else None,
         )
     except (ValueError, TypeError, KeyError):
-        raise InvalidCredentials("the call token does not say what a call token says") from None
+        raise InvalidCredentials("the call token has missing or invalid claims") from None
 
 
 def _encoded(data: bytes) -> str:

@@ -107,7 +107,7 @@ class StreamReading:
             raise KeyError("message_start")
         in_flight = self._prompt.max_tokens if self._thought else IN_FLIGHT_TOKENS  # thinking is billed, though it may not be sent
         produced = max(self._output_estimate, _count(usage.get("output_tokens")))
-        self._meter.told(
+        self._meter.reported(
             TokenUsage(
                 self._model,
                 input_tokens=self._input_tokens,
@@ -124,7 +124,7 @@ def metered(meter: Meter, model: str, usage: Mapping[str, Any]) -> None:
     names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
     reported = (usage["input_tokens"], usage["output_tokens"], *(usage.get(name) or 0 for name in names[2:]))
     if all(_is_count(count) for count in reported):
-        meter.told(TokenUsage(model, *reported))
+        meter.reported(TokenUsage(model, *reported))
     else:
         log.warning(
             "provider_usage_implausible", model=model, **{name: repr(count)[:40] for name, count in zip(names, reported, strict=True)}

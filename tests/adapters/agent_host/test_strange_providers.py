@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_server.hosting import convert
-from agent_server.hosting.calls import CallsUnderWay
+from agent_server.hosting.calls import CallsInProgress
 from agent_server.model.errors import AnswerIncomplete, ModelApiError, ModelApiTimeout
 from agent_server.model.ports import Answer, Meter, Prompt
 from agent_server.providers.anthropic.messages import AnthropicModel
@@ -383,7 +383,7 @@ async def test_whatever_a_message_holds_the_turn_ends_with_a_response_or_a_docum
         async with server, AnthropicModel(KEY, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as model:
             provider.answers = [_strange(parts, way)]
             turn = Turn(Agent(define(), "claude-sonnet-5-5"), model, "simulator", text="Hi", context=None, execution_id="e")
-            calls = CallsUnderWay()
+            calls = CallsInProgress()
             try:
                 if way == "whole":
                     response = await calls.whole("e", turn, 10, partial(convert.execute_response, "Helper"))

@@ -34,7 +34,7 @@ def test_on_another_port_the_error_says_where_it_lives(directory: Build) -> None
 def test_an_unknown_agent_has_no_port_to_tell(directory: Build) -> None:
     with pytest.raises(AgentNotFound) as refused:
         directory(define(1)).on_port(8201, "own_helper_agent_1_9")
-    assert refused.value.details == {"agent_id": "own_helper_agent_1_9"}
+    assert refused.value.details == {"agent_id": "own_helper_agent_1_9", "nearest": "own_helper_agent_1_1"}
 
 
 def test_the_only_agent_of_a_port_need_not_be_named(directory: Build) -> None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import pytest
 from prometheus_client import REGISTRY
 
-from agent_server.hosting.calls import CallsUnderWay
+from agent_server.hosting.calls import CallsInProgress
 from agent_server.model.errors import AgentExecutionFailed, AnswerIncomplete, ModelApiError
 from agent_server.model.ports import Answer, Meter, Prompt
 from agent_server.turn.agent import Agent
@@ -41,7 +41,7 @@ class Thinker:
 
     async def stream(self, prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
         try:
-            meter.told(USED)
+            meter.reported(USED)
             self.asked.set()
             yield "Hello "
             await self.may_answer.wait()
@@ -65,11 +65,11 @@ def turn(thinker: Thinker, request: pytest.FixtureRequest) -> Callable[[], Turn]
     return lambda: Turn(agent, thinker, "simulator", text="x", context=None, execution_id="e")
 
 
-async def whole(calls: CallsUnderWay, turn: Turn) -> Any:
+async def whole(calls: CallsInProgress, turn: Turn) -> Any:
     return await calls.whole("e", turn, 10, as_it_is)
 
 
-async def streamed(calls: CallsUnderWay, turn: Turn) -> Any:
+async def streamed(calls: CallsInProgress, turn: Turn) -> Any:
     return [frame async for frame in calls.frames("e", turn, 10, as_it_is)]
 
 
@@ -86,7 +86,7 @@ async def test_an_answer_comes_with_its_usage_and_is_counted(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
     thinker.may_answer.set()
-    answered = await way(CallsUnderWay(), turn())
+    answered = await way(CallsInProgress(), turn())
     result = answered[-1] if isinstance(answered, list) else answered
     assert isinstance(result, Result)
     assert (result.text, result.usage) == ("Hello world", USED)
@@ -103,7 +103,7 @@ async def test_an_answer_comes_with_its_usage_and_is_counted(
 async def test_cancel_ends_a_call_with_cancelled_and_the_usage_so_far(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
-    calls = CallsUnderWay()
+    calls = CallsInProgress()
     call = asyncio.create_task(way(calls, turn()))
     await thinker.asked.wait()
     assert calls.cancel("e")
@@ -117,7 +117,7 @@ async def test_cancel_ends_a_call_with_cancelled_and_the_usage_so_far(
 
 @both
 async def test_cancel_at_the_very_first_moment_ends_the_call_too(way: Any, turn: Callable[[], Turn]) -> None:
-    calls = CallsUnderWay()
+    calls = CallsInProgress()
     call = asyncio.create_task(way(calls, turn()))
     async with asyncio.timeout(2):
         while not calls.cancel("e"):  # noqa: ASYNC110 (the moment before the first step of the provider's task is meant)
@@ -131,7 +131,7 @@ async def test_cancel_at_the_very_first_moment_ends_the_call_too(way: Any, turn:
 async def test_a_caller_that_goes_away_ends_the_providers_call(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
-    calls = CallsUnderWay()
+    calls = CallsInProgress()
     call = asyncio.create_task(way(calls, turn()))
     await thinker.asked.wait()
     call.cancel()
@@ -144,7 +144,7 @@ async def test_a_caller_that_goes_away_ends_the_providers_call(
 
 
 async def test_a_stream_that_is_not_read_on_ends_the_providers_call(thinker: Thinker, turn: Callable[[], Turn]) -> None:
-    async with closing(CallsUnderWay().frames("e", turn(), 10, as_it_is)) as frames:
+    async with closing(CallsInProgress().frames("e", turn(), 10, as_it_is)) as frames:
         assert await anext(frames) == "Hello "
     async with asyncio.timeout(2):
         await thinker.ended.wait()
@@ -157,7 +157,7 @@ async def test_a_providers_failure_leaves_with_the_usage_so_far(
     thinker.failure = ModelApiError("it broke", retryable=True, provider_status="500")
     thinker.may_answer.set()
     with pytest.raises(ModelApiError) as failed:
-        await way(CallsUnderWay(), turn())
+        await way(CallsInProgress(), turn())
     assert failed.value.details["provider_status"] == "500"
     assert TokenUsage.from_details(failed.value.details) == USED
     assert counted(request) == {"llm_api_error": 1}
@@ -170,7 +170,7 @@ async def test_a_fault_of_our_own_is_agent_execution_failed_without_its_text_but
     thinker.failure = RuntimeError("a secret inside")
     thinker.may_answer.set()
     with pytest.raises(AgentExecutionFailed) as failed:
-        await way(CallsUnderWay(), turn())
+        await way(CallsInProgress(), turn())
     assert "secret" not in failed.value.message
     assert TokenUsage.from_details(failed.value.details) == USED
     assert counted(request) == {"agent_execution_failed": 1}
@@ -179,16 +179,16 @@ async def test_a_fault_of_our_own_is_agent_execution_failed_without_its_text_but
 @both
 async def test_an_empty_answer_is_a_failure_unless_it_is_a_refusal(way: Any, thinker: Thinker, turn: Callable[[], Turn]) -> None:
     async def nothing(prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
-        meter.told(USED)
+        meter.reported(USED)
         yield thinker.answer
 
     thinker.stream = nothing  # type: ignore[method-assign]
     thinker.answer = Answer("", "claude-sonnet-5-5", "end_turn")
     with pytest.raises(ModelApiError) as failed:
-        await way(CallsUnderWay(), turn())
+        await way(CallsInProgress(), turn())
     assert failed.value.retryable is True
     thinker.answer = Answer("", "claude-sonnet-5-5", "refusal")
-    answered = await way(CallsUnderWay(), turn())
+    answered = await way(CallsInProgress(), turn())
     result = answered[-1] if isinstance(answered, list) else answered
     assert (result.text, result.metadata["stop_reason"]) == ("", "refusal")
 
@@ -209,13 +209,13 @@ async def test_what_the_model_did_not_finish_is_answer_incomplete_and_not_worth_
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest, answer: Answer, told: str
 ) -> None:
     async def stop(prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
-        meter.told(USED)
+        meter.reported(USED)
         yield answer.text
         yield answer
 
     thinker.stream = stop  # type: ignore[method-assign]
     with pytest.raises(AnswerIncomplete) as failed:
-        await way(CallsUnderWay(), turn())
+        await way(CallsInProgress(), turn())
     assert told in failed.value.message
     details = failed.value.details
     assert (failed.value.retryable, details["stop_reason"], details["execution_id"]) == (False, answer.stop_reason, "e")
@@ -228,7 +228,7 @@ async def test_what_the_model_did_not_finish_is_answer_incomplete_and_not_worth_
 async def test_a_text_that_was_cut_off_is_an_answer_that_says_so(way: Any, thinker: Thinker, turn: Callable[[], Turn], reason: str) -> None:
     thinker.may_answer.set()
     thinker.answer = Answer("Hello world", "m", reason, "why")
-    answered = await way(CallsUnderWay(), turn())
+    answered = await way(CallsInProgress(), turn())
     result = answered[-1] if isinstance(answered, list) else answered
     assert (result.stop_reason, result.stop_detail, result.metadata["stop_reason"]) == (reason, "why", reason)
 
@@ -238,7 +238,7 @@ async def test_a_response_that_cannot_be_built_is_accounted_for_too(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
     thinker.may_answer.set()
-    calls = CallsUnderWay()
+    calls = CallsInProgress()
 
     def fail(frame: object) -> object:
         if isinstance(frame, Result):
@@ -258,12 +258,12 @@ async def test_a_response_that_cannot_be_built_is_accounted_for_too(
 
 
 async def test_silence_is_told_while_the_provider_thinks(thinker: Thinker, turn: Callable[[], Turn]) -> None:
-    async with closing(CallsUnderWay(heartbeat_seconds=0.01).frames("e", turn(), 10, as_it_is)) as frames:
+    async with closing(CallsInProgress(heartbeat_seconds=0.01).frames("e", turn(), 10, as_it_is)) as frames:
         assert [await anext(frames) for _ in range(3)] == ["Hello ", None, None]
 
 
 async def test_the_end_of_a_call_does_not_forget_a_later_one_with_its_id(thinker: Thinker, turn: Callable[[], Turn]) -> None:
-    calls = CallsUnderWay()
+    calls = CallsInProgress()
     first = asyncio.create_task(whole(calls, turn()))
     await thinker.asked.wait()
     thinker.asked.clear()
@@ -277,7 +277,7 @@ async def test_the_end_of_a_call_does_not_forget_a_later_one_with_its_id(thinker
 
 
 async def test_a_call_without_an_id_cannot_be_cancelled_by_one(thinker: Thinker, turn: Callable[[], Turn]) -> None:
-    calls = CallsUnderWay()
+    calls = CallsInProgress()
     call = asyncio.create_task(calls.whole("", turn(), 10, as_it_is))
     await thinker.asked.wait()
     assert not calls.cancel("")
