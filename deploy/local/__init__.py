@@ -1,1 +1,1 @@
-"""The whole platform on one machine, with the servers it needs embedded."""
+"""The whole platform on one machine, with the servers that it needs."""

@@ -1,6 +1,6 @@
 """`python -m deploy.local up|clean`: what `make up` and `make clean` run.
 
-What needs installed packages is imported late: `clean` works where nothing is installed, too.
+Modules that need installed packages are imported late, so that `clean` works on a clean machine.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from deploy.local.supervision.leash import die_with_parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit code. What cannot be done is told on standard error, without a traceback."""
+    """Runs one command; returns its exit code. Errors are printed on standard error without a traceback."""
     options = parser().parse_args(arguments)
     try:
         if options.command == "clean":
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def up(port_offset: int, shards: int, tls: bool, kafka: bool) -> None:
-    """Runs a stack until it is told to stop."""
+    """Runs a stack until a signal tells it to stop."""
     began = time.monotonic()
-    if "MAKELEVEL" in os.environ:  # we are `make up`: whoever kills make means us
+    if "MAKELEVEL" in os.environ:  # run by `make up`: whoever kills make wants to stop the stack
         die_with_parent(signal.SIGTERM, os.getppid())
     from deploy.local.launcher import launch
 
@@ -43,15 +43,14 @@ def up(port_offset: int, shards: int, tls: bool, kafka: bool) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
     outer = argparse.ArgumentParser(prog="python -m deploy.local", description="AgentMesh on this machine.")
     commands = outer.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("up", help="run the whole platform until Ctrl-C")
+    run = commands.add_parser("up", help="run the platform until Ctrl-C")
     run.add_argument("--port-offset", type=int, default=0, metavar="N", help="add N to every port: a second stack beside the first")
     run.add_argument("--shards", type=int, default=1, metavar="N", help="agent host processes that share the agents")
     run.add_argument("--tls", action="store_true", help="mTLS between the services, with certificates of a development authority")
-    run.add_argument("--kafka", action="store_true", help="events go to a Kafka broker, too (needs Java, and Maven to fetch it)")
-    commands.add_parser("clean", help="remove everything that stacks have kept on this machine")
+    run.add_argument("--kafka", action="store_true", help="also publish events to a Kafka broker (needs Java, and Maven to fetch Kafka)")
+    commands.add_parser("clean", help="remove the data of every stack on this machine")
     return outer
 
 

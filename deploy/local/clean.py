@@ -1,4 +1,4 @@
-"""Removes everything that local stacks have kept on this machine."""
+"""Removes the data of every local stack on this machine."""
 
 import shutil
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from deploy.local.supervision.leftovers import end_leftovers
 
 
 async def remove_all(home: Path = HOME) -> None:
-    """Removes the data of every stack, what lies outside of the repository included. LaunchError when one of them runs."""
+    """Removes the data of every stack, including data outside of the repository. Raises LaunchError if a stack is running."""
     stacks = stacks_in(home)
     with ExitStack() as locks:
         for stack in stacks:
@@ -22,5 +22,5 @@ async def remove_all(home: Path = HOME) -> None:
 
 
 def stacks_in(home: Path) -> list[StateFolder]:
-    """Every stack that has run from here."""
+    """Every stack that was ever started from this repository."""
     return [StateFolder(folder) for folder in (home, *home.glob("offset-*")) if (folder / "run").exists()]

@@ -1,2 +1,2 @@
 class LaunchError(Exception):
-    """The local stack cannot be set up or started. The message says what is wrong and how to mend it, for the person at the screen."""
+    """The local stack cannot be set up or started. The message tells the operator what is wrong and how to fix it."""

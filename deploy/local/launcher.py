@@ -1,4 +1,4 @@
-"""Runs one stack for a person: shows what happens, and stops when told to."""
+"""Runs one stack in the foreground: shows progress and stops on a signal."""
 
 import asyncio
 import signal
@@ -14,9 +14,9 @@ from deploy.local.state import StateFolder
 
 
 async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environment: Mapping[str, str], began: float) -> None:
-    """Runs the stack of that offset until SIGINT, SIGTERM or SIGHUP. LaunchError when it cannot be started.
+    """Runs the stack at that offset until SIGINT, SIGTERM or SIGHUP. Raises LaunchError if it cannot be started.
 
-    `began` is when it was asked for, in the seconds of `time.monotonic`.
+    `began` is the time of the command, in the seconds of `time.monotonic`.
     """
     screen = Screen(began)
     provider = Provider.from_environment(environment)
@@ -46,7 +46,7 @@ async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environm
 
 
 def liveness_seconds(environment: Mapping[str, str]) -> float:
-    """How long a process may leave its health check unanswered before it is killed; LaunchError for an invalid setting."""
+    """How long a process may leave its health check unanswered before it is killed. Raises LaunchError for an invalid setting."""
     setting = environment.get("LIVENESS_SECONDS", f"{LIVENESS_SECONDS:g}")
     try:
         seconds = float(setting)
@@ -58,7 +58,7 @@ def liveness_seconds(environment: Mapping[str, str]) -> float:
 
 
 def stop_request(stack: Stack) -> asyncio.Event:
-    """Is set by the first signal to stop; the second ends every process without waiting for it."""
+    """An event that the first signal to stop sets; the second signal kills every process."""
     stop = asyncio.Event()
 
     def asked() -> None:
@@ -72,7 +72,7 @@ def stop_request(stack: Stack) -> asyncio.Event:
 
 
 async def started(stack: Stack, stop: asyncio.Event) -> bool:
-    """Starts the stack, or gives up as soon as a stop is asked for: False."""
+    """Starts the stack; False if it was told to stop before it was ready."""
     starting = asyncio.create_task(stack.start())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)

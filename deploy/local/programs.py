@@ -1,4 +1,4 @@
-"""Our own programs as processes of the local stack: their commands, and the settings they get."""
+"""The programs of the mesh as processes of the local stack: their commands and settings."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from mesh.security.identities import AGENT_HOST, ORCHESTRATOR, WORKER, service_o
 
 POOL_SIZE, POOL_OVERFLOW = 20, 10
 WORKER_POOL_SIZE = 5
-"""The worker's writes have connections of their own."""
+"""The worker's writes use connections outside of the pool."""
 DRAIN_SECONDS = 10
 DECIDED_HERE = (
     *("ANTHROPIC_", "CALL_TOKEN_", "DATABASE_", "GATEWAY_SECRET_FILE", "HEALTH_PORT", "JWT_SECRET", "KAFKA_", "MESH_TLS_DIR"),
@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Provider:
-    """Who answers the agents' model calls."""
+    """The model provider that the agents call."""
 
     name: str
     api_key: str = field(repr=False)
@@ -41,21 +41,21 @@ class Provider:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Provider | None":
-        """Anthropic, when ANTHROPIC_API_KEY names a key (ANTHROPIC_BASE_URL may name another address); None without one."""
+        """Anthropic if ANTHROPIC_API_KEY is set (at ANTHROPIC_BASE_URL if that is set), otherwise None."""
         key = environment.get("ANTHROPIC_API_KEY", "").strip()
         return cls("anthropic", key, environment.get("ANTHROPIC_BASE_URL") or None) if key else None
 
     def settings(self) -> dict[str, str]:
-        """The environment that leads an agent host there."""
+        """The environment variables of an agent host that uses it."""
         settings = {"MODEL_PROVIDER": self.name, "ANTHROPIC_API_KEY": self.api_key}
         return {**settings, "ANTHROPIC_BASE_URL": self.base_url} if self.base_url else settings
 
 
 @dataclass(frozen=True)
 class Programs:
-    """Makes the processes of one stack; `environment` goes on top of everything that they are given.
+    """Makes the processes of one stack; `environment` overrides their settings.
 
-    `certificates` is the folder of the services' certificates, None for a stack that speaks plaintext.
+    `certificates` is the folder of the services' certificates; None for a stack without TLS.
     """
 
     state: StateFolder
@@ -65,12 +65,12 @@ class Programs:
     certificates: Path | None = None
 
     def simulator(self) -> Process:
-        """The Messages API simulator."""
+        """The simulator of the Messages API."""
         settings = {"SIMULATOR_PORT": str(self.ports.simulator), "SIMULATOR_LOG": str(self.simulator_log)}
         return self._process("simulator", "deploy.simulator", settings, prepare=self._make_simulator_folder, probed=False)
 
     def agent_host(self, shard: int) -> Process:
-        """One host of agents."""
+        """An agent host."""
         settings = {
             "AGENT_SHARD": str(shard),
             "METRICS_PORT": str(self.ports.agent_metrics[shard]),
@@ -81,7 +81,7 @@ class Programs:
         return self._process(agent_host_name(shard), "agent_server", settings)
 
     def orchestrator(self, number: int, prepare: Prepare) -> Process:
-        """An orchestrator. It comes after its servers; `prepare` says where they are, and the secrets (DATABASE_URL, …)."""
+        """An orchestrator. It starts after its servers; `prepare` returns their addresses and the secrets (DATABASE_URL, …)."""
         settings = {
             "ORCHESTRATOR_PORT": str(self.ports.orchestrators[number]),
             "METRICS_PORT": str(self.ports.orchestrator_metrics[number]),
@@ -101,7 +101,7 @@ class Programs:
         )
 
     def worker(self, number: int, prepare: Prepare) -> Process:
-        """A worker. It comes after its servers, as an orchestrator does."""
+        """A worker. It starts after its servers."""
         settings = {
             "METRICS_PORT": str(self.ports.worker_metrics[number]),
             "AGENT_HOST_TEMPLATE": LOOPBACK,
@@ -115,21 +115,21 @@ class Programs:
         )
 
     def consumer(self, prepare: Prepare) -> Process:
-        """The consumer of events. It comes after its servers, as the orchestrator does."""
+        """A consumer of events. It starts after its servers."""
         return self._process("consumer", "orchestrator.processes.consumer", {}, prepare=prepare, after=("postgres", "kafka"))
 
     def accounts_environment(self) -> dict[str, str]:
-        """The environment of the command that makes accounts, but for DATABASE_URL."""
+        """The environment of the command for accounts, without DATABASE_URL."""
         return {**inherited(os.environ), **self.environment}
 
     @property
     def simulator_log(self) -> Path:
-        """Every request that the simulator answered, a JSON object a line."""
+        """The requests that the simulator answered, one JSON object per line."""
         return self.state.folder("simulator") / "requests.jsonl"
 
     @property
     def call_keys(self) -> CallKeys:
-        """What our programs prove their calls to agents with."""
+        """The keys of call tokens."""
         return CallKeys(self.state.folder("keys"))
 
     @property
@@ -185,19 +185,19 @@ class Programs:
 
 
 def agent_host_name(shard: int) -> str:
-    """What the host of a shard is called in messages and logs."""
+    """The name of a shard's host in messages and logs."""
     return f"agents-{shard}"
 
 
 def replica_name(program: str, number: int) -> str:
-    """What one of several that do the same is called there; the first has the program's own name."""
+    """The name of a replica in messages and logs; the first has the name of the program."""
     return f"{program}-{number}" if number else program
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """What our programs keep of our own environment: everything but what the stack decides.
+    """The launcher's environment without the settings that the stack decides.
 
-    The provider's key is for the agent hosts alone, and calls inside the stack never go through a proxy.
+    Only agent hosts get the provider's key, and calls inside the stack do not use a proxy.
     """
     kept = {name: value for name, value in environment.items() if not name.startswith(DECIDED_HERE)}
     direct = ",".join(filter(None, [environment.get("NO_PROXY") or environment.get("no_proxy"), "127.0.0.1", "localhost"]))

@@ -1,4 +1,4 @@
-"""What `make up` shows: progress while the stack starts, and what to do with it once it runs."""
+"""The output of `make up`: progress while the stack starts, and commands to try when it runs."""
 
 import shlex
 import time
@@ -15,28 +15,28 @@ EXAMPLE_AGENT_PORT = 8211
 
 
 class Screen:
-    """Plain lines, each with the seconds since the start; the same on a terminal and in a file."""
+    """Writes plain lines with the seconds since the start, to a terminal or a file."""
 
     def __init__(self, began: float) -> None:
         self._began = began
 
     def step(self, text: str) -> None:
-        """Tells what has just happened."""
+        """Writes a line of progress."""
         self.show(f"[{self.seconds:6.1f} s] {text}")
 
     def show(self, text: str) -> None:
-        """Shows it, if anybody still looks: when the terminal is gone there is a stack to stop all the same."""
+        """Writes text. A closed terminal is no error, because the stack must still be stopped."""
         with suppress(OSError):
             print(text, flush=True)
 
     @property
     def seconds(self) -> float:
-        """Since `began`, which is in the seconds of `time.monotonic`."""
+        """The time since `began`, which is a value of `time.monotonic`."""
         return time.monotonic() - self._began
 
 
 async def start_screen(stack: Stack, seconds: float) -> str:
-    """The page that a user sees when the stack is ready, `seconds` after it was asked for."""
+    """The page shown when the stack is ready, `seconds` after the command."""
     served = stack.served()
     hosts = len(stack.ports.agent_metrics)
     title = f"AgentMesh is up after {seconds:.1f} s: {served.agents} agents on {served.ports} ports, {hosts} agent host{'s' * (hosts > 1)}."
@@ -46,7 +46,7 @@ async def start_screen(stack: Stack, seconds: float) -> str:
 
 
 def doors(stack: Stack) -> str:
-    """Where it can be reached."""
+    """The addresses of the stack."""
     ports = stack.ports
     rows = [
         ("REST, gRPC, gRPC-Web", f"{stack.gateway_url}  (contract: {stack.gateway_url}/openapi.json)"),
@@ -65,7 +65,7 @@ def doors(stack: Stack) -> str:
 
 
 def provider(stack: Stack) -> str:
-    """Who answers."""
+    """The provider of the answers."""
     if stack.simulated:
         return (
             "Answers come from the local simulator of the Messages API, and say so in metadata.provider.\n"
@@ -75,7 +75,7 @@ def provider(stack: Stack) -> str:
 
 
 def login(stack: Stack) -> str:
-    """Who can come in: the first administrator, and whoever reads the ready key."""
+    """The credentials of the first administrator."""
     ready = f"An API key of the administrator `{ADMINISTRATOR}`, for your first calls: {short(stack.credentials.token_file)}"
     first = stack.first_login
     if first is None:
@@ -84,14 +84,14 @@ def login(stack: Stack) -> str:
 
 
 def disabled_port(disabled: DisabledPort) -> str:
-    """Which agents are not there, and why."""
+    """The agents that are not served, and why."""
     count = len(disabled.agents)
     who = "1 agent is" if count == 1 else f"{count} agents are"
     return f"  ! port {disabled.port}: {disabled.why}; {who} not served: {', '.join(disabled.agents)}"
 
 
 async def first_commands(stack: Stack) -> str:
-    """Commands that work now; those for one agent only where the shipped definitions are served."""
+    """Commands to try; those for one agent only if it is served."""
     url, offset = stack.gateway_url, stack.ports.offset
     agent = f"/api/v1/agents/{EXAMPLE_AGENT}"
     known = await http_status(stack.ports.gateway, agent, token=stack.credentials.token) == 200
@@ -107,7 +107,7 @@ async def first_commands(stack: Stack) -> str:
 
 
 def agents_door(stack: Stack) -> str:
-    """What grpcurl must be told to reach an agent's own port."""
+    """The options of grpcurl for the ports of agents."""
     if stack.certificates is None:
         return "-plaintext"
     own = short(stack.certificates / "gateway")
@@ -115,10 +115,10 @@ def agents_door(stack: Stack) -> str:
 
 
 def whereabouts(stack: Stack) -> str:
-    """Where it keeps things, and how it ends."""
+    """Where logs and data are, and how to stop."""
     return f"Logs: {short(stack.state.path / 'logs')}   data: {short(stack.state.path)} (removed by `make clean`)\nCtrl-C stops everything."
 
 
 def short(path: Path) -> str:
-    """The path as one would type it here."""
+    """The path relative to the working directory if it is below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -38,7 +38,7 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def silent(_: str) -> None:
-    """Reports to nobody."""
+    """Discards reports."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class DisabledPort:
 
 @dataclass(frozen=True)
 class ServedAgents:
-    """What the agent hosts said when they were ready."""
+    """The agents and ports in the ready files of the agent hosts."""
 
     agents: int
     ports: int
@@ -68,10 +68,10 @@ class ServedAgents:
 class Stack:
     """PostgreSQL, Redis, the simulator, agent hosts, orchestrators, workers and the gateway, in one folder, at one port offset.
 
-    `environment` reaches our own programs on top of what the stack gives them, `gateway` sets fields of GatewaySettings.
-    Without a `provider` the simulator answers, whatever keys our own environment holds. Everything that is not our own
-    program is ready to be used as soon as `start` returns. With `tls` the services speak mTLS among themselves, with certificates that
-    are made at each start. With `kafka` events go to a broker, and a consumer counts them. LaunchError says what cannot be.
+    `environment` overrides the settings of the mesh's programs, `gateway` sets fields of GatewaySettings. Without a `provider` the
+    simulator answers, even if the launcher's environment has a key. Everything is ready when `start` returns. With `tls` the services
+    use mTLS with certificates that are issued at each start. With `kafka` events go to a broker, and a consumer counts them. A process
+    that has not answered its health check for `liveness_seconds` is killed and restarted. Raises LaunchError for invalid arguments.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Stack:
         programs = Programs(self.state, self.ports, provider or simulator, {**own, **environment}, self.certificates)
         self.credentials = Credentials(self.state.path)
         self.first_login: FirstLogin | None = None
-        """The first administrator, if this start has made it."""
+        """The login of the first administrator, if this start created it."""
         self._accounts_environment = programs.accounts_environment()
         self._agent_hosts = [programs.agent_host(shard) for shard in range(shards)]
         self._simulator_log = programs.simulator_log
@@ -126,7 +126,7 @@ class Stack:
         self._supervisor = Supervisor([servers, self._agent_hosts, ours, [self._envoy.process]], report, liveness_seconds)
 
     async def start(self) -> None:
-        """Starts everything and returns when the gateway answers that the platform is ready; stops everything again if it cannot."""
+        """Starts everything and waits until the gateway reports the platform ready. Stops everything if that fails."""
         try:
             await self._start()
         except BaseException:
@@ -138,11 +138,11 @@ class Stack:
         await self._lifetime.aclose()
 
     def kill(self) -> None:
-        """Ends everything at once; PostgreSQL and Redis recover at the next start. A `stop` that is waiting goes on at once."""
+        """Kills every process; PostgreSQL and Redis recover at the next start. A `stop` in progress then returns at once."""
         self._supervisor.kill()
 
     def erase(self) -> None:
-        """Removes the data of a stopped stack, wherever it lies."""
+        """Deletes the data of a stopped stack."""
         self._postgres.erase()
         shutil.rmtree(self.state.path, ignore_errors=True)
 
@@ -154,49 +154,46 @@ class Stack:
         await self.stop()
 
     def process(self, name: str) -> Process:
-        """One of its processes, by its name in messages: postgres, agents-<shard>, orchestrator, … KeyError for another name.
-
-        A second orchestrator is orchestrator-1, a second worker worker-1, and so on.
-        """
+        """The process of that name: postgres, agents-<shard>, orchestrator, orchestrator-1, … Raises KeyError for other names."""
         return self._supervisor.process(name)
 
     @property
     def gateway_url(self) -> str:
-        """The one door for REST, gRPC and gRPC-Web."""
+        """The gateway's address for REST, gRPC and gRPC-Web."""
         return f"http://localhost:{self.ports.gateway}"
 
     @property
     def orchestrator_target(self) -> str:
-        """Where native gRPC clients reach the first orchestrator without the gateway."""
+        """The address of the first orchestrator for gRPC clients that bypass the gateway."""
         return f"localhost:{self.ports.orchestrator}"
 
     @property
     def database_url(self) -> str:
-        """The orchestrator's database; known once the stack has been started."""
+        """The `DATABASE_URL` of the stack, once it has been started."""
         return self._postgres.url(DATABASE)
 
     @property
     def redis_url(self) -> str:
-        """The orchestrator's Redis; known once the stack has been started."""
+        """The `REDIS_URL` of the stack, once it has been started."""
         return self._redis.url()
 
     @property
     def simulator_url(self) -> str:
-        """The Messages API simulator, its control endpoints included."""
+        """The address of the simulator and of its control endpoints."""
         return f"http://127.0.0.1:{self.ports.simulator}"
 
     @property
     def simulator_log(self) -> Path:
-        """Every request that the simulator answered, a JSON object a line."""
+        """The requests that the simulator answered, one JSON object per line."""
         return self._simulator_log
 
     @property
     def kafka(self) -> KafkaServer | None:
-        """The broker, where there is one."""
+        """The broker, if there is one."""
         return self._kafka
 
     def served(self) -> ServedAgents:
-        """What the agent hosts said when they were last ready."""
+        """What the agent hosts served when they last became ready."""
         return ServedAgents.of([json.loads(self.state.ready_file(host.name).read_text()) for host in self._agent_hosts])
 
     async def _start(self) -> None:
@@ -224,7 +221,7 @@ class Stack:
             )
 
     async def _make_database(self) -> Mapping[str, str]:
-        """What our programs learn about their servers, which have passwords from their first start on."""
+        """The addresses of the servers, which are known once they have passwords."""
         brokers = {"KAFKA_BOOTSTRAP_SERVERS": self._kafka.bootstrap_servers} if self._kafka else {}
         return {"DATABASE_URL": await self._postgres.create_database(DATABASE), "REDIS_URL": self._redis.url(), **brokers}
 

@@ -1,15 +1,15 @@
-"""The folder in which a local stack keeps everything: data, logs, and the lock that lets one launcher in.
+"""The state folder of a local stack: its data, logs and secrets, and the lock that admits one launcher.
 
-The plain stack's is `.agentmesh/` at the root of the repository, that of `PORT_OFFSET=N` is `.agentmesh/offset-N/`:
+It is `.agentmesh/` in the root of the repository, or `.agentmesh/offset-N/` for `PORT_OFFSET=N`. Only its owner can read its files.
 
-    lock                     held by the launcher; says who it is
-    logs/<process>.log       what each process writes
-    run/<process>.pid        what runs now, and run/<process>.ready.json what it said when it was ready
+    lock                     held by the launcher; contains its process id
+    logs/<process>.log       the output of each process
+    run/<process>.pid        the running processes; run/<process>.ready.json their ready files
     certs/                   with TLS=1: a development authority, and a certificate for each service
-    keys/                    what our programs know one another by, made at the first start
+    keys/                    by which the programs recognise one another, created at the first start
     postgres/ redis/         data and passwords (as root PostgreSQL's data may lie in /var/tmp: postgres/placed-outside.txt)
     simulator/ envoy/        the simulator's log of requests; Envoy's bootstrap
-    jwt_secret token         the secret that signs access tokens; an API key of the first administrator's
+    jwt_secret token         the secret that signs access tokens; an API key of the first administrator
 """
 
 import fcntl
@@ -30,7 +30,7 @@ LOG_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class StateFolder:
-    """The places in one stack's folder."""
+    """The paths in one stack's state folder."""
 
     path: Path
 
@@ -44,15 +44,15 @@ class StateFolder:
         return self.path / name
 
     def log(self, process: str) -> Path:
-        """Where a process writes."""
+        """The log of a process."""
         return self.path / "logs" / f"{process}.log"
 
     def ready_file(self, process: str) -> Path:
-        """Where a process says that it takes calls."""
+        """The ready file of a process."""
         return self.path / "run" / f"{process}.ready.json"
 
     def traces(self, process: str) -> Traces:
-        """Where a process can be found."""
+        """The log and the pid file of a process."""
         return Traces(self.log(process), self.path / "run" / f"{process}.pid")
 
     def create(self) -> None:
@@ -66,18 +66,18 @@ class StateFolder:
                 log.chmod(0o600)  # written by an earlier version
         except OSError as error:
             raise LaunchError(
-                f"cannot write to {self.path}: {error.strerror}. If another user ran the stack, let that user `make clean`"
+                f"cannot write to {self.path}: {error.strerror}; if another user ran the stack, that user can delete it with `make clean`"
             ) from None
 
     def rotate_logs(self) -> None:
-        """Moves long logs of earlier runs aside, replacing those moved before; to be called while nothing runs."""
+        """Renames long logs of earlier runs to .log.1, replacing older ones; to be called while nothing runs."""
         for log in (self.path / "logs").glob("*.log"):
             if log.stat().st_size > LOG_BYTES:
                 log.replace(log.with_suffix(".log.1"))
 
     @contextmanager
     def locked(self, facts: Mapping[str, str]) -> Iterator[None]:
-        """Keeps a second launcher out, who is told the facts. LaunchError when we are the second. The kernel drops it with us."""
+        """Holds the lock, which contains the facts. Raises LaunchError if another launcher holds it. It ends with the process."""
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             self._take(descriptor)
@@ -93,12 +93,12 @@ class StateFolder:
         except BlockingIOError:
             holder = ", ".join(f"{name} {value}" for name, value in self._holder(descriptor).items())
             raise LaunchError(
-                f"a stack already runs from {self.path}: {holder}. Stop it, or run a second one beside it with `make up PORT_OFFSET=N`"
+                f"a stack already runs from {self.path} ({holder}): stop it, or run a second stack with `make up PORT_OFFSET=N`"
             ) from None
 
     def _holder(self, descriptor: int) -> Mapping[str, str]:
         try:
             facts: dict[str, str] = json.loads(os.pread(descriptor, 4096, 0))
-        except ValueError:  # it has the lock and is about to write
+        except ValueError:  # the holder has not written yet
             return {"pid": "unknown"}
         return facts

@@ -1,4 +1,4 @@
-"""Wires what calls agents and keeps the books: in the orchestrator and in every worker."""
+"""Wires what calls agents and records their executions, for orchestrators and workers."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from orchestrator.registry.service import RegistryService
 
 @dataclass(frozen=True, slots=True)
 class AgentCalling:
-    """What calls agents, with the books of this process."""
+    """The services that call agents."""
 
     agents: GrpcAgents
     registry: RegistryService

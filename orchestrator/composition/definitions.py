@@ -1,4 +1,4 @@
-"""Keeps a process's catalogue up to date."""
+"""Keeps the catalogue of a process up to date."""
 
 import asyncio
 from collections.abc import Callable, Sequence

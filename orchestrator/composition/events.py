@@ -18,7 +18,7 @@ from orchestrator.events.tail import EventTail
 async def build_events(
     settings: OrchestratorSettings, stack: AsyncExitStack, tasks: BackgroundTasks, engine: AsyncEngine, notifier: RedisNotifier
 ) -> EventService:
-    """The log of events, with this process's candidate for the relay."""
+    """Builds the event log and this process's candidate for the relay."""
     outbox, log_notifier = TopicNotifier(notifier, "outbox", hurry=False), TopicNotifier(notifier, "events", hurry=False)
     publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
     await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_notifier, tasks, publisher))

@@ -1,4 +1,4 @@
-"""Wires the orchestrator together and runs it until it is told to stop."""
+"""Wires the orchestrator."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -64,7 +64,7 @@ SERVICES = (
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """What runs: the server, the catalogue that changes under it, and what ends the calls that have no end of their own."""
+    """The server, the registry to be renewed, and the functions that end watches."""
 
     registry: RegistryService
     server: grpc.aio.Server
@@ -89,7 +89,7 @@ async def assemble(
     catalogue: Catalogue,
     tls: TlsFolder | None,
 ) -> Assembled:
-    """Builds the services and the server that shows them; whatever must be closed goes on the stack."""
+    """Builds the services and their server; what must be closed goes on the stack."""
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     notifier = await stack.enter_async_context(RedisNotifier(redis, tasks))

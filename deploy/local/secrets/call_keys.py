@@ -9,22 +9,22 @@ from mesh.security import keys
 
 @dataclass(frozen=True)
 class CallKeys:
-    """The two files: the private key is for those who call agents, the public one for the agents' hosts."""
+    """The files of the pair: orchestrators and workers get the private key, agent hosts the public one."""
 
     folder: Path
 
     @property
     def private(self) -> Path:
-        """Where the key that mints is."""
+        """The file of the key that signs."""
         return self.folder / "call-token.key"
 
     @property
     def public(self) -> Path:
-        """Where the key that checks is."""
+        """The file of the key that verifies."""
         return self.folder / "call-token.pub"
 
     def make(self) -> None:
-        """Makes the pair at the first start and keeps it from then on; each file is readable by its owner alone."""
+        """Creates the pair at the first start and keeps it. Only the owner can read the files."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.private.exists():
             write_private(self.private, keys.make_pair()[0])

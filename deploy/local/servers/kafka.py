@@ -1,4 +1,4 @@
-"""Kafka from Maven Central's jars: a broker of one's own in a folder, one node, over TCP on loopback."""
+"""Kafka from the jars of Maven Central: a single broker in a folder, on TCP on loopback."""
 
 import os
 from collections.abc import Mapping
@@ -13,15 +13,15 @@ from deploy.local.supervision.process import Process, ProcessSpec, Traces, run
 from deploy.local.tools.java_tools import java, kafka
 
 CLUSTER = "YWdlbnRtZXNoLWxvY2FsIQ"
-"""Sixteen bytes, as Kafka writes them."""
+"""Sixteen bytes in Kafka's encoding."""
 JVM = ("-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
-"""Little memory, and a start of few seconds."""
+"""Uses little memory and starts in a few seconds."""
 
 
 class KafkaServer:
-    """A broker whose data lives in `folder`; it is made at the first start and survives every end. `controller_port` is its inner one.
+    """A broker with its data in `folder`, which is created at the first start and kept. Its controller listens on `controller_port`.
 
-    NoJava where it cannot run.
+    Raises NoJava if this machine cannot run it.
     """
 
     def __init__(self, folder: Path, port: int, controller_port: int, *, traces: Traces | None = None) -> None:
@@ -44,12 +44,12 @@ class KafkaServer:
         await self.process.start()
 
     async def stop(self) -> None:
-        """Ends it in an orderly way."""
+        """Stops the broker."""
         await self.process.stop()
 
     @property
     def bootstrap_servers(self) -> str:
-        """What `KAFKA_BOOTSTRAP_SERVERS` is for it."""
+        """The value of `KAFKA_BOOTSTRAP_SERVERS` for it."""
         return f"127.0.0.1:{self.port}"
 
     @property
@@ -70,13 +70,13 @@ class KafkaServer:
             "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
             "log.dirs": f"{self._folder}/data",
             "num.partitions": "3",
-            # Like brokers that are kept strictly: whoever needs a topic makes it.
+            # As in production: programs create the topics that they need.
             "auto.create.topics.enable": "false",
             "group.initial.rebalance.delay.ms": "0",
-            # A broker that was killed may come back at once; by default it waits until its earlier life counts as over.
+            # Lets a broker that was killed restart at once; by default it waits until its old session expires.
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "500",
-            # There is one broker, and few consumers.
+            # There is one broker, and there are few consumers.
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
             "transaction.state.log.replication.factor": "1",

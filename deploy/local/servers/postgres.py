@@ -1,4 +1,4 @@
-"""PostgreSQL from a wheel's binaries: a server of one's own in a folder, over TCP on loopback, as root or not."""
+"""PostgreSQL from the binaries of a wheel: a server in a folder, on TCP on loopback; works for root and other users."""
 
 import shutil
 import signal
@@ -17,23 +17,22 @@ from deploy.local.supervision.process import Process, ProcessSpec, Traces
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    # No socket file: the data folder's path may be longer than the 107 bytes that a socket's may have.
+    # No Unix socket: its path is limited to 107 bytes, and the data folder's may be longer.
     "unix_socket_directories": "",
-    # A full pool (DB_POOL_SIZE + DB_MAX_OVERFLOW) of six processes, and places for the person who looks.
+    # Full pools (DB_POOL_SIZE + DB_MAX_OVERFLOW) of six processes, and some for operators.
     "max_connections": "200",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # Our statements are short and prepared: compiling them costs more than it saves.
+    # The statements are short and prepared: compiling them costs more than it saves.
     "jit": "off",
 }
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
 class PostgresServer:
-    """A server whose data and password live in `folder`; both are made at the first start and survive every end.
+    """A server with its data and password in `folder`, which are created at the first start and kept.
 
-    As root the data may lie outside of the folder (`deploy.local.placement`). `settings` go on top of ours, under
-    PostgreSQL's own names.
+    As root, the data may be outside of the folder (`deploy.local.placement`). `settings` override SETTINGS and have PostgreSQL's names.
     """
 
     def __init__(
@@ -62,32 +61,32 @@ class PostgresServer:
         )
 
     async def start(self) -> None:
-        """Starts the server, and makes its data folder when there is none."""
+        """Starts the server; creates the data folder if there is none."""
         await self.process.start()
 
     async def stop(self) -> None:
-        """Ends sessions and server in an orderly way."""
+        """Ends the sessions and stops the server."""
         await self.process.stop()
 
     def url(self, database: str) -> str:
-        """What `DATABASE_URL` is for one of its databases, once it has been started."""
+        """The `DATABASE_URL` of one of its databases, once it has been started."""
         return f"postgresql+asyncpg://{USER}:{self._password()}@127.0.0.1:{self.port}/{database}"
 
     async def create_database(self, name: str) -> str:
-        """Makes an empty database unless it exists; returns its URL."""
+        """Creates the database if it does not exist; returns its URL."""
         async with self._connection() as connection:
-            # The second: of two that make it at the same time.
+            # UniqueViolationError: two callers create it at the same time.
             with suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
                 await connection.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
 
     async def drop_database(self, name: str) -> None:
-        """Removes a database with everything in it, and ends the sessions that use it."""
+        """Deletes a database and ends the sessions that use it."""
         async with self._connection() as connection:
             await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def erase(self) -> None:
-        """Removes the data of a stopped server, wherever it lies."""
+        """Deletes the data of a stopped server."""
         shutil.rmtree(self.placement.outside, ignore_errors=True)
         shutil.rmtree(self.placement.folder, ignore_errors=True)
 
@@ -96,7 +95,7 @@ class PostgresServer:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-        """LaunchError while the server is not there, or goes: whoever needs it to start will try again."""
+        """Raises LaunchError while the server is not running: a process that depends on it is then started again."""
         try:
             connection = await asyncpg.connect(host="127.0.0.1", port=self.port, user=USER, password=self._password(), database="postgres")
             try:
@@ -107,7 +106,7 @@ class PostgresServer:
             raise LaunchError(f"PostgreSQL cannot be reached on port {self.port}: {error or type(error).__name__}") from error
 
     async def _ready(self, pid: int) -> bool:
-        """What pg_ctl looks at as well: the state that the server keeps in its lock file."""
+        """Whether the lock file, in which the server keeps its state, says so; pg_ctl does the same."""
         lines = postgres_data.lock_file(self.placement.data)
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 

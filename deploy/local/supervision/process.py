@@ -1,4 +1,4 @@
-"""One program of the local stack: starting it, knowing when it is ready and why it ended, stopping it."""
+"""One program of the local stack: starts it, detects when it is ready and how it ended, stops it."""
 
 import asyncio
 import os
@@ -22,13 +22,13 @@ QUOTED_WIDTH = 300
 
 
 async def nothing_to_prepare() -> Mapping[str, str]:
-    """The preparation of a program that needs none."""
+    """For a program that needs no preparation."""
     return {}
 
 
 @dataclass(frozen=True)
 class Traces:
-    """Where a process can be found: what it writes, and, while it runs, its id."""
+    """The log of a process, and the file with its id while it runs."""
 
     log: Path
     pid: Path | None = None
@@ -36,13 +36,13 @@ class Traces:
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What a program is and how it behaves.
+    """A program and how it is started and stopped.
 
-    `prepare` runs before every start, and what it returns goes beneath the environment. `ready` is asked again and
-    again with the process id until it says yes, at most for `start_seconds`. `stop_signal` asks for an orderly end,
-    which may take `stop_seconds` before SIGKILL follows; the program gets the same signal when the launcher dies.
-    `after` names those that must be ready first. `alive`, if there is one, asks a ready program whether it still works and answers
-    within the given number of seconds.
+    `prepare` runs before every start and returns environment variables; those of `environment` override them. `ready` is polled with the
+    process id until it returns True, for at most `start_seconds`. `stop_signal` requests an orderly end, which may take `stop_seconds`
+    before SIGKILL; the program gets the same signal if the launcher dies.
+    `after` names the processes that must be ready first. `alive`, if there is one, returns within the given number of seconds whether a
+    ready program still answers.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Process:
     def __init__(self, spec: ProcessSpec) -> None:
         self.spec = spec
         self.crashes: asyncio.Queue[int] = asyncio.Queue()
-        """The exit code of every end that nobody asked for, in the manner of `subprocess`."""
+        """The exit code of every end that was not requested, in the form of `subprocess`."""
         self._environment: Mapping[str, str] = spec.environment
         self._child: asyncio.subprocess.Process | None = None
         self._farewell: asyncio.Task[None] | None = None
@@ -77,17 +77,17 @@ class Process:
 
     @property
     def name(self) -> str:
-        """The name in messages, and of the log."""
+        """Its name in messages and in the name of its log."""
         return self.spec.name
 
     @property
     def log_path(self) -> Path:
-        """Where standard output and standard error go."""
+        """The file that gets standard output and standard error."""
         return self.spec.traces.log
 
     @property
     def running(self) -> bool:
-        """Whether the program runs now, ready or not."""
+        """Whether the program runs, ready or not."""
         return self._child is not None and self._child.returncode is None
 
     @property
@@ -97,32 +97,32 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process id; LaunchError when it does not run."""
+        """The process id. Raises LaunchError if it does not run."""
         child = self._child
         if child is None or child.returncode is not None:
             raise LaunchError(f"{self.name} is not running")
         return child.pid
 
     async def start(self) -> None:
-        """Starts the program unless it runs, and returns when it is ready. LaunchError when it ends before that or takes too long."""
+        """Starts the program unless it runs, and waits until it is ready. Raises LaunchError if it ends or takes too long."""
         async with self._turn:
             self._wanted = True
             await self._launch()
 
     async def revive(self) -> None:
-        """Like `start`, but leaves alone what was stopped on purpose."""
+        """Like `start`, but does nothing if the program was stopped on purpose."""
         async with self._turn:
             if self._wanted:
                 await self._launch()
 
     async def stop(self) -> None:
-        """Asks the program to end and waits for it; ends it hard when it takes longer than `stop_seconds`."""
+        """Asks the program to end and waits; kills it if that takes longer than `stop_seconds`."""
         async with self._turn:
             self._wanted = False
             await self._end()
 
     async def restart(self, env: Mapping[str, str] | None = None) -> None:
-        """Stops and starts it; `env`, when given, is set on top of its first environment, for this start and those that follow."""
+        """Stops and starts it. `env` overrides its original environment, for this start and later ones."""
         async with self._turn:
             self._wanted = True
             await self._end()
@@ -131,16 +131,16 @@ class Process:
             await self._launch()
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Sends a signal, as somebody from outside might; the supervisor starts again what dies of it."""
+        """Sends a signal, for tests; the supervisor restarts the program if it ends."""
         os.kill(self.pid, number)
 
     def end_hard(self) -> None:
-        """Ends it at once, whatever it is doing; the orderly way is `stop`."""
+        """Kills it at once; `stop` is the orderly way."""
         if self._child is not None and self._child.returncode is None:
             self._child.kill()
 
     def end_of_log(self) -> str:
-        """The last lines that it has written since it was last started, for a person."""
+        """The last lines of its log since its last start."""
         with self.log_path.open("rb") as log:
             log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - QUOTED_BYTES))
             lines = log.read().decode(errors="replace").splitlines()[-QUOTED_LINES:]
@@ -151,7 +151,7 @@ class Process:
             return
         try:
             child = await self._spawn({**await self.spec.prepare(), **self._environment})
-        except OSError as error:  # a full disk, no memory for another process: the supervisor tries again
+        except OSError as error:  # a full disk, no memory for a process: the supervisor tries again
             raise LaunchError(f"{self.name} cannot be started: {error}") from error
         self._farewell = asyncio.create_task(self._see_off(child))
         try:
@@ -193,7 +193,7 @@ class Process:
         return f"{self.name} {what}. {self.end_of_log()}"
 
     async def _see_off(self, child: asyncio.subprocess.Process) -> None:
-        """Waits for the end of one run; it is a crash when the program was serving and nobody had asked it to end."""
+        """Waits until the program ends; that is a crash if it was serving and was not told to end."""
         code = await child.wait()
         if self.spec.traces.pid:
             self.spec.traces.pid.unlink(missing_ok=True)
@@ -219,12 +219,12 @@ def _private(path: str, flags: int) -> int:
 
 
 def describe_end(code: int) -> str:
-    """How a process ended, from its exit code in the manner of `subprocess`."""
+    """How a process ended, from its exit code in the form of `subprocess`."""
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def ready_file_written(path: Path) -> Callable[[int], Awaitable[bool]]:
-    """The readiness of our own processes: they write a file once they take calls. Remove an old one in `prepare`."""
+    """Readiness of the mesh's processes, which write a file once they take calls. `prepare` must remove an old one."""
 
     async def ready(_: int) -> bool:
         return path.exists()  # noqa: ASYNC240 (a look at a local folder)
@@ -233,7 +233,7 @@ def ready_file_written(path: Path) -> Callable[[int], Awaitable[bool]]:
 
 
 async def run(command: Sequence[str], environment: Mapping[str, str], account: Account | None = None) -> None:
-    """Runs a program to its end; LaunchError with what it wrote when it fails."""
+    """Runs a program to its end. Raises LaunchError with its output if it fails."""
     child = await asyncio.create_subprocess_exec(
         *leashed(command, signal.SIGKILL, account),
         stdin=asyncio.subprocess.DEVNULL,

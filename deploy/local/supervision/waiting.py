@@ -1,4 +1,4 @@
-"""Waiting for a condition that nobody announces: another program's readiness, its end."""
+"""Polls for conditions that raise no event, such as the readiness or the end of another program."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ POLL_SECONDS = 0.02
 
 
 async def holds_within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> bool:
-    """Waits until `condition` holds; False when it does not within `seconds`."""
+    """Waits until `condition` returns True; returns False if that takes longer than `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             while not await condition():  # noqa: ASYNC110 (it happens in another process: there is no event to wait for)

@@ -162,7 +162,7 @@ async def test_a_lost_password_is_told_and_the_data_is_kept(server: PostgresServ
     await server.stop()
     password = server.placement.folder / "password"
     password.rename(password.with_name("elsewhere"))
-    with pytest.raises(LaunchError, match="the password of PostgreSQL's data is gone"):
+    with pytest.raises(LaunchError, match="the password of PostgreSQL's data is missing"):
         await server.start()
     password.with_name("elsewhere").rename(password)
     await server.start()
@@ -220,7 +220,7 @@ class TestAsRoot:
         stranger.mkdir()
         os.chown(stranger, 65534, 65534)
         try:
-            with pytest.raises(LaunchError, match="is not ours"):
+            with pytest.raises(LaunchError, match="belongs to another user or others may write to it"):
                 placement.make_private_folder(stranger)
         finally:
             stranger.rmdir()
@@ -228,5 +228,5 @@ class TestAsRoot:
     def test_data_that_cannot_be_reached_any_more_is_told(self, closed_folder: Path) -> None:
         """It was made while the folders above were open; a fresh database in its place would look like a loss."""
         (closed_folder / "postgres" / "data").mkdir(parents=True)
-        with pytest.raises(LaunchError, match=r"which its user .* cannot reach any more"):
+        with pytest.raises(LaunchError, match=r"which its user .* can no longer reach"):
             PostgresServer(closed_folder / "postgres", any_free_port())

@@ -33,7 +33,7 @@ def test_a_second_launcher_is_told_who_the_first_is(state: StateFolder) -> None:
 def test_the_lock_is_free_after_its_holder(state: StateFolder) -> None:
     with state.locked({"gateway": "a much longer text than that of the next holder"}):
         pass
-    with state.locked({}), pytest.raises(LaunchError, match=r"pid \d+\. Stop it"), state.locked({}):
+    with state.locked({}), pytest.raises(LaunchError, match=r"pid \d+\): stop it"), state.locked({}):
         pass
 
 
