@@ -1,8 +1,8 @@
 """`make gen`: everything that is generated from the contracts, without network.
 
 `python -m protos.codegen` writes gen/python, gen/descriptor.binpb, gen/openapi.json and docs/errors.md;
-`python -m protos.codegen --check` writes nothing and exits 1 when they are not what the contracts make of them.
-Both refuse contracts that REST clients could not reach unambiguously (see checks.py).
+`python -m protos.codegen --check` writes nothing and exits with 1 if a generated file is out of date.
+Both reject contracts with rpcs that REST clients cannot reach unambiguously (see checks.py).
 """
 
 import argparse
@@ -41,7 +41,7 @@ def _check(root: Path, rendered: Path) -> int:
     for difference in found:
         sys.stderr.write(f"{difference.path}: {difference.summary}\n")
     if found:
-        sys.stderr.write("generated files are not up to date: run `make gen` and commit the result\n")
+        sys.stderr.write("generated files are out of date; run `make gen` and commit the result\n")
     return 1 if found else 0
 
 

@@ -18,7 +18,7 @@ from protos.codegen.checks import problems
 from protos.codegen.contracts import ContractError, Contracts
 
 PYTHON = Path("gen/python")
-"""The one folder that is generated whole: what is in it and not rendered is stale."""
+"""The only folder whose files are all generated: a file in it that is not generated any more is removed."""
 _SHOWN_LINES = 20
 
 
@@ -28,7 +28,7 @@ class BufFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One generated file that is not what the contracts make of it."""
+    """One generated file that differs from what the contracts generate."""
 
     path: Path
     summary: str
@@ -108,7 +108,7 @@ def _buf(root: Path, *arguments: str) -> bytes:
     try:
         done = subprocess.run(["buf", *arguments], cwd=root, env={**os.environ, "PATH": search}, capture_output=True, check=False)
     except FileNotFoundError:
-        raise BufFailed("buf is not installed: install the locked development dependencies (requirements-dev.lock)") from None
+        raise BufFailed("buf not found; install the development dependencies of requirements-dev.lock") from None
     if done.returncode:
         raise BufFailed(f"buf {arguments[0]}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout

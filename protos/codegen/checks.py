@@ -26,7 +26,7 @@ def problems(contracts: Contracts) -> list[str]:
             else:
                 routes += of_rpc
     pairs = combinations(routes, 2)
-    return found + [f"{a} and {b} can match the same request" for a, b in pairs if collide(contracts, a, b)]
+    return found + [f"{a} and {b} can match the same request; change one of the paths" for a, b in pairs if collide(contracts, a, b)]
 
 
 def _access_problems(contracts: Contracts, rpc: MethodDescriptor) -> Iterator[str]:

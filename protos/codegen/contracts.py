@@ -1,4 +1,4 @@
-"""The contracts as buf compiled them: services and messages, what their comments say and what their options hold.
+"""The contracts as compiled by buf: services and messages with their comments and options.
 
 Everything is looked up in a descriptor pool of the set's own, so nothing here needs the generated Python to exist.
 """
@@ -18,7 +18,7 @@ ACCESS = "agentmesh.common.v1.access"
 
 
 class ContractError(Exception):
-    """The contracts say something that the platform's REST face cannot express; the message names the element."""
+    """The contracts contain something that the REST API cannot express; the message names the element."""
 
 
 class Contracts:

@@ -1,7 +1,7 @@
-"""Messages as JSON Schema, written as the gateway writes and reads them: proto JSON with the proto's own field names.
+"""Messages as JSON Schema, in the form that the gateway reads and writes: proto JSON with the field names of the proto.
 
-An answer prints every field that has no presence of its own, so those are required; a request may leave out whatever its
-rules let it. That is why a message has one schema for each direction.
+A response contains every field without presence, so those are required. A request may leave out every field that its rules
+allow to be absent. So a message has one schema for each direction.
 """
 
 from collections.abc import Collection, Mapping
@@ -72,7 +72,7 @@ class Schemas:
         if message.full_name in _WELL_KNOWN:
             return _WELL_KNOWN[message.full_name]
         if message.full_name.startswith("google."):
-            raise ContractError(f"{message.full_name}: how proto JSON writes it is not in the table of json_schema.py")
+            raise ContractError(f"{message.full_name}: json_schema.py does not know its JSON form; add it to _WELL_KNOWN")
         name = message.full_name + direction.value
         if name not in self.components:
             self.components[name] = {}  # stands in while a recursive message refers to itself

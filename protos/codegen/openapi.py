@@ -1,4 +1,4 @@
-"""The platform's REST face as an OpenAPI 3.1 document, made from the contracts alone."""
+"""The REST API as an OpenAPI 3.1 document, generated from the contracts alone."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -13,13 +13,13 @@ from protos.codegen.rules import Json
 _ENVELOPE = "agentmesh.common.v1.ErrorEnvelope"
 _ERROR = "agentmesh.common.v1.Error"
 _ABOUT = """\
-The REST face of AgentMesh. The same contracts serve gRPC and gRPC-Web on the same port.
+The REST API of AgentMesh. gRPC and gRPC-Web are served on the same port with the same contracts.
 
 Bodies are proto JSON with the proto's own field names. Answers print every field, defaults included; 64-bit integers are \
 strings. In requests, unknown fields of a body are ignored; unknown query parameters are refused.
 
-Success is always 200. Everything else is answered by the error envelope, the gateway's own errors included; \
-`error.code` is the reason, and docs/errors.md lists them all. Every answer carries `x-request-id`."""
+Every success has status 200. Every other response is an error envelope, including errors of the gateway; `error.code` is the \
+reason, and docs/errors.md lists all reasons. Every response has the header `x-request-id`."""
 
 
 def document(contracts: Contracts, version: str) -> Json:
@@ -62,7 +62,7 @@ def _check_titles(schemas: Schemas) -> None:
 
 
 def _promises(errors: Collection[Row]) -> dict[str, Json]:
-    """What holds for the envelope beyond the types of its fields."""
+    """What the envelope guarantees beyond the types of its fields."""
     violation = {
         "type": "object",
         "properties": {"field": {"type": "string"}, "description": {"type": "string"}},
@@ -84,7 +84,7 @@ def _promises(errors: Collection[Row]) -> dict[str, Json]:
 
 
 def _error_responses(contracts: Contracts, schemas: Schemas, errors: Collection[Row]) -> Json:
-    """A named response for every HTTP status of the error table, and `Error` for whatever else comes."""
+    """A named response for every HTTP status of the error table, and `Error` for any other status."""
     content = {"application/json": {"schema": schemas.reference(contracts.message(_ENVELOPE), Direction.RESPONSE)}}
     responses: Json = {}
     for status in sorted({row.http_status for row in errors}):
@@ -109,8 +109,8 @@ _REQUEST_ID: Json = {
     "name": "x-request-id",
     "in": "header",
     "required": False,
-    "description": "An id of the caller's for this request: `req_` and 1 to 60 letters, digits, `_` and `-`. "
-    "Anything else is replaced by an id of the gateway's, not refused.",
+    "description": "An id that the caller chooses for this request: `req_` and 1 to 60 letters, digits, `_` and `-`. "
+    "The gateway replaces any other id with its own.",
     "schema": {"type": "string"},
     "example": "req_0198c2a4f1d27c3e9f6b1a2c3d4e5f60",
 }
@@ -124,7 +124,7 @@ _SECURITY: Json = {
 }
 _HEADERS: Json = {
     "RequestId": {
-        "description": "The id of this request, the caller's own or the gateway's. It stands in every log line and in the envelope.",
+        "description": "The id of this request, from the caller or the gateway. It is in every log line and in the envelope.",
         "required": True,
         "schema": {"type": "string", "pattern": "^req_[A-Za-z0-9_-]+$"},
     },
@@ -133,6 +133,6 @@ _HEADERS: Json = {
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
-    "Challenge": {"description": "How to say who calls (RFC 6750).", "required": True, "schema": {"type": "string"}},
+    "Challenge": {"description": "How to authenticate (RFC 6750).", "required": True, "schema": {"type": "string"}},
     "Allow": {"description": "The methods of this path.", "required": True, "schema": {"type": "string"}},
 }

@@ -23,9 +23,9 @@ EVERYWHERE = (
     "SERVICE_UNAVAILABLE",
     "UPSTREAM_TIMEOUT",
 )
-"""The reasons that any operation can be refused for, by the gateway or by the kit that every service stands on."""
+"""The reasons that any operation can fail with, in the gateway or in the code that all services share."""
 CLOSED = ("AUTH_INVALID_CREDENTIALS", "AUTH_TOKEN_EXPIRED", "AUTH_TOKEN_BLACKLISTED", "POLICY_DENIED")
-"""The reasons that any operation can be refused for that is not open to everybody."""
+"""The reasons that any operation can fail with that needs a credential."""
 _FIRST_SENTENCE = re.compile(r"(.+?(?<!e\.g)(?<!i\.e)[.!?])(?:\s+(?=[A-Z`])|$)(.*)", re.DOTALL)
 _REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
 
@@ -124,7 +124,7 @@ def reasons_of(contracts: Contracts, rpc: MethodDescriptor) -> list[str]:
 
 
 def _is_open(contracts: Contracts, route: Route) -> bool:
-    """Whether nobody has to say who calls. An rpc that does not say who may call it is not open."""
+    """Whether the rpc needs no credential. An rpc that does not declare its access needs one."""
     access = contracts.access(route.rpc)
     return access is not None and access.WhichOneof("caller") == "open"
 

@@ -1,4 +1,4 @@
-"""How the rpcs are reached over HTTP: what `google.api.http` says on each of them, read as the gateway's transcoder reads it."""
+"""The HTTP routes of the rpcs: their `google.api.http` options, read as the gateway's transcoder reads them."""
 
 import re
 from collections.abc import Iterator
@@ -66,10 +66,12 @@ class Route:
         for part in name.split("."):
             field = message.fields_by_name.get(part) if message else None
             if field is None or (plain and field.is_repeated):
-                raise ContractError(f"{self}: `{name}` is no plain field of {self.rpc.input_type.full_name}")
+                raise ContractError(
+                    f"{self}: `{name}` is not a singular field of {self.rpc.input_type.full_name}; name a field that the request has"
+                )
             path, message = (*path, field), field.message_type
         if plain and message is not None:
-            raise ContractError(f"{self}: `{name}` is a message, and a path can hold plain values only")
+            raise ContractError(f"{self}: `{name}` is a message, but a path contains scalar values; name one of its fields")
         return path
 
     def __str__(self) -> str:
@@ -94,7 +96,7 @@ def routes_of(contracts: Contracts, rpc: MethodDescriptor) -> list[Route]:
     """
     rule = contracts.option(rpc, "google.api.http")
     if rule is None:
-        raise ContractError(f"{rpc.full_name}: a public rpc needs the option google.api.http")
+        raise ContractError(f"{rpc.full_name}: missing option google.api.http; add it, or declare the rpc internal")
     return [_route(binding, rpc) for binding in (rule, *rule.additional_bindings)]
 
 
@@ -103,7 +105,7 @@ def _route(rule: Any, rpc: MethodDescriptor) -> Route:
     template = getattr(rule, pattern) if pattern and pattern != "custom" else ""
     if not _TEMPLATE.fullmatch(template) or rule.response_body:
         raise ContractError(
-            f"{rpc.full_name}: a route is one of get, put, post, delete and patch, with a path of literals and of variables "
+            f"{rpc.full_name}: unsupported route: use get, put, post, delete or patch, with a path of literals and of variables "
             "that match one segment, and without response_body"
         )
     return Route(method=pattern.upper(), template=template, body=rule.body, rpc=rpc)
@@ -119,6 +121,6 @@ def _leaves(message: Descriptor, before: FieldPath, route: Route) -> Iterator[Fi
         if nested is None or (nested.full_name in _MESSAGES_IN_QUERY and not field.is_repeated):
             yield path
         elif field.is_repeated or nested.full_name.startswith("google.") or nested in [above.message_type for above in before]:
-            raise ContractError(f"{route}: `{dotted(path)}` can be sent neither in the path nor in the query, and there is no body for it")
+            raise ContractError(f'{route}: `{dotted(path)}` cannot be sent in a query; add `body: "*"` to the route, or remove the field')
         else:
             yield from _leaves(nested, path, route)

@@ -1,4 +1,4 @@
-"""Protovalidate rules as JSON Schema keywords; what JSON Schema has no word for becomes a sentence of the description."""
+"""Protovalidate rules as JSON Schema keywords; a rule without a keyword becomes a sentence of the description."""
 
 from collections.abc import Iterable
 from typing import Any

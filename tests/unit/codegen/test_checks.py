@@ -78,7 +78,7 @@ def test_a_public_rpc_without_a_route_is_a_problem(compiled: Compile) -> None:
     contracts = compiled(
         f"service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {OPEN} }} }} message DoRequest {{}} message DoResponse {{}}"
     )
-    assert problems(contracts) == ["agentmesh.test.v1.S.Do: a public rpc needs the option google.api.http"]
+    assert problems(contracts) == ["agentmesh.test.v1.S.Do: missing option google.api.http; add it, or declare the rpc internal"]
 
 
 def test_agents_need_no_route_because_users_reach_them_through_the_gateway(ours: Contracts) -> None:
@@ -125,14 +125,14 @@ def test_an_internal_rpc_of_any_service_needs_no_route(compiled: Compile) -> Non
 @pytest.mark.parametrize(
     ("rule", "complaint"),
     [
-        ('get: "/a/*"', "a route is one of"),
-        ('get: "/a/{name=b/*}"', "a route is one of"),
-        ('get: "/a/{name}:cancel"', "a route is one of"),
-        ('get: "a"', "a route is one of"),
-        ('custom {kind: "HEAD" path: "/a"}', "a route is one of"),
-        ('get: "/a" response_body: "x"', "a route is one of"),
-        ('get: "/a/{nothing}"', "`nothing` is no plain field"),
-        ('post: "/a" body: "nothing"', "`nothing` is no plain field"),
+        ('get: "/a/*"', "unsupported route"),
+        ('get: "/a/{name=b/*}"', "unsupported route"),
+        ('get: "/a/{name}:cancel"', "unsupported route"),
+        ('get: "a"', "unsupported route"),
+        ('custom {kind: "HEAD" path: "/a"}', "unsupported route"),
+        ('get: "/a" response_body: "x"', "unsupported route"),
+        ('get: "/a/{nothing}"', "`nothing` is not a singular field"),
+        ('post: "/a" body: "nothing"', "`nothing` is not a singular field"),
     ],
 )
 def test_a_route_beyond_what_the_platform_uses_is_a_problem(compiled: Compile, rule: str, complaint: str) -> None:
@@ -153,7 +153,7 @@ def test_a_field_that_neither_path_nor_query_nor_body_can_carry_is_a_problem(com
     )
     found = problems(contracts)
     assert len(found) == 1
-    assert "can be sent neither in the path nor in the query" in found[0]
+    assert "cannot be sent in a query" in found[0]
 
 
 def test_a_path_can_hold_only_one_plain_value(compiled: Compile) -> None:
@@ -166,5 +166,5 @@ def test_a_path_can_hold_only_one_plain_value(compiled: Compile) -> None:
         """
     )
     assert problems(contracts) == [
-        "agentmesh.test.v1.S.Do (GET /a/{part}/{many}): `part` is a message, and a path can hold plain values only"
+        "agentmesh.test.v1.S.Do (GET /a/{part}/{many}): `part` is a message, but a path contains scalar values; name one of its fields"
     ]

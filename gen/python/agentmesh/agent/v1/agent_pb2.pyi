@@ -62,7 +62,7 @@ class Agent(_message.Message):
     """The most tokens that one answer may have."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Free words to find it by."""
+        """Words to find it by."""
 
     @_builtins.property
     def context_schema(self) -> _struct_pb2.Struct:

@@ -29,7 +29,7 @@ class DescribeRequest(_message.Message):
 
     AGENT_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """The agent; may be empty if one agent lives on the port."""
+    """The agent; may be empty if exactly one agent is served on the port."""
     def __init__(
         self,
         *,
@@ -69,7 +69,7 @@ Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
 
 @_typing.final
 class ExecuteRequest(_message.Message):
-    """One piece of work."""
+    """One task for an agent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -78,7 +78,7 @@ class ExecuteRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """The agent; may be empty if one agent lives on the port."""
+    """The agent; may be empty if exactly one agent is served on the port."""
     input: _builtins.str
     """What the user asks: 1 to 200,000 characters."""
     execution_id: _builtins.str
@@ -153,7 +153,7 @@ Global___ExecuteResponse: _TypeAlias = ExecuteResponse  # noqa: Y015
 
 @_typing.final
 class StreamExecuteRequest(_message.Message):
-    """One piece of work to be answered piece by piece."""
+    """One task whose answer is streamed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -162,7 +162,7 @@ class StreamExecuteRequest(_message.Message):
     CONTEXT_FIELD_NUMBER: _builtins.int
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
-    """The agent; may be empty if one agent lives on the port."""
+    """The agent; may be empty if exactly one agent is served on the port."""
     input: _builtins.str
     """What the user asks: 1 to 200,000 characters."""
     execution_id: _builtins.str
@@ -219,7 +219,7 @@ class StreamExecuteResponse(_message.Message):
 
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat:
-        """Sent after every 15 s of silence, so that nobody in between gives up."""
+        """Sent after every 15 s of silence, so that no proxy closes the connection."""
 
     def __init__(
         self,
@@ -265,7 +265,7 @@ Global___Delta: _TypeAlias = Delta  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):
-    """Nothing to say yet; the call is alive."""
+    """The call is alive but has produced nothing new."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -320,7 +320,7 @@ Global___Done: _TypeAlias = Done  # noqa: Y015
 
 @_typing.final
 class CancelRequest(_message.Message):
-    """Which execution to end."""
+    """Which execution to cancel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -342,13 +342,13 @@ Global___CancelRequest: _TypeAlias = CancelRequest  # noqa: Y015
 
 @_typing.final
 class CancelResponse(_message.Message):
-    """What became of the cancellation."""
+    """The outcome of the cancellation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FOUND_FIELD_NUMBER: _builtins.int
     found: _builtins.bool
-    """Whether the execution was under way on this host."""
+    """Whether the execution was in flight on this host."""
     def __init__(
         self,
         *,

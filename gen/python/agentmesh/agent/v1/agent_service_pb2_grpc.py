@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class AgentServiceStub:
-    """What every agent answers on its own port (8200-8999). A port is an address, not an identity: a request names
-    its agent, and one for an agent that does not live there is AGENT_NOT_FOUND with the right port in the details.
-    If exactly one agent lives on the port, `agent_id` may be left out.
-    Agents are reached by the platform itself; users call them through ExecutionService.
+    """The service of every agent, on the agent's own port (8200-8999). A port is an address, not an identity: a request names
+    its agent. For an agent that is not served on the port, it fails with AGENT_NOT_FOUND and the right port in the details.
+    If exactly one agent is served on the port, `agent_id` may be left out.
+    Only the platform itself calls agents; users call them through ExecutionService.
     """
 
     def __init__(self, channel):
@@ -61,38 +61,38 @@ class AgentServiceStub:
 
 
 class AgentServiceServicer:
-    """What every agent answers on its own port (8200-8999). A port is an address, not an identity: a request names
-    its agent, and one for an agent that does not live there is AGENT_NOT_FOUND with the right port in the details.
-    If exactly one agent lives on the port, `agent_id` may be left out.
-    Agents are reached by the platform itself; users call them through ExecutionService.
+    """The service of every agent, on the agent's own port (8200-8999). A port is an address, not an identity: a request names
+    its agent. For an agent that is not served on the port, it fails with AGENT_NOT_FOUND and the right port in the details.
+    If exactly one agent is served on the port, `agent_id` may be left out.
+    Only the platform itself calls agents; users call them through ExecutionService.
     """
 
     def Describe(self, request, context):
-        """Tells what the agent is. Open to everybody who can reach the port.
+        """Describes the agent. Anybody who can reach the port may call it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Execute(self, request, context):
-        """Sends the agent one piece of work and waits for the whole answer.
-        The server sends its initial metadata before anything is bought: a caller that has not seen it when the
-        connection is lost knows that nothing was.
+        """Sends the agent one task and waits for the whole answer.
+        The server sends its initial metadata before it calls the provider. If the connection is lost before the caller has
+        received the metadata, nothing was charged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamExecute(self, request, context):
-        """Sends the agent one piece of work and streams the answer: deltas while the provider answers, then usage and done.
+        """Sends the agent one task and streams the answer: deltas while the provider answers, then usage and done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Cancel(self, request, context):
-        """Ends a call that is under way on this host; it then fails with CANCELLED and the usage so far.
-        Idempotent: an execution that is not (or no longer) here is answered with `found = false`.
+        """Cancels a call in flight on this host; the call then fails with CANCELLED and the usage so far.
+        Idempotent: for an execution that is not on this host, or has ended, the answer is `found = false`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,10 +130,10 @@ def add_AgentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AgentService:
-    """What every agent answers on its own port (8200-8999). A port is an address, not an identity: a request names
-    its agent, and one for an agent that does not live there is AGENT_NOT_FOUND with the right port in the details.
-    If exactly one agent lives on the port, `agent_id` may be left out.
-    Agents are reached by the platform itself; users call them through ExecutionService.
+    """The service of every agent, on the agent's own port (8200-8999). A port is an address, not an identity: a request names
+    its agent. For an agent that is not served on the port, it fails with AGENT_NOT_FOUND and the right port in the details.
+    If exactly one agent is served on the port, `agent_id` may be left out.
+    Only the platform itself calls agents; users call them through ExecutionService.
     """
 
     @staticmethod

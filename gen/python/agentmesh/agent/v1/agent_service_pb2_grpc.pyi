@@ -27,10 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AgentServiceStub:
-    """What every agent answers on its own port (8200-8999). A port is an address, not an identity: a request names
-    its agent, and one for an agent that does not live there is AGENT_NOT_FOUND with the right port in the details.
-    If exactly one agent lives on the port, `agent_id` may be left out.
-    Agents are reached by the platform itself; users call them through ExecutionService.
+    """The service of every agent, on the agent's own port (8200-8999). A port is an address, not an identity: a request names
+    its agent. For an agent that is not served on the port, it fails with AGENT_NOT_FOUND and the right port in the details.
+    If exactly one agent is served on the port, `agent_id` may be left out.
+    Only the platform itself calls agents; users call them through ExecutionService.
     """
 
     @_typing.overload
@@ -38,47 +38,47 @@ class AgentServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgentServiceAsyncStub: ...
     Describe: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.DescribeRequest, _agent_service_pb2.DescribeResponse]
-    """Tells what the agent is. Open to everybody who can reach the port."""
+    """Describes the agent. Anybody who can reach the port may call it."""
     Execute: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.ExecuteRequest, _agent_service_pb2.ExecuteResponse]
-    """Sends the agent one piece of work and waits for the whole answer.
-    The server sends its initial metadata before anything is bought: a caller that has not seen it when the
-    connection is lost knows that nothing was.
+    """Sends the agent one task and waits for the whole answer.
+    The server sends its initial metadata before it calls the provider. If the connection is lost before the caller has
+    received the metadata, nothing was charged.
     """
     StreamExecute: _grpc.UnaryStreamMultiCallable[_agent_service_pb2.StreamExecuteRequest, _agent_service_pb2.StreamExecuteResponse]
-    """Sends the agent one piece of work and streams the answer: deltas while the provider answers, then usage and done."""
+    """Sends the agent one task and streams the answer: deltas while the provider answers, then usage and done."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_agent_service_pb2.CancelRequest, _agent_service_pb2.CancelResponse]
-    """Ends a call that is under way on this host; it then fails with CANCELLED and the usage so far.
-    Idempotent: an execution that is not (or no longer) here is answered with `found = false`.
+    """Cancels a call in flight on this host; the call then fails with CANCELLED and the usage so far.
+    Idempotent: for an execution that is not on this host, or has ended, the answer is `found = false`.
     """
 
 @_typing.type_check_only
 class AgentServiceAsyncStub(AgentServiceStub):
-    """What every agent answers on its own port (8200-8999). A port is an address, not an identity: a request names
-    its agent, and one for an agent that does not live there is AGENT_NOT_FOUND with the right port in the details.
-    If exactly one agent lives on the port, `agent_id` may be left out.
-    Agents are reached by the platform itself; users call them through ExecutionService.
+    """The service of every agent, on the agent's own port (8200-8999). A port is an address, not an identity: a request names
+    its agent. For an agent that is not served on the port, it fails with AGENT_NOT_FOUND and the right port in the details.
+    If exactly one agent is served on the port, `agent_id` may be left out.
+    Only the platform itself calls agents; users call them through ExecutionService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Describe: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.DescribeRequest, _agent_service_pb2.DescribeResponse]  # type: ignore[assignment]
-    """Tells what the agent is. Open to everybody who can reach the port."""
+    """Describes the agent. Anybody who can reach the port may call it."""
     Execute: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.ExecuteRequest, _agent_service_pb2.ExecuteResponse]  # type: ignore[assignment]
-    """Sends the agent one piece of work and waits for the whole answer.
-    The server sends its initial metadata before anything is bought: a caller that has not seen it when the
-    connection is lost knows that nothing was.
+    """Sends the agent one task and waits for the whole answer.
+    The server sends its initial metadata before it calls the provider. If the connection is lost before the caller has
+    received the metadata, nothing was charged.
     """
     StreamExecute: _aio.UnaryStreamMultiCallable[_agent_service_pb2.StreamExecuteRequest, _agent_service_pb2.StreamExecuteResponse]  # type: ignore[assignment]
-    """Sends the agent one piece of work and streams the answer: deltas while the provider answers, then usage and done."""
+    """Sends the agent one task and streams the answer: deltas while the provider answers, then usage and done."""
     Cancel: _aio.UnaryUnaryMultiCallable[_agent_service_pb2.CancelRequest, _agent_service_pb2.CancelResponse]  # type: ignore[assignment]
-    """Ends a call that is under way on this host; it then fails with CANCELLED and the usage so far.
-    Idempotent: an execution that is not (or no longer) here is answered with `found = false`.
+    """Cancels a call in flight on this host; the call then fails with CANCELLED and the usage so far.
+    Idempotent: for an execution that is not on this host, or has ended, the answer is `found = false`.
     """
 
 class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What every agent answers on its own port (8200-8999). A port is an address, not an identity: a request names
-    its agent, and one for an agent that does not live there is AGENT_NOT_FOUND with the right port in the details.
-    If exactly one agent lives on the port, `agent_id` may be left out.
-    Agents are reached by the platform itself; users call them through ExecutionService.
+    """The service of every agent, on the agent's own port (8200-8999). A port is an address, not an identity: a request names
+    its agent. For an agent that is not served on the port, it fails with AGENT_NOT_FOUND and the right port in the details.
+    If exactly one agent is served on the port, `agent_id` may be left out.
+    Only the platform itself calls agents; users call them through ExecutionService.
     """
 
     @_abc_1.abstractmethod
@@ -87,7 +87,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_service_pb2.DescribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_service_pb2.DescribeResponse, _abc.Awaitable[_agent_service_pb2.DescribeResponse]]:
-        """Tells what the agent is. Open to everybody who can reach the port."""
+        """Describes the agent. Anybody who can reach the port may call it."""
 
     @_abc_1.abstractmethod
     def Execute(
@@ -95,9 +95,9 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_service_pb2.ExecuteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_service_pb2.ExecuteResponse, _abc.Awaitable[_agent_service_pb2.ExecuteResponse]]:
-        """Sends the agent one piece of work and waits for the whole answer.
-        The server sends its initial metadata before anything is bought: a caller that has not seen it when the
-        connection is lost knows that nothing was.
+        """Sends the agent one task and waits for the whole answer.
+        The server sends its initial metadata before it calls the provider. If the connection is lost before the caller has
+        received the metadata, nothing was charged.
         """
 
     @_abc_1.abstractmethod
@@ -106,7 +106,7 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_service_pb2.StreamExecuteRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_service_pb2.StreamExecuteResponse], _abc.AsyncIterator[_agent_service_pb2.StreamExecuteResponse]]:
-        """Sends the agent one piece of work and streams the answer: deltas while the provider answers, then usage and done."""
+        """Sends the agent one task and streams the answer: deltas while the provider answers, then usage and done."""
 
     @_abc_1.abstractmethod
     def Cancel(
@@ -114,8 +114,8 @@ class AgentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _agent_service_pb2.CancelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_agent_service_pb2.CancelResponse, _abc.Awaitable[_agent_service_pb2.CancelResponse]]:
-        """Ends a call that is under way on this host; it then fails with CANCELLED and the usage so far.
-        Idempotent: an execution that is not (or no longer) here is answered with `found = false`.
+        """Cancels a call in flight on this host; the call then fails with CANCELLED and the usage so far.
+        Idempotent: for an execution that is not on this host, or has ended, the answer is `found = false`.
         """
 
 def add_AgentServiceServicer_to_server(servicer: AgentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ErrorEnvelope(_message.Message):
-    """The body of every REST answer that is not a success."""
+    """The body of every REST response that is not a success."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -43,7 +43,7 @@ Global___ErrorEnvelope: _TypeAlias = ErrorEnvelope  # noqa: Y015
 
 @_typing.final
 class Error(_message.Message):
-    """One error as REST clients and the readers of a stream see it."""
+    """One error, as REST clients and readers of a stream receive it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -53,16 +53,16 @@ class Error(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """The reason, an ErrorReason without its prefix, e.g. `AGENT_NOT_FOUND`."""
+    """An ErrorReason without its prefix, e.g. `AGENT_NOT_FOUND`."""
     message: _builtins.str
-    """What happened and what to do about it, for a person."""
+    """A message for people: what is wrong and what to do about it."""
     request_id: _builtins.str
-    """The id of this request; it starts with `req_`, stands in the header `x-request-id` and in every log line."""
+    """The id of the request. It starts with `req_` and is also in the header `x-request-id` and in every log line."""
     timestamp: _builtins.str
-    """When the error was made: UTC, RFC 3339, whole seconds, `Z`."""
+    """The time of the error: UTC, RFC 3339, whole seconds, `Z`."""
     @_builtins.property
     def details(self) -> _struct_pb2.Struct:
-        """The reason's metadata; and, where they apply, `field_violations: [{field, description}]`,
+        """The details that the reason defines and, where they apply, `field_violations: [{field, description}]`,
         `retry_after_seconds` and `retryable`.
         """
 

@@ -12,7 +12,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 CURSOR_FIELD_NUMBER: _builtins.int
 cursor: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
-"""On the field `sequence` of a stream's messages: it is a cursor, the same for every reader. Messages that are no change of
-what is watched repeat the last one, so that it is always the one to go on after. Without this option a sequence
-counts the messages of one stream.
+"""For the field `sequence` of a stream's messages: it is a cursor, the same for every reader. Messages that report no change
+repeat the last sequence, so that a reader can always resume after the last sequence that it received. Without this option,
+a sequence counts the messages of one stream.
 """

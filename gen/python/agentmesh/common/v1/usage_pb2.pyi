@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Usage(_message.Message):
-    """What one execution used and what that costs."""
+    """The tokens that one execution used, and their cost."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -31,7 +31,7 @@ class Usage(_message.Message):
     PRICE_TABLE_FIELD_NUMBER: _builtins.int
     ESTIMATED_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
-    """Prompt tokens that were billed in full."""
+    """Prompt tokens billed at the full price."""
     output_tokens: _builtins.int
     """Generated tokens."""
     cache_read_tokens: _builtins.int
@@ -39,15 +39,15 @@ class Usage(_message.Message):
     cache_write_tokens: _builtins.int
     """Prompt tokens written to the provider's prompt cache."""
     model: _builtins.str
-    """The model that answered, as the provider names it."""
+    """The model that answered, by the provider's name for it."""
     cost_micro_usd: _builtins.int
-    """Cost in millionths of a US dollar, at the list prices of `price_table`. 0 from an agent: the orchestrator prices.
+    """Cost in millionths of a US dollar, at the list prices of `price_table`. Agents leave it 0; the orchestrator sets it.
     int64 is a string in JSON.
     """
     price_table: _builtins.str
     """The version of the price table (its effective date), e.g. `2026-11-01`."""
     estimated: _builtins.bool
-    """True when the provider did not say what was used and the figures are an upper estimate."""
+    """Whether the figures are an upper estimate, because the provider did not report the usage."""
     def __init__(
         self,
         *,

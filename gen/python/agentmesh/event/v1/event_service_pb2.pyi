@@ -193,7 +193,7 @@ Global___WatchEventsResponse: _TypeAlias = WatchEventsResponse  # noqa: Y015
 
 @_typing.final
 class EventHeartbeat(_message.Message):
-    """Nothing has happened; the watch is alive."""
+    """The watch is alive, and there is no new event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EventServiceStub:
-    """Reads the log of events: a user's own ones, an admin everybody's. It works with and without Kafka.
+    """Reads the log of events: users see their own events, administrators see all. It works with and without Kafka.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class EventServiceStub:
 
 
 class EventServiceServicer:
-    """Reads the log of events: a user's own ones, an admin everybody's. It works with and without Kafka.
+    """Reads the log of events: users see their own events, administrators see all. It works with and without Kafka.
     """
 
     def ListEvents(self, request, context):
@@ -59,8 +59,8 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchEvents(self, request, context):
-        """Streams events by position, those after `after_position` and then each new one as it comes, without end; over REST as
-        Server-Sent Events. A reader that was cut off goes on after the last position it saw.
+        """Streams events by position: those after `after_position`, then each new event, without end; over REST as
+        Server-Sent Events. A reader whose connection broke resumes after the last position that it received.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,7 +88,7 @@ def add_EventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EventService:
-    """Reads the log of events: a user's own ones, an admin everybody's. It works with and without Kafka.
+    """Reads the log of events: users see their own events, administrators see all. It works with and without Kafka.
     """
 
     @staticmethod

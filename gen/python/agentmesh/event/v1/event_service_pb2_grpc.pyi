@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EventServiceStub:
-    """Reads the log of events: a user's own ones, an admin everybody's. It works with and without Kafka."""
+    """Reads the log of events: users see their own events, administrators see all. It works with and without Kafka."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,24 +36,24 @@ class EventServiceStub:
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """Lists events by position, the oldest first unless asked otherwise."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.WatchEventsRequest, _event_service_pb2.WatchEventsResponse]
-    """Streams events by position, those after `after_position` and then each new one as it comes, without end; over REST as
-    Server-Sent Events. A reader that was cut off goes on after the last position it saw.
+    """Streams events by position: those after `after_position`, then each new event, without end; over REST as
+    Server-Sent Events. A reader whose connection broke resumes after the last position that it received.
     """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
-    """Reads the log of events: a user's own ones, an admin everybody's. It works with and without Kafka."""
+    """Reads the log of events: users see their own events, administrators see all. It works with and without Kafka."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists events by position, the oldest first unless asked otherwise."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.WatchEventsRequest, _event_service_pb2.WatchEventsResponse]  # type: ignore[assignment]
-    """Streams events by position, those after `after_position` and then each new one as it comes, without end; over REST as
-    Server-Sent Events. A reader that was cut off goes on after the last position it saw.
+    """Streams events by position: those after `after_position`, then each new event, without end; over REST as
+    Server-Sent Events. A reader whose connection broke resumes after the last position that it received.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Reads the log of events: a user's own ones, an admin everybody's. It works with and without Kafka."""
+    """Reads the log of events: users see their own events, administrators see all. It works with and without Kafka."""
 
     @_abc_1.abstractmethod
     def ListEvents(
@@ -69,8 +69,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.WatchEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_service_pb2.WatchEventsResponse], _abc.AsyncIterator[_event_service_pb2.WatchEventsResponse]]:
-        """Streams events by position, those after `after_position` and then each new one as it comes, without end; over REST as
-        Server-Sent Events. A reader that was cut off goes on after the last position it saw.
+        """Streams events by position: those after `after_position`, then each new event, without end; over REST as
+        Server-Sent Events. A reader whose connection broke resumes after the last position that it received.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ExecuteAgentRequest(_message.Message):
-    """One piece of work."""
+    """One task for an agent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -38,8 +38,8 @@ class ExecuteAgentRequest(_message.Message):
     input: _builtins.str
     """What is asked: 1 to 200,000 characters."""
     idempotency_key: _builtins.str
-    """A key of the caller's choice, 1 to 200 visible ASCII characters; empty for none. The metadata `idempotency-key`
-    (REST: the header `Idempotency-Key`) says the same; where both are given they must be equal.
+    """A key that the caller chooses, 1 to 200 visible ASCII characters; empty for none. It can also be sent as the metadata
+    `idempotency-key` (REST: the header `Idempotency-Key`); when both are sent, they must be equal.
     """
     @_builtins.property
     def context(self) -> _struct_pb2.Struct:
@@ -81,7 +81,7 @@ class ExecuteAgentResponse(_message.Message):
     execution_time: _builtins.float
     """Seconds that the agent worked on it."""
     execution_id: _builtins.str
-    """The id under which the execution is in the books, a UUIDv7."""
+    """The id of the execution in the books, a UUIDv7."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Free-form facts: `provider` (`anthropic` or `simulator`), `model`, `stop_reason`, `agent_revision`, …"""
@@ -115,7 +115,7 @@ Global___ExecuteAgentResponse: _TypeAlias = ExecuteAgentResponse  # noqa: Y015
 
 @_typing.final
 class StreamAgentRequest(_message.Message):
-    """One piece of work to be answered piece by piece."""
+    """One task whose answer is streamed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -169,7 +169,7 @@ class StreamAgentResponse(_message.Message):
     """1 for the first event, then one more each."""
     @_builtins.property
     def started(self) -> Global___Started:
-        """The execution is in the books; always the first event."""
+        """The execution has been recorded; always the first event."""
 
     @_builtins.property
     def delta(self) -> Global___Delta:
@@ -214,7 +214,7 @@ Global___StreamAgentResponse: _TypeAlias = StreamAgentResponse  # noqa: Y015
 
 @_typing.final
 class Started(_message.Message):
-    """The execution is in the books."""
+    """The execution has been recorded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -258,7 +258,7 @@ Global___Delta: _TypeAlias = Delta  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):
-    """Nothing to say yet; the call is alive."""
+    """The call is alive but has produced nothing new."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -285,7 +285,7 @@ class Done(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
-    """The id under which the execution is in the books."""
+    """The id of the execution in the books."""
     agent_name: _builtins.str
     """Display name of the agent that answered."""
     execution_time: _builtins.float
@@ -378,7 +378,7 @@ class ListExecutionsRequest(_message.Message):
     agent_id: _builtins.str
     """Only executions of this agent; empty for all."""
     status: _execution_pb2.ExecutionStatus.ValueType
-    """Only executions that stand here; unspecified for all."""
+    """Only executions with this status; unspecified for all."""
     def __init__(
         self,
         *,

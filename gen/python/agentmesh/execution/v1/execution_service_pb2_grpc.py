@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ExecutionServiceStub:
-    """Sends work to agents and keeps the books.
-    UNAVAILABLE means that nothing was bought, so a client's usual retry policy for it is safe. A provider's failure is
+    """Sends work to agents and records it in the books.
+    UNAVAILABLE means that nothing was charged, so a client's usual retry policy for it is safe. A provider's failure is
     INTERNAL (LLM_API_ERROR) and is not retried by any channel. A call without a deadline gets 120 s; 600 s is the most.
     """
 
@@ -60,17 +60,17 @@ class ExecutionServiceStub:
 
 
 class ExecutionServiceServicer:
-    """Sends work to agents and keeps the books.
-    UNAVAILABLE means that nothing was bought, so a client's usual retry policy for it is safe. A provider's failure is
+    """Sends work to agents and records it in the books.
+    UNAVAILABLE means that nothing was charged, so a client's usual retry policy for it is safe. A provider's failure is
     INTERNAL (LLM_API_ERROR) and is not retried by any channel. A call without a deadline gets 120 s; 600 s is the most.
     """
 
     def ExecuteAgent(self, request, context):
-        """Sends an agent one piece of work and waits for the whole answer.
+        """Sends an agent one task and waits for the whole answer.
         Idempotent by `idempotency_key`: the same key and body answer the same result for 24 h, another body is
         IDEMPOTENCY_CONFLICT, and a duplicate of a call under way waits for it. A key whose call failed retryably, was
         cancelled, or ended with an unknown outcome is free again.
-        Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was bought; AGENT_EXECUTION_FAILED when the agent was lost
+        Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was charged; AGENT_EXECUTION_FAILED when the agent was lost
         after the call had begun; LLM_API_ERROR or LLM_API_TIMEOUT for the provider's failures, with what they cost in
         the details.
         """
@@ -79,9 +79,9 @@ class ExecutionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamAgent(self, request, context):
-        """Sends an agent one piece of work and streams the answer piece by piece; over REST as Server-Sent Events.
-        A failure before the first piece is answered as ExecuteAgent would; one after it is sent as an `error` event and
-        then ends the rpc with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
+        """Sends an agent one task and streams the answer in pieces; over REST as Server-Sent Events.
+        A failure before the first event is returned as by ExecuteAgent. A later one is sent as an `error` event, and the rpc
+        then ends with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
         AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -134,8 +134,8 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExecutionService:
-    """Sends work to agents and keeps the books.
-    UNAVAILABLE means that nothing was bought, so a client's usual retry policy for it is safe. A provider's failure is
+    """Sends work to agents and records it in the books.
+    UNAVAILABLE means that nothing was charged, so a client's usual retry policy for it is safe. A provider's failure is
     INTERNAL (LLM_API_ERROR) and is not retried by any channel. A call without a deadline gets 120 s; 600 s is the most.
     """
 

@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ExecutionServiceStub:
-    """Sends work to agents and keeps the books.
-    UNAVAILABLE means that nothing was bought, so a client's usual retry policy for it is safe. A provider's failure is
+    """Sends work to agents and records it in the books.
+    UNAVAILABLE means that nothing was charged, so a client's usual retry policy for it is safe. A provider's failure is
     INTERNAL (LLM_API_ERROR) and is not retried by any channel. A call without a deadline gets 120 s; 600 s is the most.
     """
 
@@ -37,18 +37,18 @@ class ExecutionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExecutionServiceAsyncStub: ...
     ExecuteAgent: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ExecuteAgentRequest, _execution_service_pb2.ExecuteAgentResponse]
-    """Sends an agent one piece of work and waits for the whole answer.
+    """Sends an agent one task and waits for the whole answer.
     Idempotent by `idempotency_key`: the same key and body answer the same result for 24 h, another body is
     IDEMPOTENCY_CONFLICT, and a duplicate of a call under way waits for it. A key whose call failed retryably, was
     cancelled, or ended with an unknown outcome is free again.
-    Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was bought; AGENT_EXECUTION_FAILED when the agent was lost
+    Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was charged; AGENT_EXECUTION_FAILED when the agent was lost
     after the call had begun; LLM_API_ERROR or LLM_API_TIMEOUT for the provider's failures, with what they cost in
     the details.
     """
     StreamAgent: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.StreamAgentRequest, _execution_service_pb2.StreamAgentResponse]
-    """Sends an agent one piece of work and streams the answer piece by piece; over REST as Server-Sent Events.
-    A failure before the first piece is answered as ExecuteAgent would; one after it is sent as an `error` event and
-    then ends the rpc with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
+    """Sends an agent one task and streams the answer in pieces; over REST as Server-Sent Events.
+    A failure before the first event is returned as by ExecuteAgent. A later one is sent as an `error` event, and the rpc
+    then ends with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
     AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
     """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]
@@ -58,25 +58,25 @@ class ExecutionServiceStub:
 
 @_typing.type_check_only
 class ExecutionServiceAsyncStub(ExecutionServiceStub):
-    """Sends work to agents and keeps the books.
-    UNAVAILABLE means that nothing was bought, so a client's usual retry policy for it is safe. A provider's failure is
+    """Sends work to agents and records it in the books.
+    UNAVAILABLE means that nothing was charged, so a client's usual retry policy for it is safe. A provider's failure is
     INTERNAL (LLM_API_ERROR) and is not retried by any channel. A call without a deadline gets 120 s; 600 s is the most.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ExecuteAgent: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ExecuteAgentRequest, _execution_service_pb2.ExecuteAgentResponse]  # type: ignore[assignment]
-    """Sends an agent one piece of work and waits for the whole answer.
+    """Sends an agent one task and waits for the whole answer.
     Idempotent by `idempotency_key`: the same key and body answer the same result for 24 h, another body is
     IDEMPOTENCY_CONFLICT, and a duplicate of a call under way waits for it. A key whose call failed retryably, was
     cancelled, or ended with an unknown outcome is free again.
-    Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was bought; AGENT_EXECUTION_FAILED when the agent was lost
+    Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was charged; AGENT_EXECUTION_FAILED when the agent was lost
     after the call had begun; LLM_API_ERROR or LLM_API_TIMEOUT for the provider's failures, with what they cost in
     the details.
     """
     StreamAgent: _aio.UnaryStreamMultiCallable[_execution_service_pb2.StreamAgentRequest, _execution_service_pb2.StreamAgentResponse]  # type: ignore[assignment]
-    """Sends an agent one piece of work and streams the answer piece by piece; over REST as Server-Sent Events.
-    A failure before the first piece is answered as ExecuteAgent would; one after it is sent as an `error` event and
-    then ends the rpc with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
+    """Sends an agent one task and streams the answer in pieces; over REST as Server-Sent Events.
+    A failure before the first event is returned as by ExecuteAgent. A later one is sent as an `error` event, and the rpc
+    then ends with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
     AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]  # type: ignore[assignment]
@@ -85,8 +85,8 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """Lists executions, newest first."""
 
 class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Sends work to agents and keeps the books.
-    UNAVAILABLE means that nothing was bought, so a client's usual retry policy for it is safe. A provider's failure is
+    """Sends work to agents and records it in the books.
+    UNAVAILABLE means that nothing was charged, so a client's usual retry policy for it is safe. A provider's failure is
     INTERNAL (LLM_API_ERROR) and is not retried by any channel. A call without a deadline gets 120 s; 600 s is the most.
     """
 
@@ -96,11 +96,11 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.ExecuteAgentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.ExecuteAgentResponse, _abc.Awaitable[_execution_service_pb2.ExecuteAgentResponse]]:
-        """Sends an agent one piece of work and waits for the whole answer.
+        """Sends an agent one task and waits for the whole answer.
         Idempotent by `idempotency_key`: the same key and body answer the same result for 24 h, another body is
         IDEMPOTENCY_CONFLICT, and a duplicate of a call under way waits for it. A key whose call failed retryably, was
         cancelled, or ended with an unknown outcome is free again.
-        Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was bought; AGENT_EXECUTION_FAILED when the agent was lost
+        Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was charged; AGENT_EXECUTION_FAILED when the agent was lost
         after the call had begun; LLM_API_ERROR or LLM_API_TIMEOUT for the provider's failures, with what they cost in
         the details.
         """
@@ -111,9 +111,9 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.StreamAgentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_execution_service_pb2.StreamAgentResponse], _abc.AsyncIterator[_execution_service_pb2.StreamAgentResponse]]:
-        """Sends an agent one piece of work and streams the answer piece by piece; over REST as Server-Sent Events.
-        A failure before the first piece is answered as ExecuteAgent would; one after it is sent as an `error` event and
-        then ends the rpc with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
+        """Sends an agent one task and streams the answer in pieces; over REST as Server-Sent Events.
+        A failure before the first event is returned as by ExecuteAgent. A later one is sent as an `error` event, and the rpc
+        then ends with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
         AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
         """
 

@@ -112,9 +112,9 @@ class LoginResponse(_message.Message):
     token_type: _builtins.str
     """Always `Bearer`."""
     expires_in: _builtins.int
-    """Seconds for which the access token is good."""
+    """The number of seconds for which the access token is valid."""
     refresh_token: _builtins.str
-    """Good once for a new pair of tokens."""
+    """Can be used once, for a new pair of tokens."""
     def __init__(
         self,
         *,
@@ -168,9 +168,9 @@ class RefreshTokenResponse(_message.Message):
     token_type: _builtins.str
     """Always `Bearer`."""
     expires_in: _builtins.int
-    """Seconds for which the access token is good."""
+    """The number of seconds for which the access token is valid."""
     refresh_token: _builtins.str
-    """Good once for a new pair of tokens; the one that was sent is used up."""
+    """Can be used once, for the next pair of tokens. The token that was sent is now used up."""
     def __init__(
         self,
         *,
@@ -189,7 +189,7 @@ Global___RefreshTokenResponse: _TypeAlias = RefreshTokenResponse  # noqa: Y015
 
 @_typing.final
 class LogoutRequest(_message.Message):
-    """Nothing to say: the access token of the call names the session."""
+    """Empty: the access token of the call identifies the session."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -223,7 +223,7 @@ Global___LogoutResponse: _TypeAlias = LogoutResponse  # noqa: Y015
 
 @_typing.final
 class GetCurrentUserRequest(_message.Message):
-    """Nothing to say."""
+    """Empty: the call has no parameters."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -240,7 +240,7 @@ Global___GetCurrentUserRequest: _TypeAlias = GetCurrentUserRequest  # noqa: Y015
 
 @_typing.final
 class GetCurrentUserResponse(_message.Message):
-    """Who calls."""
+    """The caller."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -279,18 +279,18 @@ class CreateApiKeyRequest(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What to call it: 1 to 100 characters."""
+    """Its name, 1 to 100 characters."""
     idempotency_key: _builtins.str
-    """A key of the caller's choice, 1 to 200 visible ASCII characters; empty for none. The metadata `idempotency-key`
-    (REST: the header `Idempotency-Key`) says the same; where both are given they must be equal.
+    """A key that the caller chooses, 1 to 200 visible ASCII characters; empty for none. It can also be sent as the metadata
+    `idempotency-key` (REST: the header `Idempotency-Key`); when both are sent, they must be equal.
     """
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_access_pb2.AccessScope.ValueType]:
-        """What it may do: at least one scope, each once."""
+        """Its scopes: at least one, each once."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """From when on it is refused, in the future; absent for never."""
+        """When it expires, in the future; absent for never."""
 
     def __init__(
         self,

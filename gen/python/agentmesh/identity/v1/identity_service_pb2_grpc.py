@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class AuthServiceStub:
     """Users, tokens and API keys.
-    Every other rpc of the platform wants `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
-    Register, Login and RefreshToken are open.
+    Every other rpc of the platform needs `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
+    Register, Login and RefreshToken need no credential.
     """
 
     def __init__(self, channel):
@@ -121,8 +121,8 @@ class AuthServiceStub:
 
 class AuthServiceServicer:
     """Users, tokens and API keys.
-    Every other rpc of the platform wants `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
-    Register, Login and RefreshToken are open.
+    Every other rpc of the platform needs `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
+    Register, Login and RefreshToken need no credential.
     """
 
     def Register(self, request, context):
@@ -134,7 +134,7 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Login(self, request, context):
-        """Trades a name and a password for an access token and a refresh token.
+        """Exchanges a name and a password for an access token and a refresh token.
         AUTH_INVALID_CREDENTIALS does not tell which of the two was wrong.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -142,32 +142,32 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RefreshToken(self, request, context):
-        """Trades a refresh token for a new pair of tokens. Each refresh token works once; for 10 s a repeated one is answered with the
-        same successor, and later it is taken as stolen: the whole family of tokens from that login is revoked.
-        AUTH_INVALID_CREDENTIALS for a token that is not known, revoked or used before; AUTH_TOKEN_EXPIRED for one that is too old.
+        """Exchanges a refresh token for a new pair of tokens. Each refresh token works once. Within 10 s, a repeated token returns the
+        same successor; after that it counts as stolen, and the session is revoked with all its tokens.
+        AUTH_INVALID_CREDENTIALS for a token that is unknown, revoked or already used; AUTH_TOKEN_EXPIRED for an expired one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Logout(self, request, context):
-        """Ends the session of the access token that the call is made with: the token is refused from now on
-        (AUTH_TOKEN_BLACKLISTED), and so are the refresh tokens of the same login.
-        AUTH_INVALID_CREDENTIALS for a call made with an API key: revoke that one instead.
+        """Ends the session of the access token that the call is made with: that token is refused from now on
+        (AUTH_TOKEN_BLACKLISTED), and so are the session's refresh tokens.
+        AUTH_INVALID_CREDENTIALS for a call made with an API key: revoke the key instead.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCurrentUser(self, request, context):
-        """Tells who calls.
+        """Returns the caller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateApiKey(self, request, context):
-        """Makes an API key and shows it, this once.
+        """Creates an API key and returns its secret, once.
         Idempotent by `idempotency_key`: the same key and body answer the same API key for 24 h, without its secret; another body
         is IDEMPOTENCY_CONFLICT. POLICY_DENIED when the caller, itself an API key, lacks a scope that the new key is to have.
         """
@@ -345,8 +345,8 @@ def add_AuthServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AuthService:
     """Users, tokens and API keys.
-    Every other rpc of the platform wants `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
-    Register, Login and RefreshToken are open.
+    Every other rpc of the platform needs `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
+    Register, Login and RefreshToken need no credential.
     """
 
     @staticmethod

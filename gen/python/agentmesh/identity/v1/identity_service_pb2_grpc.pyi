@@ -28,8 +28,8 @@ GRPC_VERSION: str
 
 class AuthServiceStub:
     """Users, tokens and API keys.
-    Every other rpc of the platform wants `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
-    Register, Login and RefreshToken are open.
+    Every other rpc of the platform needs `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
+    Register, Login and RefreshToken need no credential.
     """
 
     @_typing.overload
@@ -41,23 +41,23 @@ class AuthServiceStub:
     administrators create users here.
     """
     Login: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.LoginRequest, _identity_service_pb2.LoginResponse]
-    """Trades a name and a password for an access token and a refresh token.
+    """Exchanges a name and a password for an access token and a refresh token.
     AUTH_INVALID_CREDENTIALS does not tell which of the two was wrong.
     """
     RefreshToken: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RefreshTokenRequest, _identity_service_pb2.RefreshTokenResponse]
-    """Trades a refresh token for a new pair of tokens. Each refresh token works once; for 10 s a repeated one is answered with the
-    same successor, and later it is taken as stolen: the whole family of tokens from that login is revoked.
-    AUTH_INVALID_CREDENTIALS for a token that is not known, revoked or used before; AUTH_TOKEN_EXPIRED for one that is too old.
+    """Exchanges a refresh token for a new pair of tokens. Each refresh token works once. Within 10 s, a repeated token returns the
+    same successor; after that it counts as stolen, and the session is revoked with all its tokens.
+    AUTH_INVALID_CREDENTIALS for a token that is unknown, revoked or already used; AUTH_TOKEN_EXPIRED for an expired one.
     """
     Logout: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.LogoutRequest, _identity_service_pb2.LogoutResponse]
-    """Ends the session of the access token that the call is made with: the token is refused from now on
-    (AUTH_TOKEN_BLACKLISTED), and so are the refresh tokens of the same login.
-    AUTH_INVALID_CREDENTIALS for a call made with an API key: revoke that one instead.
+    """Ends the session of the access token that the call is made with: that token is refused from now on
+    (AUTH_TOKEN_BLACKLISTED), and so are the session's refresh tokens.
+    AUTH_INVALID_CREDENTIALS for a call made with an API key: revoke the key instead.
     """
     GetCurrentUser: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.GetCurrentUserRequest, _identity_service_pb2.GetCurrentUserResponse]
-    """Tells who calls."""
+    """Returns the caller."""
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.CreateApiKeyRequest, _identity_service_pb2.CreateApiKeyResponse]
-    """Makes an API key and shows it, this once.
+    """Creates an API key and returns its secret, once.
     Idempotent by `idempotency_key`: the same key and body answer the same API key for 24 h, without its secret; another body
     is IDEMPOTENCY_CONFLICT. POLICY_DENIED when the caller, itself an API key, lacks a scope that the new key is to have.
     """
@@ -99,8 +99,8 @@ class AuthServiceStub:
 @_typing.type_check_only
 class AuthServiceAsyncStub(AuthServiceStub):
     """Users, tokens and API keys.
-    Every other rpc of the platform wants `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
-    Register, Login and RefreshToken are open.
+    Every other rpc of the platform needs `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
+    Register, Login and RefreshToken need no credential.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -109,23 +109,23 @@ class AuthServiceAsyncStub(AuthServiceStub):
     administrators create users here.
     """
     Login: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.LoginRequest, _identity_service_pb2.LoginResponse]  # type: ignore[assignment]
-    """Trades a name and a password for an access token and a refresh token.
+    """Exchanges a name and a password for an access token and a refresh token.
     AUTH_INVALID_CREDENTIALS does not tell which of the two was wrong.
     """
     RefreshToken: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RefreshTokenRequest, _identity_service_pb2.RefreshTokenResponse]  # type: ignore[assignment]
-    """Trades a refresh token for a new pair of tokens. Each refresh token works once; for 10 s a repeated one is answered with the
-    same successor, and later it is taken as stolen: the whole family of tokens from that login is revoked.
-    AUTH_INVALID_CREDENTIALS for a token that is not known, revoked or used before; AUTH_TOKEN_EXPIRED for one that is too old.
+    """Exchanges a refresh token for a new pair of tokens. Each refresh token works once. Within 10 s, a repeated token returns the
+    same successor; after that it counts as stolen, and the session is revoked with all its tokens.
+    AUTH_INVALID_CREDENTIALS for a token that is unknown, revoked or already used; AUTH_TOKEN_EXPIRED for an expired one.
     """
     Logout: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.LogoutRequest, _identity_service_pb2.LogoutResponse]  # type: ignore[assignment]
-    """Ends the session of the access token that the call is made with: the token is refused from now on
-    (AUTH_TOKEN_BLACKLISTED), and so are the refresh tokens of the same login.
-    AUTH_INVALID_CREDENTIALS for a call made with an API key: revoke that one instead.
+    """Ends the session of the access token that the call is made with: that token is refused from now on
+    (AUTH_TOKEN_BLACKLISTED), and so are the session's refresh tokens.
+    AUTH_INVALID_CREDENTIALS for a call made with an API key: revoke the key instead.
     """
     GetCurrentUser: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.GetCurrentUserRequest, _identity_service_pb2.GetCurrentUserResponse]  # type: ignore[assignment]
-    """Tells who calls."""
+    """Returns the caller."""
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.CreateApiKeyRequest, _identity_service_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
-    """Makes an API key and shows it, this once.
+    """Creates an API key and returns its secret, once.
     Idempotent by `idempotency_key`: the same key and body answer the same API key for 24 h, without its secret; another body
     is IDEMPOTENCY_CONFLICT. POLICY_DENIED when the caller, itself an API key, lacks a scope that the new key is to have.
     """
@@ -166,8 +166,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     """Users, tokens and API keys.
-    Every other rpc of the platform wants `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
-    Register, Login and RefreshToken are open.
+    Every other rpc of the platform needs `authorization: Bearer <access token or API key>` (an API key also as `x-api-key`);
+    Register, Login and RefreshToken need no credential.
     """
 
     @_abc_1.abstractmethod
@@ -186,7 +186,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.LoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.LoginResponse, _abc.Awaitable[_identity_service_pb2.LoginResponse]]:
-        """Trades a name and a password for an access token and a refresh token.
+        """Exchanges a name and a password for an access token and a refresh token.
         AUTH_INVALID_CREDENTIALS does not tell which of the two was wrong.
         """
 
@@ -196,9 +196,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.RefreshTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.RefreshTokenResponse, _abc.Awaitable[_identity_service_pb2.RefreshTokenResponse]]:
-        """Trades a refresh token for a new pair of tokens. Each refresh token works once; for 10 s a repeated one is answered with the
-        same successor, and later it is taken as stolen: the whole family of tokens from that login is revoked.
-        AUTH_INVALID_CREDENTIALS for a token that is not known, revoked or used before; AUTH_TOKEN_EXPIRED for one that is too old.
+        """Exchanges a refresh token for a new pair of tokens. Each refresh token works once. Within 10 s, a repeated token returns the
+        same successor; after that it counts as stolen, and the session is revoked with all its tokens.
+        AUTH_INVALID_CREDENTIALS for a token that is unknown, revoked or already used; AUTH_TOKEN_EXPIRED for an expired one.
         """
 
     @_abc_1.abstractmethod
@@ -207,9 +207,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.LogoutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.LogoutResponse, _abc.Awaitable[_identity_service_pb2.LogoutResponse]]:
-        """Ends the session of the access token that the call is made with: the token is refused from now on
-        (AUTH_TOKEN_BLACKLISTED), and so are the refresh tokens of the same login.
-        AUTH_INVALID_CREDENTIALS for a call made with an API key: revoke that one instead.
+        """Ends the session of the access token that the call is made with: that token is refused from now on
+        (AUTH_TOKEN_BLACKLISTED), and so are the session's refresh tokens.
+        AUTH_INVALID_CREDENTIALS for a call made with an API key: revoke the key instead.
         """
 
     @_abc_1.abstractmethod
@@ -218,7 +218,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.GetCurrentUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.GetCurrentUserResponse, _abc.Awaitable[_identity_service_pb2.GetCurrentUserResponse]]:
-        """Tells who calls."""
+        """Returns the caller."""
 
     @_abc_1.abstractmethod
     def CreateApiKey(
@@ -226,7 +226,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _identity_service_pb2.CreateApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.CreateApiKeyResponse, _abc.Awaitable[_identity_service_pb2.CreateApiKeyResponse]]:
-        """Makes an API key and shows it, this once.
+        """Creates an API key and returns its secret, once.
         Idempotent by `idempotency_key`: the same key and body answer the same API key for 24 h, without its secret; another body
         is IDEMPOTENCY_CONFLICT. POLICY_DENIED when the caller, itself an API key, lacks a scope that the new key is to have.
         """

@@ -253,7 +253,7 @@ Global___GetAgentResponse: _TypeAlias = GetAgentResponse  # noqa: Y015
 
 @_typing.final
 class ListCategoriesRequest(_message.Message):
-    """Nothing to say."""
+    """Empty: the call has no parameters."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -294,7 +294,7 @@ Global___ListCategoriesResponse: _TypeAlias = ListCategoriesResponse  # noqa: Y0
 
 @_typing.final
 class CheckAgentHealthRequest(_message.Message):
-    """Which agent to ask."""
+    """Which agent to check."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -316,7 +316,7 @@ Global___CheckAgentHealthRequest: _TypeAlias = CheckAgentHealthRequest  # noqa: 
 
 @_typing.final
 class CheckAgentHealthResponse(_message.Message):
-    """How the agent is."""
+    """The health of the agent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -83,7 +83,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CheckAgentHealth(self, request, context):
-        """Asks an agent how it is, now. An agent that does not answer is an answer too: UNREACHABLE, not an error.
+        """Checks the health of an agent now. An agent that does not answer is reported as UNREACHABLE, not as an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

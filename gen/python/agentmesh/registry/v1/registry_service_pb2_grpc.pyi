@@ -40,7 +40,7 @@ class RegistryServiceStub:
     ListCategories: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListCategoriesRequest, _registry_service_pb2.ListCategoriesResponse]
     """Lists the categories with their roles and sizes, in alphabetical order."""
     CheckAgentHealth: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CheckAgentHealthRequest, _registry_service_pb2.CheckAgentHealthResponse]
-    """Asks an agent how it is, now. An agent that does not answer is an answer too: UNREACHABLE, not an error."""
+    """Checks the health of an agent now. An agent that does not answer is reported as UNREACHABLE, not as an error."""
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
@@ -54,7 +54,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     ListCategories: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListCategoriesRequest, _registry_service_pb2.ListCategoriesResponse]  # type: ignore[assignment]
     """Lists the categories with their roles and sizes, in alphabetical order."""
     CheckAgentHealth: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CheckAgentHealthRequest, _registry_service_pb2.CheckAgentHealthResponse]  # type: ignore[assignment]
-    """Asks an agent how it is, now. An agent that does not answer is an answer too: UNREACHABLE, not an error."""
+    """Checks the health of an agent now. An agent that does not answer is reported as UNREACHABLE, not as an error."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Finds agents."""
@@ -89,6 +89,6 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.CheckAgentHealthRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.CheckAgentHealthResponse, _abc.Awaitable[_registry_service_pb2.CheckAgentHealthResponse]]:
-        """Asks an agent how it is, now. An agent that does not answer is an answer too: UNREACHABLE, not an error."""
+        """Checks the health of an agent now. An agent that does not answer is reported as UNREACHABLE, not as an error."""
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -86,7 +86,7 @@ class _ApprovalDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Appr
     """The task fails, and with it the run."""
 
 class ApprovalDecision(_ApprovalDecision, metaclass=_ApprovalDecisionEnumTypeWrapper):
-    """What a person decided."""
+    """A decision on an approval."""
 
 APPROVAL_DECISION_UNSPECIFIED: ApprovalDecision.ValueType  # 0
 """Not decided."""
@@ -107,11 +107,11 @@ class _WorkflowStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Workfl
     WORKFLOW_STATUS_PENDING: _WorkflowStatus.ValueType  # 1
     """Not yet run, or its run has not begun."""
     WORKFLOW_STATUS_RUNNING: _WorkflowStatus.ValueType  # 2
-    """Steps are under way, or wait for their next attempt."""
+    """Steps are running or waiting for their next attempt."""
     WORKFLOW_STATUS_WAITING_APPROVAL: _WorkflowStatus.ValueType  # 3
-    """Nothing can go on before a person has decided."""
+    """No step can make progress before a person has decided."""
     WORKFLOW_STATUS_CANCELLING: _WorkflowStatus.ValueType  # 4
-    """It is to be cancelled, and steps are being stopped."""
+    """Its cancellation was requested, and steps are being stopped."""
     WORKFLOW_STATUS_COMPLETED: _WorkflowStatus.ValueType  # 5
     """Every step is completed."""
     WORKFLOW_STATUS_FAILED: _WorkflowStatus.ValueType  # 6
@@ -120,18 +120,18 @@ class _WorkflowStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Workfl
     """It was cancelled."""
 
 class WorkflowStatus(_WorkflowStatus, metaclass=_WorkflowStatusEnumTypeWrapper):
-    """Where a workflow stands: where its latest run does."""
+    """The status of a workflow, which is the status of its latest run."""
 
 WORKFLOW_STATUS_UNSPECIFIED: WorkflowStatus.ValueType  # 0
 """Never sent."""
 WORKFLOW_STATUS_PENDING: WorkflowStatus.ValueType  # 1
 """Not yet run, or its run has not begun."""
 WORKFLOW_STATUS_RUNNING: WorkflowStatus.ValueType  # 2
-"""Steps are under way, or wait for their next attempt."""
+"""Steps are running or waiting for their next attempt."""
 WORKFLOW_STATUS_WAITING_APPROVAL: WorkflowStatus.ValueType  # 3
-"""Nothing can go on before a person has decided."""
+"""No step can make progress before a person has decided."""
 WORKFLOW_STATUS_CANCELLING: WorkflowStatus.ValueType  # 4
-"""It is to be cancelled, and steps are being stopped."""
+"""Its cancellation was requested, and steps are being stopped."""
 WORKFLOW_STATUS_COMPLETED: WorkflowStatus.ValueType  # 5
 """Every step is completed."""
 WORKFLOW_STATUS_FAILED: WorkflowStatus.ValueType  # 6
@@ -151,11 +151,11 @@ class _RunStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunStatus.V
     RUN_STATUS_PENDING: _RunStatus.ValueType  # 1
     """Recorded; no step has begun."""
     RUN_STATUS_RUNNING: _RunStatus.ValueType  # 2
-    """Steps are under way, or wait for their next attempt."""
+    """Steps are running or waiting for their next attempt."""
     RUN_STATUS_WAITING_APPROVAL: _RunStatus.ValueType  # 3
-    """Nothing can go on before a person has decided."""
+    """No step can make progress before a person has decided."""
     RUN_STATUS_CANCELLING: _RunStatus.ValueType  # 4
-    """It is to be cancelled, and steps are being stopped."""
+    """Its cancellation was requested, and steps are being stopped."""
     RUN_STATUS_COMPLETED: _RunStatus.ValueType  # 5
     """Every step is completed."""
     RUN_STATUS_FAILED: _RunStatus.ValueType  # 6
@@ -164,18 +164,18 @@ class _RunStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunStatus.V
     """It was cancelled, and every step has stopped."""
 
 class RunStatus(_RunStatus, metaclass=_RunStatusEnumTypeWrapper):
-    """Where a run stands."""
+    """The status of a run."""
 
 RUN_STATUS_UNSPECIFIED: RunStatus.ValueType  # 0
 """Never sent."""
 RUN_STATUS_PENDING: RunStatus.ValueType  # 1
 """Recorded; no step has begun."""
 RUN_STATUS_RUNNING: RunStatus.ValueType  # 2
-"""Steps are under way, or wait for their next attempt."""
+"""Steps are running or waiting for their next attempt."""
 RUN_STATUS_WAITING_APPROVAL: RunStatus.ValueType  # 3
-"""Nothing can go on before a person has decided."""
+"""No step can make progress before a person has decided."""
 RUN_STATUS_CANCELLING: RunStatus.ValueType  # 4
-"""It is to be cancelled, and steps are being stopped."""
+"""Its cancellation was requested, and steps are being stopped."""
 RUN_STATUS_COMPLETED: RunStatus.ValueType  # 5
 """Every step is completed."""
 RUN_STATUS_FAILED: RunStatus.ValueType  # 6
@@ -197,9 +197,9 @@ class _StepStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepStatus
     STEP_STATUS_WAITING_APPROVAL: _StepStatus.ValueType  # 2
     """Waits for a person's decision."""
     STEP_STATUS_READY: _StepStatus.ValueType  # 3
-    """Can begin, now or at `next_attempt_at`."""
+    """Ready to begin, now or at `next_attempt_at`."""
     STEP_STATUS_RUNNING: _StepStatus.ValueType  # 4
-    """A worker has it."""
+    """A worker is performing it."""
     STEP_STATUS_COMPLETED: _StepStatus.ValueType  # 5
     """Its agent has answered."""
     STEP_STATUS_FAILED: _StepStatus.ValueType  # 6
@@ -208,7 +208,7 @@ class _StepStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepStatus
     """Stopped, or never begun, because its run was cancelled or failed."""
 
 class StepStatus(_StepStatus, metaclass=_StepStatusEnumTypeWrapper):
-    """Where a step stands."""
+    """The status of a step."""
 
 STEP_STATUS_UNSPECIFIED: StepStatus.ValueType  # 0
 """Never sent."""
@@ -217,9 +217,9 @@ STEP_STATUS_PENDING: StepStatus.ValueType  # 1
 STEP_STATUS_WAITING_APPROVAL: StepStatus.ValueType  # 2
 """Waits for a person's decision."""
 STEP_STATUS_READY: StepStatus.ValueType  # 3
-"""Can begin, now or at `next_attempt_at`."""
+"""Ready to begin, now or at `next_attempt_at`."""
 STEP_STATUS_RUNNING: StepStatus.ValueType  # 4
-"""A worker has it."""
+"""A worker is performing it."""
 STEP_STATUS_COMPLETED: StepStatus.ValueType  # 5
 """Its agent has answered."""
 STEP_STATUS_FAILED: StepStatus.ValueType  # 6
@@ -230,7 +230,7 @@ Global___StepStatus: _TypeAlias = StepStatus  # noqa: Y015
 
 @_typing.final
 class Workflow(_message.Message):
-    """A named graph of tasks. It does not change once it is made; it can be run again and again, one run at a time."""
+    """A named graph of tasks. It never changes after its creation. It can be run any number of times, one run at a time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -247,13 +247,13 @@ class Workflow(_message.Message):
     workflow_id: _builtins.str
     """Its id, a UUIDv7."""
     name: _builtins.str
-    """What its owner calls it."""
+    """The name that its owner gave it."""
     status: Global___WorkflowStatus.ValueType
-    """Where its latest run stands; PENDING before the first."""
+    """The status of its latest run; PENDING before the first run."""
     latest_run_id: _builtins.str
     """The latest run; empty before the first."""
     user_id: _builtins.int
-    """The user who made it."""
+    """The user who created it."""
     task_count: _builtins.int
     """How many tasks it has."""
     results_omitted: _builtins.bool
@@ -264,11 +264,11 @@ class Workflow(_message.Message):
 
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskResult]:
-        """What the tasks of the latest run have answered so far, in the order of the tasks. Empty in lists."""
+        """The answers of the latest run so far, in the order of the tasks. Empty in lists."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was made."""
+        """When it was created."""
 
     def __init__(
         self,
@@ -294,7 +294,7 @@ Global___Workflow: _TypeAlias = Workflow  # noqa: Y015
 
 @_typing.final
 class Task(_message.Message):
-    """One piece of work in a workflow."""
+    """One task of a workflow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -310,7 +310,7 @@ class Task(_message.Message):
     id: _builtins.str
     """Its id, unique in the workflow: 1 to 64 letters, digits, `_` and `-`, beginning with a letter."""
     agent_id: _builtins.str
-    """The agent that does it."""
+    """The agent that performs it."""
     input: _builtins.str
     """What is asked: 1 to 200,000 characters, also with the results put in. `{{tasks.<id>.result}}` stands for the result of a task
     that comes before this one (spaces inside the braces do not matter); everything else in double braces stays as it is.
@@ -335,7 +335,7 @@ class Task(_message.Message):
 
     @_builtins.property
     def approval(self) -> Global___Approval:
-        """Asks a person before the task begins; absent for no question."""
+        """The approval that the task needs before it begins; absent for none."""
 
     def __init__(
         self,
@@ -403,7 +403,7 @@ Global___RetryPolicy: _TypeAlias = RetryPolicy  # noqa: Y015
 
 @_typing.final
 class Approval(_message.Message):
-    """A question to the workflow's owner before a task begins. The run is WAITING_APPROVAL while nothing else can go on."""
+    """A question to the workflow's owner before a task begins. The run is WAITING_APPROVAL while no other step can make progress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -415,7 +415,7 @@ class Approval(_message.Message):
     timeout_seconds: _builtins.int
     """Seconds to wait for a decision, 1 to 604,800 (a week)."""
     default_decision: Global___ApprovalDecision.ValueType
-    """What an answer that does not come in time means."""
+    """The decision that applies when nobody decides in time."""
     def __init__(
         self,
         *,
@@ -444,7 +444,7 @@ class TaskResult(_message.Message):
     task_id: _builtins.str
     """The task."""
     result: _builtins.str
-    """What its agent answered."""
+    """The agent's answer."""
     def __init__(
         self,
         *,
@@ -484,13 +484,13 @@ class Run(_message.Message):
     workflow_id: _builtins.str
     """The workflow."""
     status: Global___RunStatus.ValueType
-    """Where it stands. COMPLETED, FAILED and CANCELLED are final."""
+    """Its status. COMPLETED, FAILED and CANCELLED are final."""
     failed_step_id: _builtins.str
     """The step that failed; empty otherwise."""
     sequence: _builtins.int
-    """The sequence of its latest change; a watch after it sees only what comes later."""
+    """The sequence of its latest change. A watch after this sequence receives only later changes."""
     user_id: _builtins.int
-    """The user whose run it is."""
+    """The user who owns it."""
     request_id: _builtins.str
     """The id of the request that began it."""
     results_omitted: _builtins.bool
@@ -505,11 +505,11 @@ class Run(_message.Message):
 
     @_builtins.property
     def cancellation(self) -> Global___Cancellation:
-        """What became of a cancellation; absent if it was never asked for."""
+        """The receipt of its cancellation; absent if none was requested."""
 
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was asked for."""
+        """When it was requested."""
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
@@ -569,11 +569,11 @@ class Step(_message.Message):
     task_id: _builtins.str
     """The task; also the step's id inside its run."""
     agent_id: _builtins.str
-    """The agent that does it."""
+    """The agent that performs it."""
     agent_revision: _builtins.str
     """The revision of the agent that was called last; empty before the first attempt."""
     status: Global___StepStatus.ValueType
-    """Where it stands."""
+    """Its status."""
     attempts: _builtins.int
     """Attempts begun so far."""
     result: _builtins.str
@@ -588,11 +588,11 @@ class Step(_message.Message):
 
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage:
-        """What all its attempts used together; absent when nothing was bought."""
+        """The usage of all its attempts; absent when nothing was charged."""
 
     @_builtins.property
     def approval(self) -> Global___StepApproval:
-        """The question to a person; absent when the task asks none."""
+        """Its approval; absent when the task needs none."""
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
@@ -639,7 +639,7 @@ Global___Step: _TypeAlias = Step  # noqa: Y015
 
 @_typing.final
 class StepApproval(_message.Message):
-    """What was asked of a person before a step, and what the answer was."""
+    """The question to a person before a step, and the decision."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -656,14 +656,14 @@ class StepApproval(_message.Message):
     decided_by: _builtins.int
     """The user who decided; 0 while it is open, or when nobody did in time."""
     reason: _builtins.str
-    """Why it was decided so; empty when nobody said."""
+    """The reason that was given for the decision; may be empty."""
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp:
         """When it was decided; absent while it is open."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """Until when a decision is waited for; absent before the step's turn has come."""
+        """When the wait for a decision ends; absent while the step waits for other steps."""
 
     def __init__(
         self,
@@ -694,7 +694,7 @@ class Cancellation(_message.Message):
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was asked for."""
+        """When it was requested."""
 
     @_builtins.property
     def stopped_steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoppedStep]:
@@ -734,10 +734,10 @@ class StoppedStep(_message.Message):
     execution_id: _builtins.str
     """The execution that was stopped; empty when none had begun."""
     output_tokens_after_request: _builtins.int
-    """At most so many output tokens were bought after the cancellation was asked for: all that the stopped call bought."""
+    """An upper bound of the output tokens charged after the request to cancel: all output tokens of the stopped call."""
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage:
-        """What the stopped call used in all; `estimated` when the provider did not say. Absent when nothing was bought."""
+        """The usage of the stopped call; `estimated` when the provider did not report it. Absent when nothing was charged."""
 
     def __init__(
         self,

@@ -32,10 +32,10 @@ class CreateWorkflowRequest(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What to call it: 1 to 255 characters."""
+    """Its name, 1 to 255 characters."""
     idempotency_key: _builtins.str
-    """A key of the caller's choice, 1 to 200 visible ASCII characters; empty for none. The metadata `idempotency-key`
-    (REST: the header `Idempotency-Key`) says the same; where both are given they must be equal.
+    """A key that the caller chooses, 1 to 200 visible ASCII characters; empty for none. It can also be sent as the metadata
+    `idempotency-key` (REST: the header `Idempotency-Key`); when both are sent, they must be equal.
     """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_workflow_pb2.Task]:
@@ -94,7 +94,7 @@ class ListWorkflowsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first page."""
     status: _workflow_pb2.WorkflowStatus.ValueType
-    """Only workflows that stand here; unspecified for all."""
+    """Only workflows with this status; unspecified for all."""
     def __init__(
         self,
         *,
@@ -240,8 +240,8 @@ class ExecuteWorkflowRequest(_message.Message):
     workflow_id: _builtins.str
     """Its id, a UUID."""
     idempotency_key: _builtins.str
-    """A key of the caller's choice, 1 to 200 visible ASCII characters; empty for none. The metadata `idempotency-key`
-    (REST: the header `Idempotency-Key`) says the same; where both are given they must be equal.
+    """A key that the caller chooses, 1 to 200 visible ASCII characters; empty for none. It can also be sent as the metadata
+    `idempotency-key` (REST: the header `Idempotency-Key`); when both are sent, they must be equal.
     """
     def __init__(
         self,
@@ -597,7 +597,7 @@ class WatchRunResponse(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The change's place among the run's changes: 1 for the first, then one more each, the same for every watcher.
-    `heartbeat`, `done` and `error` repeat the sequence of the last change, so that it is always the one to go on after.
+    `heartbeat`, `done` and `error` repeat the sequence of the last change, so that a reader can always resume after it.
     """
     @_builtins.property
     def run(self) -> Global___RunChange:
@@ -711,7 +711,7 @@ Global___WatchDone: _TypeAlias = WatchDone  # noqa: Y015
 
 @_typing.final
 class WatchHeartbeat(_message.Message):
-    """Nothing has changed; the watch is alive."""
+    """The watch is alive, and nothing has changed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -743,7 +743,7 @@ class DecideApprovalRequest(_message.Message):
     decision: _workflow_pb2.ApprovalDecision.ValueType
     """APPROVED or REJECTED."""
     reason: _builtins.str
-    """Why, for the record; at most 2,000 characters."""
+    """The reason for the decision, at most 2,000 characters; may be empty."""
     def __init__(
         self,
         *,

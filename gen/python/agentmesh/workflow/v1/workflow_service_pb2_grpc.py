@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class WorkflowServiceStub:
-    """Durable workflows. What has been accepted survives the death of any process; a recorded answer is never bought again.
-    Another user's workflow or run is as if it were not there.
+    """Durable workflows. Accepted work survives the crash of any process, and a recorded answer is never paid for twice.
+    Workflows and runs of other users are reported as not found.
     """
 
     def __init__(self, channel):
@@ -99,12 +99,12 @@ class WorkflowServiceStub:
 
 
 class WorkflowServiceServicer:
-    """Durable workflows. What has been accepted survives the death of any process; a recorded answer is never bought again.
-    Another user's workflow or run is as if it were not there.
+    """Durable workflows. Accepted work survives the crash of any process, and a recorded answer is never paid for twice.
+    Workflows and runs of other users are reported as not found.
     """
 
     def CreateWorkflow(self, request, context):
-        """Makes a workflow. Cycles, unknown ids and unknown agents are VALIDATION_ERROR with the path of the field, e.g.
+        """Creates a workflow. Cycles, unknown ids and unknown agents are VALIDATION_ERROR with the path of the field, e.g.
         `tasks[2].depends_on[0]`; AGENT_NOT_FOUND is not used here.
         Idempotent by `idempotency_key`: the same key and body answer the same workflow for 24 h, another body is IDEMPOTENCY_CONFLICT.
         """
@@ -127,7 +127,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteWorkflow(self, request, context):
-        """Deletes a workflow with all its runs; what its steps bought stays in the books. WORKFLOW_NOT_FOUND;
+        """Deletes a workflow with all its runs; the executions of its steps stay in the books. WORKFLOW_NOT_FOUND;
         WORKFLOW_ALREADY_RUNNING while a run is active: cancel it first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -136,8 +136,8 @@ class WorkflowServiceServicer:
 
     def ExecuteWorkflow(self, request, context):
         """Starts a run and answers at once. WORKFLOW_NOT_FOUND; WORKFLOW_ALREADY_RUNNING while a run is active; VALIDATION_ERROR when
-        an agent of a task is not in the catalogue any more. Steps are bought in the caller's name: nobody but its owner runs a
-        workflow, and an admin, who sees every workflow, gets WORKFLOW_NOT_FOUND for another user's.
+        an agent of a task is not in the catalogue any more. Steps are charged to the caller, so only the
+        owner can run a workflow: an administrator sees every workflow, but gets WORKFLOW_NOT_FOUND for another user's.
         Idempotent by `idempotency_key`: the same key answers the same run for 24 h.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -185,7 +185,7 @@ class WorkflowServiceServicer:
 
     def WatchRun(self, request, context):
         """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
-        Server-Sent Events. A reader that was cut off goes on after the last sequence it saw, without loss and without repetition.
+        Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
         RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -193,7 +193,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DecideApproval(self, request, context):
-        """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step does not wait (any more).
+        """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step is not waiting for a decision.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -271,8 +271,8 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkflowService:
-    """Durable workflows. What has been accepted survives the death of any process; a recorded answer is never bought again.
-    Another user's workflow or run is as if it were not there.
+    """Durable workflows. Accepted work survives the crash of any process, and a recorded answer is never paid for twice.
+    Workflows and runs of other users are reported as not found.
     """
 
     @staticmethod

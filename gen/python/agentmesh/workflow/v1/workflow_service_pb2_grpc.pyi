@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WorkflowServiceStub:
-    """Durable workflows. What has been accepted survives the death of any process; a recorded answer is never bought again.
-    Another user's workflow or run is as if it were not there.
+    """Durable workflows. Accepted work survives the crash of any process, and a recorded answer is never paid for twice.
+    Workflows and runs of other users are reported as not found.
     """
 
     @_typing.overload
@@ -36,7 +36,7 @@ class WorkflowServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WorkflowServiceAsyncStub: ...
     CreateWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.CreateWorkflowRequest, _workflow_service_pb2.CreateWorkflowResponse]
-    """Makes a workflow. Cycles, unknown ids and unknown agents are VALIDATION_ERROR with the path of the field, e.g.
+    """Creates a workflow. Cycles, unknown ids and unknown agents are VALIDATION_ERROR with the path of the field, e.g.
     `tasks[2].depends_on[0]`; AGENT_NOT_FOUND is not used here.
     Idempotent by `idempotency_key`: the same key and body answer the same workflow for 24 h, another body is IDEMPOTENCY_CONFLICT.
     """
@@ -45,13 +45,13 @@ class WorkflowServiceStub:
     GetWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.GetWorkflowRequest, _workflow_service_pb2.GetWorkflowResponse]
     """Gets one workflow. WORKFLOW_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
     DeleteWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.DeleteWorkflowRequest, _workflow_service_pb2.DeleteWorkflowResponse]
-    """Deletes a workflow with all its runs; what its steps bought stays in the books. WORKFLOW_NOT_FOUND;
+    """Deletes a workflow with all its runs; the executions of its steps stay in the books. WORKFLOW_NOT_FOUND;
     WORKFLOW_ALREADY_RUNNING while a run is active: cancel it first.
     """
     ExecuteWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.ExecuteWorkflowRequest, _workflow_service_pb2.ExecuteWorkflowResponse]
     """Starts a run and answers at once. WORKFLOW_NOT_FOUND; WORKFLOW_ALREADY_RUNNING while a run is active; VALIDATION_ERROR when
-    an agent of a task is not in the catalogue any more. Steps are bought in the caller's name: nobody but its owner runs a
-    workflow, and an admin, who sees every workflow, gets WORKFLOW_NOT_FOUND for another user's.
+    an agent of a task is not in the catalogue any more. Steps are charged to the caller, so only the
+    owner can run a workflow: an administrator sees every workflow, but gets WORKFLOW_NOT_FOUND for another user's.
     Idempotent by `idempotency_key`: the same key answers the same run for 24 h.
     """
     CancelWorkflow: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelWorkflowRequest, _workflow_service_pb2.CancelWorkflowResponse]
@@ -73,21 +73,21 @@ class WorkflowServiceStub:
     """
     WatchRun: _grpc.UnaryStreamMultiCallable[_workflow_service_pb2.WatchRunRequest, _workflow_service_pb2.WatchRunResponse]
     """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
-    Server-Sent Events. A reader that was cut off goes on after the last sequence it saw, without loss and without repetition.
+    Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
     RUN_NOT_FOUND.
     """
     DecideApproval: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.DecideApprovalRequest, _workflow_service_pb2.DecideApprovalResponse]
-    """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step does not wait (any more)."""
+    """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step is not waiting for a decision."""
 
 @_typing.type_check_only
 class WorkflowServiceAsyncStub(WorkflowServiceStub):
-    """Durable workflows. What has been accepted survives the death of any process; a recorded answer is never bought again.
-    Another user's workflow or run is as if it were not there.
+    """Durable workflows. Accepted work survives the crash of any process, and a recorded answer is never paid for twice.
+    Workflows and runs of other users are reported as not found.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.CreateWorkflowRequest, _workflow_service_pb2.CreateWorkflowResponse]  # type: ignore[assignment]
-    """Makes a workflow. Cycles, unknown ids and unknown agents are VALIDATION_ERROR with the path of the field, e.g.
+    """Creates a workflow. Cycles, unknown ids and unknown agents are VALIDATION_ERROR with the path of the field, e.g.
     `tasks[2].depends_on[0]`; AGENT_NOT_FOUND is not used here.
     Idempotent by `idempotency_key`: the same key and body answer the same workflow for 24 h, another body is IDEMPOTENCY_CONFLICT.
     """
@@ -96,13 +96,13 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     GetWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.GetWorkflowRequest, _workflow_service_pb2.GetWorkflowResponse]  # type: ignore[assignment]
     """Gets one workflow. WORKFLOW_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
     DeleteWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.DeleteWorkflowRequest, _workflow_service_pb2.DeleteWorkflowResponse]  # type: ignore[assignment]
-    """Deletes a workflow with all its runs; what its steps bought stays in the books. WORKFLOW_NOT_FOUND;
+    """Deletes a workflow with all its runs; the executions of its steps stay in the books. WORKFLOW_NOT_FOUND;
     WORKFLOW_ALREADY_RUNNING while a run is active: cancel it first.
     """
     ExecuteWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.ExecuteWorkflowRequest, _workflow_service_pb2.ExecuteWorkflowResponse]  # type: ignore[assignment]
     """Starts a run and answers at once. WORKFLOW_NOT_FOUND; WORKFLOW_ALREADY_RUNNING while a run is active; VALIDATION_ERROR when
-    an agent of a task is not in the catalogue any more. Steps are bought in the caller's name: nobody but its owner runs a
-    workflow, and an admin, who sees every workflow, gets WORKFLOW_NOT_FOUND for another user's.
+    an agent of a task is not in the catalogue any more. Steps are charged to the caller, so only the
+    owner can run a workflow: an administrator sees every workflow, but gets WORKFLOW_NOT_FOUND for another user's.
     Idempotent by `idempotency_key`: the same key answers the same run for 24 h.
     """
     CancelWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelWorkflowRequest, _workflow_service_pb2.CancelWorkflowResponse]  # type: ignore[assignment]
@@ -124,15 +124,15 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     """
     WatchRun: _aio.UnaryStreamMultiCallable[_workflow_service_pb2.WatchRunRequest, _workflow_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
-    Server-Sent Events. A reader that was cut off goes on after the last sequence it saw, without loss and without repetition.
+    Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
     RUN_NOT_FOUND.
     """
     DecideApproval: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.DecideApprovalRequest, _workflow_service_pb2.DecideApprovalResponse]  # type: ignore[assignment]
-    """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step does not wait (any more)."""
+    """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step is not waiting for a decision."""
 
 class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Durable workflows. What has been accepted survives the death of any process; a recorded answer is never bought again.
-    Another user's workflow or run is as if it were not there.
+    """Durable workflows. Accepted work survives the crash of any process, and a recorded answer is never paid for twice.
+    Workflows and runs of other users are reported as not found.
     """
 
     @_abc_1.abstractmethod
@@ -141,7 +141,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_service_pb2.CreateWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.CreateWorkflowResponse, _abc.Awaitable[_workflow_service_pb2.CreateWorkflowResponse]]:
-        """Makes a workflow. Cycles, unknown ids and unknown agents are VALIDATION_ERROR with the path of the field, e.g.
+        """Creates a workflow. Cycles, unknown ids and unknown agents are VALIDATION_ERROR with the path of the field, e.g.
         `tasks[2].depends_on[0]`; AGENT_NOT_FOUND is not used here.
         Idempotent by `idempotency_key`: the same key and body answer the same workflow for 24 h, another body is IDEMPOTENCY_CONFLICT.
         """
@@ -168,7 +168,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_service_pb2.DeleteWorkflowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.DeleteWorkflowResponse, _abc.Awaitable[_workflow_service_pb2.DeleteWorkflowResponse]]:
-        """Deletes a workflow with all its runs; what its steps bought stays in the books. WORKFLOW_NOT_FOUND;
+        """Deletes a workflow with all its runs; the executions of its steps stay in the books. WORKFLOW_NOT_FOUND;
         WORKFLOW_ALREADY_RUNNING while a run is active: cancel it first.
         """
 
@@ -179,8 +179,8 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.ExecuteWorkflowResponse, _abc.Awaitable[_workflow_service_pb2.ExecuteWorkflowResponse]]:
         """Starts a run and answers at once. WORKFLOW_NOT_FOUND; WORKFLOW_ALREADY_RUNNING while a run is active; VALIDATION_ERROR when
-        an agent of a task is not in the catalogue any more. Steps are bought in the caller's name: nobody but its owner runs a
-        workflow, and an admin, who sees every workflow, gets WORKFLOW_NOT_FOUND for another user's.
+        an agent of a task is not in the catalogue any more. Steps are charged to the caller, so only the
+        owner can run a workflow: an administrator sees every workflow, but gets WORKFLOW_NOT_FOUND for another user's.
         Idempotent by `idempotency_key`: the same key answers the same run for 24 h.
         """
 
@@ -238,7 +238,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_workflow_service_pb2.WatchRunResponse], _abc.AsyncIterator[_workflow_service_pb2.WatchRunResponse]]:
         """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
-        Server-Sent Events. A reader that was cut off goes on after the last sequence it saw, without loss and without repetition.
+        Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
         RUN_NOT_FOUND.
         """
 
@@ -248,6 +248,6 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_service_pb2.DecideApprovalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.DecideApprovalResponse, _abc.Awaitable[_workflow_service_pb2.DecideApprovalResponse]]:
-        """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step does not wait (any more)."""
+        """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step is not waiting for a decision."""
 
 def add_WorkflowServiceServicer_to_server(servicer: WorkflowServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
