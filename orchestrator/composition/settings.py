@@ -124,8 +124,8 @@ def _secrets_in(path: Path) -> list[str]:
     try:
         secrets = path.read_text().split()
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        raise ValueError(f"the file cannot be read: {error.strerror}") from error
     for secret in secrets or [""]:
         if (why := weakness(secret)) is not None:
-            raise ValueError(f"{path}: {why}; make one with: openssl rand -base64 48")
+            raise ValueError(f"{why}; make one with: openssl rand -base64 48")
     return secrets
