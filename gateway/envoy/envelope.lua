@@ -2,7 +2,9 @@
 --
 -- REST: 1. An error of the orchestrator: its trailers contain the finished envelope, which becomes the body.
 --       2. An error of the transcoder about the request is plain text, and becomes the envelope of a VALIDATION_ERROR.
---       3. Headers and trailers that only gRPC needs are removed.
+--       3. Events get an `id:`, by which a client that reconnects resumes.
+--       4. A watch that the orchestrator marks as being at its end is 204: clients of Server-Sent Events then stop reconnecting.
+--       5. Headers and trailers that only gRPC needs are removed.
 -- gRPC: Only one case changes. A server that stops before its calls have ended lets gRPC end them with UNAVAILABLE, which promises that
 --       the call was not started and may be sent again. The orchestrator always sends details with UNAVAILABLE; a status without
 --       details is replaced by the reply `lost` from the route's metadata.
@@ -38,7 +40,7 @@ local function violation(complaint)
   if twice then return twice, "has one value in the path and another in the body; send it once" end
   local scalar = complaint:match("^invalid value Starting an? %a+ on a scalar field for type ([%w_%.]+)$")
   if scalar then return scalar, "must be a single value, not an object or a list" end
-  return complaint:match("^([%w_%.%[%]]+): (.+)$")
+  return complaint:match("^([%w_%.%[%]-]+): (.+)$")
 end
 
 -- The transcoder's words for what a caller can fix, made plain. Everything else it says is about the syntax of JSON.
@@ -109,8 +111,31 @@ local function drop_body_of_head(handle)
   if length then headers:replace("content-length", length) end
 end
 
+-- The id of an event: its sequence, or the position in the log that the contract makes the cursor. Free-form data comes before it.
+local ID_OF = {
+  sequence = function(sequence) return sequence end,
+  position = function(_, event) return event:match('.*"position":"(%d+)"') end,
+}
+
+-- The transcoder writes each event as one line, `data: {"sequence":1,…}`; JSON escapes quotes inside strings, so nothing else looks so.
+local function add_ids(handle)
+  local seen = handle:streamInfo():dynamicMetadata():get("agentmesh")
+  local id_of = ID_OF[seen and seen.event_id or "sequence"] or ID_OF.sequence
+  for chunk in handle:bodyChunks() do
+    local length = chunk:length()
+    if length > 0 then
+      local text, changed = chunk:getBytes(0, length):gsub('data: ({"sequence":(%d+),[^\n]*)', function(event, sequence)
+        local id = id_of(sequence, event)
+        return id and "id: " .. id .. "\ndata: " .. event
+      end)
+      if changed > 0 then chunk:setBytes(text) end
+    end
+  end
+end
+
 local function rest(handle, headers)
   local grpc_status = headers:get("grpc-status")
+  local events = false
   note(handle, grpc_status)
   if headers:get("x-mesh-complaint") then
     local request_id = headers:get("x-request-id")
@@ -118,12 +143,17 @@ local function rest(handle, headers)
     put(handle, "422", validation_error(request_id, text:getBytes(0, text:length())))
   elseif grpc_status and grpc_status ~= "0" then
     put_service_error(handle)
+  elseif headers:get("x-mesh-status") == "204" then
+    headers:replace(":status", "204")
+    headers:remove("content-type")
   else
-    if headers:get("content-type") == EVENTS then headers:replace("content-type", EVENTS .. "; charset=utf-8") end
+    events = headers:get("content-type") == EVENTS
+    if events then headers:replace("content-type", EVENTS .. "; charset=utf-8") end
     if not headers:get("cache-control") then headers:add("cache-control", "no-store") end
   end
   strip(handle:headers())
   drop_body_of_head(handle)
+  if events then add_ids(handle) end
   if grpc_status and handle:streamInfo():protocol() ~= "HTTP/2" then return end -- Envoy drops trailers on HTTP/1.1
   local trailers = handle:trailers()
   if not trailers then return end
@@ -148,6 +178,12 @@ local REST = { ["application/json"] = true, [EVENTS] = true }
 
 function envoy_on_response(handle)
   local headers = handle:headers()
+  if headers:get("x-mesh-head") then -- requests.lua has answered the HEAD of a stream
+    headers:remove("x-mesh-head")
+    headers:replace("content-type", EVENTS .. "; charset=utf-8")
+    headers:replace("content-length", "0") -- or Envoy would announce chunks
+    return headers:replace("cache-control", "no-store")
+  end
   if headers:get(":status") ~= "200" or REST[headers:get("content-type")] then
     rest(handle, headers)
   else

@@ -7,7 +7,7 @@ limit and shedding.lua go by the kind of the rpc.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ class RequestRules:
     lists: Mapping[str, Any]
     """Fields of the body on the way to typed lists, by both JSON names; `list` marks the lists, `fields` leads on."""
 
+    cursor: str = ""
+    """The query parameter after which a stream goes on, such as `after_sequence`; the ids of its events are its values."""
+    streams: bool = False
+
     @property
     def methods(self) -> Sequence[str]:
         """The HTTP methods that the rules apply to. HEAD is served as GET."""
@@ -44,7 +48,8 @@ class RequestRules:
     def for_lua(self) -> dict[str, Any]:
         """The route metadata that the filters read."""
         query = {"in_path": dict.fromkeys(self.in_path, True), "repeated": dict.fromkeys(self.repeated, True)}
-        return {"kind": self.kind, "rest": "body" if self.takes_body else "query", "query": query, "lists": dict(self.lists)}
+        rules = {"kind": self.kind, "rest": "body" if self.takes_body else "query", "query": query, "lists": dict(self.lists)}
+        return {**rules, **({"streams": True, "cursor": self.cursor} if self.streams else {})}
 
 
 def request_rules(descriptor_path: Path) -> list[RequestRules]:
@@ -52,7 +57,10 @@ def request_rules(descriptor_path: Path) -> list[RequestRules]:
     files = FileDescriptorSet.FromString(descriptor_path.read_bytes()).file
     messages = {name: message for file in files for name, message in _named(f".{file.package}", file.message_type)}
     return [
-        _rules(binding, declared(method.name, method.options).kind, body, messages[method.input_type], messages)
+        replace(
+            _rules(binding, declared(method.name, method.options).kind, body, messages[method.input_type], messages),
+            streams=method.server_streaming,
+        )
         for file in files
         for service in file.service
         for method in service.method
@@ -65,7 +73,8 @@ def _rules(binding: Binding, kind: RpcKind, body: str, request: DescriptorProto,
         raise ValueError(f'{binding}: the gateway supports `body: "*"` or no body, not `body: "{body}"`')
     in_path = tuple(name for name in _VARIABLE.findall(binding.template))
     repeated = tuple(field.name for field in request.field if field.label == _REPEATED)
-    return RequestRules(binding, kind, body == "*", in_path, repeated, _lists(request, messages, ()) if body else {})
+    cursor = next((field.name for field in request.field if field.name.startswith("after_")), "")
+    return RequestRules(binding, kind, body == "*", in_path, repeated, _lists(request, messages, ()) if body else {}, cursor)
 
 
 def _lists(message: DescriptorProto, messages: Messages, above: tuple[DescriptorProto, ...]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 -- Prepares requests before the transcoder sees them, and refuses those that it would misread.
 --
 -- 1. A preflight that the CORS filter did not answer comes from a foreign origin: 204 without CORS headers, and the browser refuses.
--- 2. The transcoder does not know HEAD, so it becomes GET. envelope.lua then drops the body of the answer.
+-- 2. The transcoder does not know HEAD, so it becomes GET. envelope.lua then drops the body of the answer. A HEAD of a stream is
+--    answered here, because the body of a watch has no end.
 -- 3. Bodies in an encoding that nothing here reads: 415.
 -- 4. Query parameters and bodies that the transcoder would merge, drop or overwrite: 422 with the field. The route's metadata contains
 --    what the contract says (request_rules.py).
+-- 5. A Last-Event-ID becomes the cursor of a watch that names none.
 
 local GRPC_ENCODINGS = { identity = true, deflate = true, gzip = true }
 local BYTE_ORDER_MARK = "\239\187\191"
@@ -146,6 +148,17 @@ local function unsupported_encoding(headers, is_grpc, content_type)
   return charset and charset ~= "utf-8" and charset ~= "utf8" and charset ~= "us-ascii"
 end
 
+-- Makes the cursor of a Last-Event-ID, unless the query has one. True for an id that no event of ours has.
+local function resume(headers, query, cursor)
+  local id = headers:get("last-event-id")
+  if not id or id == "" or cursor == "" then return false end
+  if not id:find("^%d+$") or #id > 20 then return true end
+  if query and proto_name(decoded("&" .. query)):find("&" .. cursor .. "=", 1, true) then return false end
+  local path = headers:get(":path")
+  headers:replace(":path", path .. (query and "&" or "?") .. cursor .. "=" .. id)
+  return false
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local method = headers:get(":method")
@@ -155,6 +168,9 @@ function envoy_on_request(handle)
   if is_grpc then return end
   if method == "OPTIONS" and headers:get("access-control-request-method") then
     return handle:respond({ [":status"] = "204" }, "")
+  end
+  if method == "HEAD" and handle:metadata():get("streams") then
+    return handle:respond({ [":status"] = "200", ["x-mesh-head"] = "1" }, "")
   end
   if method == "HEAD" then
     headers:replace(":method", "GET")
@@ -168,6 +184,11 @@ function envoy_on_request(handle)
   if query then
     local field, description = bad_parameter(query, rest == "body", metadata:get("query"))
     if field then return refuse(handle, field, description) end
+  end
+  if metadata:get("streams") then
+    local cursor = metadata:get("cursor")
+    if resume(headers, query, cursor) then return refuse(handle, "last-event-id", "is not the id of an event of this stream; leave it out") end
+    handle:streamInfo():dynamicMetadata():set("agentmesh", "event_id", cursor:match("^after_(.+)$") or "sequence")
   end
   check_body(handle, rest == "body", metadata:get("lists"))
 end

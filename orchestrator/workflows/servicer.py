@@ -9,8 +9,10 @@ from agentmesh.workflow.v1 import workflow_service_pb2 as pb
 from agentmesh.workflow.v1 import workflow_service_pb2_grpc
 
 from mesh import correlation
+from mesh.rpc.envelope import NO_CONTENT
 from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.rpc.interceptors.behaviour import metadata_value
+from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.security import caller
 from orchestrator.workflows import convert
 from orchestrator.workflows.service import WorkflowService
@@ -74,6 +76,9 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
         """The changes of a run as they come."""
         run, changes = await self._service.watch(caller.current(), UUID(request.run_id), request.after_sequence)
+        if run.state.final and request.after_sequence >= run.sequence and metadata_value(context, TRANSCODED_KEY) is not None:
+            await context.send_initial_metadata(NO_CONTENT)
+            return
         async for change in changes:
             yield convert.watched(change, run.request_id)
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import grpc
 from agentmesh.agent.v1.agent_pb2 import Agent
+from agentmesh.event.v1.event_service_pb2_grpc import EventServiceServicer, add_EventServiceServicer_to_server
 from agentmesh.execution.v1 import execution_service_pb2 as execution
 from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceServicer, add_ExecutionServiceServicer_to_server
 from agentmesh.health.v1 import health_service_pb2 as health
 from agentmesh.health.v1.health_service_pb2_grpc import HealthServiceServicer, add_HealthServiceServicer_to_server
 from agentmesh.registry.v1 import registry_service_pb2 as registry
 from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer, add_RegistryServiceServicer_to_server
+from agentmesh.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceServicer, add_WorkflowServiceServicer_to_server
 from google.protobuf.message import Message
 
 from mesh.rpc.interceptors.chain import chain
@@ -89,6 +91,28 @@ class _Executions(ExecutionServiceServicer):
         return await self._script.reply(request, context, execution.ListExecutionsResponse())
 
 
+class _Workflows(WorkflowServiceServicer):
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def WatchRun(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self._script.saw(request, context)
+        assert self._script.events is not None
+        async for event in self._script.events(request, context):
+            yield event
+
+
+class _Events(EventServiceServicer):
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    async def WatchEvents(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self._script.saw(request, context)
+        assert self._script.events is not None
+        async for event in self._script.events(request, context):
+            yield event
+
+
 class Backend:
     """The server around the script. It can be stopped and started again, on another port each time."""
 
@@ -104,6 +128,8 @@ class Backend:
         add_RegistryServiceServicer_to_server(_Registry(self.script), self._server)
         add_HealthServiceServicer_to_server(_Health(), self._server)
         add_ExecutionServiceServicer_to_server(_Executions(self.script), self._server)
+        add_WorkflowServiceServicer_to_server(_Workflows(self.script), self._server)
+        add_EventServiceServicer_to_server(_Events(self.script), self._server)
         self.health = Health(self._server)
         add_reflection(self._server, SERVICES)
         self.port = listen(self._server, "127.0.0.1", port, tls)

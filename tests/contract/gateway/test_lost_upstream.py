@@ -153,6 +153,7 @@ async def test_a_rest_stream_lost_after_its_first_event_does_not_look_finished(g
     backend.script.events = one_event
     async with gateway.http.stream("POST", f"{AGENT}/stream", json={"input": "x"}) as response:
         lines = response.aiter_lines()
+        assert await anext(lines) == "id: 1"
         assert "half" in await anext(lines)
         relay.cut()
         with pytest.raises(httpx.RemoteProtocolError):
