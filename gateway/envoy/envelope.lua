@@ -146,6 +146,7 @@ local function rest(handle, headers)
   elseif headers:get("x-mesh-status") == "204" then
     headers:replace(":status", "204")
     headers:remove("content-type")
+    headers:remove("content-length")
   else
     events = headers:get("content-type") == EVENTS
     if events then headers:replace("content-type", EVENTS .. "; charset=utf-8") end

@@ -15,7 +15,7 @@ from mesh.rpc.status import TABLE, find
 ENVELOPE_TRAILER = "x-mesh-envelope"
 STATUS_TRAILER = "x-mesh-status"
 NO_CONTENT = ((STATUS_TRAILER, "204"),)
-"""Initial metadata of a transcoded stream without events: clients of Server-Sent Events stop reconnecting at 204."""
+"""Trailing metadata of a transcoded stream without events: clients of Server-Sent Events stop reconnecting at 204."""
 RETRY_AFTER_TRAILER = "retry-after"
 CHALLENGE_TRAILER = "www-authenticate"
 _CHALLENGE = 'Bearer realm="agentmesh"'

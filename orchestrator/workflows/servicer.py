@@ -77,7 +77,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         """The changes of a run as they come."""
         run, changes = await self._service.watch(caller.current(), UUID(request.run_id), request.after_sequence)
         if run.state.final and request.after_sequence >= run.sequence and metadata_value(context, TRANSCODED_KEY) is not None:
-            await context.send_initial_metadata(NO_CONTENT)
+            context.set_trailing_metadata(NO_CONTENT)
             return
         async for change in changes:
             yield convert.watched(change, run.request_id)

@@ -128,8 +128,8 @@ class Backend:
         add_RegistryServiceServicer_to_server(_Registry(self.script), self._server)
         add_HealthServiceServicer_to_server(_Health(), self._server)
         add_ExecutionServiceServicer_to_server(_Executions(self.script), self._server)
-        add_WorkflowServiceServicer_to_server(_Workflows(self.script), self._server)
-        add_EventServiceServicer_to_server(_Events(self.script), self._server)
+        add_WorkflowServiceServicer_to_server(_Workflows(self.script), self._server)  # type: ignore[abstract]  # only WatchRun is served
+        add_EventServiceServicer_to_server(_Events(self.script), self._server)  # type: ignore[abstract]  # only WatchEvents is served
         self.health = Health(self._server)
         add_reflection(self._server, SERVICES)
         self.port = listen(self._server, "127.0.0.1", port, tls)

@@ -21,7 +21,7 @@ LAST = 3
 async def watched_run(request: Any, context: Any) -> AsyncIterator[Any]:
     """A finished run with three changes; a watch resumed at its end has no events."""
     if request.after_sequence >= LAST:
-        await context.send_initial_metadata(NO_CONTENT)
+        context.set_trailing_metadata(NO_CONTENT)
         return
     for sequence in range(request.after_sequence + 1, LAST + 1):
         yield workflow_service_pb2.WatchRunResponse(sequence=sequence, run=workflow_service_pb2.RunChange(run=workflow_pb2.Run(run_id="a")))

@@ -52,8 +52,10 @@ async def test_a_watch_tells_each_change_and_ends_with_the_run(workflows: Workfl
 async def test_a_watch_goes_on_after_any_change(workflows: Workflows) -> None:
     run = await workflows.completed(task("a"), task("b", depends_on=[]), task("c", depends_on=["a", "b"]))
     everything = await _watched(workflows, run["run_id"])
-    for after in range(run["sequence"] + 1):
+    for after in range(run["sequence"]):
         assert await _watched(workflows, run["run_id"], after) == everything[after:]
+    at_the_end = await workflows.try_("GET", f"runs/{run['run_id']}/watch", params={"after_sequence": run["sequence"]})
+    assert (at_the_end.status_code, at_the_end.content) == (204, b"")
 
 
 @pytest.mark.parametrize("door", ["gateway", "orchestrator"])
