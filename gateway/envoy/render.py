@@ -64,6 +64,8 @@ class GatewaySettings:
     """For unary rpcs that do not have an agent work."""
     agent_timeout_seconds: float = 620
     """For those that do: above the 600 s that the orchestrator grants, so that its answer comes first."""
+    connection_idle_seconds: float = 60
+    """A connection without a request is closed after this time."""
     stream_idle_seconds: float = 300
     """A stream that says nothing for so long is cut; the orchestrator sends a heartbeat every 15 s."""
 

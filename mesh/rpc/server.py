@@ -21,6 +21,9 @@ SERVER_OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 0),
+    # A client that has vanished is noticed within 80 s instead of after two hours.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
     # The gateway accepts 24 KiB of headers, and gRPC counts more per header. Between its soft and its hard limit (8 and 16 KiB by
     # default) gRPC refuses at random.
     ("grpc.max_metadata_size", 32 * 1024),

@@ -26,6 +26,7 @@ from mesh.admission import Admission
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.chain import chain
+from mesh.rpc.interceptors.open_streams import OpenStreams, StreamAllowances
 from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.peer import Peers
 from mesh.rpc.request_limits import RequestLimits
@@ -104,10 +105,14 @@ async def assemble(
     authenticator, revocations, auth = build_identity(settings, stack, tasks, engine, redis, policy)
     tasks.start_on(stack, "retention", RetentionUpkeep(engine, retention(settings)).run())
     limits = await build_limits(settings, stack, tasks, revocations)
-    authentication = Authentication(authenticator, build_failed_credentials(settings), Peers(settings.gateway_secrets))
+    peers = Peers(settings.gateway_secrets)
+    authentication = Authentication(authenticator, build_failed_credentials(settings), peers)
+    streams = OpenStreams(
+        peers, StreamAllowances(settings.limit_streams_of_user, settings.limit_streams_of_address, settings.limit_streams)
+    )
     request_limits = RequestLimits(settings.limit_context_bytes, settings.limit_context_nodes)
     admission = AdmissionControl(Admission(), "orchestrator")
-    interceptors = chain(authentication, limits, Permission(policy), admission=admission, limits=request_limits)
+    interceptors = chain(authentication, limits, streams, Permission(policy), admission=admission, limits=request_limits)
     server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)

@@ -90,6 +90,12 @@ class OrchestratorSettings(SharedSettings):
     """For how long a refresh token can be used; each use makes a new one."""
     bcrypt_rounds: int = Field(default=12, ge=4, le=16)
     """What a password hash costs: twice as much with each more. Less than 12 is for tests."""
+    limit_streams_of_user: int = Field(default=100, ge=1)
+    """Streams of a user that may be open at once, per orchestrator."""
+    limit_streams_of_address: int = Field(default=500, ge=1)
+    """The same for one address, signed or not, health watches and reflection included."""
+    limit_streams: int = Field(default=4_000, ge=1)
+    """The same for everybody together: below the gateway's 8,192 requests in flight, so that calls and probes always find room."""
     gateway_secret_file: Path | None = None
     """The secret by which gateways prove themselves, at least 32 random bytes; one a line while it is being changed. Only a gateway that
     shows it may name the caller's address. Unset: every caller has the address of its connection."""

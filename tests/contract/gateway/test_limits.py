@@ -200,3 +200,11 @@ async def _login(gateway: Gateway, request: identity.LoginRequest) -> grpc.aio.A
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await AuthServiceStub(gateway.channel).Login(request, timeout=10)
     return failed.value
+
+
+async def test_a_connection_without_a_request_is_closed(upstream: tuple[Backend, Relay], tmp_path: Path) -> None:
+    async with running_gateway(tmp_path, upstream[1].port, connection_idle_seconds=0.5) as gateway, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        assert await reader.read() == b""
+        writer.close()
+        assert await gateway.answers()

@@ -34,6 +34,16 @@ def test_only_what_is_bound_to_get_alone_counts_as_reading() -> None:
     assert (reading["ExecuteAgent"], reading["StreamAgent"], reading["ListExecutions"]) == (False, False, True)
 
 
+def test_probes_have_their_own_share_of_the_upstreams_requests() -> None:
+    config = yaml.safe_load(render_bootstrap(GatewaySettings()))
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    urgent = {route["match"]["path"] for route in routes if route.get("route", {}).get("priority") == "HIGH"}
+    assert urgent == {f"/agentmesh.health.v1.HealthService/{name}" for name in ("GetHealth", "GetReadiness")}
+    thresholds = config["static_resources"]["clusters"][0]["circuit_breakers"]["thresholds"]
+    assert [threshold.get("priority", "DEFAULT") for threshold in thresholds] == ["DEFAULT", "HIGH"]
+
+
 def test_no_execute_and_no_stream_is_ever_retried() -> None:
     config = yaml.safe_load(render_bootstrap(GatewaySettings()))
     manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
