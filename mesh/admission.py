@@ -74,8 +74,6 @@ class Admission:
 
 
 class Slot:
-    """One waiting call."""
-
     __slots__ = ("_admission", "_calls", "_since")
 
     def __init__(self, admission: Admission, since: float) -> None:

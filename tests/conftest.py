@@ -113,13 +113,11 @@ async def kafka_server(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def grpcurl() -> Path:
-    """The real grpcurl."""
     return _built(go_tools.GRPCURL)
 
 
 @pytest.fixture(scope="session")
 def opa() -> Path:
-    """The real OPA."""
     return _built(go_tools.OPA)
 
 

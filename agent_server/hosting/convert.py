@@ -25,7 +25,6 @@ def context_of(request: pb.ExecuteRequest | pb.StreamExecuteRequest) -> dict[str
 
 
 def execute_response(agent_name: str, result: Result) -> pb.ExecuteResponse:
-    """The whole answer."""
     return pb.ExecuteResponse(
         agent_name=agent_name,
         result=result.text,

@@ -106,7 +106,6 @@ class AgentHost:
         ]
 
     async def stop(self, notice_seconds: float, grace_seconds: float) -> None:
-        """Drains every port."""
         ports = [*self._open.values(), *self._closing.values()]
         await drain([p.server for p in ports], [p.health for p in ports], notice_seconds=notice_seconds, grace_seconds=grace_seconds)
 

@@ -64,9 +64,7 @@ class Model(Protocol):
     connection to the provider.
     """
 
-    async def complete(self, prompt: Prompt, meter: Meter, timeout: float) -> Answer:
-        """The whole answer."""
-        ...
+    async def complete(self, prompt: Prompt, meter: Meter, timeout: float) -> Answer: ...
 
     def stream(self, prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
         """The pieces of the answer's text as they arrive, then the whole Answer."""

@@ -49,7 +49,6 @@ class Placement:
 
     @property
     def data(self) -> Path:
-        """The data folder."""
         return (self.outside if self.data_outside else self.folder) / "data"
 
     def install(self) -> None:

@@ -70,7 +70,6 @@ class Programs:
         return self._process("simulator", "deploy.simulator", settings, prepare=self._make_simulator_folder, probed=False)
 
     def agent_host(self, shard: int) -> Process:
-        """An agent host."""
         settings = {
             "AGENT_SHARD": str(shard),
             "METRICS_PORT": str(self.ports.agent_metrics[shard]),

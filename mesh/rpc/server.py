@@ -105,7 +105,6 @@ class Health:
         await self._servicer.enter_graceful_shutdown()
 
     def end_watches(self) -> None:
-        """Ends every watch."""
         self._servicer.end_watches()
 
 

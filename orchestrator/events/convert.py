@@ -19,7 +19,6 @@ LAST_POSITION = 2**63 - 1
 
 
 def event(record: Event) -> event_pb2.Event:
-    """An event."""
     message = event_pb2.Event(
         event_id=str(record.event_id),
         event_type=record.event_type,

@@ -19,8 +19,6 @@ class EventStore(Protocol):
 
 
 class Subscription(Protocol):
-    """One listener's subscription."""
-
     async def wait(self, seconds: float) -> bool:
         """Whether the notifier has notified since the last wait, or does so within `seconds`."""
         ...

@@ -15,8 +15,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class EventServicer(event_service_pb2_grpc.EventServiceServicer):
-    """Shows the log."""
-
     def __init__(self, service: EventService) -> None:
         self._service = service
 

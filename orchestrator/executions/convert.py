@@ -32,7 +32,6 @@ def work(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest, user_id: int, 
 
 
 def execute_response(answered: Answered) -> pb.ExecuteAgentResponse:
-    """The whole answer."""
     return pb.ExecuteAgentResponse(
         agent_name=answered.agent_name,
         result=answered.result,
@@ -84,7 +83,6 @@ def answer_facts(message: answer_pb2.AnswerFacts) -> AnswerFacts:
 
 
 def bill(bill: Bill) -> usage_pb2.Usage:
-    """Tokens and cost."""
     return usage_to_proto(bill.usage, bill.cost_micro_usd, bill.price_table)
 
 

@@ -63,8 +63,6 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A stored error."""
-
     reason: str
     message: str
     details: Mapping[str, str]

@@ -76,9 +76,7 @@ class Agents(Protocol):
     the agent said it in time.
     """
 
-    async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
-        """The whole answer."""
-        ...
+    async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer: ...
 
     def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
         """The answer's text in pieces, then the whole; None for a heartbeat."""

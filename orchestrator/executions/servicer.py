@@ -25,7 +25,6 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
         self._service = service
 
     async def ExecuteAgent(self, request: pb.ExecuteAgentRequest, context: Context) -> pb.ExecuteAgentResponse:
-        """The whole answer."""
         key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
         work = convert.work(request, caller.current().user_id, correlation.current(), key)
         return convert.execute_response(await self._service.execute(work, context.time_remaining()))
@@ -42,7 +41,6 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
                 yield event
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.GetExecutionResponse:
-        """One execution."""
         record = await self._service.get(caller.current().sees, UUID(request.execution_id))
         return pb.GetExecutionResponse(execution=convert.execution(record))
 

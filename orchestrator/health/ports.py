@@ -14,8 +14,6 @@ class Component:
 
 
 class ComponentProbe(Protocol):
-    """Checks one component."""
-
     required: bool
     """Whether agent calls need it."""
 

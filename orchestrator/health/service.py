@@ -20,8 +20,6 @@ class Readiness:
 
 
 class HealthService:
-    """Checks every component."""
-
     def __init__(self, probes: Sequence[ComponentProbe], stopping: Callable[[], bool]) -> None:
         self._probes = probes
         self._stopping = stopping

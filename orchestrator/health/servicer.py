@@ -13,8 +13,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class HealthServicer(health_service_pb2_grpc.HealthServiceServicer):
-    """Liveness and readiness."""
-
     def __init__(self, service: HealthService) -> None:
         self._service = service
         self._version = version("agentmesh")

@@ -135,5 +135,4 @@ class Administration:
 
 
 def new_password() -> str:
-    """A random password."""
     return secrets.token_urlsafe(PASSWORD_BYTES)

@@ -98,9 +98,7 @@ class IdentityWork(Protocol):
 class IdentityStore(Protocol):
     """Users, sessions and keys. Raises ServiceUnavailable if the store cannot be reached."""
 
-    def begin(self) -> AbstractAsyncContextManager[IdentityWork]:
-        """A transaction."""
-        ...
+    def begin(self) -> AbstractAsyncContextManager[IdentityWork]: ...
 
     async def credentials(self, username: str) -> Credentials | None:
         """The user with that name, in any case."""

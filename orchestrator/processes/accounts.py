@@ -226,7 +226,6 @@ BY_NAME = {command.name: command for command in COMMANDS}
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
     outer = argparse.ArgumentParser(
         prog="python -m orchestrator.processes.accounts", description="Administers the accounts in the database of DATABASE_URL."
     )

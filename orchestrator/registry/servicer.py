@@ -14,8 +14,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
-    """Finds agents."""
-
     def __init__(self, service: RegistryService) -> None:
         self._service = service
 
@@ -25,11 +23,9 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         return convert.page(self._service.list(convert.query(request, limit)))
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
-        """One agent."""
         return pb.GetAgentResponse(agent=convert.agent(self._service.get(request.agent_id)))
 
     async def ListCategories(self, request: pb.ListCategoriesRequest, context: Context) -> pb.ListCategoriesResponse:
-        """All categories."""
         return pb.ListCategoriesResponse(categories=map(convert.category, self._service.categories()))
 
     async def CheckAgentHealth(self, request: pb.CheckAgentHealthRequest, context: Context) -> pb.CheckAgentHealthResponse:

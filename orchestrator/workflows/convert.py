@@ -75,7 +75,6 @@ def view(request: pb.GetRunRequest | pb.GetWorkflowRequest) -> View:
 
 
 def decision(request: pb.DecideApprovalRequest) -> Decision:
-    """What was decided."""
     return _DECIDED[request.decision]
 
 
@@ -92,7 +91,6 @@ def run_page(page: RunPage) -> pb.ListRunsResponse:
 
 
 def workflow(workflow: Workflow) -> wf.Workflow:
-    """A workflow."""
     return wf.Workflow(
         workflow_id=str(workflow.workflow_id),
         name=workflow.name,
@@ -122,7 +120,6 @@ def task(task: Task) -> wf.Task:
 
 
 def run(run: Run) -> wf.Run:
-    """A run."""
     return wf.Run(
         run_id=str(run.run_id),
         workflow_id=str(run.workflow_id),

@@ -14,7 +14,6 @@ CLAIMS = Counter("workflow_claims_total", "Times that this worker looked for ste
 
 
 def count(changes: Iterable[Change]) -> None:
-    """Counts committed changes."""
     for change in changes:
         counter = RUNS if isinstance(change.subject, Run) else STEPS
         counter.labels(change.subject.state.value).inc()

@@ -119,8 +119,6 @@ class RunNotifier(Protocol):
 
 
 class Subscription(Protocol):
-    """One listener's subscription."""
-
     def notify(self) -> None:
         """Ends the wait, or the next one."""
         ...

@@ -27,7 +27,6 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         self._service = service
 
     async def CreateWorkflow(self, request: pb.CreateWorkflowRequest, context: Context) -> pb.CreateWorkflowResponse:
-        """Makes a workflow."""
         draft = convert.draft(request, _key(request, context))
         return pb.CreateWorkflowResponse(workflow=convert.workflow(await self._service.create(caller.current(), draft)))
 
@@ -36,17 +35,14 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return convert.workflow_page(await self._service.list(convert.query(request, caller.current().sees)))
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
-        """One workflow."""
         workflow = await self._service.get(caller.current(), UUID(request.workflow_id), convert.view(request))
         return pb.GetWorkflowResponse(workflow=convert.workflow(workflow))
 
     async def DeleteWorkflow(self, request: pb.DeleteWorkflowRequest, context: Context) -> pb.DeleteWorkflowResponse:
-        """Deletes a workflow."""
         await self._service.delete(caller.current(), UUID(request.workflow_id))
         return pb.DeleteWorkflowResponse()
 
     async def ExecuteWorkflow(self, request: pb.ExecuteWorkflowRequest, context: Context) -> pb.ExecuteWorkflowResponse:
-        """Starts a run."""
         run = await self._service.execute(caller.current(), UUID(request.workflow_id), correlation.current(), _key(request, context))
         return pb.ExecuteWorkflowResponse(run=convert.run(run))
 
@@ -61,7 +57,6 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return convert.run_page(await self._service.runs(caller.current(), query))
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
-        """One run."""
         run = await self._service.run(caller.current(), UUID(request.run_id), convert.view(request))
         return pb.GetRunResponse(run=convert.run(run))
 

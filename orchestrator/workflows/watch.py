@@ -65,7 +65,6 @@ class FollowedRun:
         self._subscription.notify()
 
     def leave(self) -> None:
-        """Ends the following."""
         self._lifetime.close()
 
     def since(self, sequence: int) -> Sequence[Change] | None:

@@ -22,7 +22,6 @@ WARM_UP_RUNS = 20
 
 
 def tell(**document: Any) -> None:
-    """Answer the comparison."""
     print(json.dumps(document), flush=True)
 
 

@@ -33,7 +33,6 @@ MANY = [
 
 
 async def main(steps: int, runs: int) -> None:
-    """Measures and prints."""
     with tempfile.TemporaryDirectory(prefix="agentmesh-bench-") as folder:
         async with provider(PROVIDER_SECONDS) as (url, _), platform(Path(folder), url) as bench, other_user(bench) as other:
             workflow_id = await created(other, "one step", ONE)

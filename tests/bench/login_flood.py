@@ -25,7 +25,6 @@ AS_SHIPPED = {name: value for name, value in LIFTED.items() if "LOGINS" not in n
 
 
 async def main(rounds: int, seconds: float) -> None:
-    """Measures both floods."""
     async with provider(PROVIDER_SECONDS) as (url, _):
         everywhere = {"per_ip_login_rate": 1_000_000, "per_ip_login_burst": 1_000_000}
         for name, environment, gateway in (("from one address", AS_SHIPPED, {}), ("from everywhere", LIFTED, everywhere)):

@@ -37,7 +37,6 @@ class Connection(asyncio.Protocol):
         self._sent = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the connection."""
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -64,7 +63,6 @@ class Connection(asyncio.Protocol):
         self._sent = 0.0
 
     def close(self) -> None:
-        """Ends it."""
         self.rest()
         self._transport.close()
 

@@ -29,7 +29,6 @@ class ExecuteResponse(BaseModel):
 
 
 def agent(provider_url: str) -> FastAPI:
-    """An agent's microservice."""
     from time import perf_counter
 
     from anthropic import AsyncAnthropic

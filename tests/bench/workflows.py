@@ -57,7 +57,6 @@ class Ends:
         return await ended
 
     async def look_forever(self) -> None:
-        """Looks until cancelled."""
         statement = f"SELECT run_id, status, finished_at FROM runs WHERE run_id = ANY($1::uuid[]) AND status IN {FINAL}"
         while True:
             await asyncio.sleep(POLL_SECONDS)
@@ -79,12 +78,10 @@ class Platform:
     ends: Ends
 
     async def create(self, number: int) -> str:
-        """A new workflow."""
         made = await self.stub.CreateWorkflow(pb.CreateWorkflowRequest(name=f"bench {number}", tasks=TASKS))
         return str(made.workflow.workflow_id)
 
     async def execute(self, workflow_id: str) -> str:
-        """A new run."""
         return str((await self.stub.ExecuteWorkflow(pb.ExecuteWorkflowRequest(workflow_id=workflow_id))).run.run_id)
 
     async def seconds_of_a_run(self, workflow_id: str) -> float:
@@ -197,7 +194,6 @@ def _times(took: Sequence[float]) -> str:
 
 
 async def main(seconds: float, runs: int) -> None:
-    """Measures and prints."""
     with tempfile.TemporaryDirectory(prefix="agentmesh-bench-") as folder:
         async with provider() as (url, _), platform(Path(folder), url) as bench:
             await one_caller(bench, seconds)

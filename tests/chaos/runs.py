@@ -35,7 +35,6 @@ class Runs:
     started: list[str] = field(default_factory=list)
 
     async def create(self, *tasks: dict[str, Any]) -> str:
-        """A new workflow."""
         response = await self.http.post("/api/v1/workflows", json={"name": "hurt", "tasks": tasks})
         assert response.status_code == 200, response.text
         return str(response.json()["workflow"]["workflow_id"])

@@ -25,7 +25,6 @@ class Provider:
         (await self._http.post("/control/faults", json=rule)).raise_for_status()
 
     async def clear(self) -> None:
-        """Ends all faults."""
         (await self._http.delete("/control/faults")).raise_for_status()
 
     async def active(self) -> int:
@@ -33,7 +32,6 @@ class Provider:
         return int((await self._http.get("/control/active")).json()["active"])
 
     async def idle(self) -> bool:
-        """Whether none is."""
         return await self.active() == 0
 
     def entries(self) -> list[Entry]:

@@ -35,7 +35,6 @@ class Workflows:
         return dict(response.json())
 
     async def create(self, *tasks: dict[str, Any], name: str = "Launch", **options: Any) -> dict[str, Any]:
-        """A new workflow."""
         return dict((await self.ask("POST", "workflows", {"name": name, "tasks": tasks}, **options))["workflow"])
 
     async def get(self, workflow_id: str) -> dict[str, Any]:

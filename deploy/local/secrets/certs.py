@@ -134,7 +134,6 @@ def issue_all(folder: Path, hosts: Sequence[str] = HERE) -> DevelopmentAuthority
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.local.secrets.certs", description="Certificates for a trial of the mesh with TLS."
     )

@@ -40,11 +40,9 @@ class KafkaServer:
         )
 
     async def start(self) -> None:
-        """Starts the broker."""
         await self.process.start()
 
     async def stop(self) -> None:
-        """Stops the broker."""
         await self.process.stop()
 
     @property
@@ -89,7 +87,6 @@ class KafkaServer:
         return {}
 
     async def _ready(self, _: int) -> bool:
-        """Whether it answers."""
         if is_free(self.port):
             return False
         client = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers, request_timeout_ms=2000)

@@ -31,7 +31,6 @@ class RedisServer:
         )
 
     async def start(self) -> None:
-        """Starts the server."""
         await self.process.start()
 
     async def stop(self) -> None:

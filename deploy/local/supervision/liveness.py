@@ -40,7 +40,6 @@ class HealthProbe:
         return self._channel
 
     async def close(self) -> None:
-        """Closes the connection."""
         channel, self._channel, self._port = self._channel, None, None
         if channel is not None:
             await channel.close()

@@ -21,8 +21,6 @@ _KEY = re.compile(r"amk_[A-Za-z0-9_-]+")
 
 
 class Authenticator(Protocol):
-    """Verifies credentials."""
-
     async def authenticate(self, credential: str) -> Caller:
         """The caller that an access token or an API key proves.
 

@@ -48,8 +48,6 @@ class RequestValidation(BehaviourInterceptor):
         return read
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Checks, then calls."""
-
         async def checked(request: Any, context: Context) -> Message:
             await self._check(request)
             return await behaviour(request, context)
@@ -57,8 +55,6 @@ class RequestValidation(BehaviourInterceptor):
         return checked
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
-        """Checks, then streams."""
-
         async def checked(request: Any, context: Context) -> AsyncIterator[Message]:
             await self._check(request)
             async for message in behaviour(request, context):

@@ -45,7 +45,6 @@ class OutboxUpkeep:
             await asyncio.sleep(MEASURE_SECONDS)
 
     async def measure(self) -> None:
-        """Sets the gauges."""
         with unavailable():
             async with self._engine.connect() as connection:
                 lag = (await connection.execute(text(sql.LAG))).one()

@@ -19,7 +19,6 @@ class PostgresEventStore:
         self._engine = engine
 
     async def head(self) -> int:
-        """The last position."""
         with unavailable():
             async with self._engine.connect() as connection:
                 return int(await connection.scalar(select(event_relay.c.last_position)) or 0)

@@ -55,7 +55,6 @@ class PostgresIdentityWork:
         return None if row is None else row["password_hash"]
 
     async def open_session(self, session_id: UUID, user_id: int, access_until: datetime, ip: str) -> None:
-        """Opens a session."""
         values = {"session_id": session_id, "user_id": user_id, "access_until": access_until, "ip": ip}
         await self._connection.execute(insert(sessions).values(values))
 

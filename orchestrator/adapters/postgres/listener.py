@@ -24,7 +24,6 @@ class PostgresListener:
         self._notified = notified
 
     async def run(self) -> None:
-        """Listens until cancelled."""
         try:
             while True:
                 try:

@@ -55,7 +55,6 @@ class ArqWakeup:
         self._latest: UUID | None = None
 
     async def run(self) -> None:
-        """Sends until cancelled."""
         try:
             while True:
                 await self._to_send.wait()
@@ -86,7 +85,6 @@ class ArqWakeupListener:
         self._heard = heard
 
     async def run(self) -> None:
-        """Listens until cancelled."""
         pauses = backoff.delays(_LONGEST_PAUSE_SECONDS)
         while True:
             began = asyncio.get_running_loop().time()

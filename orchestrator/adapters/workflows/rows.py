@@ -39,7 +39,6 @@ StepId = tuple[UUID, str]
 
 
 def run(row: Row, steps: Sequence[Step] = (), *, results_omitted: bool = False) -> Run:
-    """A run."""
     return Run(
         run_id=_uuid(row["run_id"]),
         workflow_id=_uuid(row["workflow_id"]),
@@ -61,7 +60,6 @@ def run(row: Row, steps: Sequence[Step] = (), *, results_omitted: bool = False) 
 
 
 def step(row: Row, result: str = "") -> Step:
-    """A step."""
     return Step(
         task_id=row["task_id"],
         agent_id=row["agent_id"],

@@ -41,8 +41,6 @@ _LISTED = [column for column in workflows.c if column.name != "tasks"]
 
 
 class PostgresWorkflowStore:
-    """See the port."""
-
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 

@@ -7,7 +7,6 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Makes the tables."""
     op.execute("ALTER TABLE outbox ADD COLUMN position bigint")
     op.execute("ALTER TABLE outbox ADD COLUMN user_id integer GENERATED ALWAYS AS ((data ->> 'user_id'::text)::integer) STORED")
     op.execute("CREATE INDEX ix_outbox_unstamped ON outbox (id) WHERE position IS NULL")

@@ -38,8 +38,6 @@ def most_of_one_user(slots: int) -> int:
 
 
 class Performer(Protocol):
-    """Does one attempt."""
-
     async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
         """What came of it."""
         ...

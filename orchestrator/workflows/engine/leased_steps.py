@@ -17,8 +17,6 @@ class LeasedStep:
 
 
 class LeasedSteps:
-    """All of them."""
-
     def __init__(self) -> None:
         self._held: dict[LeaseId, LeasedStep] = {}
 

@@ -29,8 +29,6 @@ def policy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class OpaServer:
-    """A running OPA."""
-
     url: str
     process: asyncio.subprocess.Process
 

@@ -37,7 +37,6 @@ class Script:
     metadata: list[dict[str, str | bytes]] = field(default_factory=list)
 
     def saw(self, request: Any, context: Context) -> None:
-        """Records a request."""
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata() or ()))
 

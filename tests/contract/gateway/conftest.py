@@ -21,7 +21,6 @@ async def upstream() -> AsyncIterator[tuple[Backend, Relay]]:
 
 @pytest.fixture
 def backend(upstream: tuple[Backend, Relay]) -> Backend:
-    """The orchestrator, reset."""
     upstream[0].reset()
     return upstream[0]
 

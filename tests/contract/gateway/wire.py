@@ -53,7 +53,6 @@ def assert_clean(response: httpx.Response) -> None:
 
 
 def frame(message: bytes) -> bytes:
-    """A gRPC-Web frame."""
     return b"\0" + struct.pack(">I", len(message)) + message
 
 

@@ -51,7 +51,6 @@ class ContractRpc:
         return bool(self.descriptor.GetOptions().Extensions[access_pb2.access].WhichOneof("caller") == "open")
 
     def request(self, **fields: Any) -> Any:
-        """A request."""
         return GetMessageClass(self.descriptor.input_type)(**fields)
 
     async def reason(self, channel: grpc.aio.Channel, request: Any, metadata: Sequence[tuple[str, str]] = ()) -> str:

@@ -62,5 +62,4 @@ def directory(models: ModelNames) -> Callable[..., Directory]:
 
 @pytest.fixture
 def agent() -> Agent:
-    """One agent."""
     return Agent(define(), "claude-sonnet-5-5")

@@ -53,7 +53,6 @@ class Follower:
         return self._changes.empty()
 
     async def end(self) -> None:
-        """Ends following."""
         self.stop.set()
         done, _ = await asyncio.wait([self.task], timeout=BOUND)
         assert done

@@ -66,7 +66,6 @@ class Agents:
         await eventually(lambda: task_id in self.begun)
 
     async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
-        """One attempt."""
         task_id = assignment.lease_id.task_id
         self.begun.append(task_id)
         self.inputs[task_id] = assignment.input
@@ -120,7 +119,6 @@ class Runs:
         return run
 
     async def get(self, run: Run) -> Run:
-        """As it stands."""
         found = await self.store.get(None, run.run_id, View.FULL)
         assert found is not None
         return found

@@ -46,10 +46,7 @@ ASKING = Draft("Ask", (Task("a", AGENT_ID, "Do it.", approval=Approval("Go?")),)
 
 
 class NoAgents:
-    """Reaches nobody."""
-
     async def check(self, agent_id: str, port: int) -> HealthState:
-        """Nobody answers."""
         return HealthState.UNREACHABLE
 
 
@@ -72,11 +69,9 @@ class Served:
     runs: Runs
 
     async def create(self, caller: Caller = ANN, draft: Draft = DRAFT, **fields: Any) -> Workflow:
-        """A new workflow."""
         return await self.service.create(caller, replace(draft, **fields))
 
     async def execute(self, caller: Caller, workflow_id: UUID, key: str = "") -> Any:
-        """A new run."""
         return await self.service.execute(caller, workflow_id, "req_1", key)
 
 

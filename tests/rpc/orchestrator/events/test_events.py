@@ -24,7 +24,6 @@ async def me(mesh: Mesh) -> int:
 
 
 async def listed(mesh: Mesh, **fields: Any) -> list[Event]:
-    """All pages."""
     events: list[Event] = []
     token = ""
     while True:

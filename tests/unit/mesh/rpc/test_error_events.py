@@ -26,7 +26,6 @@ class EndingContext:
         return ()
 
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Any) -> None:
-        """Ends the call."""
         raise Aborted(code.name)
 
 
