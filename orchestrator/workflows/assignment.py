@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import Bill, Failure
 from orchestrator.identity.model import Principal
-from orchestrator.workflows.model import StepState
+from orchestrator.workflows.model import OnIncomplete, StepState
 
 
 class LeaseId(NamedTuple):
@@ -34,6 +35,7 @@ class Assignment:
     principal: Principal
     """The run's user, and the API key that started the run."""
     request_id: str
+    on_incomplete: OnIncomplete = OnIncomplete.FAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,15 @@ class HandedBack:
     delay_seconds: float = 0.0
 
 
-Outcome = Completed | AttemptFailed | HandedBack
+@dataclass(frozen=True, slots=True)
+class AgentMissing:
+    """The catalogue does not have the step's agent: perhaps its file is just being replaced. The attempt does not count."""
+
+    failure: Failure
+    """Why the step fails if the agent stays away."""
+
+
+Outcome = Completed | AttemptFailed | HandedBack | AgentMissing
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,8 @@ class Spent:
     agent_revision: str = ""
     bill: Bill | None = None
     last_bill: Bill | None = None
+    """Of the last attempt alone."""
+    facts: AnswerFacts | None = None
     """Of the last attempt alone."""
     answered: bool = False
     """Whether the answer of the last attempt is recorded: whoever takes the step over finds it, and calls nobody."""

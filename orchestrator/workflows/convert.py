@@ -12,12 +12,13 @@ from google.protobuf.message import Message
 
 from mesh.rpc.convert import struct, values
 from mesh.rpc.paging import page_size, page_token, read_page_token
-from orchestrator.executions.convert import bill, execution, failure
+from orchestrator.executions.convert import bill, execution, facts_to_proto, failure
 from orchestrator.executions.model import Execution
 from orchestrator.workflows.model import (
     Approval,
     Change,
     Decision,
+    OnIncomplete,
     Retry,
     Run,
     RunPage,
@@ -43,6 +44,7 @@ _STEP_STATUS = {state: wf.StepStatus.Value(f"STEP_STATUS_{state.name}") for stat
 _DECISION = {one: wf.ApprovalDecision.Value(f"APPROVAL_DECISION_{one.name}") for one in Decision}
 _STATE = {status: state for state, status in _WORKFLOW_STATUS.items()}
 _RUN_STATE = {status: state for state, status in _RUN_STATUS.items()}
+_ON_INCOMPLETE = {wf.ON_INCOMPLETE_FAIL: OnIncomplete.FAIL, wf.ON_INCOMPLETE_USE: OnIncomplete.USE}
 _VIEW = {wf.VIEW_UNSPECIFIED: View.FITTING, wf.VIEW_BASIC: View.BASIC, wf.VIEW_FULL: View.FULL}
 _DECIDED = {status: one for one, status in _DECISION.items()}
 
@@ -116,6 +118,7 @@ def task(task: Task) -> wf.Task:
         retry=wf.RetryPolicy(max_attempts=task.retry.max_attempts, delay_seconds=task.retry.delay_seconds, backoff=task.retry.backoff),
         timeout_seconds=task.timeout_seconds,
         approval=None if task.approval is None else _approval_to_proto(task.approval),
+        on_incomplete=wf.ON_INCOMPLETE_USE if task.on_incomplete is OnIncomplete.USE else wf.ON_INCOMPLETE_FAIL,
     )
 
 
@@ -165,6 +168,7 @@ def step(step: Step, request_id: str) -> wf.Step:
         finished_at=_time(step.finished_at),
         next_attempt_at=_time(step.next_attempt_at),
         result_bytes=step.result_bytes,
+        facts=facts_to_proto(step.facts),
     )
 
 
@@ -188,6 +192,7 @@ def _task(place: int, task: wf.Task) -> Task:
         depends_on=tuple(task.depends_on),
         retry=Retry(**_given(task.retry, "max_attempts", "delay_seconds", "backoff")),
         approval=_approval(task.approval) if task.HasField("approval") else None,
+        on_incomplete=_ON_INCOMPLETE.get(task.on_incomplete, OnIncomplete.FAIL),
         **_given(task, "timeout_seconds"),
     )
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import Bill, Failure
 from orchestrator.identity.model import Principal
 
@@ -52,6 +53,13 @@ class Decision(StrEnum):
     REJECTED = "rejected"
 
 
+class OnIncomplete(StrEnum):
+    """What happens to a step whose answer the model refused or that was cut off."""
+
+    FAIL = "fail"
+    USE = "use"
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """When and how often a failed attempt is tried again, if its failure is retryable."""
@@ -83,6 +91,7 @@ class Task:
     retry: Retry = Retry()
     timeout_seconds: int = 120
     approval: Approval | None = None
+    on_incomplete: OnIncomplete = OnIncomplete.FAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +160,8 @@ class Step:
     """The size of the result in UTF-8, also where the result itself was not read."""
     failure: Failure | None = None
     bill: Bill | None = None
+    facts: AnswerFacts | None = None
+    """Of the last attempt; None before a model has answered."""
     approval: StepApproval | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

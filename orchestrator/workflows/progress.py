@@ -7,9 +7,13 @@ from uuid import UUID
 
 from orchestrator.executions.model import Failure
 from orchestrator.workflows import events
-from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Outcome, Spent
+from orchestrator.workflows.assignment import AgentMissing, AttemptFailed, Completed, HandedBack, Outcome, Spent
 from orchestrator.workflows.events import WorkflowEvent
 from orchestrator.workflows.model import Change, Decision, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
+
+MISSING_SECONDS = 60.0
+"""How long a step waits for an agent that the catalogue does not have. Replacing a definition's file takes seconds."""
+MISSING_RETRY_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -27,6 +31,8 @@ class StepProgress:
     crashes: int = 0
     due_at: datetime | None = None
     """From when on a READY step may be taken."""
+    missing_since: datetime | None = None
+    """Since when the catalogue has not had the step's agent; None while it has it."""
 
 
 class Progress:
@@ -81,6 +87,8 @@ class Progress:
             self._completed(record, outcome, spent)
         elif isinstance(outcome, AttemptFailed):
             self._failed(record, outcome, spent)
+        elif isinstance(outcome, AgentMissing):
+            self._agent_missing(record, outcome)
         else:
             self._handed_back(record, outcome)
         self._settle()
@@ -195,6 +203,14 @@ class Progress:
         record.step = replace(record.step, attempts=record.step.attempts - 1)
         self._ready(record, self.now + timedelta(seconds=outcome.delay_seconds))
 
+    def _agent_missing(self, record: StepProgress, outcome: AgentMissing) -> None:
+        record.missing_since = record.missing_since or self.now
+        if (self.now - record.missing_since).total_seconds() >= MISSING_SECONDS:
+            self._fail_for_good(record, outcome.failure)
+        else:
+            record.step = replace(record.step, attempts=record.step.attempts - 1)
+            self._ready(record, self.now + timedelta(seconds=MISSING_RETRY_SECONDS))
+
     def _fail_for_good(self, record: StepProgress, failure: Failure) -> None:
         self._finish(record, replace(record.step, state=StepState.FAILED, failure=failure, next_attempt_at=None))
         self.run = replace(self.run, failure=failure, failed_task=record.step.task_id)
@@ -222,7 +238,14 @@ class Progress:
 
     def _took(self, record: StepProgress, spent: Spent) -> None:
         if spent.execution_id is not None:
-            record.step = replace(record.step, execution_id=spent.execution_id, agent_revision=spent.agent_revision, bill=spent.bill)
+            record.missing_since = None
+            record.step = replace(
+                record.step,
+                execution_id=spent.execution_id,
+                agent_revision=spent.agent_revision,
+                bill=spent.bill,
+                facts=spent.facts,
+            )
 
     def _finish(self, record: StepProgress, step: Step) -> None:
         record.lease_until, record.due_at = None, None

@@ -10,11 +10,12 @@ from uuid_utils.compat import uuid7
 
 from mesh.usage import TokenUsage
 from orchestrator.adapters.postgres.documents import document
+from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import Bill, Failure, State
 from orchestrator.identity.model import Principal
 from orchestrator.workflows.assignment import Assignment, LeaseId, Spent
 from orchestrator.workflows.events import WorkflowEvent
-from orchestrator.workflows.model import Change, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
+from orchestrator.workflows.model import Change, OnIncomplete, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
 from orchestrator.workflows.progress import StepProgress
 
 
@@ -28,6 +29,7 @@ class Row(Protocol):
 
 _BILL = TypeAdapter(Bill)
 _FAILURE = TypeAdapter(Failure)
+_FACTS = TypeAdapter(AnswerFacts)
 _APPROVAL = TypeAdapter(StepApproval)
 _STOPPED = TypeAdapter(tuple[StoppedStep, ...])
 _RUN = TypeAdapter(Run)
@@ -71,6 +73,7 @@ def step(row: Row, result: str = "") -> Step:
         result_bytes=row["result_bytes"],
         failure=_read(_FAILURE, row["failure"]),
         bill=_read(_BILL, row["bill"]),
+        facts=_read(_FACTS, row["facts"]),
         approval=_read(_APPROVAL, row["approval"]),
         started_at=row["started_at"],
         finished_at=row["finished_at"],
@@ -90,6 +93,7 @@ def record(row: Row) -> StepProgress:
         lease_until=row["lease_until"],
         crashes=row["crashes"],
         due_at=row["next_attempt_at"],
+        missing_since=row["missing_since"],
     )
 
 
@@ -105,6 +109,7 @@ def assignment(row: Row) -> Assignment:
         timeout_seconds=row["timeout_seconds"],
         principal=Principal(row["user_id"], _uuid(row["api_key_id"])),
         request_id=row["request_id"],
+        on_incomplete=OnIncomplete(row["on_incomplete"]),
     )
 
 
@@ -122,7 +127,8 @@ def spent(rows: Sequence[Row]) -> Spent:
     last = settled[-1]
     bills = [bill for row in settled if (bill := _bill(row)) is not None]
     answered = last["status"] == State.COMPLETED
-    return Spent(_uuid(last["execution_id"]), last["agent_revision"], _sum(bills), _bill(last), answered, running)
+    facts = _read(_FACTS, last["facts"])
+    return Spent(_uuid(last["execution_id"]), last["agent_revision"], _sum(bills), _bill(last), facts, answered, running)
 
 
 def change(row: Row, result: str = "") -> Change:
@@ -175,6 +181,8 @@ def step_row(run_id: UUID, record: StepProgress) -> dict[str, Any]:
         "result": s.result,
         "failure": _written(_FAILURE, s.failure),
         "bill": _written(_BILL, s.bill),
+        "facts": _written(_FACTS, s.facts),
+        "missing_since": record.missing_since,
         "approval": approval_json(s.approval),
         "started_at": s.started_at,
         "finished_at": s.finished_at,

@@ -44,14 +44,14 @@ LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 LOAD = """
 SELECT s.run_id, s.task_id, s.agent_id, s.status, s.depends_on, s.waiting, s.epoch, s.owner, s.lease_until, s.attempts, s.crashes,
   s.max_attempts, s.delay_seconds, s.backoff, s.next_attempt_at, s.agent_revision, s.execution_id, s.failure, s.bill, s.approval,
-  s.started_at, s.finished_at, octet_length(s.result) AS result_bytes
+  s.started_at, s.finished_at, octet_length(s.result) AS result_bytes, s.facts, s.missing_since
 FROM steps s WHERE s.run_id = ANY($1::uuid[]) ORDER BY s.run_id, s.position
 """
 
 # The execution that answered comes last; there is at most one. Its id does not tell: after the clock was set back, later ids are lower.
 SPENT = """
 SELECT e.run_id, e.task_id, e.execution_id, e.agent_revision, e.model, e.input_tokens, e.output_tokens, e.cache_read_tokens,
-  e.cache_write_tokens, e.usage_estimated, e.cost_micro_usd, e.price_table, e.status
+  e.cache_write_tokens, e.usage_estimated, e.cost_micro_usd, e.price_table, e.status, e.facts
 FROM executions e JOIN json_to_recordset($1::json) AS t (run_id uuid, task_id text) ON e.run_id = t.run_id AND e.task_id = t.task_id
 ORDER BY e.status = 'completed', e.execution_id
 """
@@ -77,11 +77,12 @@ WRITE = f"""
   SET status = s.status, waiting = s.waiting, epoch = s.epoch, owner = s.owner, lease_until = s.lease_until, attempts = s.attempts,
     crashes = s.crashes, next_attempt_at = s.next_attempt_at, approval_expires_at = s.approval_expires_at,
     agent_revision = s.agent_revision, execution_id = s.execution_id, result = s.result, failure = s.failure, bill = s.bill,
+    facts = s.facts, missing_since = s.missing_since,
     approval = s.approval, started_at = s.started_at, finished_at = s.finished_at
   FROM json_to_recordset($1::json -> 'steps') AS s (run_id uuid, task_id text, status text, waiting int, epoch int, owner uuid,
     lease_until timestamptz, attempts int, crashes int, next_attempt_at timestamptz, approval_expires_at timestamptz,
-    agent_revision text, execution_id uuid, result text, failure jsonb, bill jsonb, approval jsonb, started_at timestamptz,
-    finished_at timestamptz)
+    agent_revision text, execution_id uuid, result text, failure jsonb, bill jsonb, approval jsonb, facts jsonb,
+    missing_since timestamptz, started_at timestamptz, finished_at timestamptz)
   WHERE t.run_id = s.run_id AND t.task_id = s.task_id
 ), run AS (
   UPDATE runs t
@@ -99,7 +100,8 @@ SELECT pg_notify($2, t.run_id) FROM json_to_recordset($1::json -> 'stopping') AS
 """
 
 WORK = """
-SELECT s.run_id, s.task_id, s.epoch, s.attempts, s.agent_id, s.input, s.context, s.timeout_seconds, r.user_id, r.api_key_id,
+SELECT s.run_id, s.task_id, s.epoch, s.attempts, s.agent_id, s.input, s.context, s.timeout_seconds,
+  s.on_incomplete, r.user_id, r.api_key_id,
   r.request_id,
   (SELECT jsonb_object_agg(d.task_id, d.result) FROM steps d
    WHERE d.run_id = s.run_id AND d.status = 'completed' AND position('tasks.' || d.task_id || '.result' IN s.input) > 0) AS results

@@ -25,12 +25,13 @@ INSERT_STEPS = f"""
   FROM json_to_recordset($1::json -> 'workflows') AS t (workflow_id uuid, run_id uuid, status text) WHERE w.workflow_id = t.workflow_id
 )
 INSERT INTO steps (run_id, task_id, position, agent_id, input, context, depends_on, max_attempts, delay_seconds, backoff,
-  timeout_seconds, approval, status, waiting, next_attempt_at, approval_expires_at, user_id)
+  timeout_seconds, approval, status, waiting, next_attempt_at, approval_expires_at, user_id, on_incomplete)
 SELECT t.run_id, t.task_id, t.position, t.agent_id, t.input, t.context, t.depends_on, t.max_attempts, t.delay_seconds, t.backoff,
-  t.timeout_seconds, t.approval, t.status, t.waiting, t.next_attempt_at, t.approval_expires_at, t.user_id
+  t.timeout_seconds, t.approval, t.status, t.waiting, t.next_attempt_at, t.approval_expires_at, t.user_id,
+  t.on_incomplete
 FROM json_to_recordset($1::json -> 'steps') AS t (run_id uuid, task_id text, position int, agent_id text, input text, context jsonb,
   depends_on text[], max_attempts int, delay_seconds float8, backoff float8, timeout_seconds float8, approval jsonb, status text,
-  waiting int, next_attempt_at timestamptz, approval_expires_at timestamptz, user_id int)
+  waiting int, next_attempt_at timestamptz, approval_expires_at timestamptz, user_id int, on_incomplete text)
 """
 
 ACTIVE = """

@@ -118,6 +118,7 @@ def _step_rows(run: NewRun, progress: Progress) -> Iterator[dict[str, Any]]:
             "next_attempt_at": record.due_at,
             "approval_expires_at": approval.expires_at if approval else None,
             "user_id": run.user_id,
+            "on_incomplete": task.on_incomplete.value,
         }
 
 

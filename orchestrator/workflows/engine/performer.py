@@ -5,21 +5,27 @@ from collections.abc import Callable
 
 import structlog
 
+from catalogue.errors import AgentNotFound
 from mesh import correlation
 from mesh.errors import CallCancelled, MeshError, RemoteError, ServiceUnavailable
 from mesh.security import caller
+from orchestrator.executions.facts import StopReason
 from orchestrator.executions.model import Failure, StepRef, Work
-from orchestrator.executions.service import ExecutionService
+from orchestrator.executions.service import Answered, ExecutionService
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows import templates
-from orchestrator.workflows.assignment import Assignment, AttemptFailed, Completed, HandedBack, Outcome
+from orchestrator.workflows.assignment import AgentMissing, Assignment, AttemptFailed, Completed, HandedBack, Outcome
 from orchestrator.workflows.authority import RunAuthority
+from orchestrator.workflows.model import OnIncomplete
 
 log = structlog.get_logger()
 
 RETRY_SPREAD = 0.25
 """By what part of itself the wait before a retry is lengthened at random. A provider that refuses many steps at once would otherwise get
 all of them back at once."""
+INCOMPLETE = "ANSWER_INCOMPLETE"
+_CUT_OFF = ("max_tokens", "model_context_window_exceeded")
+"""What ended an answer before it had any text, in the provider's words."""
 NOTHING_BEGAN_SECONDS = 1.0
 """How long a step waits that could not begin because the platform's own database was not there."""
 
@@ -42,12 +48,12 @@ class StepPerformer:
             caller.adopt(await self._authority.caller(assignment.principal))
             answered = await self._executions.execute(_work(assignment), assignment.timeout_seconds, stop)
         except MeshError as error:
-            return self._outcome(error, stop)
+            return self._outcome(error, assignment, stop)
         except Exception as error:
             log.exception("step_failed_inside", run_id=str(assignment.lease_id.run_id), task_id=assignment.lease_id.task_id, exc_info=error)
             failure = Failure("INTERNAL", "the attempt failed inside the platform; quote the request id when you report it", {}, False)
             return AttemptFailed(failure)
-        return Completed(answered.result)
+        return _answered(assignment, answered)
 
     async def settle_again(self, assignment: Assignment) -> bool:
         """Restores the settlement of the attempt's execution; see the dispatcher's port."""
@@ -57,17 +63,32 @@ class StepPerformer:
         """Forgets the settlement of the attempt's execution."""
         self._executions.step_committed(_step(assignment))
 
-    def _outcome(self, error: MeshError, stop: StopSignal) -> Outcome:
+    def _outcome(self, error: MeshError, assignment: Assignment, stop: StopSignal) -> Outcome:
         if stop.is_set and error.reason == CallCancelled.reason:
             return HandedBack()
         if isinstance(error, ServiceUnavailable) and not isinstance(error, RemoteError):
             return HandedBack(NOTHING_BEGAN_SECONDS)
         failure = Failure(error.reason, error.message, dict(error.details), self._can_be_retried(error))
+        if error.reason == AgentNotFound.reason:
+            return AgentMissing(failure)
+        if error.reason == INCOMPLETE and assignment.on_incomplete is OnIncomplete.USE and error.details.get("stop_reason") in _CUT_OFF:
+            return Completed("")
         return AttemptFailed(failure, error.retry_after_seconds or 0.0, spread=random.uniform(0, RETRY_SPREAD))
 
     def _can_be_retried(self, error: MeshError) -> bool:
         # A policy that could not be asked has refused nothing for good.
         return self._retryable(error) or error.details.get("cause") == "policy_unavailable"
+
+
+def _answered(assignment: Assignment, answered: Answered) -> Outcome:
+    facts = answered.facts
+    if facts is None or facts.stop_reason.complete or assignment.on_incomplete is OnIncomplete.USE:
+        return Completed(answered.result)
+    refused = facts.stop_reason is StopReason.REFUSAL
+    how = "the model refused to answer" if refused else f"the answer was cut off ({facts.stop_reason.value})"
+    message = f"{how}, and the task does not use incomplete answers; change the task, or set its on_incomplete to ON_INCOMPLETE_USE"
+    details = {"stop_reason": facts.stop_reason.value, "execution_id": str(answered.execution_id)}
+    return AttemptFailed(Failure(INCOMPLETE, message, details, retryable=False))
 
 
 def _work(assignment: Assignment) -> Work:

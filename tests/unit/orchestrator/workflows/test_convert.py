@@ -89,7 +89,6 @@ def test_tasks_come_back_as_they_were_shown(given_tasks: list[Task]) -> None:
         ({"id": "1st"}, "tasks[0].id"),
         ({"id": "a" * 65}, "tasks[0].id"),
         ({"id": "a.b"}, "tasks[0].id"),
-        ({"agent_id": "somebody"}, "tasks[0].agent_id"),
         ({"input": ""}, "tasks[0].input"),
         ({"input": "x" * 200_001}, "tasks[0].input"),
         ({"depends_on": ["a", "a"]}, "tasks[0].depends_on"),

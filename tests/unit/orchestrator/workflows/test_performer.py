@@ -1,18 +1,25 @@
 """One attempt of a step: what becomes of a call that fails."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
-from mesh.errors import RemoteError
+import pytest
+
+from catalogue.errors import AgentNotFound
+from mesh.errors import MeshError, RemoteError
 from mesh.rpc.status import retryable
 from mesh.security.caller import Role
-from orchestrator.executions.service import ExecutionService
+from orchestrator.executions.facts import AnswerFacts, StopReason
+from orchestrator.executions.service import Answered, ExecutionService
 from orchestrator.executions.stop import StopSignal
 from orchestrator.identity.model import Authority, Principal
-from orchestrator.workflows.assignment import Assignment, AttemptFailed, LeaseId
+from orchestrator.workflows.assignment import AgentMissing, Assignment, AttemptFailed, Completed, LeaseId, Outcome
 from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.engine.performer import RETRY_SPREAD, StepPerformer
+from orchestrator.workflows.model import OnIncomplete
+from tests.unit.orchestrator.making import BILL
 
 ASSIGNMENT = Assignment(
     lease_id=LeaseId(UUID(int=1), "a", 1),
@@ -51,3 +58,52 @@ async def test_steps_that_are_refused_together_do_not_come_back_together() -> No
     spreads = {outcome.spread for outcome in failed}
     assert all(0 <= spread <= RETRY_SPREAD for spread in spreads)
     assert max(spreads) - min(spreads) > RETRY_SPREAD / 10
+
+
+class Answering:
+    """Calls that end as the test says."""
+
+    def __init__(self, outcome: Answered | MeshError) -> None:
+        self._outcome = outcome
+
+    async def execute(self, *_: Any, **__: Any) -> Answered:
+        if isinstance(self._outcome, MeshError):
+            raise self._outcome
+        return self._outcome
+
+
+async def outcome_of(outcome: Answered | MeshError, on_incomplete: OnIncomplete = OnIncomplete.FAIL) -> Outcome:
+    authority = RunAuthority(EverybodyMay(), cast(Any, None), cast(Any, None))
+    performer = StepPerformer(cast(ExecutionService, Answering(outcome)), authority, retryable)
+    return await performer.perform(replace(ASSIGNMENT, on_incomplete=on_incomplete), StopSignal())
+
+
+def answered(stop_reason: StopReason) -> Answered:
+    return Answered(UUID(int=5), "Helper", "half a te", 1.0, {}, BILL, AnswerFacts(stop_reason=stop_reason))
+
+
+@pytest.mark.parametrize("reason", [StopReason.REFUSAL, StopReason.MAX_TOKENS, StopReason.CONTEXT_WINDOW])
+async def test_an_incomplete_answer_fails_the_step_unless_the_task_uses_it(reason: StopReason) -> None:
+    failed = await outcome_of(answered(reason))
+    assert isinstance(failed, AttemptFailed)
+    assert (failed.failure.reason, failed.failure.retryable) == ("ANSWER_INCOMPLETE", False)
+    assert failed.failure.details == {"stop_reason": reason.value, "execution_id": str(UUID(int=5))}
+    assert await outcome_of(answered(reason), OnIncomplete.USE) == Completed("half a te")
+
+
+@pytest.mark.parametrize("reason", [StopReason.END_TURN, StopReason.STOP_SEQUENCE, StopReason.LIMIT, StopReason.UNSPECIFIED])
+async def test_a_complete_answer_completes_the_step(reason: StopReason) -> None:
+    assert await outcome_of(answered(reason)) == Completed("half a te")
+
+
+@pytest.mark.parametrize(("stop_reason", "used"), [("max_tokens", True), ("model_context_window_exceeded", True), ("pause_turn", False)])
+async def test_an_answer_that_was_cut_off_before_its_first_word_is_used_as_an_empty_one(stop_reason: str, used: bool) -> None:
+    error = RemoteError("ANSWER_INCOMPLETE", "no text", retryable=False, details={"stop_reason": stop_reason})
+    assert (await outcome_of(error, OnIncomplete.USE) == Completed("")) is used
+    failed = await outcome_of(error)
+    assert isinstance(failed, AttemptFailed)
+    assert not failed.failure.retryable
+
+
+async def test_a_missing_agent_is_waited_for() -> None:
+    assert isinstance(await outcome_of(AgentNotFound("gone", agent_id="own_helper_agent_1_1")), AgentMissing)

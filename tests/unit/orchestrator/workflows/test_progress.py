@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from orchestrator.executions.model import Failure
-from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBack, Spent
+from orchestrator.workflows.assignment import AgentMissing, AttemptFailed, Completed, HandedBack, Outcome, Spent
 from orchestrator.workflows.model import Decision, Retry, Run, RunState, Step, StepApproval, StepState
 from orchestrator.workflows.progress import Progress, StepProgress
 
@@ -170,3 +170,33 @@ def test_a_question_is_asked_when_the_steps_turn_has_come() -> None:
     assert types(progress)[-1] == "workflow.approval_requested"
     progress.approval_timed_out("b")
     assert progress.run.state is RunState.WAITING_APPROVAL, "its time has not passed"
+
+
+def test_a_step_whose_agent_is_missing_waits_uncounted_and_fails_after_a_minute() -> None:
+    gone = Failure("AGENT_NOT_FOUND", "not in the catalogue", {}, retryable=False)
+    progress, record = started(one := step("a", retry=Retry(max_attempts=1))), one
+    for seconds in (0, 2, 58):
+        progress.now = NOW + timedelta(seconds=seconds)
+        assert progress.begin("a", ME, LEASE)
+        assert progress.report("a", ME, record.epoch, AgentMissing(gone), NOTHING)
+        assert (record.step.state, record.step.attempts) == (StepState.READY, 0)
+        assert record.due_at == progress.now + timedelta(seconds=2)
+    progress.now = NOW + timedelta(seconds=60)
+    assert progress.begin("a", ME, LEASE)
+    assert progress.report("a", ME, record.epoch, AgentMissing(gone), NOTHING)
+    assert (progress.run.state, progress.run.failure) == (RunState.FAILED, gone)
+
+
+def test_an_agent_that_came_back_and_is_missing_again_is_waited_for_as_long_again() -> None:
+    gone = Failure("AGENT_NOT_FOUND", "not in the catalogue", {}, retryable=False)
+    progress, record = started(one := step("a")), one
+    outcomes: list[tuple[int, Outcome, Spent]] = [
+        (0, AgentMissing(gone), NOTHING),
+        (10, AttemptFailed(BROKEN), Spent(uuid4())),
+        (65, AgentMissing(gone), NOTHING),
+    ]
+    for seconds, outcome, spent in outcomes:
+        progress.now = NOW + timedelta(seconds=seconds)
+        assert progress.begin("a", ME, LEASE)
+        assert progress.report("a", ME, record.epoch, outcome, spent)
+    assert record.step.state is StepState.READY
