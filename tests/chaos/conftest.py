@@ -27,7 +27,14 @@ ENVIRONMENT = LIFTED | {
 async def running_stack(folder: Path, environment: Mapping[str, str], orchestrators: int = 1, workers: int = 1) -> AsyncIterator[Stack]:
     """A stack at a port offset of its own, with so many orchestrators and workers. Of its data nothing is left."""
     with free_port_offset(orchestrators, workers) as offset:
-        running = Stack(folder, offset, environment=environment, orchestrators=orchestrators, workers=workers)
+        running = Stack(
+            folder,
+            offset,
+            environment=environment,
+            orchestrators=orchestrators,
+            workers=workers,
+            liveness_seconds=0,  # tests stop processes on purpose, and these must not be killed for it
+        )
         async with running:
             yield running
         running.erase()
