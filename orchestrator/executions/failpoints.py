@@ -1,4 +1,4 @@
-"""The places of a call at which tests kill the process: around each commit and around the purchase."""
+"""The points of a call at which tests kill the process: around each commit and around the purchase."""
 
 from mesh.failpoints import Failpoint
 

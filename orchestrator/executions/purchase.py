@@ -1,4 +1,4 @@
-"""One purchase: intent, call, settlement. Whatever happens in between, what was begun is settled."""
+"""One purchase: intent, call, settlement. A call that was begun is always settled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -106,7 +106,7 @@ class Purchases:
     async def _call(self, intent: Intent, call: AgentCall, stop: StopSignal, ask: Ask, sent: list[str]) -> Settlement:
         """Asks the agent and settles, for better or for worse. `sent` is what has left of a streamed answer."""
         if stop.is_set:
-            gone = CallCancelled("the caller went away before the agent was called")
+            gone = CallCancelled("the caller cancelled before the agent was called")
             await self._settle(self._books.never_begun(intent, gone))
             raise gone
         began = perf_counter()

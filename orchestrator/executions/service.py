@@ -1,4 +1,4 @@
-"""Sends work to agents, and reads the books."""
+"""Calls agents and reads executions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -56,7 +56,7 @@ class Answered:
 
 
 class ExecutionService:
-    """Calls agents as the user asks. Times are in seconds; None stands for the default of 120, and 600 is the most."""
+    """Calls agents for users, and reads executions. Times are in seconds: None means 120, and 600 is the maximum."""
 
     def __init__(self, registry: RegistryService, policy: PolicyService, purchases: Purchases, books: Books, store: ExecutionStore) -> None:
         self._registry = registry
@@ -82,7 +82,7 @@ class ExecutionService:
                 return earlier
             look = await _wait_for_original(look, ends)
             if stop is not None and stop.is_set:
-                raise CallCancelled("the call was stopped while it waited for an earlier one", agent_id=work.agent_id)
+                raise CallCancelled("the call was cancelled while it waited for the original call", agent_id=work.agent_id)
 
     async def stream(self, work: Work, seconds: float | None) -> AsyncIterator[UUID | str | Answered | None]:
         """The id of the execution, the answer's text in pieces, then the whole; None for a heartbeat. Raises as `execute` does.
@@ -139,7 +139,7 @@ class ExecutionService:
         _check(work)
         left = ends - _now() - MARGIN_SECONDS
         if left <= 0:
-            message = f"the deadline leaves no time for a call; allow at least {MARGIN_SECONDS * 2:g} s"
+            message = f"the deadline is too short for a call: allow at least {MARGIN_SECONDS * 2:g} s"
             raise UpstreamTimeout(message, deadline_seconds=f"{max(0.0, left + MARGIN_SECONDS):.3f}")
         intent = self._books.intent(work, agent, streamed=streamed)
         return intent, AgentCall(work.agent_id, agent.port, work.user_id, intent.execution_id, work.input, work.context, left)

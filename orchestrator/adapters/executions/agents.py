@@ -220,7 +220,7 @@ class _Reading:
     def answer(self, call: AgentCall) -> AgentAnswer:
         """The whole. Raises AgentLost when the stream ended without it."""
         if self._done is None or self._usage is None:
-            raise AgentLost("the agent's stream ended in the middle of its answer", agent_id=call.agent_id)
+            raise AgentLost("the agent's stream ended before its answer was complete", agent_id=call.agent_id)
         return AgentAnswer(
             "".join(self._text), self._done.execution_time, values(self._done.metadata, "metadata"), self._usage, _facts(self._done)
         )
@@ -251,18 +251,18 @@ async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: S
     if isinstance(failure, asyncio.CancelledError):
         if not stop.is_set:
             raise failure
-        return CallCancelled("the caller went away", agent_id=call.agent_id)
+        return CallCancelled("the caller cancelled the call", agent_id=call.agent_id)
     assert isinstance(failure, grpc.aio.AioRpcError)
     if (answered := error_of(failure)) is not None:
         return _refused_by_host(answered, call) if answered.reason in _NOT_THE_CALLERS_FAULT else answered
     if stop.is_set:
-        return CallCancelled("the caller went away", agent_id=call.agent_id)
+        return CallCancelled("the caller cancelled the call", agent_id=call.agent_id)
     if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"the agent did not answer within {call.seconds:.1f} s"
         return UpstreamTimeout(message, agent_id=call.agent_id, deadline_seconds=f"{call.seconds:.1f}")
     if failure.code() in _NOBODY_THERE and not (await _had_begun(rpc) if says_when_begun else _may_have_begun(failure)):
-        return AgentUnavailable("the agent cannot be reached; nothing was bought, try again", agent_id=call.agent_id)
-    message = "the agent was lost in the middle of the call; what it bought stands at its worst case in the books"
+        return AgentUnavailable("the agent cannot be reached; nothing was bought, so try again", agent_id=call.agent_id)
+    message = "the connection to the agent was lost during the call; the call is recorded at its worst-case cost"
     return AgentLost(message, agent_id=call.agent_id, execution_id=str(call.execution_id))
 
 

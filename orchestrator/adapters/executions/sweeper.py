@@ -19,7 +19,7 @@ log = structlog.get_logger()
 FAILURE = json.dumps(
     {
         "reason": "AGENT_EXECUTION_FAILED",
-        "message": "the process that made the call died; what the provider was paid is not known and counted at its worst case",
+        "message": "the process that made the call died; the call is recorded at its worst-case cost, because its real cost is unknown",
         "details": {},
         "retryable": True,
     }
