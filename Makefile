@@ -100,6 +100,7 @@ check: lint  ## Everything that can be checked without running it: lint, generat
 test: python  ## All checks and all tests; about eleven minutes (PYTEST_ARGS='-k redis').
 	@"$(PYTHON)" -m deploy.local.tools.go_tools >/dev/null 2>&1 &
 	@"$(PYTHON)" -m deploy.local.tools.java_tools >/dev/null 2>&1 &
+	@"$(PYTHON)" -m deploy.local.tools.client_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PYTEST_ARGS)

@@ -188,7 +188,7 @@ def _task(place: int, task: wf.Task) -> Task:
         task.id,
         task.agent_id,
         task.input,
-        context=values(task.context, f"tasks[{place}].context") if task.HasField("context") else None,
+        context=dict(values(task.context, f"tasks[{place}].context")) if task.HasField("context") else None,
         depends_on=tuple(task.depends_on),
         retry=Retry(**_given(task.retry, "max_attempts", "delay_seconds", "backoff")),
         approval=_approval(task.approval) if task.HasField("approval") else None,

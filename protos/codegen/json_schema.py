@@ -134,22 +134,15 @@ class Schemas:
         return self._enum(field.enum_type) if field.enum_type is not None else _SCALARS[field.type]
 
     def _chosen(self, field: FieldDescriptor, schema: Json) -> Json:
-        """A field's schema with a component of its own for those values of an enum that the rules allow.
+        """A field's schema with the values of an enum that the rules allow in place of the reference to the enum.
 
-        Generators ignore keywords beside `$ref`, or make code of them that does not compile; some fail at lists of nameless enums.
+        Generators ignore keywords beside `$ref`, or make code of them that does not compile.
         """
         if "$ref" in schema and "enum" in schema and field.enum_type is not None:
-            return {"$ref": self._choice(field.enum_type, schema["enum"])}
+            return {"type": "string"} | {key: value for key, value in schema.items() if key != "$ref"}
         if isinstance(items := schema.get("items"), dict):
             return {**schema, "items": self._chosen(field, items)}
         return schema
-
-    def _choice(self, enum: EnumDescriptor, values: list[str]) -> str:
-        name = f"{enum.full_name}-choice"
-        choice = self._described(enum, f"{enum.name}Choice", values)
-        if self.components.setdefault(name, choice) != choice:
-            raise ContractError(f"{enum.full_name}: two fields allow different values of it; let them allow the same ones")
-        return f"#/components/schemas/{name}"
 
     def _enum(self, enum: EnumDescriptor) -> Json:
         self.components[enum.full_name] = self._described(enum, enum.name, [value.name for value in enum.values])

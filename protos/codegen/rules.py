@@ -107,4 +107,5 @@ def _ignore(rules: Any) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return " ".join(str(value if isinstance(value, str | bytes) or not hasattr(value, "__iter__") else list(value)).split())
+    text = " ".join(str(value if isinstance(value, str | bytes) or not hasattr(value, "__iter__") else list(value)).split())
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,6 +52,11 @@ def test_what_a_user_leaves_out_has_the_documented_defaults() -> None:
     assert drafted() == TASK
     assert (TASK.retry, TASK.timeout_seconds, TASK.approval) == (Retry(4, 30.0, 1.0), 120, None)
     assert drafted(retry=wf.RetryPolicy(), approval=wf.Approval()) == replace(TASK, approval=Approval("", 86_400, Decision.REJECTED))
+
+
+def test_a_task_with_a_context_can_be_hashed_as_a_plain_value() -> None:
+    """The idempotency claim copies the task with `asdict`, which cannot copy a dict subclass with arguments of its own."""
+    assert asdict(drafted(context=struct({"audience": {"age": [1]}})))["context"] == {"audience": {"age": [1]}}
 
 
 def test_the_defaults_are_shown_as_what_holds() -> None:
