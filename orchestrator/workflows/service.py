@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from catalogue.errors import AgentNotFound
@@ -25,6 +26,7 @@ from orchestrator.workflows.model import (
     Decision,
     NewRun,
     NewWorkflow,
+    OnIncomplete,
     Run,
     RunPage,
     RunQuery,
@@ -82,7 +84,7 @@ class WorkflowService:
         Raises ValidationFailed with everything that is wrong with it, and IdempotencyConflict.
         """
         claim = claim_of(
-            caller.user_id, Operation.CREATE_WORKFLOW, draft.idempotency_key, [draft.name, [asdict(task) for task in draft.tasks]]
+            caller.user_id, Operation.CREATE_WORKFLOW, draft.idempotency_key, [draft.name, [_body(task) for task in draft.tasks]]
         )
         made: Workflow | OriginalRequest
         if found := [*_bad_values(draft), *graph.violations(draft.tasks, self._exists)]:
@@ -237,6 +239,17 @@ def _repeated(original: OriginalRequest, claim: Claim | None) -> UUID:
     assert claim is not None  # only a claim can find another request
     original.check(claim)
     return original.resource_id
+
+
+def _body(task: Task) -> dict[str, Any]:
+    """The part of a task that counts for an idempotency key.
+
+    `asdict` cannot copy the context. The default of a newer field must not change the hash of a request from before there was the field.
+    """
+    body = asdict(replace(task, context=None)) | {"context": task.context}
+    if task.on_incomplete is OnIncomplete.FAIL:
+        del body["on_incomplete"]
+    return body
 
 
 def _sent(details: StepDetails) -> str:

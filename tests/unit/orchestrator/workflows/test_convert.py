@@ -30,6 +30,7 @@ from orchestrator.workflows.model import (
     Workflow,
     WorkflowPage,
 )
+from orchestrator.workflows.service import _body
 from tests.unit.orchestrator.making import AGENT_ID, BILL
 
 THEN = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
@@ -195,3 +196,9 @@ def test_an_approval_shows_the_question_and_the_answer() -> None:
 def test_a_decision_is_read(decision: Decision) -> None:
     request = pb.DecideApprovalRequest(decision=wf.ApprovalDecision.Value(f"APPROVAL_DECISION_{decision.name}"))
     assert convert.decision(request) is decision
+
+
+def test_a_workflow_with_a_context_has_a_body_that_can_be_hashed() -> None:
+    request = pb.CreateWorkflowRequest(name="x", tasks=[wf.Task(id="a", agent_id="b", input="x", context=struct({"tone": ["dry"]}))])
+    (task,) = convert.draft(request, "key").tasks
+    assert _body(task)["context"] == {"tone": ["dry"]}
