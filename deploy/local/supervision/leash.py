@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 PR_SET_PDEATHSIG = 1
+PRIVATE_UMASK = 0o077
+"""Only the owner reads what a program writes. Set here and not by asyncio, because uvloop does not know `umask`."""
 
 
 class Account(NamedTuple):
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     """Becomes the program, or exits with 126 and the reason on standard error."""
     death_signal, parent, account, program = *arguments[:3], arguments[3:]
     try:
+        os.umask(PRIVATE_UMASK)
         become(account)
         die_with_parent(int(death_signal), int(parent))
         os.execvp(program[0], list(program))

@@ -14,8 +14,6 @@ from deploy.local.supervision.waiting import holds_within
 
 Prepare = Callable[[], Awaitable[Mapping[str, str]]]
 
-PRIVATE_UMASK = 0o077
-"""What programs write (logs, data) contains prompts, answers and credentials: only the owner may read it."""
 QUOTED_BYTES = 16_384
 QUOTED_LINES = 5
 QUOTED_WIDTH = 300
@@ -174,7 +172,6 @@ class Process:
                 cwd=spec.folder,
                 env=environment,
                 start_new_session=True,
-                umask=PRIVATE_UMASK,
             )
         if spec.traces.pid:
             remember(spec.traces.pid, self._child.pid)
