@@ -1,4 +1,4 @@
-"""Wires what calls agents and records their executions, for orchestrators and workers."""
+"""Wires the services that call agents and record executions, for orchestrators and workers."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -33,8 +33,6 @@ from orchestrator.registry.service import RegistryService
 
 @dataclass(frozen=True, slots=True)
 class AgentCalling:
-    """The services that call agents."""
-
     agents: GrpcAgents
     registry: RegistryService
     policy: PolicyService
@@ -52,7 +50,7 @@ async def build_calling(
     tls: TlsFolder | None,
     index: SearchIndex | None = None,
 ) -> AgentCalling:
-    """What calls agents as the service of that identity (a SPIFFE id); `index` is for a process that serves searches."""
+    """Builds the services that call agents under `identity`, a SPIFFE id. `index` is for processes that serve searches."""
     prices = PriceBook.load()
     channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
     stack.push_async_callback(channels.close)

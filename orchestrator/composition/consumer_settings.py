@@ -7,11 +7,11 @@ from orchestrator.adapters.postgres.engine import DatabaseUrl
 
 
 class ConsumerSettings(MeshSettings):
-    """Read from the environment, once."""
+    """The settings, read once from the environment."""
 
     database_url: DatabaseUrl
     """PostgreSQL, as `postgresql+asyncpg://user:password@host:port/database`."""
     kafka_bootstrap_servers: str = Field(min_length=1)
-    """Brokers from which events come, as `host:port,host:port`."""
+    """The Kafka brokers to consume from, as `host:port,host:port`."""
     event_retention_days: float = Field(default=30, gt=0)
-    """How long it is remembered that an event has been seen; above the retention of the topics."""
+    """How long the consumer remembers which events it has processed. Must exceed the retention of the topics."""

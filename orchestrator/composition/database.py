@@ -14,8 +14,8 @@ async def prepare_database(engine: AsyncEngine) -> None:
         with unavailable():
             if await pools_transactions(engine.url.render_as_string(hide_password=False)):
                 raise CannotStart(
-                    "DATABASE_URL leads to a pooler in transaction or statement mode, and the platform needs sessions of its own (prepared "
-                    "statements, advisory locks, LISTEN): set pool_mode = session for this database, or use PostgreSQL's own address"
+                    "DATABASE_URL leads to a pooler in transaction or statement mode, but the platform needs session pooling (for prepared "
+                    "statements, advisory locks and LISTEN): set pool_mode = session for this database, or use PostgreSQL's own address"
                 )
             await migrate(engine)
     except ServiceUnavailable as error:

@@ -13,12 +13,12 @@ from orchestrator.composition.settings import OrchestratorSettings
 
 
 def build_failed_credentials(settings: OrchestratorSettings) -> FailedCredentials:
-    """The limit on wrong credentials, counted in this process."""
+    """Builds the limit on wrong credentials, which each process counts separately."""
     return FailedCredentials(LocalLimits(), settings.limit_failed_credentials_of_address)
 
 
 async def build_limits(settings: OrchestratorSettings, stack: AsyncExitStack, tasks: BackgroundTasks, sessions: Sessions) -> Limits:
-    """The limits as they are set, counted in Redis."""
+    """Builds the configured limits, which are counted in Redis."""
     allowances = Allowances(
         agent_calls=settings.limit_agent_calls,
         agent_calls_of_key=settings.limit_agent_calls_of_key,

@@ -52,7 +52,7 @@ from orchestrator.registry.servicer import RegistryServicer
 from orchestrator.workflows.servicer import WorkflowServicer
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024 + 64 * 1024
-"""4 MiB of JSON make a smaller protobuf message; the rest is room for native callers' metadata fields."""
+"""A JSON body of 4 MiB becomes a smaller protobuf message. The rest leaves room for the metadata fields of gRPC callers."""
 SERVICES = (
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
@@ -65,7 +65,7 @@ SERVICES = (
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The server, the registry to be renewed, and the functions that end watches."""
+    """The server, the registry to update, and the functions that end watches."""
 
     registry: RegistryService
     server: grpc.aio.Server
@@ -73,7 +73,7 @@ class Assembled:
 
 
 def retention(settings: OrchestratorSettings) -> Retention:
-    """How long rows are kept."""
+    """The retention periods of the settings."""
     return Retention(
         executions=settings.execution_retention_days,
         runs=settings.run_retention_days,
@@ -90,7 +90,7 @@ async def assemble(
     catalogue: Catalogue,
     tls: TlsFolder | None,
 ) -> Assembled:
-    """Builds the services and their server; what must be closed goes on the stack."""
+    """Builds the services and their server. Resources that must be closed are pushed onto the stack."""
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     notifier = await stack.enter_async_context(RedisNotifier(redis, tasks))

@@ -11,7 +11,7 @@ from orchestrator.policy.service import PolicyService
 
 
 async def build_policy(settings: SharedSettings, stack: AsyncExitStack, denials: DenialLog) -> PolicyService:
-    """Builds the policy of OPA_URL if it is set, otherwise that of POLICY_PATH. Raises CannotStart if it cannot be read."""
+    """Builds a policy that asks OPA_URL if it is set, otherwise one that evaluates POLICY_PATH. Raises CannotStart if it cannot be read."""
     if settings.opa_url is not None:
         return PolicyService(await stack.enter_async_context(OpaPolicy(settings.opa_url)), denials)
     try:

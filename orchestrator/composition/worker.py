@@ -41,7 +41,7 @@ UNHEARD_SECONDS = 60.0
 async def assemble(
     settings: WorkerSettings, stack: AsyncExitStack, tasks: BackgroundTasks, engine: AsyncEngine, catalogue: Catalogue
 ) -> tuple[RegistryService, Dispatcher]:
-    """Builds the dispatcher with everything that it uses; what must be closed goes on the stack."""
+    """Builds the dispatcher and its dependencies. Resources that must be closed are pushed onto the stack."""
     redis = Redis.from_url(settings.redis_url)
     stack.push_async_callback(redis.aclose)
     notifier = await stack.enter_async_context(RedisNotifier(redis, tasks))

@@ -1,4 +1,4 @@
-"""Wires workflows and runs, as the orchestrator serves them."""
+"""Wires the services for workflows and runs of an orchestrator."""
 
 from contextlib import AsyncExitStack
 
@@ -30,7 +30,7 @@ async def build_workflows(
     policy: PolicyService,
     notifier: RedisNotifier,
 ) -> tuple[WorkflowService, RunWatch]:
-    """Workflows and runs as their users see them; the steps are the worker's."""
+    """Builds the services for workflows and runs. Workers run the steps."""
     run_notifier, wakeup = RedisRunNotifier(notifier), ArqWakeup(settings.redis_url, TopicNotifier(notifier, "steps").notify)
     commit_notifier = CommitNotifier(run_notifier, TopicNotifier(notifier, "outbox", hurry=False).notify)
     runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, commit_notifier, wakeup, tasks))

@@ -1,4 +1,4 @@
-"""What the books say of a call: its worst case before it, its bill and its failure after it."""
+"""Makes the records of a call: its worst-case cost beforehand, its bill or its failure afterwards."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from orchestrator.registry.model import ListedAgent
 
 
 class Books:
-    """Makes the entries. Prices are those of the day."""
+    """Makes intents and settlements, at the prices of the current day."""
 
     def __init__(self, prices: PriceBook, retryable: Callable[[MeshError], bool]) -> None:
         self._prices = prices
@@ -29,7 +29,7 @@ class Books:
         self._system_tokens: dict[str, int] = {}
 
     def intent(self, work: Work, agent: ListedAgent, *, streamed: bool) -> Intent:
-        """The entry before the call, at the most that it can cost."""
+        """The record of a call before it is made, at its worst-case cost."""
         definition = agent.definition
         prompt = self._system_prompt_tokens(definition) + message_tokens(work.input, work.context)
         return Intent(
@@ -48,7 +48,6 @@ class Books:
         )
 
     def completed(self, intent: Intent, answer: AgentAnswer) -> Settlement:
-        """The entry of an answered call."""
         return Settlement(
             intent,
             State.COMPLETED,
@@ -60,15 +59,15 @@ class Books:
         )
 
     def failed(self, intent: Intent, error: MeshError, text: str, seconds: float) -> Settlement:
-        """The entry of a call that did not complete; `text` is what had been sent of it."""
+        """The settlement of a call that did not complete; `text` is the part of the answer that was sent to the caller."""
         try:
             usage = TokenUsage.from_details(error.details)
-        except ValueError:  # not what a host of this release sends
+        except ValueError:  # no host of this release sends such details
             usage = intent.worst_case.usage
         failure = Failure(error.reason, error.message, dict(error.details), self._retryable(error))
         state, bill = State.FAILED, self._bill(usage) if usage else None
         if error.reason == CallCancelled.reason:
-            # An agent that says so itself says what was bought, and that can be nothing.
+            # An agent that confirms the cancellation also reports what was bought, which can be nothing.
             state, bill = State.CANCELLED, bill if isinstance(error, RemoteError) else intent.worst_case
         elif isinstance(error, AgentLost | UpstreamTimeout):
             state, bill = State.OUTCOME_UNKNOWN, intent.worst_case
@@ -76,13 +75,18 @@ class Books:
         return Settlement(intent, state, text, failure=failure, bill=bill, seconds=seconds, facts=facts)
 
     def unstorable(self, intent: Intent) -> Settlement:
-        """The entry of a call whose own entry the database refuses, e.g. for a number that no column holds: at its worst case."""
-        message = "the outcome of the call could not be recorded, and counts at its worst case; quote the request id when you report it"
+        """The settlement of a call whose actual outcome the database rejects, for example because a number does not fit its column.
+
+        It is charged at its worst case.
+        """
+        message = (
+            "the outcome of the call could not be recorded, so its worst-case cost is charged; quote the request id when you report it"
+        )
         failure = Failure(AgentLost.reason, message, {}, retryable=False)
         return Settlement(intent, State.OUTCOME_UNKNOWN, failure=failure, bill=intent.worst_case)
 
     def never_begun(self, intent: Intent, error: MeshError) -> Settlement:
-        """The entry of a call that ended before the agent was asked: it cost nothing."""
+        """The settlement of a call that ended before the agent was called. It cost nothing."""
         state = State.CANCELLED if error.reason == CallCancelled.reason else State.FAILED
         return Settlement(intent, state, failure=Failure(error.reason, error.message, dict(error.details), self._retryable(error)))
 
@@ -99,7 +103,7 @@ class Books:
 
 
 def _facts(intent: Intent, error: MeshError, usage: TokenUsage | None) -> AnswerFacts | None:
-    """What a failed answer is known to have come to: the reason why the model stopped early."""
+    """The known facts of a failed answer: why the model stopped early. None if the error does not tell."""
     stopped = error.details.get("stop_reason")
     if stopped is None or usage is None:
         return None
@@ -115,5 +119,5 @@ def _claim(work: Work) -> Claim | None:
 
 
 def new_id() -> UUID:
-    """A new execution's id: a UUIDv7, so that ids are in the order of their making."""
+    """A new execution id. It is a UUIDv7, so ids sort by creation time."""
     return uuid7()

@@ -1,4 +1,4 @@
-"""Between executions and agentmesh.execution.v1."""
+"""Converts between the domain types and the messages of agentmesh.execution.v1."""
 
 from datetime import datetime
 
@@ -26,7 +26,6 @@ _STATE = {status: state for state, status in _STATUS.items()}
 
 
 def work(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest, user_id: int, request_id: str, idempotency_key: str = "") -> Work:
-    """What the caller asks."""
     context = values(request.context, "context") if request.HasField("context") else None
     return Work(user_id, request.agent_id, request.input, context, request_id, idempotency_key)
 
@@ -44,7 +43,7 @@ def execute_response(answered: Answered) -> pb.ExecuteAgentResponse:
 
 
 def done(answered: Answered) -> pb.Done:
-    """The end of a streamed answer."""
+    """The last message of a streamed answer."""
     return pb.Done(
         execution_id=str(answered.execution_id),
         agent_name=answered.agent_name,
@@ -55,7 +54,7 @@ def done(answered: Answered) -> pb.Done:
 
 
 def facts_to_proto(facts: AnswerFacts | None) -> answer_pb2.AnswerFacts | None:
-    """How an answer came about; None leaves the field unset."""
+    """The facts of an answer as a message. None leaves the field unset."""
     if facts is None:
         return None
     return answer_pb2.AnswerFacts(
@@ -70,7 +69,7 @@ def facts_to_proto(facts: AnswerFacts | None) -> answer_pb2.AnswerFacts | None:
 
 
 def answer_facts(message: answer_pb2.AnswerFacts) -> AnswerFacts:
-    """The same, read from an agent's answer. A stop reason of a later release is UNSPECIFIED."""
+    """The facts in an agent's answer. A stop reason that only a later release knows becomes UNSPECIFIED."""
     return AnswerFacts(
         provider=message.provider,
         model=message.model,
@@ -87,7 +86,7 @@ def bill(bill: Bill) -> usage_pb2.Usage:
 
 
 def execution(record: Execution) -> execution_pb2.Execution:
-    """An execution; texts that the store left out are empty."""
+    """An execution as a message. Texts that the store left out are empty."""
     message = execution_pb2.Execution(
         execution_id=str(record.execution_id),
         agent_id=record.agent_id,
@@ -111,7 +110,7 @@ def execution(record: Execution) -> execution_pb2.Execution:
 
 
 def failure(failure: Failure, request_id: str, at: datetime | None) -> error_pb2.Error:
-    """A stored failure as the error that it was; `at` is when, None for not known."""
+    """A stored failure as the error that the caller got. `at` is when it happened; None if that is unknown."""
     return error_pb2.Error(
         code=failure.reason,
         message=failure.message,
@@ -122,7 +121,7 @@ def failure(failure: Failure, request_id: str, at: datetime | None) -> error_pb2
 
 
 def query(request: pb.ListExecutionsRequest, sees: int | None) -> ExecutionQuery:
-    """Which executions to list. Raises ValidationFailed for a page token that this service did not make."""
+    """The query of a list request. Raises ValidationFailed for a page token that this service did not issue."""
     return ExecutionQuery(
         sees,
         page_size(request),
@@ -133,6 +132,5 @@ def query(request: pb.ListExecutionsRequest, sees: int | None) -> ExecutionQuery
 
 
 def list_response(page: ExecutionPage) -> pb.ListExecutionsResponse:
-    """A page of executions."""
     token = page_token(page.executions[-1].execution_id) if page.more else ""
     return pb.ListExecutionsResponse(executions=map(execution, page.executions), next_page_token=token)

@@ -10,18 +10,18 @@ from mesh.errors import MeshError
 
 
 class AgentUnavailable(MeshError):
-    """The agent could not be reached; the call had not begun."""
+    """The agent could not be reached. The call had not begun."""
 
     reason = "AGENT_UNAVAILABLE"
 
 
 class AgentLost(MeshError):
-    """The agent, or the record of its answer, was lost after the call had begun."""
+    """The connection to the agent, or the record of its answer, was lost after the call had begun."""
 
     reason = "AGENT_EXECUTION_FAILED"
 
 
 class ExecutionNotFound(MeshError):
-    """The caller has no such execution."""
+    """No execution that the caller can see has this id."""
 
     reason = "EXECUTION_NOT_FOUND"

@@ -1,4 +1,4 @@
-"""What the world is told of executions."""
+"""The events about executions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def agent_executed(settlement: Settlement) -> EventContent:
 def content(
     *, execution_id: str, agent_id: str, user_id: int, duration: float, status: str, cost_micro_usd: int, request_id: str
 ) -> EventContent:
-    """The same from its fields. `duration` is in seconds."""
+    """The content of `agent.executed` from its fields. `duration` is in seconds."""
     data = {
         "execution_id": execution_id,
         "agent_id": agent_id,

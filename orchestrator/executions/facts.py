@@ -1,4 +1,4 @@
-"""How an answer came about: what is typed in AnswerFacts of the contracts."""
+"""How an answer came about: the domain type of the contracts' message AnswerFacts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,10 +6,10 @@ from enum import StrEnum
 
 
 class StopReason(StrEnum):
-    """Why the model stopped writing. The values are those of the database."""
+    """Why the model stopped. The values are stored in the database."""
 
     UNSPECIFIED = "unspecified"
-    """The provider gave a reason that this release does not know; `stop_detail` has it."""
+    """The provider gave a reason that this release does not know. `stop_detail` contains it."""
     END_TURN = "end_turn"
     MAX_TOKENS = "max_tokens"
     STOP_SEQUENCE = "stop_sequence"
@@ -21,7 +21,7 @@ class StopReason(StrEnum):
 
     @property
     def complete(self) -> bool:
-        """Whether the model said everything that it wanted to say."""
+        """Whether the model finished its answer."""
         return self not in _INCOMPLETE
 
 
@@ -36,7 +36,7 @@ class AnswerFacts:
     model: str = ""
     stop_reason: StopReason = StopReason.UNSPECIFIED
     stop_detail: str = ""
-    """The provider's own word for it where `stop_reason` says less."""
+    """The provider's own term, where `stop_reason` is less precise."""
     agent_revision: str = ""
     turns: int = 1
     redacted: Mapping[str, int] = field(default_factory=dict)

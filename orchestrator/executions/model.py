@@ -1,4 +1,4 @@
-"""Executions as the books have them."""
+"""Executions and their records: intents, settlements, bills."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from orchestrator.idempotency.model import Claim
 
 
 class State(StrEnum):
-    """Where an execution stands. All but RUNNING are final."""
+    """The state of an execution. All but RUNNING are final."""
 
     RUNNING = "running"
     COMPLETED = "completed"
@@ -33,13 +33,13 @@ class StepRef:
 
     @property
     def key(self) -> str:
-        """The idempotency key of the step's calls: an answer that is recorded is not bought again."""
+        """The idempotency key of the step's calls, so that a recorded answer is not bought again."""
         return f"{self.run_id}:{self.task_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a caller asks of an agent."""
+    """A request to an agent."""
 
     user_id: int
     agent_id: str
@@ -49,12 +49,12 @@ class Work:
     idempotency_key: str = ""
     """Empty for none."""
     step: StepRef | None = None
-    """None for a call of the user's own. A step's keys are apart from those that users choose."""
+    """None for a call that the user makes directly. Steps and users have separate sets of idempotency keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Tokens, and what they cost at the list prices of `price_table`."""
+    """Tokens and their cost at the list prices of `price_table`."""
 
     usage: TokenUsage
     cost_micro_usd: int
@@ -71,7 +71,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The record that is made before an agent is called. Until it is settled it stands at its worst case."""
+    """The record made before an agent is called. It counts at its worst-case cost until it is settled."""
 
     execution_id: UUID
     user_id: int
@@ -84,15 +84,15 @@ class Intent:
     request_id: str
     worst_case: Bill
     claim: Claim | None = None
-    """The claim to the idempotency key, if there is one."""
+    """The claim to the idempotency key, if the request has one."""
     step: StepRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an execution ended. `bill` is None when nothing was bought.
+    """How an execution ended. `bill` is None if nothing was bought.
 
-    `event_id` is the id of the event that reports it, the same however often the settlement is submitted.
+    `event_id` is the id of the event that reports it. It stays the same when the settlement is submitted again.
     """
 
     intent: Intent
@@ -103,12 +103,12 @@ class Settlement:
     bill: Bill | None = None
     seconds: float = 0.0
     facts: AnswerFacts | None = None
-    """None if the model said nothing, or nobody knows what."""
+    """None if the model gave no answer, or if it is unknown how the answer came about."""
     event_id: UUID = field(default_factory=uuid7, compare=False)
 
     @property
     def frees_key(self) -> bool:
-        """Whether the idempotency key may be used for a new attempt: the same call may now fare better."""
+        """Whether the idempotency key may be used for a new attempt, because the same call can succeed later."""
         if self.state is State.FAILED:
             return self.failure is not None and self.failure.retryable
         return self.state in (State.CANCELLED, State.OUTCOME_UNKNOWN)
@@ -116,7 +116,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One call to an agent, read from the books. `bill` is None while it runs and when nothing was bought."""
+    """A recorded call to an agent. `bill` is None while it runs, and if nothing was bought."""
 
     execution_id: UUID
     user_id: int
@@ -140,10 +140,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionQuery:
-    """Which executions to list, newest first: those before `before`, perhaps of one agent or in one state."""
+    """Which executions to list, newest first: those older than `before`, optionally of one agent or in one state."""
 
     sees: int | None
-    """The user whose they are; None for everybody's."""
+    """The user whose executions are listed; None lists those of all users."""
     page_size: int
     before: UUID | None = None
     agent_id: str = ""
@@ -152,7 +152,7 @@ class ExecutionQuery:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPage:
-    """Executions without their texts, and whether there are more."""
+    """A list of executions without their texts, and whether more follow."""
 
     executions: Sequence[Execution]
     more: bool
@@ -160,7 +160,7 @@ class ExecutionPage:
 
 @dataclass(frozen=True, slots=True)
 class AgentAnswer:
-    """A whole answer from an agent."""
+    """A complete answer from an agent."""
 
     text: str
     seconds: float

@@ -1,4 +1,4 @@
-"""What executions need of the world."""
+"""The ports of executions: the recorder, the store and the agents."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from orchestrator.idempotency.model import OriginalRequest
 
 
 class Recorder(Protocol):
-    """Writes intents and settlements, many in one commit. What it has returned from is committed."""
+    """Writes intents and settlements, many in one commit. A method returns after its own write is committed."""
 
     async def record(self, intent: Intent) -> OriginalRequest | None:
-        """Records an intent under a lease of this process, or returns the request that holds its idempotency key.
+        """Records an intent, leased to this process. Returns the request that holds its idempotency key instead, if one does.
 
-        Raises ServiceUnavailable when the books cannot be written: then nothing may be bought.
+        Raises ServiceUnavailable if the intent cannot be written; then nothing may be bought.
         """
         ...
 
     async def settle(self, settlement: Settlement) -> bool:
-        """Settles an execution once, together with its `agent.executed` event.
+        """Settles an execution exactly once, together with its `agent.executed` event.
 
-        Tries again as long as the lease may still hold; False when the execution is not this process's any more.
+        Retries while the lease may still be valid. Returns False if the execution no longer belongs to this process.
 
         A step's settlement is flushed to disk only with the step's own commit: a crash of the database in between loses it. Until
         `step_committed` is called, `settle_again` can restore it.
@@ -31,33 +31,36 @@ class Recorder(Protocol):
         ...
 
     async def settle_again(self, step: StepRef) -> bool:
-        """Settles the step's latest execution as before; False when it was not settled here or is not this process's any more."""
+        """Submits the settlement of the step's latest execution again.
+
+        Returns False if this process did not settle it, or if the execution no longer belongs to this process.
+        """
         ...
 
     def step_committed(self, step: StepRef) -> None:
-        """The step's own commit, which flushes its settlement, has been confirmed, or will never come."""
+        """Reports that the step's own commit, which flushes its settlement, is confirmed or will never be made."""
         ...
 
 
 class ExecutionStore(Protocol):
-    """Reads the books. Raises ServiceUnavailable when they cannot be read."""
+    """Reads recorded executions. Raises ServiceUnavailable if the database cannot be read."""
 
     async def get(self, sees: int | None, execution_id: UUID) -> Execution | None:
-        """An execution of the user that `sees` names, or of anybody's for None."""
+        """An execution of the user `sees`, or of any user if `sees` is None. None if there is no such execution."""
         ...
 
     async def list(self, query: ExecutionQuery) -> ExecutionPage:
-        """A page of executions without input, context, result and metadata."""
+        """A page of executions, without input, context, result and metadata."""
         ...
 
     async def of_step(self, step: StepRef) -> Sequence[Execution]:
-        """The executions of a step's attempts, oldest first, without those texts either."""
+        """The executions of a step's attempts, oldest first, also without those texts."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AgentCall:
-    """One call to an agent. `seconds` bounds it."""
+    """One call to an agent, which may take `seconds`."""
 
     agent_id: str
     port: int
@@ -71,13 +74,13 @@ class AgentCall:
 class Agents(Protocol):
     """Calls agents.
 
-    Raises AgentUnavailable (the call had not begun), AgentLost or UpstreamTimeout (it had), or the RemoteError that the agent
-    answered. When `stop` is set the agent is asked to end the call: then CANCELLED is raised, with the usage in its details if
-    the agent said it in time.
+    Raises AgentUnavailable (the call had not begun), AgentLost or UpstreamTimeout (it may have begun), or the RemoteError that the
+    agent returned. When `stop` is set, the agent is asked to end the call. Then an error with the reason CANCELLED is raised, with the
+    usage in its details if the agent reported it in time.
     """
 
     async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer: ...
 
     def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
-        """The answer's text in pieces, then the whole; None for a heartbeat."""
+        """Yields the answer's text in pieces, then the complete answer; None is a heartbeat."""
         ...

@@ -1,4 +1,4 @@
-"""One purchase: intent, call, settlement. A call that was begun is always settled."""
+"""A purchase: intent, call, settlement. Every call that begins is settled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -19,16 +19,16 @@ from orchestrator.idempotency.model import OriginalRequest
 log = structlog.get_logger()
 
 _LOGGED_CHARACTERS = 300
-"""Of what a database says against an entry: it may quote the answer."""
+"""How much of a database error is logged. The error may quote the answer."""
 Ask = Callable[[AgentCall, StopSignal], Awaitable[AgentAnswer]]
 
 
 class _End:
-    """Nothing comes any more."""
+    """Marks the end of the queue."""
 
 
 class Purchases:
-    """Makes purchases as tasks of their own, so that a caller who goes away stops them but leaves no open entry."""
+    """Runs each purchase as a separate task. A caller that leaves stops the call, and the purchase is still settled."""
 
     def __init__(self, recorder: Recorder, agents: Agents, books: Books) -> None:
         self._recorder = recorder
@@ -37,9 +37,9 @@ class Purchases:
         self._under_way: set[asyncio.Task[Any]] = set()
 
     async def whole(self, intent: Intent, call: AgentCall, stop: StopSignal | None = None) -> Settlement | OriginalRequest:
-        """The settled execution, or the request that holds its idempotency key. Raises the error that was settled.
+        """The settled execution, or the request that holds its idempotency key. Raises the error with which the call was settled.
 
-        A caller that is cancelled leaves at once; one that sets its own `stop` learns how the call ended.
+        A caller that is cancelled returns at once. A caller that sets `stop` waits, and learns how the call ended.
         """
         stop = stop or StopSignal()
         task = self._detach(self._buy(intent, call, stop))
@@ -50,9 +50,9 @@ class Purchases:
             raise
 
     async def pieces(self, intent: Intent, call: AgentCall) -> AsyncIterator[Intent | str | Settlement | OriginalRequest | None]:
-        """The recorded intent, the answer's text in pieces, then the settlement; None for a heartbeat.
+        """Yields the recorded intent, the answer's text in pieces, then the settlement; None is a heartbeat.
 
-        Only the request that holds its idempotency key, if another does. Raises the error that was settled.
+        Yields only the original request if another one holds the idempotency key. Raises the error with which the call was settled.
         """
         stop = StopSignal()
         queue: asyncio.Queue[Any] = asyncio.Queue()
@@ -65,15 +65,15 @@ class Purchases:
             stop.set()
 
     async def settle_again(self, step: StepRef) -> bool:
-        """Restores the settlement of a step that a crash of the database may have lost; see the recorder's port."""
+        """Submits a step's settlement again after a crash of the database may have lost it; see Recorder."""
         return await self._recorder.settle_again(step)
 
     def step_committed(self, step: StepRef) -> None:
-        """The settlement of a step cannot be lost any more, or does not matter; see the recorder's port."""
+        """Reports that a step's settlement can no longer be lost, or is no longer needed; see Recorder."""
         self._recorder.step_committed(step)
 
     async def drain(self) -> None:
-        """Waits until every purchase under way is settled."""
+        """Waits until every purchase in progress is settled."""
         while self._under_way:
             await asyncio.wait(self._under_way)
 
@@ -87,7 +87,7 @@ class Purchases:
         async def relay(call: AgentCall, stop: StopSignal) -> AgentAnswer:
             begun = False
             async for item in self._agents.stream(call, stop):
-                if not begun:  # not earlier: what fails before the first piece is answered as a plain error, not inside a stream
+                if not begun:  # not earlier: a failure before the first piece is returned as a plain error, not inside a stream
                     queue.put_nowait(intent)
                     begun = True
                 if isinstance(item, AgentAnswer):
@@ -104,7 +104,7 @@ class Purchases:
             queue.put_nowait(_End())
 
     async def _call(self, intent: Intent, call: AgentCall, stop: StopSignal, ask: Ask, sent: list[str]) -> Settlement:
-        """Asks the agent and settles, for better or for worse. `sent` is what has left of a streamed answer."""
+        """Calls the agent and settles the execution, whatever the outcome. `sent` collects the text already sent to the caller."""
         if stop.is_set:
             gone = CallCancelled("the caller cancelled before the agent was called")
             await self._settle(self._books.never_begun(intent, gone))
@@ -135,10 +135,12 @@ class Purchases:
                 why=str(error)[:_LOGGED_CHARACTERS],
             )
             await self._recorder.settle(self._books.unstorable(intent))
-            message = "the outcome of the call could not be recorded, and counts at its worst case; quote the request id when you report it"
+            message = (
+                "the outcome of the call could not be recorded, so its worst-case cost is charged; quote the request id when you report it"
+            )
             raise AgentLost(message, retryable=False, agent_id=agent_id, execution_id=execution_id) from error
         if not settled:
-            message = "the outcome could not be recorded in time and counts as unknown; look at the execution before you call again"
+            message = "the outcome of the call could not be recorded in time and is unknown; read the execution before you call again"
             raise AgentLost(message, agent_id=agent_id, execution_id=execution_id)
 
     def _detach(self, purchase: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
@@ -150,7 +152,7 @@ class Purchases:
     def _finished(self, task: "asyncio.Task[Any]") -> None:
         self._under_way.discard(task)
         if not task.cancelled():
-            task.exception()  # retrieved, also when the caller has gone and nobody else asks
+            task.exception()  # asyncio logs an exception that nobody retrieved, and the caller may have left
 
 
 def _known(error: Exception, call: AgentCall) -> MeshError:

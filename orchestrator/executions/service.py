@@ -35,16 +35,16 @@ from orchestrator.registry.service import RegistryService
 DEFAULT_SECONDS = 120.0
 LONGEST_SECONDS = 600.0
 MARGIN_SECONDS = 0.25
-"""Kept back from the caller's deadline for settling the call and answering."""
+"""Part of the caller's deadline, reserved for settling the call and responding."""
 HEARTBEAT_SECONDS = 15.0
-"""A stream says something at least this often, also while it waits for an earlier call with its idempotency key."""
+"""A stream sends a message at least this often, even while it waits for an earlier call with its idempotency key."""
 _FIRST_LOOK_SECONDS = 0.02
 _SLOWEST_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A completed execution, bought just now or by an earlier call with the same idempotency key."""
+    """A completed execution, of this call or of an earlier call with the same idempotency key."""
 
     execution_id: UUID
     agent_name: str
@@ -66,10 +66,10 @@ class ExecutionService:
         self._store = store
 
     async def execute(self, work: Work, seconds: float | None, stop: StopSignal | None = None) -> Answered:
-        """The whole answer. When `stop` is set the call is ended, and CallCancelled raised once that is in the books.
+        """Returns the complete answer. When `stop` is set, the call is ended and settled, and CallCancelled is raised.
 
         Raises AgentNotFound, PolicyDenied, ValidationFailed, IdempotencyConflict, ServiceUnavailable, AgentUnavailable, AgentLost,
-        UpstreamTimeout, or what the agent answered.
+        UpstreamTimeout, or the RemoteError that the agent returned.
         """
         ends = _now() + _bounded(seconds)
         look = _FIRST_LOOK_SECONDS
@@ -85,7 +85,7 @@ class ExecutionService:
                 raise CallCancelled("the call was cancelled while it waited for the original call", agent_id=work.agent_id)
 
     async def stream(self, work: Work, seconds: float | None) -> AsyncIterator[UUID | str | Answered | None]:
-        """The id of the execution, the answer's text in pieces, then the whole; None for a heartbeat. Raises as `execute` does.
+        """Yields the execution's id, the answer's text in pieces, then the complete answer; None is a heartbeat. Raises like `execute`.
 
         The answer of an earlier call with the same idempotency key comes in one piece.
         """
@@ -113,15 +113,15 @@ class ExecutionService:
         yield earlier
 
     async def settle_again(self, step: StepRef) -> bool:
-        """Restores the settlement of a step's latest execution after a crash of the database; False when it is lost for good."""
+        """Submits the settlement of a step's latest execution again after a crash of the database. False if it cannot be restored."""
         return await self._purchases.settle_again(step)
 
     def step_committed(self, step: StepRef) -> None:
-        """The step's own commit has been confirmed, or will never come."""
+        """Reports that the step's own commit is confirmed or will never be made."""
         self._purchases.step_committed(step)
 
     async def get(self, sees: int | None, execution_id: UUID) -> Execution:
-        """An execution of the user that `sees` names, or of anybody's for None. Raises ExecutionNotFound."""
+        """An execution of the user `sees`, or of any user if `sees` is None. Raises ExecutionNotFound."""
         execution = await self._store.get(sees, execution_id)
         if execution is None:
             message = f"Execution '{execution_id}' not found; GET /api/v1/executions lists yours"
@@ -147,7 +147,7 @@ class ExecutionService:
     async def _original_answer(self, intent: Intent, original: OriginalRequest) -> Answered | None:
         """The outcome of the request that holds the key; None while it runs, or if it has released the key.
 
-        Raises IdempotencyConflict if its body was another.
+        Raises IdempotencyConflict if its body was different.
         """
         assert intent.claim is not None  # only a claim can find another request
         original.check(intent.claim)
@@ -175,7 +175,7 @@ def _shown(item: Intent | str | Settlement | None) -> UUID | str | Answered | No
 
 
 async def _wait_for_original(look: float, ends: float) -> float:
-    """Waits `look` seconds, and returns how long to wait next. Raises UpstreamTimeout if the caller's time would be up."""
+    """Waits `look` seconds and returns how long to wait next. Raises UpstreamTimeout if the wait would exceed the caller's deadline."""
     if _now() + look + MARGIN_SECONDS > ends:
         raise UpstreamTimeout("the earlier call with this idempotency key is still running; ask again with the same key")
     await asyncio.sleep(look)
@@ -184,7 +184,7 @@ async def _wait_for_original(look: float, ends: float) -> float:
 
 def _fresh(settlement: Settlement) -> Answered:
     intent = settlement.intent
-    assert settlement.bill is not None  # an answer has been paid for
+    assert settlement.bill is not None  # an answered call always has a bill
     return Answered(
         intent.execution_id,
         intent.agent_name,

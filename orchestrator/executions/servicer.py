@@ -19,8 +19,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
-    """Sends work to agents and shows the books."""
-
     def __init__(self, service: ExecutionService) -> None:
         self._service = service
 
@@ -30,7 +28,6 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
         return convert.execute_response(await self._service.execute(work, context.time_remaining()))
 
     async def StreamAgent(self, request: pb.StreamAgentRequest, context: Context) -> AsyncIterator[pb.StreamAgentResponse]:
-        """The answer in pieces."""
         key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
         work = convert.work(request, caller.current().user_id, correlation.current(), key)
         sequence = 0
@@ -45,7 +42,6 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
         return pb.GetExecutionResponse(execution=convert.execution(record))
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
-        """A page of executions."""
         return convert.list_response(await self._service.list(convert.query(request, caller.current().sees)))
 
 

@@ -1,13 +1,13 @@
-"""How the caller's going away reaches the call to the agent."""
+"""Tells the call to an agent that its caller has left."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class StopSignal:
-    """Set once, when nobody waits for the answer any more.
+    """Set once, when no caller waits for the answer any longer.
 
-    A purchase runs as a task of its own that is never cancelled itself: it must settle whatever it began.
+    The task of a purchase is never cancelled, because it must settle every call that it began. It is stopped by this signal.
     """
 
     def __init__(self) -> None:
@@ -15,7 +15,7 @@ class StopSignal:
         self._callback: Callable[[], None] | None = None
 
     def set(self) -> None:
-        """Says stop, to whoever listens now."""
+        """Sets the signal and calls the current callback, if there is one."""
         if not self.is_set:
             self.is_set = True
             if self._callback is not None:
@@ -23,7 +23,7 @@ class StopSignal:
 
     @contextmanager
     def calling(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Calls `callback` when the signal is set while the block runs; at once if it has been set already."""
+        """Calls `callback` when the signal is set while the block runs, or at once if it is already set."""
         self._callback = callback
         try:
             if self.is_set:

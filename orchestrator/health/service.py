@@ -13,7 +13,7 @@ KEPT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The platform can take calls; `degraded` when a component is missing that calls can do without."""
+    """The platform can accept calls. `degraded` means that a component is unavailable that calls do not need."""
 
     degraded: bool
     components: Sequence[Component]
@@ -28,7 +28,7 @@ class HealthService:
         self._checked_at = float("-inf")
 
     async def readiness(self) -> Readiness:
-        """Checks all components at once. Raises ServiceUnavailable when one is missing that calls need."""
+        """Checks all components concurrently. Raises ServiceUnavailable if one that calls need is unavailable."""
         if self._stopping():
             raise ServiceUnavailable("not ready: this orchestrator is stopping", component="orchestrator")
         components = await self._check()
@@ -39,7 +39,7 @@ class HealthService:
         return Readiness(not all(component.available for component in ordered), ordered)
 
     async def _check(self) -> Sequence[Component]:
-        """What the last check found if it is younger than a second: anyone may ask, and a check costs as much as several calls."""
+        """Checks at most once a second: anyone may ask, and a check costs as much as several calls. Otherwise returns the last result."""
         async with self._turn:
             if monotonic() - self._checked_at >= KEPT_SECONDS:
                 self._components = await asyncio.gather(*(probe.check() for probe in self._probes))

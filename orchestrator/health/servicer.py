@@ -18,11 +18,11 @@ class HealthServicer(health_service_pb2_grpc.HealthServiceServicer):
         self._version = version("agentmesh")
 
     async def GetHealth(self, request: pb.GetHealthRequest, context: Context) -> pb.GetHealthResponse:
-        """Always healthy: a process that is not does not answer."""
+        """Always healthy, because an unhealthy process does not respond."""
         return pb.GetHealthResponse(status="healthy", version=self._version)
 
     async def GetReadiness(self, request: pb.GetReadinessRequest, context: Context) -> pb.GetReadinessResponse:
-        """Raises ServiceUnavailable, through the service, when the platform cannot take calls."""
+        """Raises ServiceUnavailable if the platform cannot accept calls."""
         readiness = await self._service.readiness()
         components = [pb.Component(name=c.name, available=c.available, detail=c.detail) for c in readiness.components]
         return pb.GetReadinessResponse(status="degraded" if readiness.degraded else "ready", components=components)

@@ -11,7 +11,7 @@ from mesh.errors import IdempotencyConflict
 
 
 class Operation(StrEnum):
-    """What a key makes idempotent. The same key may be used once per user and operation."""
+    """The operation that a key makes idempotent. Keys are unique per user and operation."""
 
     EXECUTE_AGENT = "execution.v1.ExecuteAgent"
     RUN_STEP = "workflow.step"
@@ -44,13 +44,13 @@ class OriginalRequest:
     body_hash: bytes
 
     def check(self, claim: Claim) -> None:
-        """Raises IdempotencyConflict if the claim is that of a request with another body."""
+        """Raises IdempotencyConflict if the claim belongs to a request with a different body."""
         if self.body_hash != claim.body_hash:
             raise IdempotencyConflict.of(claim.key)
 
 
 def claim(user_id: int, operation: Operation, key: str, body: object) -> Claim | None:
-    """The claim of a request with this body, any JSON value; None for an empty key."""
+    """The claim of a request with this body, which may be any JSON value. None if the key is empty."""
     return Claim(user_id, operation, key, body_hash(body)) if key else None
 
 

@@ -1,7 +1,7 @@
 """`python -m orchestrator.processes.accounts`: administers accounts, with direct access to the database. Changes are audited.
 
-Answers are JSON on standard output; `--help` lists the commands. Passwords are generated and printed once; `--password-stdin` reads one
-instead.
+It writes JSON to standard output; `--help` lists the commands. Passwords are generated and printed once, or read from standard input with
+`--password-stdin`.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Run = Callable[[Administration, argparse.Namespace], Awaitable[Answer]]
 
 
 class AccountsSettings(BaseSettings):
-    """Read from the environment, once."""
+    """The settings, read once from the environment."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -47,7 +47,7 @@ class AccountsSettings(BaseSettings):
 
 
 def main() -> int:
-    """Runs one command; returns its exit code. Errors are printed in one line on standard error."""
+    """Runs one command and returns its exit code. Errors are printed as one line on standard error."""
     options = parser().parse_args()
     try:
         answer = asyncio.run(run(AccountsSettings(), options))
@@ -173,15 +173,16 @@ _NAME: Argument = ("name", {"metavar": "NAME"})
 _ROLES = [role.value for role in Role]
 _STDIN: Argument = ("--password-stdin", {"action": "store_true", "help": "read the password from standard input"})
 _PAGE: tuple[Argument, ...] = (
-    ("--limit", {"type": _size, "default": DEFAULT_PAGE, "help": f"at most so many, 1 to {LARGEST_PAGE} (default {DEFAULT_PAGE})"}),
-    ("--page-token", {"default": "", "metavar": "TOKEN", "help": "the next_page_token of the page before"}),
+    (
+        "--limit",
+        {"type": _size, "default": DEFAULT_PAGE, "help": f"maximum number of entries, 1 to {LARGEST_PAGE} (default {DEFAULT_PAGE})"},
+    ),
+    ("--page-token", {"default": "", "metavar": "TOKEN", "help": "the next_page_token of the previous page"}),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of the command line."""
-
     name: str
     help: str
     run: Run

@@ -1,4 +1,4 @@
-"""`python -m orchestrator.processes.consumer`: counts the events that Kafka brings. Any number of processes share the work."""
+"""`python -m orchestrator.processes.consumer`: consumes events from Kafka and counts them. Any number of processes share the work."""
 
 from contextlib import AsyncExitStack
 
@@ -35,7 +35,7 @@ async def run(settings: ConsumerSettings, process: RunningProcess) -> None:
 
 
 def main() -> None:
-    """Consumes until told to stop."""
+    """The entry point: reads the settings and consumes until told to stop."""
     run_process("consumer", ConsumerSettings, lambda: run)
 
 

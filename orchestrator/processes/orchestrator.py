@@ -43,7 +43,7 @@ async def run(settings: OrchestratorSettings, process: RunningProcess) -> None:
         await server.start()
 
         async def stop() -> None:
-            # Without lease renewal, calls that went on would be settled twice: once here and once by the sweeper of another process.
+            # Without lease renewal, the sweeper of another process would settle calls that are still running here.
             notice, grace = (0, 0) if tasks.urgent else (settings.drain_notice_seconds, settings.drain_grace_seconds)
             await drain([server], [health], notice_seconds=notice, grace_seconds=grace, end_watches=assembled.end_watches)
 
@@ -57,20 +57,20 @@ async def run(settings: OrchestratorSettings, process: RunningProcess) -> None:
 
 
 def listen(server: grpc.aio.Server, settings: OrchestratorSettings, tls: TlsFolder | None) -> int:
-    """Opens the port and returns it. Raises CannotStart when another program has it.
+    """Opens the port and returns it. Raises CannotStart if another program uses it.
 
-    Users come here too, with tokens and without certificates, so none is asked for.
+    Users call this port too, with tokens and without certificates, so it requests no client certificate.
     """
     server_tls = ServerTls(tls, clients_must_show_certificates=False) if tls else None
     try:
         return open_port(server, settings.host_address, settings.orchestrator_port, server_tls)
     except RuntimeError as error:
-        message = f"ORCHESTRATOR_PORT={settings.orchestrator_port} is taken by another program; end it, or set another port"
+        message = f"ORCHESTRATOR_PORT={settings.orchestrator_port} is in use by another program; stop that program, or set another port"
         raise CannotStart(message) from error
 
 
 def main() -> None:
-    """Serves until told to stop."""
+    """The entry point: reads the settings and serves until told to stop."""
     run_process("orchestrator", OrchestratorSettings, lambda: run)
 
 

@@ -1,4 +1,4 @@
-"""`python -m orchestrator.processes.worker`: one worker. It takes steps that are ready, calls their agents and records what they answer."""
+"""`python -m orchestrator.processes.worker`: one worker. It claims ready steps, calls their agents and records the answers."""
 
 from contextlib import AsyncExitStack
 
@@ -35,7 +35,7 @@ async def run(settings: WorkerSettings, process: RunningProcess) -> None:
 
 
 def main() -> None:
-    """Works until told to stop."""
+    """The entry point: reads the settings and works until told to stop."""
     run_process("worker", WorkerSettings, lambda: run)
 
 

@@ -39,18 +39,18 @@ log = structlog.get_logger()
 HEALTH_SECONDS = 1.0
 _EXECUTE = "/agentmesh.agent.v1.AgentService/Execute"
 _NOBODY_THERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED)
-"""No agent answers on the port: nobody listens, or a program that is no agent host."""
+"""No agent is served on the port: nothing listens there, or a program that is not an agent host."""
 _NEVER_SENT = ("failed to connect", "DNS resolution failed")
-"""What gRPC says of a call that it had no connection for. Whatever else it says, or should it say it otherwise one day, a call may
-have been taken over by an agent: that is the safe side."""
+"""The messages of gRPC for a call that was never sent because there was no connection. With any other message, including a future
+wording of these, the agent may have accepted the call: that is the safe assumption."""
 _NOT_THE_CALLERS_FAULT = (InvalidCredentials.reason, TokenExpired.reason, AgentNotFound.reason)
-"""Refusals that lie between the platform and its hosts: a host that does not accept our call tokens, or that has not yet read the
+"""Refusals that the platform causes, not the caller: the host does not accept the platform's call tokens, or has not yet read the
 definition of an agent that this process knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentAddresses:
-    """Where the host of a port is: `template` may hold `{shard}`, the port's shard."""
+    """The addresses of the agent hosts. `template` may contain `{shard}`, the shard of the port."""
 
     template: str
     shards: int
@@ -66,7 +66,7 @@ class AgentAddresses:
 
 
 class GrpcAgents:
-    """The agents, each on its own port."""
+    """Calls agents over gRPC, each on its own port."""
 
     def __init__(self, channels: ChannelPool, addresses: AgentAddresses, signer: CallTokenSigner, cancel_grace_seconds: float) -> None:
         self._channels = channels
@@ -75,19 +75,19 @@ class GrpcAgents:
         self._grace = cancel_grace_seconds
         self._stubs: dict[int, _Stub] = {}
         self._host_starts: dict[int, str] = {}
-        """By shard: the start of the host that the next call token is for. See CallTokenVerifier."""
+        """By shard: the id of the host's start, which the next call token names. See CallTokenVerifier."""
         self._generation = channels.generation
         self._cancelling: set[asyncio.Task[None]] = set()
 
     async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
-        """The whole answer; see the port."""
+        """Returns the complete answer; see Agents."""
         for _ in range(2):
             with suppress(_HostHasStarted):
                 return await self._execute(call, stop)
         raise _starts_again_and_again(call)
 
     async def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
-        """The answer's pieces, then the whole; see the port."""
+        """Yields the answer's pieces, then the complete answer; see Agents."""
         for _ in range(2):
             with suppress(_HostHasStarted):  # raised before the first piece
                 async with aclosing(self._stream(call, stop)) as pieces:
@@ -128,7 +128,7 @@ class GrpcAgents:
         yield reading.answer(call)
 
     async def check(self, agent_id: str, port: int) -> HealthState:
-        """The agent's own word within a second; `agent_id` may be empty for its host's."""
+        """The health that the host reports for the agent, or for itself if `agent_id` is empty. Waits at most a second."""
         stub = HealthStub(self._channels.get(self._addresses.target(port)))
         try:
             answer = await stub.Check(HealthCheckRequest(service=agent_id), timeout=HEALTH_SECONDS)
@@ -151,7 +151,7 @@ class GrpcAgents:
         return (correlation.REQUEST_ID_KEY, correlation.current()), (CALL_TOKEN_KEY, token)
 
     def _learn_start(self, failure: BaseException, call: AgentCall) -> None:
-        """Raises _HostHasStarted if the host refused the call token because it was for another start than its own."""
+        """Raises _HostHasStarted if the host refused the call token because the token names another start of the host."""
         refusal = error_of(failure) if isinstance(failure, grpc.aio.AioRpcError) else None
         if refusal is not None and HOST_START in refusal.details:
             self._host_starts[self._addresses.shard(call.port)] = refusal.details[HOST_START]
@@ -166,7 +166,7 @@ class GrpcAgents:
         return cancel
 
     async def _cancel(self, rpc: Any, call: AgentCall) -> None:
-        """Asks the agent to end the call and say what it used; whatever is still open after the grace is cut."""
+        """Asks the agent to end the call and report its usage. Cuts the call off if it is still open after the grace period."""
         ended = asyncio.Event()
         rpc.add_done_callback(lambda _: ended.set())
         try:
@@ -175,20 +175,18 @@ class GrpcAgents:
                 await self._stub(call.port).calls.Cancel(request, metadata=self._metadata(call))
                 await ended.wait()
         except (grpc.aio.AioRpcError, TimeoutError):
-            rpc.cancel()  # a host that does not answer in time has no usage to tell
+            rpc.cancel()  # a host that does not respond in time cannot report the usage
 
 
 class _HostHasStarted(Exception):
-    """The host was started since the last call, refused this one's token, and bought nothing. A new token will do."""
+    """The host was restarted after the last call and refused this call's token. It bought nothing; try again with a new token."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stub:
-    """The rpcs of one port."""
-
     calls: "AgentServiceAsyncStub"
     watched_execute: "grpc.aio.UnaryStreamMultiCallable[Any, pb.ExecuteResponse]"
-    """Execute as a call that is answered by a stream: its initial metadata can be seen before the answer."""
+    """Execute, called as if its response were a stream, so that the initial metadata can be read before the answer."""
 
     @classmethod
     def over(cls, channel: grpc.aio.Channel) -> "_Stub":
@@ -199,7 +197,7 @@ class _Stub:
 
 
 class _Reading:
-    """Gathers the frames of one answer."""
+    """Collects the frames of one answer."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -207,7 +205,7 @@ class _Reading:
         self._done: pb.Done | None = None
 
     def take(self, frame: pb.StreamExecuteResponse) -> bool:
-        """Takes a frame; True for one that the caller sees too."""
+        """Adds a frame; returns whether the caller gets it too."""
         event = frame.WhichOneof("event")
         if event == "delta":
             self._text.append(frame.delta.text)
@@ -218,7 +216,7 @@ class _Reading:
         return event in ("delta", "heartbeat")
 
     def answer(self, call: AgentCall) -> AgentAnswer:
-        """The whole. Raises AgentLost when the stream ended without it."""
+        """The complete answer. Raises AgentLost if the stream ended before it was complete."""
         if self._done is None or self._usage is None:
             raise AgentLost("the agent's stream ended before its answer was complete", agent_id=call.agent_id)
         return AgentAnswer(
@@ -227,7 +225,7 @@ class _Reading:
 
 
 def _facts(answer: pb.ExecuteResponse | pb.Done) -> AnswerFacts | None:
-    """None from a host of an earlier release."""
+    """The facts of an answer; None from a host of an earlier release."""
     return answer_facts(answer.facts) if answer.HasField("facts") else None
 
 
@@ -237,17 +235,17 @@ def _request(kind: Any, call: AgentCall) -> Any:
 
 
 async def _watched(rpc: Any, call: AgentCall) -> pb.ExecuteResponse:
-    """The answer, after it has been told that the agent has taken the call over."""
+    """The answer; reports first that the agent has accepted the call."""
     if await rpc.initial_metadata():  # none if the agent refused the call
         admission.begun()
-    answers: list[pb.ExecuteResponse] = [answer async for answer in rpc]  # to the end, where the status is
+    answers: list[pb.ExecuteResponse] = [answer async for answer in rpc]  # read to the end, because the status comes last
     if not answers:
         raise AgentLost("the agent ended the call without an answer", agent_id=call.agent_id)
     return answers[0]
 
 
 async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: StopSignal, *, says_when_begun: bool) -> MeshError:
-    """What became of a call that did not succeed. A status without our details comes from gRPC itself: the connection was lost."""
+    """The error of a call that did not succeed. A status without our details comes from gRPC itself: the connection was lost."""
     if isinstance(failure, asyncio.CancelledError):
         if not stop.is_set:
             raise failure
@@ -269,19 +267,21 @@ async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: S
 def _refused_by_host(refusal: MeshError, call: AgentCall) -> AgentUnavailable:
     if refusal.reason == AgentNotFound.reason:
         log.warning("agent_unknown_to_host", agent_id=call.agent_id, port=call.port, why=refusal.message)
-        message = f"the agent host on port {call.port} does not serve this agent now; nothing was bought, try again in seconds"
+        message = (
+            f"the agent host on port {call.port} does not serve this agent at the moment; nothing was bought, so try again in a few seconds"
+        )
         return AgentUnavailable(message, agent_id=call.agent_id)
     log.error("agent_refused_call_token", agent_id=call.agent_id, port=call.port, why=refusal.message)
-    return AgentUnavailable("the agent host refused the platform's call token; nothing was bought, try again", agent_id=call.agent_id)
+    return AgentUnavailable("the agent host refused the platform's call token; nothing was bought, so try again", agent_id=call.agent_id)
 
 
 def _starts_again_and_again(call: AgentCall) -> AgentUnavailable:
-    message = "the agent host was restarted twice during the call; nothing was bought, try again"
+    message = "the agent host was restarted twice during the call; nothing was bought, so try again"
     return AgentUnavailable(message, agent_id=call.agent_id)
 
 
 def _may_have_begun(failure: grpc.aio.AioRpcError) -> bool:
-    """Whether an agent may have had the call, which would not have said so."""
+    """Whether the agent may have accepted the call, when it sends no metadata to confirm that."""
     return failure.code() is grpc.StatusCode.UNAVAILABLE and not (failure.details() or "").startswith(_NEVER_SENT)
 
 

@@ -1,4 +1,4 @@
-"""The recorder on PostgreSQL: two lanes of group commits, and the leases of what is under way."""
+"""The recorder on PostgreSQL: group commits of intents and of settlements, and the leases of executions in progress."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ from orchestrator.idempotency.model import OriginalRequest
 log = structlog.get_logger()
 
 SPACING_SECONDS = 0.0003
-"""How far commits lie apart, for each execution under way. At 64 it spares a fifth of the CPU of PostgreSQL and a twentieth of ours."""
+"""The pause between commits, per execution in progress. With 64, it saves a fifth of PostgreSQL's CPU and a twentieth of ours."""
 LONGEST_SPACING_SECONDS = 0.02
 
 
@@ -37,7 +37,7 @@ LONGEST_SPACING_SECONDS = 0.02
 class _Entry:
     settlement: Settlement
     intent_is_known: bool = True
-    """False: nobody knows whether the intent was committed."""
+    """False if it is unknown whether the intent was committed."""
 
 
 def _tell_nobody() -> None:
@@ -45,9 +45,9 @@ def _tell_nobody() -> None:
 
 
 class PostgresRecorder:
-    """Writes intents and settlements. An async context manager; one per process, whose leases it holds.
+    """Writes intents and settlements. An async context manager, one per process, which renews the leases of the process.
 
-    `told` is called whenever events have been committed.
+    `told` is called after each commit that contains events.
     """
 
     def __init__(self, database_url: str, lease_seconds: float, tasks: BackgroundTasks, told: Callable[[], None] = _tell_nobody) -> None:
@@ -77,7 +77,7 @@ class PostgresRecorder:
         await self._stack.aclose()
 
     async def record(self, intent: Intent) -> OriginalRequest | None:
-        """Commits an intent; see the port."""
+        """Commits an intent; see Recorder."""
         self._leases[intent.execution_id] = _now() + self._lease
         try:
             original = await self._intents.submit(intent)
@@ -95,19 +95,19 @@ class PostgresRecorder:
         return original
 
     async def settle(self, settlement: Settlement) -> bool:
-        """Commits a settlement; see the port."""
+        """Commits a settlement; see Recorder."""
         settled = await self._settle(_Entry(settlement))
         if settled and (step := settlement.intent.step):
             self._unflushed[step] = settlement
         return settled
 
     async def settle_again(self, step: StepRef) -> bool:
-        """Commits the settlement of a step once more; see the port."""
+        """Commits the settlement of a step again; see Recorder."""
         settlement = self._unflushed.get(step)
         return settlement is not None and await self._settle(_Entry(settlement))
 
     def step_committed(self, step: StepRef) -> None:
-        """Forgets the settlement of a step; see the port."""
+        """Forgets the settlement of a step; see Recorder."""
         self._unflushed.pop(step, None)
 
     async def _settle(self, entry: _Entry) -> bool:
@@ -126,7 +126,7 @@ class PostgresRecorder:
             self._leases.pop(execution_id, None)
 
     def _void(self, intent: Intent) -> None:
-        """Settles an intent that may be committed, now or by a server that is slow: its call is refused and bought nothing."""
+        """Settles an intent that may have been committed, or still will be by a slow server. Its call was refused and bought nothing."""
         failure = Failure("SERVICE_UNAVAILABLE", "the database was lost before the agent was called", {}, retryable=True)
         refused = Settlement(intent, State.FAILED, failure=failure)
         task = asyncio.create_task(self._settle(_Entry(refused, intent_is_known=False)))
@@ -150,11 +150,11 @@ class PostgresRecorder:
     async def _write_settlements(self, connection: Connection, entries: Sequence[_Entry]) -> Sequence[bool]:
         BEFORE_SETTLEMENT.hit()
         if lost := [entry.settlement.intent for entry in entries if not entry.intent_is_known]:
-            # From here on they are committed: what the server may still be writing of them comes to nothing.
+            # After this, they are committed. An earlier insert that the server may still be executing then conflicts and fails.
             await connection.execute(sql.INSERT_INTENTS + "ON CONFLICT (execution_id) DO NOTHING", *self._intents_of(lost))
         freed = [e.settlement.intent.execution_id for e in entries if e.settlement.frees_key and e.settlement.intent.claim]
-        # The step's own commit comes later in the same log and flushes this one. If the database crashes in between, the step's commit
-        # finds the execution still running, and the settlement is submitted again.
+        # The step's own commit comes later in the same write-ahead log and flushes this one. If the database crashes in between, the
+        # step's commit finds the execution still running, and the settlement is submitted again.
         flush = "off" if all(entry.settlement.intent.step for entry in entries) else "on"
         settlements = storable_document([_settlement_row(entry.settlement) for entry in entries])
         events = [entry.settlement.event_id for entry in entries]
@@ -162,7 +162,7 @@ class PostgresRecorder:
         AFTER_SETTLEMENT.hit()
         self._told()
         if others := [event_id for event_id in events if event_id not in settled]:
-            # An earlier attempt, whose commit was not confirmed, may have gone through after all.
+            # An earlier attempt, whose commit was not confirmed, may have succeeded.
             settled |= {row["event_id"] for row in await connection.fetch(sql.SETTLED_BEFORE, others)}
         return [event_id in settled for event_id in events]
 

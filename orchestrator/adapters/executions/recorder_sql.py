@@ -1,6 +1,6 @@
 """The statements of the recorder and the sweeper. Each writes many rows at once.
 
-Those of every call take their rows as one JSON document: arrays, a column each, cost the client half as much again.
+The statements that every call needs take their rows as one JSON document. One array per column would cost the client 1.5 times as much.
 """
 
 from orchestrator.adapters.idempotency.sql import releasing
@@ -40,7 +40,7 @@ SELECT event_id, set_config('synchronous_commit', $3, true) FROM settled
 
 SETTLED_BEFORE = "SELECT event_id FROM outbox WHERE event_id = ANY($1::uuid[])"
 
-# An execution that is just being settled is skipped: to wait for it while holding others ends in a deadlock.
+# Executions that are being settled are skipped: waiting for one while holding locks on others would deadlock.
 RENEW = """
 WITH held AS (
   SELECT execution_id FROM executions

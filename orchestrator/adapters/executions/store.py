@@ -1,4 +1,4 @@
-"""Reads the books."""
+"""Reads executions from PostgreSQL."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,13 +20,13 @@ _LISTED = [column for column in t.c if column.name not in _TEXTS]
 
 
 class PostgresExecutionStore:
-    """Executions of one user, for whom another's are as if they were not there; or of all."""
+    """Reads the executions of one user, to whom those of other users are invisible, or of all users."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def get(self, sees: int | None, execution_id: UUID) -> Execution | None:
-        """An execution; see the port."""
+        """An execution; see ExecutionStore."""
         statement = _seen(select(t).where(t.c.execution_id == execution_id), sees)
         with unavailable():
             async with self._engine.connect() as connection:
@@ -34,7 +34,7 @@ class PostgresExecutionStore:
         return None if row is None else _execution(row)
 
     async def list(self, query: ExecutionQuery) -> ExecutionPage:
-        """A page; one row more than it holds tells whether there are more."""
+        """A page. It reads one row more than fits, to know whether more follow."""
         with unavailable():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(_page(query))).all()

@@ -1,4 +1,4 @@
-"""Settles executions whose process died: as `outcome_unknown`, at their worst case."""
+"""Settles executions whose process died, as `outcome_unknown` and at their worst-case cost."""
 
 import asyncio
 import json
@@ -27,14 +27,14 @@ FAILURE = json.dumps(
 
 
 class Sweeper:
-    """Looks for orphans again and again. Any number of processes can run one: rows are locked, and skipped when locked."""
+    """Settles orphaned executions periodically. Any number of processes can run one, because rows that another has locked are skipped."""
 
     def __init__(self, database_url: str, every_seconds: float) -> None:
         self._connection = LazyConnection(database_url)
         self._every = every_seconds
 
     async def run(self) -> None:
-        """Sweeps until cancelled; a database that is gone or refuses is tried again."""
+        """Sweeps until cancelled. If the database is unavailable or rejects a statement, it tries again later."""
         try:
             while True:
                 try:
@@ -47,7 +47,7 @@ class Sweeper:
             await self._connection.close()
 
     async def sweep(self) -> int:
-        """Settles every orphan there is now, with its event; returns how many there were."""
+        """Settles all current orphans, with their events; returns how many there were. Also deletes expired idempotency keys."""
         connection = await self._connection.get()
         total = 0
         while swept := await _sweep_some(connection):

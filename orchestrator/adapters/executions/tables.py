@@ -22,7 +22,7 @@ executions = Table(
     Column("streamed", Boolean, nullable=False),
     Column("request_id", String(64), nullable=False),
     Column("seconds", Float, nullable=False, server_default="0"),
-    # While the execution runs these are its worst case; a model of NULL after it means that nothing was bought.
+    # While the execution runs, these are its worst case. After its end, NULL as the model means that nothing was bought.
     Column("model", Text),
     Column("input_tokens", Integer, nullable=False),
     Column("output_tokens", Integer, nullable=False),
@@ -31,18 +31,18 @@ executions = Table(
     Column("usage_estimated", Boolean, nullable=False),
     Column("cost_micro_usd", BigInteger, nullable=False),
     Column("price_table", String(20), nullable=False),
-    # The lease of the process that makes the call; the epoch is the fencing token of whoever settles.
+    # The lease of the process that makes the call. The epoch is the fencing token of the settlement.
     Column("owner", Uuid, nullable=False),
     Column("epoch", Integer, nullable=False, server_default="1"),
     Column("lease_until", DateTime(timezone=True), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("finished_at", DateTime(timezone=True)),
-    # The step of a workflow's run for which the call was made; no foreign key: what was bought outlives the run.
+    # The step for which the call was made. There is no foreign key, because executions outlive their run.
     Column("run_id", Uuid),
     Column("task_id", String(64)),
-    # How the answer came about; NULL for what earlier releases settled, and when there was no answer.
+    # How the answer came about. NULL if an earlier release settled the execution, and if there was no answer.
     Column("facts", JSONB),
-    # Ids are UUIDv7: their order is the order of creation.
+    # Ids are UUIDv7, so they sort by creation time.
     Index("ix_executions_user_id", "user_id", text("execution_id DESC")),
     Index("ix_executions_user_agent", "user_id", "agent_id", text("execution_id DESC")),
     Index("ix_executions_running", "lease_until", postgresql_where=text("status = 'running'")),

@@ -114,7 +114,7 @@ async def test_an_agent_that_the_host_does_not_know_yet_is_unavailable_and_not_t
     for unknown in (AgentNotFound.of(AGENT_ID), AgentNotFound("served elsewhere", agent_id=AGENT_ID, port="8299")):
         error = await failure(agents, agent, ask, refusing(unknown))
         assert isinstance(error, AgentUnavailable)
-        assert "does not serve this agent now; nothing was bought" in error.message
+        assert "does not serve this agent at the moment; nothing was bought" in error.message
 
 
 @KINDS
