@@ -1,7 +1,5 @@
-"""Between events and agentmesh.event.v1."""
+"""Converts between events and the messages of agentmesh.event.v1."""
 
-import base64
-import binascii
 from datetime import UTC
 from uuid import UUID
 
@@ -11,11 +9,11 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from mesh.errors import ValidationFailed
 from mesh.rpc.convert import struct, values
-from mesh.rpc.paging import page_size
+from mesh.rpc.paging import number_token, page_size, read_number_token
 from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Heartbeat
 
 LAST_POSITION = 2**63 - 1
-"""The highest that the log can reach."""
+"""The largest position that the log can hold."""
 
 
 def event(record: Event) -> event_pb2.Event:
@@ -33,19 +31,19 @@ def event(record: Event) -> event_pb2.Event:
 
 
 def event_json(record: Event) -> bytes:
-    """An event as it goes to Kafka."""
+    """Encodes an event as it is published to Kafka."""
     return MessageToJson(event(record), preserving_proto_field_name=True, indent=None).encode()
 
 
 def event_from_json(value: bytes) -> Event:
-    """An event as it came from Kafka. ValueError for what is none, whatever a newer version has added to it."""
+    """Decodes an event from Kafka and ignores fields that a newer version has added. Raises ValueError for anything else."""
     try:
         message = Parse(value, event_pb2.Event(), ignore_unknown_fields=True)
         data, metadata = values(message.data, "data"), values(message.metadata, "metadata")
     except (ParseError, UnicodeDecodeError, ValidationFailed) as error:
         raise ValueError(str(error)) from error
     if not message.event_type:
-        raise ValueError("an event has a type")
+        raise ValueError("the event has no event_type")
     user_id = data.get("user_id")
     return Event(
         position=message.position,
@@ -61,9 +59,9 @@ def event_from_json(value: bytes) -> Event:
 
 
 def query(request: pb.ListEventsRequest, sees: int | None) -> EventQuery:
-    """Which events to list. Raises ValidationFailed for a page token that this service did not make."""
+    """Converts the request. Raises ValidationFailed for a page token that this service did not issue."""
     newest_first = request.order == pb.EVENT_ORDER_NEWEST_FIRST
-    last = _read_token(request.page_token)
+    last = read_number_token(request.page_token)
     after = min(request.after_position, LAST_POSITION)
     return EventQuery(
         EventFilter(sees, request.event_type, request.aggregate_id),
@@ -75,35 +73,17 @@ def query(request: pb.ListEventsRequest, sees: int | None) -> EventQuery:
 
 
 def list_response(page: EventPage) -> pb.ListEventsResponse:
-    """A page of events."""
-    token = _token(page.events[-1].position) if page.more else ""
+    token = number_token(page.events[-1].position) if page.more else ""
     return pb.ListEventsResponse(events=map(event, page.events), next_page_token=token)
 
 
 def watched(request: pb.WatchEventsRequest, sees: int | None) -> tuple[EventFilter, int | None]:
-    """Which events to watch, and after which position; None for from now on."""
+    """Returns which events to watch and after which position; None means from now on."""
     after = min(request.after_position, LAST_POSITION) if request.HasField("after_position") else None
     return EventFilter(sees, request.event_type, request.aggregate_id), after
 
 
 def watch_response(item: Event | Heartbeat, sequence: int) -> pb.WatchEventsResponse:
-    """One message of a watch."""
     if isinstance(item, Heartbeat):
         return pb.WatchEventsResponse(sequence=sequence, heartbeat=pb.EventHeartbeat(position=item.position))
     return pb.WatchEventsResponse(sequence=sequence, logged=event(item))
-
-
-def _token(position: int) -> str:
-    return base64.urlsafe_b64encode(position.to_bytes(8)).decode()
-
-
-def _read_token(token: str) -> int | None:
-    if not token:
-        return None
-    try:
-        value = base64.b64decode(token, altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error):
-        value = b""
-    if len(value) != 8 or value[0] > 127:
-        raise ValidationFailed.of("page_token", "must be the next_page_token of an earlier answer")
-    return int.from_bytes(value)

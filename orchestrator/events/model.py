@@ -1,4 +1,4 @@
-"""Events as the log has them."""
+"""Events, and queries of the event log."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A fact that stands in the log."""
+    """A fact in the event log."""
 
     position: int
     event_id: UUID
@@ -20,19 +20,18 @@ class Event:
     data: Mapping[str, Any]
     metadata: Mapping[str, Any]
     user_id: int | None
-    """Whose it is; None when it belongs to nobody."""
+    """The user who owns the event; None if it belongs to no user."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events: those that `sees` may see (None: everybody's), perhaps of one type or one aggregate; empty for all."""
+    """Selects the events of user `sees` (None: all users), optionally of one type or one aggregate; an empty string selects all."""
 
     sees: int | None
     event_type: str = ""
     aggregate_id: str = ""
 
-    def takes(self, event: Event) -> bool:
-        """Whether the event is one of them."""
+    def matches(self, event: Event) -> bool:
         return (
             (self.sees is None or event.user_id == self.sees)
             and (not self.event_type or event.event_type == self.event_type)
@@ -42,7 +41,7 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class EventQuery:
-    """A page of those with `after < position` and `position < before`, by position."""
+    """Asks for one page of events with `after < position < before`, ordered by position."""
 
     filter: EventFilter
     page_size: int
@@ -53,15 +52,13 @@ class EventQuery:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events, and whether there are more."""
-
     events: Sequence[Event]
     more: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Nothing has come for a while. Up to `position` there is nothing more for the watcher."""
+    """Shows that the watch is alive: the watcher has received every event up to `position`."""
 
     position: int
 
@@ -70,5 +67,5 @@ AGENT_TOPIC, WORKFLOW_TOPIC, USER_TOPIC = TOPICS = ("agentmesh.agent", "agentmes
 
 
 def topic_of(event_type: str) -> str:
-    """The Kafka topic of a type of event: its agent's, its workflow's, and for all else its user's."""
+    """Returns the Kafka topic of an event type: the agent or the workflow topic, and the user topic for all other types."""
     return {"agent": AGENT_TOPIC, "workflow": WORKFLOW_TOPIC}.get(event_type.partition(".")[0], USER_TOPIC)

@@ -1,4 +1,4 @@
-"""What events need of the world."""
+"""The ports of the event log."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -7,26 +7,24 @@ from orchestrator.events.model import EventPage, EventQuery
 
 
 class EventStore(Protocol):
-    """Reads the log. Raises ServiceUnavailable when it cannot be read."""
+    """Reads the event log. Raises ServiceUnavailable if it cannot be read."""
 
     async def head(self) -> int:
-        """The last position that has been given; whatever comes later is after it."""
+        """Returns the last assigned position. Every later event has a larger one."""
         ...
 
-    async def list(self, query: EventQuery) -> EventPage:
-        """A page of events."""
-        ...
+    async def list(self, query: EventQuery) -> EventPage: ...
 
 
 class Subscription(Protocol):
     async def wait(self, seconds: float) -> bool:
-        """Whether the notifier has notified since the last wait, or does so within `seconds`."""
+        """Waits up to `seconds` for a notification. Returns True at once if one arrived since the last call."""
         ...
 
 
 class EventNotifier(Protocol):
-    """Notifications in every process when the log has grown. It may miss a time: whoever waits looks by himself once in a while."""
+    """Notifies every process when the log grows. A notification can be lost, so subscribers also poll."""
 
     def subscribe(self) -> AbstractContextManager[Subscription]:
-        """A subscription for as long as the context lasts."""
+        """Returns a subscription that ends with the context."""
         ...

@@ -1,4 +1,4 @@
-"""Lists and watches the log of events."""
+"""Lists and watches the event log."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -12,11 +12,12 @@ from orchestrator.events.tail import EventTail
 
 HEARTBEAT_SECONDS = 15.0
 READERS = 4
-"""Watchers that read the database at the same time. When hundreds come back at once, the others wait: connections are scarce."""
+"""How many watchers may read the database at the same time. When hundreds reconnect at once, the others wait, because connections
+are scarce."""
 
 
 class EventService:
-    """Shows everybody the events that are theirs."""
+    """Shows callers the events that they may see."""
 
     def __init__(self, store: EventStore, tail: EventTail, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
         self._store = store
@@ -27,13 +28,13 @@ class EventService:
         self._watchers: set[asyncio.Event] = set()
 
     async def list(self, query: EventQuery) -> EventPage:
-        """A page, of 200 at most."""
+        """Returns a page of at most 200 events."""
         return await self._store.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
 
     async def watch(self, wanted: EventFilter, after: int | None) -> AsyncGenerator[Event | Heartbeat, None]:
-        """Every event after the position, or from now on; then each new one, and Heartbeat whenever none has come for 15 s.
+        """Yields every event after the position (None: from now on), then each new event, and a Heartbeat after 15 s without an event.
 
-        Without end; raises ServiceUnavailable when the log cannot be read, or this process stops.
+        Never ends. Raises ServiceUnavailable if the log cannot be read or this process stops.
         """
         with self._tail.watching() as grown:
             self._watchers.add(grown)
@@ -45,41 +46,42 @@ class EventService:
                 self._watchers.discard(grown)
 
     def stop(self) -> None:
-        """Sends every watcher away."""
+        """Ends every watch with ServiceUnavailable."""
         self._stopping = True
         for grown in self._watchers:
             grown.set()
 
     async def _follow(self, wanted: EventFilter, position: int, grown: asyncio.Event) -> AsyncIterator[Event | Heartbeat]:
-        silent_since = _now()
+        last_sent = _now()
         while True:
-            self._refuse_when_stopping()
+            self._raise_if_stopping()
             grown.clear()
             newest = self._tail.since(position, wanted)
             events, position, more = (*newest, False) if newest else await self._read(wanted, position)
             for event in events:
                 yield event
             if events:
-                silent_since = _now()
-            if not more and not await _set_within(grown, silent_since + self._heartbeat - _now()):
+                last_sent = _now()
+            if not more and not await _set_within(grown, last_sent + self._heartbeat - _now()):
                 yield Heartbeat(position)
-                silent_since = _now()
+                last_sent = _now()
 
     async def _head(self) -> int:
         async with self._reading:
             return await self._store.head()
 
     async def _read(self, wanted: EventFilter, position: int) -> tuple[Sequence[Event], int, bool]:
-        """A page from the database, up to where that is all, and whether more is there already."""
+        """Reads a page. Returns it, the position up to which it is complete, and whether more events are already stored."""
         async with self._reading:
             head = await self._store.head()
             page = await self._store.list(EventQuery(wanted, LARGEST_PAGE, after=position))
         last = page.events[-1].position if page.events else position
         return page.events, last if page.more else max(head, last), page.more
 
-    def _refuse_when_stopping(self) -> None:
+    def _raise_if_stopping(self) -> None:
         if self._stopping:
-            raise ServiceUnavailable("this server stops; watch again after the last position that was seen", component="orchestrator")
+            message = "this server is stopping; watch again with after_position set to the last position that you received"
+            raise ServiceUnavailable(message, component="orchestrator")
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -19,11 +19,9 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
         self._service = service
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
-        """A page of events."""
         return convert.list_response(await self._service.list(convert.query(request, caller.current().sees)))
 
     async def WatchEvents(self, request: pb.WatchEventsRequest, context: Context) -> AsyncIterator[pb.WatchEventsResponse]:
-        """Events as they come."""
         sequence = 0
         async for item in self._service.watch(*convert.watched(request, caller.current().sees)):
             sequence += 1

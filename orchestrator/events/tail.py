@@ -64,7 +64,7 @@ class EventTail:
         if self._begin is None or position < self._begin:
             return None
         newer = [*takewhile(lambda event: event.position > position, reversed(self._kept))]
-        return [event for event in reversed(newer) if wanted.takes(event)], max(position, self._end)
+        return [event for event in reversed(newer) if wanted.matches(event)], max(position, self._end)
 
     async def _look(self) -> None:
         try:

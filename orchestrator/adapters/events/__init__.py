@@ -1,1 +1,1 @@
-"""The event log on PostgreSQL, and Kafka."""
+"""The event log on PostgreSQL, and its publisher and consumers on Kafka."""

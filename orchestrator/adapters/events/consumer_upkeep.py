@@ -1,4 +1,4 @@
-"""Forgets which events a consumer has seen, once Kafka cannot bring them again."""
+"""Deletes the ids of consumed events once Kafka can no longer redeliver them."""
 
 import asyncio
 
@@ -11,9 +11,9 @@ from orchestrator.adapters.postgres.engine import unavailable
 
 log = structlog.get_logger()
 
-FORGET_SECONDS = 600.0
-FORGOTTEN_AT_ONCE = 1000
-FORGET = """
+DELETE_SECONDS = 600.0
+DELETED_AT_ONCE = 1000
+DELETE_EXPIRED = """
 DELETE FROM consumed_events WHERE (consumer, event_id) IN (
   SELECT consumer, event_id FROM consumed_events
   WHERE consumed_at < clock_timestamp() - :days * interval '1 day' AND consumer = :consumer
@@ -23,7 +23,7 @@ DELETE FROM consumed_events WHERE (consumer, event_id) IN (
 
 
 class ConsumerUpkeep:
-    """Any number of processes can run it."""
+    """Applies the retention of one consumer's ids. Any number of processes may run it."""
 
     def __init__(self, engine: AsyncEngine, consumer: str, retention_days: float) -> None:
         self._engine = engine
@@ -31,21 +31,21 @@ class ConsumerUpkeep:
         self._days = retention_days
 
     async def run(self) -> None:
-        """Forgets now and then until cancelled; a database that is gone is tried again."""
+        """Deletes expired ids periodically until cancelled. Retries while the database is unavailable."""
         while True:
             try:
-                await self.forget()
+                await self.delete_expired()
             except ServiceUnavailable as error:
-                log.warning("consumed_events_not_forgotten", error=error.message)
-            await asyncio.sleep(FORGET_SECONDS)
+                log.warning("consumed_events_not_deleted", error=error.message)
+            await asyncio.sleep(DELETE_SECONDS)
 
-    async def forget(self) -> int:
-        """Forgets what is older than the retention; returns how much that was."""
-        arguments = {"days": self._days, "consumer": self._consumer, "most": FORGOTTEN_AT_ONCE}
-        total, gone = 0, FORGOTTEN_AT_ONCE
-        while gone == FORGOTTEN_AT_ONCE:
+    async def delete_expired(self) -> int:
+        """Deletes ids older than the retention and returns their number."""
+        arguments = {"days": self._days, "consumer": self._consumer, "most": DELETED_AT_ONCE}
+        total, deleted = 0, DELETED_AT_ONCE
+        while deleted == DELETED_AT_ONCE:
             with unavailable():
                 async with self._engine.begin() as connection:
-                    gone = (await connection.execute(text(FORGET), arguments)).rowcount
-            total += gone
+                    deleted = (await connection.execute(text(DELETE_EXPIRED), arguments)).rowcount
+            total += deleted
         return total

@@ -1,4 +1,4 @@
-"""How many events of each type a user has had on each day, from Kafka."""
+"""Counts the events of each user by day and type, from Kafka."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,14 +14,13 @@ NOBODY = 0
 
 
 class EventCounts:
-    """The table `event_counts`; days are UTC."""
+    """Maintains the table `event_counts`. Days are in UTC."""
 
     name = "agentmesh-event-counts"
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Event]) -> None:
-        """Adds the events to their counts."""
         counts = Counter((event.occurred_at.astimezone(UTC).date(), event.event_type, event.user_id or NOBODY) for event in events)
-        # In one order by all members, who would else wait for each other.
+        # All members of the group lock the rows in the same order; otherwise they could deadlock.
         rows = [{"day": day, "event_type": kind, "user_id": user, "events": n} for (day, kind, user), n in sorted(counts.items())]
         statement = insert(event_counts).values(rows)
         total = event_counts.c.events + statement.excluded.events

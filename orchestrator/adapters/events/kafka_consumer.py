@@ -1,7 +1,7 @@
-"""Consumes the topics of events: at least once from Kafka, and exactly once in its effects.
+"""Consumes the topics of events: delivered at least once by Kafka, applied exactly once.
 
-A batch is one transaction: the ids of its events (what is there already has been seen), what the handler makes of the new ones, and the
-messages that cannot be read. Only then the offsets are committed.
+Each batch is one transaction: it stores the ids of the events (an id that is already stored marks a repeated event), the handler's writes
+for the new events, and the messages that cannot be read. The offsets are committed after it.
 """
 
 import asyncio
@@ -26,30 +26,30 @@ from orchestrator.events.model import TOPICS, Event
 
 log = structlog.get_logger()
 
-CONSUMED = Counter("consumer_events_total", "Messages that a consumer has done with: new, repeated or dead", ["consumer", "outcome"])
+CONSUMED = Counter("consumer_events_total", "Messages that a consumer has processed: new, repeated or dead", ["consumer", "outcome"])
 RECORDS_AT_ONCE = 500
 POLL_MILLISECONDS = 1000
 TRIES = 3
-"""How often a message is given to the handler by itself before it is set aside."""
-AGAIN_SECONDS = 1.0
+"""How often the handler gets a message on its own before the message is stored as dead."""
+RETRY_SECONDS = 1.0
 METADATA_MILLISECONDS = 10_000
-"""How long a new topic or partition may stay unseen."""
-_NOT_OURS_ANY_MORE = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+"""How long it may take to discover a new topic or partition."""
+_PARTITION_LOST = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 
 class Handler(Protocol):
-    """What is done with events."""
+    """Applies events."""
 
     name: str
-    """The consumer group; what it has seen is remembered under this name, so it must not change."""
+    """The consumer group. The ids of consumed events are stored under this name, so it must not change."""
 
     async def handle(self, connection: AsyncConnection, events: Sequence[Event]) -> None:
-        """Does it, with what it writes in the transaction of `connection`. Events of one aggregate come in order, each one once."""
+        """Applies the events in the transaction of `connection`. Each event comes once, and those of one aggregate come in order."""
         ...
 
 
 class EventConsumer:
-    """One member of the handler's group; any number of processes can run one."""
+    """One member of the handler's consumer group. Any number of processes may run one."""
 
     def __init__(self, bootstrap_servers: str, engine: AsyncEngine, handler: Handler) -> None:
         self._servers = bootstrap_servers
@@ -57,31 +57,31 @@ class EventConsumer:
         self._handler = handler
 
     async def run(self) -> None:
-        """Consumes until cancelled; waits while Kafka or the database is away."""
+        """Consumes until cancelled. Waits while Kafka or the database is unavailable."""
         while True:
             try:
                 async with self._member() as member:
                     while True:
-                        await self._round(member)
+                        await self._consume_batch(member)
             except KafkaError as error:
                 log.warning("kafka_away", error=type(error).__name__)
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def consume(self, records: Sequence[ConsumerRecord]) -> None:
-        """Has the effects of these messages, each once. What the handler fails on is set aside, and alone.
+        """Applies each message once. A message on which the handler fails is stored as dead; the others are still applied.
 
-        Raises ServiceUnavailable: then they have had none.
+        Raises ServiceUnavailable if the database is unavailable; then no message of the batch was applied.
         """
         try:
             await self._transaction(records)
         except ServiceUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises: the message that it cannot bear must not stop the others
+        except Exception as error:  # noqa: BLE001 - a message that the handler cannot process must not block the others
             if len(records) > 1:
                 for record in records:
                     await self.consume([record])
             else:
-                await self._again_or_set_aside(records[0], error)
+                await self._retry_or_store_dead(records[0], error)
 
     @asynccontextmanager
     async def _member(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -100,7 +100,7 @@ class EventConsumer:
         finally:
             await member.stop()
 
-    async def _round(self, member: AIOKafkaConsumer) -> None:
+    async def _consume_batch(self, member: AIOKafkaConsumer) -> None:
         fetched: Mapping[TopicPartition, list[ConsumerRecord]] = await member.getmany(
             timeout_ms=POLL_MILLISECONDS, max_records=RECORDS_AT_ONCE
         )
@@ -113,10 +113,10 @@ class EventConsumer:
                 break
             except ServiceUnavailable as error:
                 log.warning("events_not_consumed", consumer=self._handler.name, error=error.message)
-                await asyncio.sleep(AGAIN_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
         try:
             await member.commit({place: some[-1].offset + 1 for place, some in fetched.items()})
-        except _NOT_OURS_ANY_MORE as error:  # another member reads them again, and finds that they have been seen
+        except _PARTITION_LOST as error:  # another member reads them again and skips them as repeated
             log.info("partitions_lost", consumer=self._handler.name, error=type(error).__name__)
 
     async def _transaction(self, records: Sequence[ConsumerRecord]) -> None:
@@ -132,13 +132,13 @@ class EventConsumer:
         with unavailable():
             async with self._engine.begin() as connection:
                 new = await self._unseen(connection, events)
-                await self._set_aside(connection, dead)
+                await self._store_dead(connection, dead)
                 if new:
                     await self._handler.handle(connection, new)
         self._count(new=len(new), repeated=len(records) - len(dead) - len(new), dead=len(dead))
 
     async def _unseen(self, connection: AsyncConnection, events: Mapping[UUID, Event]) -> list[Event]:
-        """Remembers the events, and returns those that had not been seen, in their order."""
+        """Stores the ids of the events and returns the events that are new, in order."""
         if not events:
             return []
         rows = [{"consumer": self._handler.name, "event_id": event_id} for event_id in sorted(events)]
@@ -146,24 +146,24 @@ class EventConsumer:
         new = set(await connection.scalars(statement))
         return [event for event_id, event in events.items() if event_id in new]
 
-    async def _again_or_set_aside(self, record: ConsumerRecord, error: Exception) -> None:
+    async def _retry_or_store_dead(self, record: ConsumerRecord, error: Exception) -> None:
         for _ in range(TRIES - 1):
-            await asyncio.sleep(AGAIN_SECONDS / TRIES)
+            await asyncio.sleep(RETRY_SECONDS / TRIES)
             try:
                 await self._transaction([record])
             except ServiceUnavailable:
                 raise
-            except Exception as again:  # noqa: BLE001 - as above
-                error = again
+            except Exception as retried:  # noqa: BLE001 - as above
+                error = retried
             else:
                 return
-        log.error("event_set_aside", consumer=self._handler.name, topic=record.topic, offset=record.offset, exc_info=error)
+        log.error("event_stored_as_dead", consumer=self._handler.name, topic=record.topic, offset=record.offset, exc_info=error)
         with unavailable():
             async with self._engine.begin() as connection:
-                await self._set_aside(connection, [_dead(self._handler.name, record, error)])
+                await self._store_dead(connection, [_dead(self._handler.name, record, error)])
         self._count(dead=1)
 
-    async def _set_aside(self, connection: AsyncConnection, dead: Sequence[Mapping[str, object]]) -> None:
+    async def _store_dead(self, connection: AsyncConnection, dead: Sequence[Mapping[str, object]]) -> None:
         if dead:
             await connection.execute(insert(dead_events).values(dead).on_conflict_do_nothing())
 

@@ -1,4 +1,4 @@
-"""Brings events to Kafka: acknowledged by all replicas, in order for each key."""
+"""Publishes events to Kafka: acknowledged by all replicas, in order for each key."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -19,19 +19,19 @@ log = structlog.get_logger()
 
 CLIENT = "agentmesh-relay"
 BATCH_BYTES = 512 * 1024
-"""Half of what brokers take by default."""
-PATIENCE_SECONDS = 5.0
-"""After so long without an answer Kafka is said to be away."""
+"""Half of the brokers' default limit."""
+SLOW_SECONDS = 5.0
+"""After this time without an acknowledgement, `kafka_away` is logged."""
 BROKERS_DEFAULT = -1
 
 _partition = DefaultPartitioner()
 
 
 class KafkaPublisher:
-    """A producer that is connected when it is needed.
+    """A producer that connects on first use.
 
-    A round is one batch for each partition, and the next begins when all of them are accepted: so nothing overtakes anything, neither
-    when a batch is sent again nor when one fails and another does not.
+    A round is one batch for each partition, and the next round begins when all of its batches are accepted. So events keep their order
+    when a batch is resent, and when one batch fails and another does not.
     """
 
     def __init__(self, bootstrap_servers: str) -> None:
@@ -39,7 +39,7 @@ class KafkaPublisher:
         self._producer: AIOKafkaProducer | None = None
 
     async def publish(self, events: Sequence[Event]) -> int:
-        """How many have been accepted; see the port."""
+        """Publishes events and returns how many were accepted; see the port."""
         try:
             producer = await self._connected()
             batches, count = await _batches(producer, events)
@@ -50,14 +50,14 @@ class KafkaPublisher:
         return count
 
     async def close(self) -> None:
-        """Lets go of the brokers, and of what they have not accepted."""
+        """Disconnects and discards events that the brokers have not accepted."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await _abandon(producer)
 
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is None:
-            await self._make_topics()
+            await self._create_missing_topics()
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._servers,
                 client_id="agentmesh-relay",
@@ -73,32 +73,32 @@ class KafkaPublisher:
             self._producer = producer
         return self._producer
 
-    async def _make_topics(self) -> None:
-        """Makes the topics that are not there, as the brokers would by default; not all brokers do it by themselves."""
+    async def _create_missing_topics(self) -> None:
+        """Creates missing topics with the brokers' default settings, because not every broker creates topics on its own."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self._servers, client_id=CLIENT)
         try:
             await admin.start()
             missing = set(TOPICS) - set(await admin.list_topics())
-            errors = await _made(admin, missing) if missing else []
+            errors = await _create_topics(admin, missing) if missing else []
         finally:
             await admin.close()
         for topic, code, *message in errors:
             if code not in (0, TopicAlreadyExistsError.errno):
-                log.warning("topic_not_made", topic=topic, error=for_code(code).__name__, message=message)
+                log.warning("topic_not_created", topic=topic, error=for_code(code).__name__, message=message)
 
 
-async def _made(admin: AIOKafkaAdminClient, topics: Collection[str]) -> Sequence[Any]:
-    """What the brokers say of each new topic. Raises PublishFailed when they have nobody now who could make one."""
-    # The empty assignment is how this client lets the brokers decide both numbers.
+async def _create_topics(admin: AIOKafkaAdminClient, topics: Collection[str]) -> Sequence[Any]:
+    """Creates topics and returns the brokers' result for each. Raises PublishFailed if there is no controller."""
+    # With an empty assignment, this client lets the brokers choose the number of partitions and of replicas.
     new = [NewTopic(topic, BROKERS_DEFAULT, BROKERS_DEFAULT, replica_assignments={}) for topic in topics]
     try:
         return list((await admin.create_topics(new)).topic_errors)
-    except AttributeError as error:  # how this client says that there is no controller, as during its election
-        raise PublishFailed("Kafka has no controller now, and topics are missing") from error
+    except AttributeError as error:  # this client raises it if there is no controller, as during an election
+        raise PublishFailed("cannot create the missing topics: Kafka has no controller; the relay retries") from error
 
 
 async def _batches(producer: AIOKafkaProducer, events: Sequence[Event]) -> tuple[dict[tuple[str, int], BatchBuilder], int]:
-    """A batch for each partition, and how many of the events, from the first on, are in them."""
+    """Returns a batch for each partition and how many events, counted from the first, the batches contain."""
     batches: dict[tuple[str, int], BatchBuilder] = {}
     partitions = {topic: sorted(await producer.partitions_for(topic)) for topic in {topic_of(event.event_type) for event in events}}
     for count, event in enumerate(events):
@@ -112,16 +112,16 @@ async def _batches(producer: AIOKafkaProducer, events: Sequence[Event]) -> tuple
 
 
 async def _accepted(batches: Sequence[asyncio.Future[object]]) -> None:
-    """Waits until all batches are accepted, and says so when that takes long. Raises what the first that fails says."""
+    """Waits until all batches are accepted; logs if that is slow. Raises the error of the first batch that fails."""
     everything = asyncio.gather(*batches)
-    if not (await asyncio.wait([everything], timeout=PATIENCE_SECONDS))[0]:
-        log.warning("kafka_away", seconds=PATIENCE_SECONDS)
+    if not (await asyncio.wait([everything], timeout=SLOW_SECONDS))[0]:
+        log.warning("kafka_away", seconds=SLOW_SECONDS)
         await asyncio.wait([everything])
         log.info("kafka_back")
     await everything
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:
-    # Stopping alone would wait until everything is delivered, which is for ever while Kafka is away.
+    # `stop` alone waits until everything is delivered, which never happens while Kafka is down.
     await producer._sender.close()
     await producer.stop()

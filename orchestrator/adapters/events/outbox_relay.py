@@ -1,7 +1,7 @@
-"""The relay: gives each event of the outbox its position in the log, and brings the log to Kafka.
+"""The relay: assigns each event of the outbox its position in the log and publishes the log to Kafka.
 
-Of all the processes that run one, one is elected: whoever holds an advisory lock. Its session is cut when it falls silent, so that the
-next one takes over from a process that hangs, and the epoch of its term fences off what it may do after that.
+Among the processes that run a relay, the one that holds an advisory lock is elected. PostgreSQL ends an idle session, so that another
+relay takes over from a process that hangs; the epoch of the term then fences off the old relay's writes.
 """
 
 import asyncio
@@ -26,44 +26,44 @@ from orchestrator.events.model import Event
 log = structlog.get_logger()
 
 RELAY_LOCK = 0x61676D65_73680002
-"""The advisory lock of the one that relays."""
+"""The advisory lock of the elected relay."""
 AFTER_PUBLISHING = Failpoint("relay.after_publishing")
 STAMPED_AT_ONCE = 1000
 PUBLISHED_AT_ONCE = 500
 GATHER_SECONDS = 0.05
-"""Between two rounds under load: what gathers meanwhile is stamped by one statement."""
-LOOK_SECONDS = 1.0
-"""How long an event that no notifier told of may wait."""
-SILENT_SECONDS = 10
-"""PostgreSQL ends the session of a relay that says nothing for so long."""
+"""The pause between two rounds under load. Events that arrive during it are stamped by one statement."""
+POLL_SECONDS = 1.0
+"""How long an event may wait if its notification was lost."""
+IDLE_TIMEOUT_SECONDS = 10
+"""PostgreSQL ends the session of a relay that is idle for this long."""
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Deposed(Exception):
-    """Another relay has begun its term."""
+    """Another relay has been elected."""
 
 
 class PublishFailed(Exception):
-    """Kafka refuses an event, or the producer is broken. Everything from that event on is published anew."""
+    """Kafka rejected an event, or the producer failed. The relay publishes again, beginning with that event."""
 
 
 class Publisher(Protocol):
-    """Brings events to where others read them. Of one key, in order."""
+    """Publishes events, in order for each key."""
 
     async def publish(self, events: Sequence[Event]) -> int:
-        """How many of them, from the first on, have been accepted for good: at least one. Waits while nobody is there to accept.
+        """Returns how many events, counted from the first, are durably accepted: at least one. Waits while the broker is unavailable.
 
-        Raises PublishFailed: then any of them may have been accepted.
+        Raises PublishFailed; then any of the events may have been accepted.
         """
         ...
 
     async def close(self) -> None:
-        """Gives up what is under way. It may be used again."""
+        """Discards events in flight. The publisher can be used again."""
         ...
 
 
 class OutboxRelay:
-    """One candidate. An async context manager: it stands for election from enter to exit. Without a publisher it only stamps."""
+    """One candidate for election, from enter to exit. An async context manager. Without a publisher it only assigns positions."""
 
     def __init__(
         self,
@@ -89,19 +89,19 @@ class OutboxRelay:
     async def _run(self) -> None:
         while True:
             try:
-                await self._stand()
+                await self._serve_term()
             except* (*CONNECTION_LOST, asyncpg.PostgresError, Deposed) as errors:
                 log.warning("relay_stopped", errors=[type(error).__name__ for error in errors.exceptions])
-            except* Exception as errors:  # without a relay no event is seen any more: whatever it was, the next term is tried
+            except* Exception as errors:  # without a relay no event becomes visible, so any failure is retried
                 log.error("relay_failed", exc_info=errors)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
-    async def _stand(self) -> None:
-        """Waits to be elected, then relays until the term ends with an exception."""
-        async with self._session(idle_session_timeout=f"{SILENT_SECONDS}s") as session:
-            # No event tells of another process's lock: it is polled.
+    async def _serve_term(self) -> None:
+        """Waits to be elected, then relays until an exception ends the term."""
+        async with self._session(idle_session_timeout=f"{IDLE_TIMEOUT_SECONDS}s") as session:
+            # PostgreSQL does not notify about a released advisory lock, so it is polled.
             while not await session.fetchval(sql.ELECT, RELAY_LOCK):  # noqa: ASYNC110
-                await asyncio.sleep(LOOK_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
             [(epoch, published)] = await session.fetch(sql.BEGIN_TERM)
             log.info("relay_elected", epoch=epoch)
             async with asyncio.TaskGroup() as term:
@@ -119,7 +119,7 @@ class OutboxRelay:
                     self._events.notify()
                     await asyncio.sleep(GATHER_SECONDS)
                 if stamped < STAMPED_AT_ONCE:
-                    await subscription.wait(LOOK_SECONDS)
+                    await subscription.wait(POLL_SECONDS)
 
     async def _publish(self, publisher: Publisher, epoch: int, published: int) -> None:
         try:
@@ -128,7 +128,7 @@ class OutboxRelay:
                     while True:
                         rows = await session.fetch(sql.UNPUBLISHED, published, PUBLISHED_AT_ONCE)
                         if not rows:
-                            await subscription.wait(LOOK_SECONDS)
+                            await subscription.wait(POLL_SECONDS)
                             continue
                         events = [event_of(dict(row)) for row in rows]
                         accepted = await _accepted(publisher, events)
@@ -141,7 +141,7 @@ class OutboxRelay:
 
     @asynccontextmanager
     async def _session(self, **settings: str) -> AsyncIterator[Connection]:
-        """A connection of its own: the advisory lock belongs to the session."""
+        """Opens a dedicated connection, because the advisory lock belongs to the session."""
         connection = await connect(self._url, "agentmesh-relay", {**SESSION, **settings})
         try:
             await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads)

@@ -1,11 +1,11 @@
-"""The statements of the relay. Those that write are fenced: they change nothing once another relay has begun its term."""
+"""The statements of the relay. Writes are fenced: they change nothing once another relay has begun its term."""
 
 ELECT = "SELECT pg_try_advisory_lock($1)"
 
 BEGIN_TERM = "UPDATE event_relay SET epoch = epoch + 1 RETURNING epoch, published_position"
 
-# A deposed relay finds no head. One whose statement began before the next term holds the row until it is done, and
-# the next term begins after it: so no two ever give the same place, and none is left out.
+# A deposed relay finds no head. If its statement began before the next term, it holds the row lock until it commits, and the next term
+# begins after that. So no position is assigned twice and none is skipped.
 STAMP = """
 WITH head AS (
   SELECT last_position FROM event_relay WHERE epoch = $1 FOR UPDATE
@@ -27,8 +27,8 @@ FROM outbox WHERE position > $1 ORDER BY position LIMIT $2
 
 MARK_PUBLISHED = "UPDATE event_relay SET published_position = $2 WHERE epoch = $1 AND published_position < $2 RETURNING true"
 
-# From the old end of the log. This one and the next are SQLAlchemy's.
-FORGET = """
+# Deletes from the old end of the log. This statement and the next use SQLAlchemy's parameters.
+DELETE_EXPIRED = """
 WITH oldest AS (
   SELECT id, occurred_at FROM outbox
   WHERE position IS NOT NULL AND position <= (SELECT CASE WHEN :publishing THEN published_position ELSE last_position END FROM event_relay)

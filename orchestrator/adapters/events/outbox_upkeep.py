@@ -1,4 +1,4 @@
-"""Keeps the outbox in bounds: forgets old events, and tells how far the relay is behind."""
+"""Deletes old events from the outbox and measures how far the relay is behind."""
 
 import asyncio
 
@@ -14,15 +14,18 @@ from orchestrator.adapters.postgres.engine import unavailable
 log = structlog.get_logger()
 
 MEASURE_SECONDS = 5.0
-FORGET_SECONDS = 600.0
-FORGOTTEN_AT_ONCE = 1000
+DELETE_SECONDS = 600.0
+DELETED_AT_ONCE = 1000
 
-WAITING = Gauge("outbox_events", "Events that wait: for their position, or for Kafka", ["for"])
-AGE = Gauge("outbox_lag_seconds", "Age of the oldest event that waits: for its position, or for Kafka", ["for"])
+WAITING = Gauge("outbox_events", "Events that wait for their position or for Kafka", ["for"])
+AGE = Gauge("outbox_lag_seconds", "Age of the oldest event that waits for its position or for Kafka", ["for"])
 
 
 class OutboxUpkeep:
-    """Any number of processes can run it. With `publishing`, what Kafka does not have is neither forgotten nor overlooked."""
+    """Applies the retention of the outbox. Any number of processes may run it.
+
+    With `publishing`, events that Kafka has not accepted are measured and are never deleted.
+    """
 
     def __init__(self, engine: AsyncEngine, retention_days: float, *, publishing: bool) -> None:
         self._engine = engine
@@ -30,14 +33,14 @@ class OutboxUpkeep:
         self._publishing = publishing
 
     async def run(self) -> None:
-        """Measures and forgets until cancelled; a database that is gone is tried again."""
-        forgotten_at = -FORGET_SECONDS
+        """Measures and deletes until cancelled. Retries while the database is unavailable."""
+        deleted_at = -DELETE_SECONDS
         while True:
             try:
                 await self.measure()
-                if _now() - forgotten_at >= FORGET_SECONDS:
-                    await self.forget()
-                    forgotten_at = _now()
+                if _now() - deleted_at >= DELETE_SECONDS:
+                    await self.delete_expired()
+                    deleted_at = _now()
             except ServiceUnavailable as error:
                 log.warning("outbox_not_measured", error=error.message)
             except Exception as error:
@@ -54,21 +57,21 @@ class OutboxUpkeep:
             WAITING.labels("kafka").set(lag.unpublished)
             AGE.labels("kafka").set(lag.unpublished_seconds)
 
-    async def forget(self) -> int:
-        """Deletes what is older than the retention; returns how much that was. What still waits stays."""
-        total, gone = 0, FORGOTTEN_AT_ONCE
-        while gone == FORGOTTEN_AT_ONCE:
-            gone = await self._forget_some()
-            total += gone
+    async def delete_expired(self) -> int:
+        """Deletes events older than the retention, except those that still wait, and returns their number."""
+        total, deleted = 0, DELETED_AT_ONCE
+        while deleted == DELETED_AT_ONCE:
+            deleted = await self._delete_batch()
+            total += deleted
         if total:
-            log.info("events_forgotten", events=total)
+            log.info("events_deleted", events=total)
         return total
 
-    async def _forget_some(self) -> int:
-        arguments = {"days": self._days, "publishing": self._publishing, "most": FORGOTTEN_AT_ONCE}
+    async def _delete_batch(self) -> int:
+        arguments = {"days": self._days, "publishing": self._publishing, "most": DELETED_AT_ONCE}
         with unavailable():
             async with self._engine.begin() as connection:
-                return (await connection.execute(text(sql.FORGET), arguments)).rowcount
+                return (await connection.execute(text(sql.DELETE_EXPIRED), arguments)).rowcount
 
 
 def _now() -> float:

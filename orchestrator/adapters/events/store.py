@@ -1,4 +1,4 @@
-"""Reads the log of events."""
+"""Reads the event log from PostgreSQL."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from orchestrator.events.model import Event, EventPage, EventQuery
 
 
 class PostgresEventStore:
-    """What the relay has stamped: positions become visible in their order, so a cursor never misses one."""
+    """Reads the events that have a position. Positions become visible in order, so a cursor never misses an event."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -24,7 +24,7 @@ class PostgresEventStore:
                 return int(await connection.scalar(select(event_relay.c.last_position)) or 0)
 
     async def list(self, query: EventQuery) -> EventPage:
-        """A page; one row more than it holds tells whether there are more."""
+        # Reads one row more than fits, to learn whether there is another page.
         with unavailable():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(_page(query))).mappings().all()
@@ -33,7 +33,7 @@ class PostgresEventStore:
 
 
 def event_of(row: Mapping[Any, Any]) -> Event:
-    """The event of a row, `data` and `metadata` decoded."""
+    """Converts a row whose `data` and `metadata` are decoded."""
     return Event(**{name: row[name] for name in Event.__slots__})
 
 

@@ -1,4 +1,4 @@
-"""The tables of the event log, as the migrations make them."""
+"""The tables of the event log, as the migrations create them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -37,9 +37,9 @@ outbox = Table(
     Column("source", String(100), nullable=False),
     Column("data", JSONB, nullable=False),
     Column("metadata", JSONB, nullable=False),
-    # The relay's: NULL until it has given the event its place in the log.
+    # Assigned by the relay; NULL until then.
     Column("position", BigInteger),
-    # Whose event it is; NULL for what belongs to nobody, which only an admin sees.
+    # The user who owns the event; NULL if it belongs to no user. Only admins see those.
     Column("user_id", Integer, Computed("(data ->> 'user_id'::text)::integer", persisted=True)),
     Index("ix_outbox_unstamped", "id", postgresql_where=text("position IS NULL")),
     Index("ix_outbox_position", "position", unique=True, postgresql_where=_STAMPED),
@@ -51,12 +51,12 @@ outbox = Table(
 event_relay = Table(
     "event_relay",
     metadata,
-    # One row.
+    # The table has one row.
     Column("one", Boolean, CheckConstraint("one"), primary_key=True, server_default=text("true")),
-    # Of the relay that was elected last; whoever has an older one is deposed.
+    # The epoch of the relay that was elected last; a relay with an older one is deposed.
     Column("epoch", BigInteger, nullable=False, server_default="0"),
     Column("last_position", BigInteger, nullable=False, server_default="0"),
-    # Kafka has everything up to here.
+    # Kafka has accepted every event up to this position.
     Column("published_position", BigInteger, nullable=False, server_default="0"),
 )
 
@@ -87,7 +87,7 @@ event_counts = Table(
     metadata,
     Column("day", Date, primary_key=True),
     Column("event_type", String(100), primary_key=True),
-    # 0 for events that belong to nobody.
+    # 0 for events that belong to no user.
     Column("user_id", Integer, primary_key=True, autoincrement=False),
     Column("events", BigInteger, nullable=False),
 )

@@ -1,1 +1,1 @@
-"""Wake-ups between processes: Redis publish/subscribe, and arq jobs for workers."""
+"""Wakeups between processes: Redis publish/subscribe, and arq jobs for workers."""

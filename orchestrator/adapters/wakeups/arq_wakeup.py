@@ -1,7 +1,7 @@
-"""The wakeup: an arq job that wakes a worker's dispatcher, and does nothing else.
+"""The wakeup of workers: an arq job that only wakes a worker's dispatcher.
 
-A job carries ids alone and is gone once it was heard: what is to be done stands in PostgreSQL, so that arq's timeouts, retries and losses
-never touch a step.
+A job carries only ids and is deleted when a worker receives it. The work itself is stored in PostgreSQL, so arq's timeouts, retries and
+losses never affect a step.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ log = structlog.get_logger()
 QUEUE = "agentmesh:wakeups"
 JOB = "notify"
 JOB_EXPIRES_SECONDS = 60
-"""After that, whoever missed the notifier has looked by himself."""
+"""By then every worker has polled, so the job is no longer needed."""
 JOB_TIMEOUT_SECONDS = 5
 SEND_SECONDS = 1.0
 CONNECT_SECONDS = 1.0
 GATHER_SECONDS = 0.05
-"""Notifications that fall together are one job."""
+"""Notifications within this time become one job."""
 _LONGEST_PAUSE_SECONDS = 5.0
 
 
@@ -43,9 +43,9 @@ def _connect(redis_url: str) -> ArqRedis:
 
 
 class ArqWakeup:
-    """Notifications. However many runs notify, at most one job waits: whoever hears it looks for every step that is ready.
+    """Wakes a worker. At most one job is queued however many runs notify, because the worker that receives it claims every ready step.
 
-    `at_once` notifications by a shorter way too, which a worker that has just lost its connection does not hear.
+    `at_once` sends the notification by a faster channel too, which a worker that has just lost its connection does not receive.
     """
 
     def __init__(self, redis_url: str, at_once: Callable[[], None]) -> None:
@@ -70,31 +70,31 @@ class ArqWakeup:
             await self._redis.aclose()
 
     def notify(self, run_id: UUID) -> None:
-        """Notifications for a run; see the port."""
+        """Wakes a worker for a run; see the port."""
         self._at_once()
         self._latest = run_id
         self._to_send.set()
 
 
 class ArqWakeupListener:
-    """Hears the notifier in a worker. When Redis goes away arq's worker ends; then it is made anew, again and again."""
+    """Receives wakeups in a worker. arq's worker ends when Redis is lost; a new one is then started."""
 
-    def __init__(self, redis_url: str, poll_seconds: float, heard: Callable[[], None]) -> None:
+    def __init__(self, redis_url: str, poll_seconds: float, on_wakeup: Callable[[], None]) -> None:
         self._redis_url = redis_url
         self._poll = poll_seconds
-        self._heard = heard
+        self._on_wakeup = on_wakeup
 
     async def run(self) -> None:
         pauses = backoff.delays(_LONGEST_PAUSE_SECONDS)
         while True:
-            began = asyncio.get_running_loop().time()
+            started_at = asyncio.get_running_loop().time()
             try:
                 await self._listen()
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("wakeup_listener_disconnected", error=type(error).__name__)
-            except Exception as error:  # whatever it is that ended arq's worker, ours goes on
+            except Exception as error:  # no fault of arq's worker may end this loop
                 log.exception("wakeup_listener_failed", exc_info=error)
-            if asyncio.get_running_loop().time() - began > _LONGEST_PAUSE_SECONDS:
+            if asyncio.get_running_loop().time() - started_at > _LONGEST_PAUSE_SECONDS:
                 pauses = backoff.delays(_LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(next(pauses))
 
@@ -118,7 +118,7 @@ class ArqWakeupListener:
         try:
             await worker.async_run()
         finally:
-            # Not Worker.close: it waits for jobs that it has just cancelled, and passes their end on as ours.
+            # Not Worker.close: it waits for the jobs that it has just cancelled and raises their CancelledError here.
             for task in worker.tasks.values():
                 task.cancel()
             if worker.tasks:
@@ -127,4 +127,4 @@ class ArqWakeupListener:
                 await redis.close(close_connection_pool=True)
 
     async def _notify(self, *_: Any, **__: Any) -> None:
-        self._heard()
+        self._on_wakeup()

@@ -1,4 +1,4 @@
-"""The wakeup between processes: Redis pub/sub. It carries no state; whoever waits for it also looks by himself now and then."""
+"""Notifications between processes over Redis publish/subscribe. They carry no state and can be lost, so subscribers also poll."""
 
 import asyncio
 from collections import defaultdict
@@ -17,25 +17,23 @@ log = structlog.get_logger()
 
 CHANNEL = "agentmesh:notifications"
 GATHER_SECONDS = 0.005
-"""Notifications that fall together travel in one message."""
+"""Notifications within this time are sent in one message."""
 UNHURRIED_SECONDS = 0.05
-"""How long a notification waits for others when it can. Each message costs every process as much as a log line."""
-AWAY_SECONDS = 1.0
+"""How long a notification without `hurry` waits for others. Each message costs every process about as much as a log line."""
+RECONNECT_SECONDS = 1.0
 SEND_SECONDS = 1.0
 
 
 class Subscription:
-    """What one listener waits with."""
-
     def __init__(self) -> None:
         self._notified = asyncio.Event()
 
     def notify(self) -> None:
-        """Ends the wait, or the next one."""
+        """Ends the current wait, or else the next one."""
         self._notified.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Whether the notifier has notified since the last wait, or does so within `seconds`."""
+        """Waits up to `seconds` for a notification. Returns True at once if one arrived since the last call."""
         try:
             async with asyncio.timeout(seconds):
                 await self._notified.wait()
@@ -46,9 +44,10 @@ class Subscription:
 
 
 class RedisNotifier:
-    """Notifications topics: in this process at once, in the others through Redis. An async context manager.
+    """Notifies the subscribers of a topic: in this process at once, in other processes through Redis. An async context manager.
 
-    While Redis is away only this process hears; when it is back everybody here is woken once, for what may have been missed.
+    While Redis is down, only subscribers in this process are notified. After a reconnect, every subscriber here is woken once, because it
+    may have missed a notification.
     """
 
     def __init__(self, redis: Redis, tasks: BackgroundTasks) -> None:
@@ -59,7 +58,7 @@ class RedisNotifier:
         self._unsent: set[str] = set()
         self._to_send = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._away = False
+        self._offline = False
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -72,9 +71,9 @@ class RedisNotifier:
         await self._stack.aclose()
 
     def notify(self, topic: str, *, hurry: bool = True) -> None:
-        """Wakes everybody who listens to a topic: here at once, elsewhere as soon as can be or, without hurry, within 50 ms.
+        """Wakes every subscriber of a topic: here at once; in other processes at once too or, without `hurry`, within about 50 ms.
 
-        Returns at once; the topic holds no space.
+        Never blocks. The topic must not contain a space.
         """
         self._wake(topic)
         self._unsent.add(topic)
@@ -84,7 +83,7 @@ class RedisNotifier:
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[Subscription]:
-        """A subscription for a topic, for as long as the context lasts."""
+        """Returns a subscription to a topic that ends with the context."""
         subscription = Subscription()
         self._subscriptions[topic].add(subscription)
         try:
@@ -95,7 +94,7 @@ class RedisNotifier:
                 del self._subscriptions[topic]
 
     def topics(self) -> list[str]:
-        """Those that somebody listens to here."""
+        """Returns the topics that have a subscriber in this process."""
         return list(self._subscriptions)
 
     def _wake(self, topic: str) -> None:
@@ -115,8 +114,8 @@ class RedisNotifier:
                 async with asyncio.timeout(SEND_SECONDS):
                     await self._redis.publish(CHANNEL, " ".join((self._name, *topics)))
             except (RedisError, OSError, TimeoutError) as error:
-                self._note_disconnected(error)  # the others look by themselves
-                await asyncio.sleep(AWAY_SECONDS)
+                self._disconnected(error)  # the other processes also poll
+                await asyncio.sleep(RECONNECT_SECONDS)
             else:
                 await asyncio.sleep(GATHER_SECONDS)
 
@@ -125,14 +124,14 @@ class RedisNotifier:
             try:
                 async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                     await pubsub.subscribe(CHANNEL)
-                    self._note_reconnected()
+                    self._reconnected()
                     while True:
-                        self._hear(await pubsub.get_message(timeout=None))
+                        self._receive(await pubsub.get_message(timeout=None))
             except (RedisError, OSError) as error:
-                self._note_disconnected(error)
-                await asyncio.sleep(AWAY_SECONDS)
+                self._disconnected(error)
+                await asyncio.sleep(RECONNECT_SECONDS)
 
-    def _hear(self, message: dict[str, Any] | None) -> None:
+    def _receive(self, message: dict[str, Any] | None) -> None:
         if message is None:
             return
         sender, *topics = message["data"].decode().split(" ")
@@ -140,21 +139,21 @@ class RedisNotifier:
             for topic in topics:
                 self._wake(topic)
 
-    def _note_disconnected(self, error: Exception) -> None:
-        if not self._away:
+    def _disconnected(self, error: Exception) -> None:
+        if not self._offline:
             log.warning("redis_notifier_disconnected", error=type(error).__name__)
-        self._away = True
+        self._offline = True
 
-    def _note_reconnected(self) -> None:
-        if self._away:
+    def _reconnected(self) -> None:
+        if self._offline:
             log.info("redis_notifier_reconnected")
-        self._away = False
+        self._offline = False
         for topic in self.topics():
             self._wake(topic)
 
 
 class TopicNotifier:
-    """One topic of the notifier; `hurry` as in RedisNotifier.notify."""
+    """Notifies and subscribes to one topic. `hurry` is that of RedisNotifier.notify."""
 
     def __init__(self, notifier: RedisNotifier, topic: str, *, hurry: bool = True) -> None:
         self._notifier = notifier
@@ -162,9 +161,7 @@ class TopicNotifier:
         self._hurry = hurry
 
     def notify(self) -> None:
-        """Wakes everybody who listens to it."""
         self._notifier.notify(self._topic, hurry=self._hurry)
 
     def subscribe(self) -> Any:
-        """A subscription for it."""
         return self._notifier.subscribe(self._topic)

@@ -40,13 +40,13 @@ EVENT = Event(
     ],
 )
 def test_a_filter_takes_what_its_owner_may_see_and_asked_for(wanted: EventFilter, takes: bool) -> None:
-    assert wanted.takes(EVENT) is takes
+    assert wanted.matches(EVENT) is takes
 
 
 def test_what_belongs_to_nobody_only_an_admin_sees() -> None:
     nobodys = replace(EVENT, user_id=None)
-    assert EventFilter(None).takes(nobodys)
-    assert not EventFilter(0).takes(nobodys)
+    assert EventFilter(None).matches(nobodys)
+    assert not EventFilter(0).matches(nobodys)
 
 
 @pytest.mark.parametrize(

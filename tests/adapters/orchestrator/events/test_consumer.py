@@ -168,5 +168,5 @@ async def test_an_event_that_the_handler_cannot_bear_is_set_aside_alone(
 async def test_what_was_seen_long_ago_is_forgotten(db: Connection, engine: AsyncEngine) -> None:
     ages = "clock_timestamp() - (n + 0.5) * interval '1 hour' FROM generate_series(0, 2999) n"
     await db.execute(f"INSERT INTO consumed_events SELECT 'group', gen_random_uuid(), {ages}")
-    assert await ConsumerUpkeep(engine, "group", 2).forget() == 2952
+    assert await ConsumerUpkeep(engine, "group", 2).delete_expired() == 2952
     assert await db.fetchval("SELECT count(*) FROM consumed_events") == 48

@@ -192,10 +192,10 @@ async def test_old_events_are_forgotten_and_what_waits_is_kept(engine: AsyncEngi
         await eventually(partial(none_waits, db))
     await emit(db, "b")  # nobody relays: it waits
     await db.execute("UPDATE outbox SET occurred_at = clock_timestamp() - interval '31 days' WHERE position <= 2200 OR position IS NULL")
-    assert await OutboxUpkeep(engine, 30, publishing=True).forget() == 0
+    assert await OutboxUpkeep(engine, 30, publishing=True).delete_expired() == 0
     await db.execute("UPDATE event_relay SET published_position = 1100")
-    assert await OutboxUpkeep(engine, 30, publishing=True).forget() == 1100
-    assert await OutboxUpkeep(engine, 30, publishing=False).forget() == 1100
+    assert await OutboxUpkeep(engine, 30, publishing=True).delete_expired() == 1100
+    assert await OutboxUpkeep(engine, 30, publishing=False).delete_expired() == 1100
     assert await db.fetchval("SELECT count(*) FROM outbox") == 101
     async with relaying(books_url, redis_url):
         await eventually(partial(none_waits, db))

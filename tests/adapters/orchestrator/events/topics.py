@@ -36,7 +36,7 @@ async def delivered(kafka: KafkaServer, since: dict[Any, int]) -> dict[str, list
 async def offsets(kafka: KafkaServer) -> dict[Any, int]:
     """Where the topics end now."""
     publisher = KafkaPublisher(kafka.bootstrap_servers)
-    await publisher._make_topics()
+    await publisher._create_missing_topics()
     async with AIOKafkaConsumer(*TOPICS, bootstrap_servers=kafka.bootstrap_servers) as consumer:
         return dict(await consumer.end_offsets(consumer.assignment()))
 

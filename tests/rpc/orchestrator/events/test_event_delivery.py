@@ -13,7 +13,7 @@ import pytest
 from agentmesh.event.v1 import event_service_pb2 as pb
 
 from deploy.local.servers.kafka import KafkaServer
-from orchestrator.adapters.events.outbox_relay import SILENT_SECONDS
+from orchestrator.adapters.events.outbox_relay import IDLE_TIMEOUT_SECONDS
 from tests.adapters.agent_host.running import Host
 from tests.adapters.orchestrator.events.event_log import emit, leaders, none_unpublished, none_waits
 from tests.adapters.orchestrator.events.topics import delivered, offsets
@@ -90,7 +90,7 @@ async def test_a_relay_that_hangs_is_replaced_and_changes_nothing_when_it_wakes(
         async with running_orchestrator(_folder(tmp_path, "second"), **settings) as second:
             first.process.send_signal(signal.SIGSTOP)
             ids = await emit(db, "a", "b")
-            await eventually(partial(none_waits, db), within=SILENT_SECONDS + 10)
+            await eventually(partial(none_waits, db), within=IDLE_TIMEOUT_SECONDS + 10)
             assert len(second.logged("relay_elected")) == 1
             first.process.send_signal(signal.SIGCONT)
 
