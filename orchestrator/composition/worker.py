@@ -65,7 +65,7 @@ async def assemble(
     authority = RunAuthority(PostgresAuthorities(engine), calling.registry, calling.policy)
     dispatcher = Dispatcher(store, StepPerformer(calling.executions, authority, retryable), wakeup, pace, tasks)
     wakeup_listener = ArqWakeupListener(settings.redis_url, settings.wakeup_poll_seconds, dispatcher.wake)
-    subscription = PostgresListener(settings.database_url, STOP_CHANNEL, dispatcher.look)
+    subscription = PostgresListener(settings.database_url, STOP_CHANNEL, dispatcher.check_leases)
     tasks.start_on(stack, "wakeups out", wakeup.run())
     tasks.start_on(stack, "wakeups in", wakeup_listener.run())
     tasks.start_on(stack, "stopped steps", subscription.run())

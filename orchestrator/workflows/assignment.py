@@ -1,4 +1,4 @@
-"""What the engine gives to a worker, and what a worker says of it."""
+"""The messages between the engine and a worker: assignments and reports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from orchestrator.workflows.model import OnIncomplete, StepState
 
 
 class LeaseId(NamedTuple):
-    """A step that a worker has. Its word about the step counts only while the step's epoch is this one."""
+    """Identifies a worker's lease of a step. The worker's reports count only while the step has this epoch."""
 
     run_id: UUID
     task_id: str
@@ -21,15 +21,15 @@ class LeaseId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A step to do, and on whose behalf."""
+    """A step for a worker to run, and the principal on whose behalf it runs."""
 
     lease_id: LeaseId
     attempt: int
     agent_id: str
     input: str
-    """With its references to earlier results as the user wrote them."""
+    """As the user wrote it, with references to earlier results."""
     results: Mapping[str, str]
-    """What the tasks to which the input refers have answered."""
+    """The results of the tasks to which the input refers."""
     context: Mapping[str, Any] | None
     timeout_seconds: float
     principal: Principal
@@ -40,34 +40,32 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The agent has answered."""
-
     result: str
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """The attempt failed. A retry waits at least `retry_after_seconds`."""
+    """The attempt failed. The next one waits at least `retry_after_seconds`."""
 
     failure: Failure
     retry_after_seconds: float = 0.0
     spread: float = 0.0
-    """The part of the wait by which it is lengthened, so that steps that failed together do not come back together."""
+    """The fraction by which the wait is lengthened, so that steps that failed together are not retried together."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandedBack:
-    """The attempt did not take place, or was ended by us: it does not count, and the step may be taken again after a while."""
+    """The attempt did not start, or the worker ended it. It does not count, and the step may be claimed again after `delay_seconds`."""
 
     delay_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class AgentMissing:
-    """The catalogue does not have the step's agent: perhaps its file is just being replaced. The attempt does not count."""
+    """The catalogue does not have the step's agent, perhaps because its file is being replaced. The attempt does not count."""
 
     failure: Failure
-    """Why the step fails if the agent stays away."""
+    """The failure of the step if the agent does not return."""
 
 
 Outcome = Completed | AttemptFailed | HandedBack | AgentMissing
@@ -75,56 +73,56 @@ Outcome = Completed | AttemptFailed | HandedBack | AgentMissing
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of an assignment. `go_on` asks for a successor that has become ready, to be done at once."""
+    """The outcome of an assignment. `take_successor` asks for a successor that has become ready, to run it at once."""
 
     lease_id: LeaseId
     outcome: Outcome
-    go_on: bool
+    take_successor: bool
     settled: bool = True
-    """Whether the step's execution has been settled as the outcome says. False counts the outcome without comparing the two."""
+    """Whether the step's execution is settled with this outcome. If False, the store accepts the outcome without comparing the two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What came of a report. `counted` is False when the step is not the worker's any more."""
+    """The answer to a report. `counted` is False if the worker no longer holds the step."""
 
     counted: bool
     state: StepState | None = None
-    """Where the step stands now."""
+    """The state of the step now."""
     following: Assignment | None = None
     others_ready: bool = False
-    """Steps have become ready that nobody has taken."""
+    """Whether steps have become ready that no worker has claimed."""
     retry_in_seconds: float | None = None
-    """When the step itself will be ready again; None when it will not."""
+    """When the step will be ready again; None if it is not retried."""
     unsettled: bool = False
-    """The report does not count, because the settlement of the step's execution is not in the database."""
+    """Whether the report was rejected because the settlement of the step's execution is missing in the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The steps that a worker got."""
+    """The result of a claim."""
 
     assignments: Sequence[Assignment]
     more: bool
-    """Whether other steps may be ready to be claimed at once."""
+    """Whether more steps may be ready to claim now."""
     limited: bool = False
     """Whether steps wait until another step of the same user ends."""
     refill_in_seconds: float | None = None
-    """When a user who has no token now gets one; None without such a user."""
+    """When the first user without a token gets one; None if no user lacks tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the books say of a step: the execution of its last attempt, and what all its attempts bought."""
+    """What the books record of a step: the execution of its last attempt, and the bill of all its attempts."""
 
     execution_id: UUID | None = None
     agent_revision: str = ""
     bill: Bill | None = None
     last_bill: Bill | None = None
-    """Of the last attempt alone."""
+    """Only of the last attempt."""
     facts: AnswerFacts | None = None
-    """Of the last attempt alone."""
+    """Only of the last attempt."""
     answered: bool = False
-    """Whether the answer of the last attempt is recorded: whoever takes the step over finds it, and calls nobody."""
+    """Whether the answer of the last attempt is recorded. A worker that takes over the step uses it and does not call the agent."""
     running: bool = False
-    """Whether an execution of the step is not settled."""
+    """Whether an execution of the step is still unsettled."""

@@ -1,4 +1,4 @@
-"""Between workflows and agentmesh.workflow.v1."""
+"""Converts between workflows and the messages of agentmesh.workflow.v1."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -50,17 +50,16 @@ _DECIDED = {status: one for one, status in _DECISION.items()}
 
 
 def draft(request: pb.CreateWorkflowRequest, idempotency_key: str) -> Draft:
-    """The workflow that a user describes."""
     return Draft(request.name, [_task(place, task) for place, task in enumerate(request.tasks)], idempotency_key)
 
 
 def query(request: pb.ListWorkflowsRequest, sees: int | None) -> WorkflowQuery:
-    """Which workflows to list. Raises ValidationFailed for a page token that this service did not make."""
+    """Converts the request. Raises ValidationFailed for a page token that this service did not issue."""
     return WorkflowQuery(sees, page_size(request), read_page_token(request.page_token), _STATE.get(request.status))
 
 
 def run_query(request: pb.ListRunsRequest, sees: int | None) -> RunQuery:
-    """Which runs to list. Raises ValidationFailed for a page token that this service did not make."""
+    """Converts the request. Raises ValidationFailed for a page token that this service did not issue."""
     return RunQuery(
         sees,
         page_size(request),
@@ -72,7 +71,6 @@ def run_query(request: pb.ListRunsRequest, sees: int | None) -> RunQuery:
 
 
 def view(request: pb.GetRunRequest | pb.GetWorkflowRequest) -> View:
-    """How much to read."""
     return _VIEW[request.view]
 
 
@@ -81,13 +79,11 @@ def decision(request: pb.DecideApprovalRequest) -> Decision:
 
 
 def workflow_page(page: WorkflowPage) -> pb.ListWorkflowsResponse:
-    """A page of workflows."""
     token = page_token(page.workflows[-1].workflow_id) if page.more else ""
     return pb.ListWorkflowsResponse(workflows=map(workflow, page.workflows), next_page_token=token)
 
 
 def run_page(page: RunPage) -> pb.ListRunsResponse:
-    """A page of runs."""
     token = page_token(page.runs[-1].run_id) if page.more else ""
     return pb.ListRunsResponse(runs=map(run, page.runs), next_page_token=token)
 
@@ -108,7 +104,7 @@ def workflow(workflow: Workflow) -> wf.Workflow:
 
 
 def task(task: Task) -> wf.Task:
-    """A task, with what lease_ids where the user said nothing."""
+    """Converts a task, with defaults for the fields that the user did not set."""
     return wf.Task(
         id=task.id,
         agent_id=task.agent_id,
@@ -142,7 +138,6 @@ def run(run: Run) -> wf.Run:
 
 
 def step_response(details: StepDetails, sent: str, attempts: Sequence[Execution]) -> pb.GetStepResponse:
-    """One step, with what its agent is sent and the executions of its attempts."""
     return pb.GetStepResponse(
         step=step(details.step, details.run.request_id),
         input=sent,
@@ -152,7 +147,7 @@ def step_response(details: StepDetails, sent: str, attempts: Sequence[Execution]
 
 
 def step(step: Step, request_id: str) -> wf.Step:
-    """A step of a run that this request began."""
+    """Converts a step. `request_id` is that of the request that started the run."""
     return wf.Step(
         task_id=step.task_id,
         agent_id=step.agent_id,
@@ -173,7 +168,7 @@ def step(step: Step, request_id: str) -> wf.Step:
 
 
 def watched(item: Change | Heartbeat | Ended, request_id: str) -> pb.WatchRunResponse:
-    """One message of a watch of a run that this request began."""
+    """Converts one message of a watch. `request_id` is that of the request that started the run."""
     if isinstance(item, Heartbeat):
         return pb.WatchRunResponse(sequence=item.sequence, heartbeat=pb.WatchHeartbeat())
     if isinstance(item, Ended):
@@ -203,7 +198,7 @@ def _approval(approval: wf.Approval) -> Approval:
 
 
 def _given(message: Message, *names: str) -> dict[str, Any]:
-    """The optional fields that are set: what is not has the default of our own type."""
+    """Returns the optional fields that are set. The others get the defaults of the domain type."""
     return {name: getattr(message, name) for name in names if message.HasField(name)}
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with workflows and runs.
+"""The errors of workflows and runs.
 
 MeshError
 ├── WorkflowNotFound         WORKFLOW_NOT_FOUND
@@ -15,35 +15,35 @@ from mesh.errors import MeshError
 
 
 class ReportRefused(Exception):
-    """The store will not take a worker's word, and would not if it were said again. No caller ever sees it."""
+    """The store rejects a worker's report, and a retry would not help. Callers never see this error."""
 
 
 class WorkflowNotFound(MeshError):
-    """The caller has no such workflow."""
+    """The workflow does not exist or belongs to another user."""
 
     reason = "WORKFLOW_NOT_FOUND"
 
 
 class RunNotFound(MeshError):
-    """The caller has no such run."""
+    """The run does not exist or belongs to another user."""
 
     reason = "RUN_NOT_FOUND"
 
 
 class WorkflowAlreadyRunning(MeshError):
-    """A run of the workflow is active."""
+    """The workflow already has an active run."""
 
     reason = "WORKFLOW_ALREADY_RUNNING"
 
 
 class WorkflowNotRunning(MeshError):
-    """No run of the workflow is active."""
+    """The workflow has no active run."""
 
     reason = "WORKFLOW_NOT_RUNNING"
 
 
 class RunNotActive(MeshError):
-    """The run is over."""
+    """The run has ended."""
 
     reason = "RUN_NOT_ACTIVE"
 
@@ -61,6 +61,6 @@ class ResultsTooLarge(MeshError):
 
 
 class ApprovalNotPending(MeshError):
-    """The step does not wait for a decision, or does not any more."""
+    """The step does not wait for a decision, or no longer does."""
 
     reason = "APPROVAL_NOT_PENDING"

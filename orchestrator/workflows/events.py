@@ -9,7 +9,7 @@ from orchestrator.workflows.model import Run, Step
 
 @dataclass(frozen=True, slots=True)
 class WorkflowEvent:
-    """An event of a run's workflow, and the free-form part of its envelope. Its aggregate is the workflow."""
+    """An event of a run. Its aggregate is the workflow; `data` is the free-form part of the envelope."""
 
     run: Run
     event_type: str
@@ -22,7 +22,7 @@ def started(run: Run, task_count: int) -> WorkflowEvent:
 
 
 def completed(run: Run, steps: Sequence[Step]) -> WorkflowEvent:
-    """`workflow.completed`. The summary says what each task took, not what it answered: that is the owner's."""
+    """`workflow.completed`. The summary has the attempts and the cost of each task but not its result, which only the owner may see."""
     summary = [
         {"task_id": step.task_id, "attempts": step.attempts, "cost_micro_usd": step.bill.cost_micro_usd if step.bill else 0}
         for step in steps

@@ -1,4 +1,4 @@
-"""The places of a run at which tests kill the process: around each commit of the engine."""
+"""The failpoints at which tests kill the process: before and after each commit of the engine."""
 
 from mesh.failpoints import Failpoint
 
@@ -10,5 +10,5 @@ BEFORE_REPORT = Failpoint("workflow.before_report_commit")
 AFTER_REPORT = Failpoint("workflow.after_report_commit")
 BEFORE_COMMAND = Failpoint("workflow.before_command_commit")
 AFTER_COMMAND = Failpoint("workflow.after_command_commit")
-BEFORE_TENDING = Failpoint("workflow.before_tending_commit")
-AFTER_TENDING = Failpoint("workflow.after_tending_commit")
+BEFORE_RECOVERY = Failpoint("workflow.before_recovery_commit")
+AFTER_RECOVERY = Failpoint("workflow.after_recovery_commit")

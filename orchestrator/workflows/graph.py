@@ -1,4 +1,4 @@
-"""Which task comes before which, and whether tasks make a workflow that can run."""
+"""The order of tasks, and whether tasks form a valid workflow."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -10,12 +10,12 @@ Predecessors = Mapping[str, Sequence[str]]
 
 
 def is_sequence(tasks: Sequence[Task]) -> bool:
-    """Whether the tasks run in the order in which they are listed: no task names another that it depends on."""
+    """Returns whether the tasks run in the order in which they are listed, because no task has `depends_on`."""
     return not any(task.depends_on for task in tasks)
 
 
 def predecessors(tasks: Sequence[Task]) -> Predecessors:
-    """The tasks that must be completed before each one can begin, by task id."""
+    """Returns the tasks that must complete before each task can begin, by task id."""
     if is_sequence(tasks):
         before = [(), *((task.id,) for task in tasks)]
         return {task.id: one for task, one in zip(tasks, before, strict=False)}
@@ -23,7 +23,7 @@ def predecessors(tasks: Sequence[Task]) -> Predecessors:
 
 
 def violations(tasks: Sequence[Task], agent_exists: Callable[[str], bool]) -> list[Violation]:
-    """Every reason why the tasks are no workflow, in the order of the tasks; none for a workflow that can run."""
+    """Returns every violation in the order of the tasks; an empty list if the workflow is valid."""
     places: dict[str, int] = {}
     for place, task in enumerate(tasks):
         places.setdefault(task.id, place)
@@ -33,9 +33,9 @@ def violations(tasks: Sequence[Task], agent_exists: Callable[[str], bool]) -> li
     for place, task in enumerate(tasks):
         path = f"tasks[{place}]"
         if places[task.id] != place:
-            found.append(Violation(f"{path}.id", f"must be unique: tasks[{places[task.id]}] is '{task.id}' too"))
+            found.append(Violation(f"{path}.id", f"must be unique: tasks[{places[task.id]}] also has the id '{task.id}'"))
         if not agent_exists(task.agent_id):
-            found.append(Violation(f"{path}.agent_id", f"no agent is called '{task.agent_id}'; GET /api/v1/agents lists them"))
+            found.append(Violation(f"{path}.agent_id", f"no agent has the id '{task.agent_id}'; GET /api/v1/agents lists the agents"))
         found += _bad_dependencies(path, task, places)
         found += _bad_references(path, task, places, comes_before, is_sequence(tasks))
     return found + list(_cycles(named, places))
@@ -46,18 +46,18 @@ def _bad_dependencies(path: str, task: Task, places: Mapping[str, int]) -> Itera
         if other == task.id:
             yield Violation(f"{path}.depends_on[{place}]", "a task cannot depend on itself")
         elif other not in places:
-            yield Violation(f"{path}.depends_on[{place}]", f"no task of this workflow is called '{other}'")
+            yield Violation(f"{path}.depends_on[{place}]", f"no task of this workflow has the id '{other}'")
 
 
 def _bad_references(
     path: str, task: Task, places: Mapping[str, int], comes_before: Mapping[str, set[str]], sequence: bool
 ) -> Iterator[Violation]:
     for text in templates.malformed(task.input):
-        yield Violation(f"{path}.input", f"'{text}' is no reference; write {{{{tasks.<id>.result}}}}")
+        yield Violation(f"{path}.input", f"'{text}' is not a valid reference; write {{{{tasks.<id>.result}}}}")
     for other in templates.references(task.input):
         named = f"{{{{tasks.{other}.result}}}}"
         if other not in places:
-            yield Violation(f"{path}.input", f"{named}: no task of this workflow is called '{other}'")
+            yield Violation(f"{path}.input", f"{named}: no task of this workflow has the id '{other}'")
         elif other == task.id:
             yield Violation(f"{path}.input", f"{named}: a task cannot use its own result")
         elif other not in comes_before[task.id]:
@@ -66,7 +66,7 @@ def _bad_references(
 
 
 def _closure(tasks: Sequence[Task]) -> Mapping[str, set[str]]:
-    """All tasks that come before each one, whether directly or not."""
+    """Returns all direct and indirect predecessors of each task."""
     direct = predecessors(tasks)
     closure: dict[str, set[str]] = {}
     for task_id, needed in direct.items():
@@ -82,7 +82,7 @@ def _closure(tasks: Sequence[Task]) -> Mapping[str, set[str]]:
 
 
 def _cycles(tasks: Sequence[Task], places: Mapping[str, int]) -> Iterator[Violation]:
-    """A violation for each dependency that closes a cycle; without those that are named there is no cycle left."""
+    """Yields a violation for each dependency that closes a cycle. Without those dependencies there is no cycle."""
     done: set[str] = set()
     by_id = {task.id: task for task in tasks}
 
@@ -92,7 +92,7 @@ def _cycles(tasks: Sequence[Task], places: Mapping[str, int]) -> Iterator[Violat
                 continue
             if other in way:
                 cycle = " → ".join((*way[way.index(other) :], other))
-                description = f"closes a cycle, so that none of its tasks could ever begin: {cycle} (each depends on the next)"
+                description = f"closes a cycle, so none of its tasks could begin: {cycle} (each depends on the next); remove one"
                 yield Violation(f"tasks[{places[task.id]}].depends_on[{place}]", description)
             else:
                 yield from visit(by_id[other], (*way, other))

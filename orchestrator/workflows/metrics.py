@@ -1,4 +1,4 @@
-"""What Prometheus reads of workflows."""
+"""The Prometheus metrics of workflows."""
 
 from collections.abc import Iterable
 
@@ -8,9 +8,9 @@ from orchestrator.workflows.model import Change, Run
 
 RUNS = Counter("workflow_runs_total", "Changes of runs, by the status that they reached", ["status"])
 STEPS = Counter("workflow_steps_total", "Changes of steps, by the status that they reached", ["status"])
-QUEUE_AGE = Gauge("workflow_queue_age_seconds", "How long the step that waits longest could have begun; 0 when none waits")
-LEASED = Gauge("workflow_steps_held", "Steps that this worker has")
-CLAIMS = Counter("workflow_claims_total", "Times that this worker looked for steps, by what it found", ["found"])
+QUEUE_AGE = Gauge("workflow_queue_age_seconds", "How long the oldest ready step has been due; 0 if none is waiting")
+LEASED = Gauge("workflow_steps_held", "Steps that this worker holds a lease on")
+CLAIMS = Counter("workflow_claims_total", "Claims of this worker, by whether they found steps", ["found"])
 
 
 def count(changes: Iterable[Change]) -> None:

@@ -1,4 +1,4 @@
-"""Workflows, runs and steps as the platform keeps them."""
+"""Workflows, runs and steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from orchestrator.identity.model import Principal
 
 
 class RunState(StrEnum):
-    """Where a run, and the workflow whose latest it is, stands."""
+    """The state of a run, and of the workflow whose latest run it is."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -30,8 +30,6 @@ class RunState(StrEnum):
 
 
 class StepState(StrEnum):
-    """Where a step stands."""
-
     PENDING = "pending"
     WAITING_APPROVAL = "waiting_approval"
     READY = "ready"
@@ -47,14 +45,14 @@ class StepState(StrEnum):
 
 
 class Decision(StrEnum):
-    """What a person decided about a step."""
+    """A person's decision about a step."""
 
     APPROVED = "approved"
     REJECTED = "rejected"
 
 
 class OnIncomplete(StrEnum):
-    """What happens to a step whose answer the model refused or that was cut off."""
+    """How a step treats an answer that the model refused to give or that was cut off."""
 
     FAIL = "fail"
     USE = "use"
@@ -62,7 +60,7 @@ class OnIncomplete(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When and how often a failed attempt is tried again, if its failure is retryable."""
+    """How often and after which delay a retryable failure is retried."""
 
     max_attempts: int = 4
     delay_seconds: float = 30.0
@@ -71,7 +69,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A question to a person before a task begins, and what silence means."""
+    """Asks a person before a task begins. `default` applies if nobody decides in time."""
 
     message: str
     timeout_seconds: int = 86_400
@@ -80,14 +78,14 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One piece of work in a workflow."""
+    """One call of an agent in a workflow."""
 
     id: str
     agent_id: str
     input: str
     context: Mapping[str, Any] | None = None
     depends_on: Sequence[str] = ()
-    """As the user gave it; `graph.predecessors` says what it means."""
+    """As the user wrote it; see `graph.predecessors`."""
     retry: Retry = Retry()
     timeout_seconds: int = 120
     approval: Approval | None = None
@@ -96,7 +94,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What the agent of a task answered."""
+    """The answer of a task's agent."""
 
     task_id: str
     result: str
@@ -106,7 +104,7 @@ class View(StrEnum):
     """How much of a run or a workflow to read."""
 
     FITTING = "fitting"
-    """Everything if the results have at most 1 MiB in total, otherwise as BASIC."""
+    """Everything if the results have at most 1 MiB in total; otherwise the same as BASIC."""
     BASIC = "basic"
     """Everything except the results."""
     FULL = "full"
@@ -125,14 +123,14 @@ class Workflow:
     latest_run_id: UUID | None = None
     tasks: Sequence[Task] = ()
     results: Sequence[TaskResult] = ()
-    """Of the latest run, in the order of the tasks."""
+    """The results of the latest run, in the order of the tasks."""
     results_omitted: bool = False
     """Whether the view left results out."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepApproval:
-    """What is asked before a step, and what became of it. `decided_by` is 0 when nobody decided in time."""
+    """The approval of a step and its decision. `decided_by` is 0 if nobody decided in time."""
 
     message: str
     timeout_seconds: int
@@ -141,13 +139,13 @@ class StepApproval:
     decided_by: int = 0
     decided_at: datetime | None = None
     expires_at: datetime | None = None
-    """None before the step's turn has come."""
+    """None until the step waits for the approval."""
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A task inside a run. `bill` is what all its attempts bought together, None for nothing."""
+    """A task inside a run. `bill` is the total of all its attempts; None if they bought nothing."""
 
     task_id: str
     agent_id: str
@@ -157,32 +155,32 @@ class Step:
     execution_id: UUID | None = None
     result: str = ""
     result_bytes: int = 0
-    """The size of the result in UTF-8, also where the result itself was not read."""
+    """The size of the result in UTF-8, even if the result itself was not read."""
     failure: Failure | None = None
     bill: Bill | None = None
     facts: AnswerFacts | None = None
-    """Of the last attempt; None before a model has answered."""
+    """The facts of the last attempt; None until a model has answered."""
     approval: StepApproval | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     next_attempt_at: datetime | None = None
-    """Only of a READY step that has been tried before."""
+    """Set only for a READY step that has been attempted before."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoppedStep:
-    """A step that a cancellation stopped while it ran."""
+    """A running step that a cancellation stopped."""
 
     task_id: str
     execution_id: UUID | None
     bill: Bill | None
     output_tokens_after_request: int
-    """At most so many: all that the stopped call bought."""
+    """An upper bound: all output tokens of the stopped call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a workflow. In lists and in its changes `steps` is empty."""
+    """One execution of a workflow. `steps` is empty in lists and in changes."""
 
     run_id: UUID
     workflow_id: UUID
@@ -198,20 +196,20 @@ class Run:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     api_key_id: UUID | None = None
-    """The API key with which it was started; None for an access token."""
+    """The API key that started the run; None if an access token did."""
     steps: Sequence[Step] = ()
     results_omitted: bool = False
-    """Whether the steps have results that were not read."""
+    """Whether the view left out results of the steps."""
 
     @property
     def principal(self) -> Principal:
-        """On whose behalf its steps run."""
+        """The principal on whose behalf the steps run."""
         return Principal(self.user_id, self.api_key_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of a run, in the order of `sequence` (1, 2, 3, …): what `subject`, a run or a step of it, had become."""
+    """A change of a run: the new value of `subject`, which is the run or one of its steps. `sequence` counts from 1."""
 
     run_id: UUID
     sequence: int
@@ -220,7 +218,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class NewWorkflow:
-    """A workflow to be made."""
+    """A workflow to create."""
 
     workflow_id: UUID
     user_id: int
@@ -230,7 +228,7 @@ class NewWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to be started. `tasks` are the workflow's, with `depends_on` as it is meant: `graph.predecessors`."""
+    """A run to start. `tasks` are the workflow's, with `depends_on` set to `graph.predecessors`."""
 
     run_id: UUID
     workflow_id: UUID
@@ -244,7 +242,7 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowQuery:
-    """Which workflows to list, newest first: those of a user (None: everybody's) before `before`, perhaps in one state."""
+    """Selects workflows, newest first: those of a user (None: all users) before `before`, optionally in one state."""
 
     user_id: int | None
     page_size: int
@@ -254,7 +252,7 @@ class WorkflowQuery:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowPage:
-    """Workflows without tasks and results, and whether there are more."""
+    """A page of workflows without tasks and results."""
 
     workflows: Sequence[Workflow]
     more: bool
@@ -262,23 +260,23 @@ class WorkflowPage:
 
 @dataclass(frozen=True, slots=True)
 class StepDetails:
-    """A step with its whole result, and what its agent was sent."""
+    """A step with its whole result and the input of its agent."""
 
     run: Run
     """Without its steps."""
     step: Step
     input: str
-    """As the task has it, with its references."""
+    """As the user wrote it, with its references."""
     context: Mapping[str, Any] | None
     waits: bool
-    """Whether an earlier step is not completed."""
+    """Whether an earlier step has not completed."""
     results: Mapping[str, str]
     """The results of the tasks to which the input refers."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunQuery:
-    """Which runs to list, newest first: those of a user (None: everybody's) before `before`, of one workflow, state or agent."""
+    """Selects runs, newest first: those of a user (None: all users) before `before`, optionally of one workflow, state or agent."""
 
     user_id: int | None
     page_size: int
@@ -290,7 +288,7 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Runs without their steps, and whether there are more."""
+    """A page of runs without their steps."""
 
     runs: Sequence[Run] = field(default_factory=tuple)
     more: bool = False

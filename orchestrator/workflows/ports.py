@@ -1,4 +1,4 @@
-"""What workflows need of the world."""
+"""The ports of workflows."""
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
@@ -25,45 +25,45 @@ from orchestrator.workflows.model import (
 
 
 class WorkflowStore(Protocol):
-    """Keeps workflows. `user_id` says whose objects are seen, None for everybody's. Raises ServiceUnavailable."""
+    """Stores workflows. `user_id` limits calls to the objects of one user; None means all users. Raises ServiceUnavailable."""
 
     async def create(self, workflow: NewWorkflow, claim: Claim | None) -> Workflow | OriginalRequest:
         """Creates a workflow, or returns the request that holds the key."""
         ...
 
     async def original(self, claim: Claim) -> OriginalRequest | None:
-        """The request that holds the key, of any of these rpcs; None while the key is free."""
+        """Returns the request, of any of these rpcs, that holds the key; None if the key is free."""
         ...
 
     async def get(self, user_id: int | None, workflow_id: UUID, view: View = View.FITTING) -> Workflow | None:
-        """A workflow with its tasks and, as the view says, the results of its latest run. Raises ResultsTooLarge."""
+        """Returns a workflow with its tasks and, depending on the view, the results of its latest run. Raises ResultsTooLarge."""
         ...
 
     async def list(self, query: WorkflowQuery) -> WorkflowPage:
-        """A page, newest first."""
+        """Returns a page, newest first."""
         ...
 
     async def delete(self, user_id: int | None, workflow_id: UUID) -> bool:
-        """Deletes a workflow with its runs; False when there is none. Raises WorkflowAlreadyRunning."""
+        """Deletes a workflow and its runs; returns False if it does not exist. Raises WorkflowAlreadyRunning."""
         ...
 
 
 class RunStore(Protocol):
-    """Starts, changes and reads runs. `user_id` says whose objects are seen, None for everybody's. Raises ServiceUnavailable.
+    """Starts, changes and reads runs. `user_id` limits calls to the objects of one user; None means all users. Raises ServiceUnavailable.
 
-    A change and its events are one commit. After it, the watchers of the run and the workers are notified. Commands return the run as it
-    was committed, without results, and read nothing afterwards that could fail.
+    A change and its events are committed together; then the watchers of the run and the workers are notified. Commands return the run as
+    it was committed, without results. They read nothing after the commit, so they cannot fail once it is done.
     """
 
     async def start(self, run: NewRun, claim: Claim | None) -> Run | OriginalRequest:
         """Starts a run, or returns the request that holds the key.
 
-        Raises WorkflowNotFound when the workflow is gone, and WorkflowAlreadyRunning.
+        Raises WorkflowNotFound if the workflow was deleted, and WorkflowAlreadyRunning.
         """
         ...
 
     async def cancel(self, user_id: int | None, workflow_id: UUID) -> Run:
-        """Asks to cancel the active run: its steps are fenced off, and what runs will be stopped.
+        """Requests cancellation of the active run: its steps are fenced off and workers stop those that run.
 
         Raises WorkflowNotFound and WorkflowNotRunning.
         """
@@ -79,97 +79,100 @@ class RunStore(Protocol):
         reason: str,
         denied: Failure | None = None,
     ) -> Run:
-        """Answers the question of a step. Raises RunNotFound and ApprovalNotPending.
+        """Decides a pending approval. Raises RunNotFound and ApprovalNotPending.
 
-        `denied` is the reason why the step may not run although it is approved: it then fails, and so does its run.
+        `denied` is why an approved step may not run; the step and its run then fail.
         """
         ...
 
     async def cancel_run(self, user_id: int | None, run_id: UUID) -> Run:
-        """The same for a run by its id. Raises RunNotFound and RunNotActive."""
+        """Requests cancellation of a run by its id. Raises RunNotFound and RunNotActive."""
         ...
 
     async def get(self, user_id: int | None, run_id: UUID, view: View = View.FITTING) -> Run | None:
-        """A run with its steps and, as the view says, their results. Raises ResultsTooLarge."""
+        """Returns a run with its steps and, depending on the view, their results. Raises ResultsTooLarge."""
         ...
 
     async def step(self, user_id: int | None, run_id: UUID, task_id: str) -> StepDetails | None:
-        """One step; None if the run has no such step. Raises RunNotFound."""
+        """Returns one step, or None if the run has no such step. Raises RunNotFound."""
         ...
 
     async def list(self, query: RunQuery) -> RunPage:
-        """A page of runs, newest first."""
+        """Returns a page of runs, newest first."""
         ...
 
     async def changes(self, run_id: UUID, after_sequence: int, limit: int) -> Sequence[Change]:
-        """The changes of a run that come after one, in order."""
+        """Returns the changes of a run after `after_sequence`, in order."""
         ...
 
     async def sequences(self, run_ids: Sequence[UUID]) -> Sequence[tuple[UUID, int]]:
-        """The sequence of the latest change of each of these runs that there are."""
+        """Returns the sequence of the latest change of each run; leaves out runs that do not exist."""
         ...
 
 
 class RunNotifier(Protocol):
-    """Tells watchers, in whatever process they are, that runs have changed. What is lost they find within a second."""
+    """Notifies the watchers in every process that runs have changed. If a notification is lost, they find the change within a second."""
 
     def changed(self, run_ids: Sequence[UUID]) -> None:
-        """Notifications for these runs. Waits for nothing and never raises."""
+        """Notifies the watchers of these runs. Never blocks and never raises."""
         ...
 
 
 class Subscription(Protocol):
     def notify(self) -> None:
-        """Ends the wait, or the next one."""
+        """Ends the current wait, or else the next one."""
         ...
 
     async def wait(self, seconds: float) -> bool:
-        """Whether the notifier has notified since the last wait, or does so within `seconds`."""
+        """Waits up to `seconds` for a notification. Returns True at once if one arrived since the last call."""
         ...
 
 
 class RunSubscriptions(Protocol):
-    """Hears that a run has changed, in whatever process. A notify may be missed: whoever waits looks by himself once in a while."""
+    """Receives the notifications of runs from every process. A notification can be lost, so subscribers also poll."""
 
     def subscribe(self, run_id: UUID) -> AbstractContextManager[Subscription]:
-        """A subscription for a run, for as long as the context lasts."""
+        """Returns a subscription to a run that ends with the context."""
         ...
 
 
 class WorkerWakeup(Protocol):
-    """Tells a worker that a step may be ready. What is lost it finds within a second."""
+    """Wakes a worker because a step may be ready. If a wakeup is lost, a worker finds the step within a second."""
 
     def notify(self, run_id: UUID) -> None:
-        """Notifications for this run. Waits for nothing and never raises."""
+        """Wakes a worker for this run. Never blocks and never raises."""
         ...
 
 
 class StepStore(Protocol):
-    """Gives steps to this worker, and takes its word about them.
+    """Assigns steps to this worker and receives its reports.
 
-    Raises ServiceUnavailable when the database is gone; whether it did what it was asked to is then not known.
+    Raises ServiceUnavailable if the database is unavailable. Whether the call took effect is then unknown.
     """
 
     async def claim(self, limit: int) -> Claimed:
-        """Takes steps that are ready, at most so many."""
+        """Claims at most `limit` steps that are ready."""
         ...
 
     async def report(self, report: Report) -> Reported:
-        """Takes the worker's word about a step. Raises ReportRefused."""
+        """Applies a report of the worker. Raises ReportRefused."""
         ...
 
     async def renew(self, lease_ids: Collection[LeaseId]) -> Collection[LeaseId]:
-        """Prolongs the leases; returns the lease_ids that still count."""
+        """Renews the leases and returns those that are still valid."""
         ...
 
-    async def forgotten(self, lease_ids: Collection[LeaseId]) -> Sequence[Assignment]:
-        """The steps that this worker has been given without learning of it, because the commit was not confirmed."""
+    async def unconfirmed(self, lease_ids: Collection[LeaseId]) -> Sequence[Assignment]:
+        """Returns the steps assigned to this worker that are not in `lease_ids`: the commit of their claim was not confirmed."""
         ...
 
     async def recover(self) -> int:
-        """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
+        """Releases the steps of dead workers, decides expired approvals and cancels the runs of disabled and deleted users.
+
+        Returns the number of changed steps and runs.
+        """
         ...
 
     async def queue_age(self) -> float:
-        """For how many seconds the step that waits longest could have begun; 0 when none waits."""
+        """Returns for how many seconds the oldest ready step has been due; 0 if none is waiting."""
         ...

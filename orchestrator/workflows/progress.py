@@ -1,4 +1,4 @@
-"""The rules by which a run goes on. They are applied while the run's row is locked, and know no storage."""
+"""The rules by which a run progresses. They are applied while the run's row is locked and do not depend on storage."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ MISSING_RETRY_SECONDS = 2.0
 
 @dataclass(slots=True)
 class StepProgress:
-    """A step with what only the engine knows of it."""
+    """A step with the fields that only the engine uses."""
 
     step: Step
     depends_on: Sequence[str]
@@ -30,13 +30,13 @@ class StepProgress:
     lease_until: datetime | None = None
     crashes: int = 0
     due_at: datetime | None = None
-    """From when on a READY step may be taken."""
+    """When a READY step may be claimed."""
     missing_since: datetime | None = None
-    """Since when the catalogue has not had the step's agent; None while it has it."""
+    """When the step's agent was first missing from the catalogue; None if it is present."""
 
 
 class Progress:
-    """A run and its steps. Applies what happens, and gathers what has changed by it: `run`, `touched`, `changes`, `events`."""
+    """Applies commands and reports to a run and its steps, and collects the results in `run`, `touched`, `changes` and `events`."""
 
     def __init__(self, run: Run, records: Iterable[StepProgress], now: datetime) -> None:
         self.run = run
@@ -46,35 +46,35 @@ class Progress:
         self.changes: list[Change] = []
         self.events: list[WorkflowEvent] = []
         self.stops_steps = False
-        """Whether steps that workers have were fenced off: their workers must learn of it."""
+        """Whether running steps were fenced off, so that their workers must be notified."""
 
     @property
     def stopping(self) -> bool:
-        """Whether the run will end as soon as nothing of it runs any more."""
+        """Whether the run ends when its running steps have ended."""
         return not self.run.state.final and (self.run.cancel_requested_at is not None or self.run.failed_task != "")
 
     def start(self) -> None:
-        """The run's first changes: every step that waits for nobody can begin."""
-        self._note(self.run)
+        """Makes the first changes of the run: activates every step without predecessors."""
+        self._record_change(self.run)
         self.events.append(events.started(self.run, len(self.records)))
         for record in self._in(StepState.PENDING):
             if record.waiting == 0:
-                self._its_turn(record)
-        self._settle()
+                self._activate(record)
+        self._update_run()
 
     def begin(self, task_id: str, owner: UUID, lease_seconds: float) -> bool:
-        """Gives a step that is ready and due to a worker; False when it is not, or not any more."""
+        """Assigns a step to a worker; returns False if the step is not ready and due."""
         record = self.records.get(task_id)
         if record is None or record.step.state is not StepState.READY or record.due_at is None or record.due_at > self.now or self.stopping:
             return False
-        self._hand_out(record, owner, lease_seconds)
-        self._settle()
+        self._assign(record, owner, lease_seconds)
+        self._update_run()
         return True
 
     def report(self, task_id: str, owner: UUID, epoch: int, outcome: Outcome, spent: Spent) -> bool:
-        """Takes a worker's word about a step; False when the step is not that worker's any more.
+        """Applies a worker's report; returns False if the worker no longer holds the step.
 
-        When the run is being stopped, whatever the worker says comes too late: the step has stopped.
+        While the run is stopping, every outcome means that the step has stopped.
         """
         record = self.records.get(task_id)
         if record is None or record.step.state is not StepState.RUNNING or record.owner != owner:
@@ -91,23 +91,23 @@ class Progress:
             self._agent_missing(record, outcome)
         else:
             self._handed_back(record, outcome)
-        self._settle()
+        self._update_run()
         return True
 
     def successor(self, task_id: str) -> str | None:
-        """A step that the completion of this one has made ready; None without one."""
+        """Returns a step that the completion of this one has made ready, or None."""
         for record in self._in(StepState.READY):
             if task_id in record.depends_on and record.step.task_id in self.touched:
                 return record.step.task_id
         return None
 
-    def give_successor(self, task_id: str, owner: UUID, lease_seconds: float) -> str | None:
-        """Gives one of the steps that the completion of this one has made ready to the same worker."""
+    def begin_successor(self, task_id: str, owner: UUID, lease_seconds: float) -> str | None:
+        """Assigns a step that the completion of this one has made ready to the same worker; returns it, or None."""
         successor = self.successor(task_id)
         return successor if successor is not None and self.begin(successor, owner, lease_seconds) else None
 
-    def lost(self, task_id: str, spent: Spent, crash_limit: int) -> None:
-        """The lease of a running step has passed: its worker died, or was cut off."""
+    def lease_expired(self, task_id: str, spent: Spent, crash_limit: int) -> None:
+        """Handles the expired lease of a running step, whose worker died or lost its connection."""
         record = self.records[task_id]
         if record.step.state is not StepState.RUNNING or record.lease_until is None or record.lease_until > self.now:
             return
@@ -115,26 +115,26 @@ class Progress:
             self._stopped(record, spent)
         else:
             record.crashes += 1
-            self._took(record, spent)
-            # With its answer recorded the step is nearly done: it is given as many tries again to say so.
+            self._record_spent(record, spent)
+            # If the answer is recorded, only the report is missing, so the step gets twice as many attempts.
             if record.crashes >= (2 * crash_limit if spent.answered else crash_limit):
                 self._fail_for_good(record, _keeps_crashing(record))
             else:
                 self._ready(record, self.now)
-        self._settle()
+        self._update_run()
 
     def cancel(self) -> None:
-        """Asks the run to end; a run that is ending already goes on to do so."""
+        """Requests cancellation. Does nothing if the run is already stopping or final."""
         if self.run.state.final or self.stopping:
             return
         self.run = replace(self.run, cancel_requested_at=self.now)
         self._stop_all()
-        self._settle()
+        self._update_run()
 
     def decide(self, task_id: str, decision: Decision, decided_by: int, reason: str, denied: Failure | None = None) -> bool:
-        """Answers the question before a step; False when it does not wait for an answer.
+        """Decides a pending approval; returns False if the step does not wait for one.
 
-        `denied` is the reason why the step may not run although it is approved: it then fails.
+        `denied` is why an approved step may not run; the step then fails.
         """
         record = self.records.get(task_id)
         if record is None or record.step.state is not StepState.WAITING_APPROVAL or record.step.approval is None:
@@ -147,17 +147,17 @@ class Progress:
             self._ready(record, self.now)
         else:
             self._fail_for_good(record, _rejected(approval))
-        self._settle()
+        self._update_run()
         return True
 
     def approval_timed_out(self, task_id: str) -> None:
-        """The time for an answer has passed: the default counts."""
+        """Applies the default decision if the approval has expired."""
         record = self.records[task_id]
         approval = record.step.approval
         if approval is not None and approval.expires_at is not None and approval.expires_at <= self.now:
             self.decide(task_id, approval.default, 0, "")
 
-    def _its_turn(self, record: StepProgress) -> None:
+    def _activate(self, record: StepProgress) -> None:
         approval = record.step.approval
         if approval is None:
             self._ready(record, self.now)
@@ -171,7 +171,7 @@ class Progress:
         record.owner, record.lease_until, record.due_at = None, None, due_at
         self._set(record, replace(record.step, state=StepState.READY, next_attempt_at=due_at if record.step.attempts else None))
 
-    def _hand_out(self, record: StepProgress, owner: UUID, lease_seconds: float) -> None:
+    def _assign(self, record: StepProgress, owner: UUID, lease_seconds: float) -> None:
         record.epoch += 1
         record.owner, record.lease_until, record.due_at = owner, self.now + timedelta(seconds=lease_seconds), None
         step = record.step
@@ -180,17 +180,17 @@ class Progress:
         self._set(record, replace(step, state=StepState.RUNNING, attempts=step.attempts + 1, started_at=started_at, next_attempt_at=None))
 
     def _completed(self, record: StepProgress, outcome: Completed, spent: Spent) -> None:
-        self._took(record, spent)
+        self._record_spent(record, spent)
         self._finish(record, replace(record.step, state=StepState.COMPLETED, result=outcome.result, failure=None))
         for other in self.records.values():
             if record.step.task_id in other.depends_on:
                 other.waiting -= 1
                 self.touched[other.step.task_id] = other
                 if other.waiting == 0 and other.step.state is StepState.PENDING:
-                    self._its_turn(other)
+                    self._activate(other)
 
     def _failed(self, record: StepProgress, outcome: AttemptFailed, spent: Spent) -> None:
-        self._took(record, spent)
+        self._record_spent(record, spent)
         tries = record.step.attempts - record.crashes
         if not outcome.failure.retryable or tries >= record.retry.max_attempts:
             self._fail_for_good(record, outcome.failure)
@@ -217,7 +217,7 @@ class Progress:
         self._stop_all()
 
     def _stop_all(self) -> None:
-        """Fences off every unfinished step: what runs is stopped by its worker, the rest will never begin."""
+        """Fences off every unfinished step. Workers stop the running steps; the others never begin."""
         for record in self.records.values():
             if record.step.state.final:
                 continue
@@ -229,14 +229,14 @@ class Progress:
                 self._finish(record, replace(record.step, state=StepState.CANCELLED, next_attempt_at=None))
 
     def _stopped(self, record: StepProgress, spent: Spent) -> None:
-        self._took(record, spent)
+        self._record_spent(record, spent)
         self._finish(record, replace(record.step, state=StepState.CANCELLED))
         if self.run.cancel_requested_at is not None:
             last = spent.last_bill
             stopped = StoppedStep(record.step.task_id, spent.execution_id, last, last.usage.output_tokens if last else 0)
             self.run = replace(self.run, stopped_steps=(*self.run.stopped_steps, stopped))
 
-    def _took(self, record: StepProgress, spent: Spent) -> None:
+    def _record_spent(self, record: StepProgress, spent: Spent) -> None:
         if spent.execution_id is not None:
             record.missing_since = None
             record.step = replace(
@@ -251,13 +251,13 @@ class Progress:
         record.lease_until, record.due_at = None, None
         self._set(record, replace(step, finished_at=self.now))
 
-    def _settle(self) -> None:
-        """Brings the run to where its steps stand."""
+    def _update_run(self) -> None:
+        """Updates the state of the run from the states of its steps."""
         state = self._state()
         if state is self.run.state:
             return
         self.run = replace(self.run, state=state, finished_at=self.now if state.final else None)
-        self._note(self.run)
+        self._record_change(self.run)
         if state is RunState.COMPLETED:
             self.events.append(events.completed(self.run, [record.step for record in self.records.values()]))
         elif state is RunState.FAILED:
@@ -283,9 +283,9 @@ class Progress:
     def _set(self, record: StepProgress, step: Step) -> None:
         record.step = step
         self.touched[step.task_id] = record
-        self._note(step)
+        self._record_change(step)
 
-    def _note(self, subject: Run | Step) -> None:
+    def _record_change(self, subject: Run | Step) -> None:
         sequence = self.run.sequence + 1
         self.run = replace(self.run, sequence=sequence)
         self.changes.append(Change(self.run.run_id, sequence, self.run if isinstance(subject, Run) else subject))
@@ -295,11 +295,13 @@ class Progress:
 
 
 def _keeps_crashing(record: StepProgress) -> Failure:
-    message = f"the step's worker died {record.crashes} times in the middle of it; look at what the task asks of its agent"
+    message = f"the step's worker crashed {record.crashes} times while it ran the step; check the task's input and the worker's log"
     return Failure("AGENT_EXECUTION_FAILED", message, {"crashes": str(record.crashes)}, retryable=False)
 
 
 def _rejected(approval: StepApproval) -> Failure:
     if approval.decided_by:
-        return Failure("POLICY_DENIED", "the task was not approved", {"cause": "approval_rejected"}, retryable=False)
-    return Failure("POLICY_DENIED", "nobody approved the task in time", {"cause": "approval_timeout"}, retryable=False)
+        message, cause = f"user {approval.decided_by} rejected the task", "approval_rejected"
+    else:
+        message, cause = f"nobody approved the task within {approval.timeout_seconds} s", "approval_timeout"
+    return Failure("POLICY_DENIED", message, {"cause": cause}, retryable=False)

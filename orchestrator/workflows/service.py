@@ -1,4 +1,4 @@
-"""Makes workflows, runs them, and shows what became of them."""
+"""Creates, runs and shows workflows."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -43,7 +43,7 @@ from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A workflow as a user describes it; `idempotency_key` is empty for none."""
+    """A workflow as a user describes it. An empty `idempotency_key` means none."""
 
     name: str
     tasks: Sequence[Task]
@@ -51,14 +51,14 @@ class Draft:
 
 
 Administered = Callable[[Caller, str, int], None]
-"""Records what a caller did to an object, and whose it is; for the audit log."""
+"""Audits an action: the caller, what the caller did, and the owner of the object."""
 
 
 def _ignore(caller: Caller, what: str, owner_id: int) -> None: ...
 
 
 class WorkflowService:
-    """Workflows and runs, those of the caller alone; an admin sees everybody's."""
+    """Manages the workflows and runs of the caller. Admins see those of every user."""
 
     def __init__(
         self,
@@ -79,58 +79,58 @@ class WorkflowService:
         self._watch = watch
 
     async def create(self, caller: Caller, draft: Draft) -> Workflow:
-        """Makes a workflow, or answers the one that the same request made before.
+        """Creates a workflow, or returns the one that the same request created before.
 
-        Raises ValidationFailed with everything that is wrong with it, and IdempotencyConflict.
+        Raises IdempotencyConflict, and ValidationFailed with every violation.
         """
         claim = claim_of(
             caller.user_id, Operation.CREATE_WORKFLOW, draft.idempotency_key, [draft.name, [_body(task) for task in draft.tasks]]
         )
-        made: Workflow | OriginalRequest
+        created: Workflow | OriginalRequest
         if found := [*_bad_values(draft), *graph.violations(draft.tasks, self._exists)]:
-            made = await self._made_before(claim, found)
+            created = await self._created_before(claim, found)
         else:
-            made = await self._workflows.create(NewWorkflow(new_id(), caller.user_id, draft.name, draft.tasks), claim)
-        if isinstance(made, Workflow):
-            return made
-        earlier = await self._workflows.get(caller.user_id, _repeated(made, claim), View.BASIC)
+            created = await self._workflows.create(NewWorkflow(new_id(), caller.user_id, draft.name, draft.tasks), claim)
+        if isinstance(created, Workflow):
+            return created
+        earlier = await self._workflows.get(caller.user_id, _repeated(created, claim), View.BASIC)
         if earlier is None:
-            message = "the workflow that was made with this idempotency key has been deleted; use a new key to make another"
-            raise WorkflowNotFound(message, workflow_id=str(made.resource_id))
+            message = "the workflow that was created with this idempotency key has been deleted; use a new key to create another"
+            raise WorkflowNotFound(message, workflow_id=str(created.resource_id))
         return earlier
 
     async def list(self, query: WorkflowQuery) -> WorkflowPage:
-        """A page of workflows, newest first, at most 200."""
+        """Returns a page of at most 200 workflows, newest first."""
         return await self._workflows.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
 
     async def get(self, caller: Caller, workflow_id: UUID, view: View = View.FITTING) -> Workflow:
-        """One workflow. Raises WorkflowNotFound and ResultsTooLarge."""
+        """Returns one workflow. Raises WorkflowNotFound and ResultsTooLarge."""
         workflow = await self._workflows.get(caller.sees, workflow_id, view)
         if workflow is None:
             raise _no_workflow(workflow_id)
         return workflow
 
     async def delete(self, caller: Caller, workflow_id: UUID) -> None:
-        """Deletes a workflow with its runs. Raises WorkflowNotFound, and WorkflowAlreadyRunning while one is active."""
+        """Deletes a workflow and its runs. Raises WorkflowNotFound, and WorkflowAlreadyRunning while a run is active."""
         owner_id = (await self.get(caller, workflow_id)).user_id if caller.sees is None else caller.user_id
         if not await self._workflows.delete(caller.sees, workflow_id):
             raise _no_workflow(workflow_id)
         self._administered(caller, f"delete workflow:{workflow_id}", owner_id)
 
     async def execute(self, caller: Caller, workflow_id: UUID, request_id: str, idempotency_key: str) -> Run:
-        """Starts a run, or answers the one that the same request started before.
+        """Starts a run, or returns the one that the same request started before.
 
-        Steps are bought in the caller's name, so that nobody but its owner runs a workflow. Raises WorkflowNotFound,
-        WorkflowAlreadyRunning, IdempotencyConflict, and ValidationFailed when an agent has left the catalogue.
+        Only the owner can run a workflow, because its steps are charged to the caller. Raises WorkflowNotFound, WorkflowAlreadyRunning,
+        IdempotencyConflict, and ValidationFailed if an agent has been removed from the catalogue.
         """
         workflow = await self.get(caller, workflow_id, View.BASIC)
         if workflow.user_id != caller.user_id:
-            message = f"Workflow '{workflow_id}' is another user's; nobody but its owner can run it"
+            message = f"Workflow '{workflow_id}' belongs to another user; only its owner can run it"
             raise WorkflowNotFound(message, workflow_id=str(workflow_id))
         claim = claim_of(caller.user_id, Operation.EXECUTE_WORKFLOW, idempotency_key, str(workflow_id))
         started: Run | OriginalRequest
         if gone := graph.violations(workflow.tasks, self._exists):
-            started = await self._made_before(claim, gone)
+            started = await self._created_before(claim, gone)
         else:
             before = graph.predecessors(workflow.tasks)
             tasks = [replace(task, depends_on=before[task.id]) for task in workflow.tasks]
@@ -139,32 +139,32 @@ class WorkflowService:
         return started if isinstance(started, Run) else await self.run(caller, _repeated(started, claim), View.BASIC)
 
     async def cancel(self, caller: Caller, workflow_id: UUID) -> Run:
-        """Asks to cancel the active run. Raises WorkflowNotFound and WorkflowNotRunning."""
+        """Requests cancellation of the active run. Raises WorkflowNotFound and WorkflowNotRunning."""
         run = await self._runs.cancel(caller.sees, workflow_id)
         self._administered(caller, f"cancel run:{run.run_id}", run.user_id)
         return run
 
     async def cancel_run(self, caller: Caller, run_id: UUID) -> Run:
-        """Asks to cancel a run. Raises RunNotFound and RunNotActive."""
+        """Requests cancellation of a run. Raises RunNotFound and RunNotActive."""
         run = await self._runs.cancel_run(caller.sees, run_id)
         self._administered(caller, f"cancel run:{run_id}", run.user_id)
         return run
 
     async def runs(self, caller: Caller, query: RunQuery) -> RunPage:
-        """A page of runs, newest first, at most 200. Raises WorkflowNotFound for a workflow that is not there."""
+        """Returns a page of at most 200 runs, newest first. Raises WorkflowNotFound if the query names a workflow that does not exist."""
         if query.workflow_id is not None:
             await self.get(caller, query.workflow_id, View.BASIC)
         return await self._runs.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
 
     async def run(self, caller: Caller, run_id: UUID, view: View = View.FITTING) -> Run:
-        """One run with its steps. Raises RunNotFound and ResultsTooLarge."""
+        """Returns one run with its steps. Raises RunNotFound and ResultsTooLarge."""
         run = await self._runs.get(caller.sees, run_id, view)
         if run is None:
             raise RunNotFound(f"Run '{run_id}' not found; GET /api/v1/runs lists yours", run_id=str(run_id))
         return run
 
     async def step(self, caller: Caller, run_id: UUID, task_id: str) -> tuple[StepDetails, str, Sequence[Execution]]:
-        """A step, what its agent is sent ("" while earlier steps are not completed), and the executions of its attempts, oldest first.
+        """Returns a step, the input of its agent ("" until the earlier steps complete), and the executions of its attempts, oldest first.
 
         Raises RunNotFound and StepNotFound.
         """
@@ -175,19 +175,21 @@ class WorkflowService:
         return details, _sent(details), await self._executions.of_step(StepRef(run_id, task_id))
 
     async def watch(self, caller: Caller, run_id: UUID, after: int) -> tuple[Run, AsyncIterator[Change | Heartbeat | Ended]]:
-        """A run, and its changes after one of them: each once and in order, until it is final; Heartbeat whenever none comes for 15 s.
+        """Returns a run and its changes after sequence `after`, each once and in order until the run is final.
 
-        Raises RunNotFound and ValidationFailed for a change that has not been; the changes ServiceUnavailable when this process stops.
+        The iterator yields a Heartbeat after 15 s without a change and raises ServiceUnavailable if this process stops. Raises
+        RunNotFound, and ValidationFailed if `after` is larger than the latest sequence.
         """
         run = await self.run(caller, run_id, View.BASIC)
         if after > run.sequence:
-            raise ValidationFailed.of("after_sequence", f"the latest change of this run is {run.sequence}; go on after one that was seen")
+            description = f"must be at most {run.sequence}, the sequence of this run's latest change; use a sequence that you received"
+            raise ValidationFailed.of("after_sequence", description)
         return run, self._watch.changes(run, after)
 
     async def decide(self, caller: Caller, run_id: UUID, task_id: str, decision: Decision, reason: str) -> Run:
-        """Answers the question that a step waits with. Raises RunNotFound and ApprovalNotPending.
+        """Decides a pending approval. Raises RunNotFound and ApprovalNotPending.
 
-        A step that is approved although its run's user may not have its agent work any more fails with POLICY_DENIED.
+        An approved step fails with POLICY_DENIED if the run's user may no longer call its agent.
         """
         if found := list(free_form.violations("reason", reason)):
             raise ValidationFailed.all(found)
@@ -198,7 +200,7 @@ class WorkflowService:
         return decided
 
     async def _denial(self, run: Run, task_id: str) -> Failure | None:
-        """Why the step may not run; None if it may. Raises PolicyDenied if the policy cannot be evaluated: nothing is decided then."""
+        """Returns why the step may not run; None if it may. Raises PolicyDenied, and nothing is decided, if the policy is unavailable."""
         step = next((step for step in run.steps if step.task_id == task_id), None)
         if step is None:
             return None
@@ -210,8 +212,8 @@ class WorkflowService:
             return Failure(error.reason, error.message, dict(error.details), retryable=False)
         return None
 
-    async def _made_before(self, claim: Claim | None, found: Sequence[Violation]) -> OriginalRequest:
-        """What the request made when nothing was wrong with it yet: agents leave the catalogue. Raises ValidationFailed."""
+    async def _created_before(self, claim: Claim | None, found: Sequence[Violation]) -> OriginalRequest:
+        """Returns what the same request created while it was still valid: agents can be removed later. Raises ValidationFailed."""
         original = await self._workflows.original(claim) if claim else None
         if original is None:
             raise ValidationFailed.all(found)
@@ -235,16 +237,16 @@ def _bad_values(draft: Draft) -> Iterator[Violation]:
 
 
 def _repeated(original: OriginalRequest, claim: Claim | None) -> UUID:
-    """The resource that the same request made before. Raises IdempotencyConflict if the body was another."""
-    assert claim is not None  # only a claim can find another request
+    """Returns the id of the resource that the same request created. Raises IdempotencyConflict if the body differs."""
+    assert claim is not None  # only a claim can match an earlier request
     original.check(claim)
     return original.resource_id
 
 
 def _body(task: Task) -> dict[str, Any]:
-    """The part of a task that counts for an idempotency key.
+    """Returns the part of a task that is hashed for an idempotency key.
 
-    `asdict` cannot copy the context. The default of a newer field must not change the hash of a request from before there was the field.
+    `asdict` cannot copy the context. The default of a newer field must not change the hash of a request from before that field existed.
     """
     body = asdict(replace(task, context=None)) | {"context": task.context}
     if task.on_incomplete is OnIncomplete.FAIL:
@@ -256,7 +258,7 @@ def _sent(details: StepDetails) -> str:
     try:
         return "" if details.waits else templates.render(details.input, details.results)
     except ValidationFailed:
-        return ""  # too long: the step fails with this error, and its agent is sent nothing
+        return ""  # the input is too long: the step fails with this error and its agent is not called
 
 
 def _no_workflow(workflow_id: UUID) -> WorkflowNotFound:

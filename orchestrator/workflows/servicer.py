@@ -21,8 +21,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
-    """Workflows and their runs."""
-
     def __init__(self, service: WorkflowService) -> None:
         self._service = service
 
@@ -31,7 +29,6 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return pb.CreateWorkflowResponse(workflow=convert.workflow(await self._service.create(caller.current(), draft)))
 
     async def ListWorkflows(self, request: pb.ListWorkflowsRequest, context: Context) -> pb.ListWorkflowsResponse:
-        """A page of workflows."""
         return convert.workflow_page(await self._service.list(convert.query(request, caller.current().sees)))
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
@@ -47,12 +44,10 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return pb.ExecuteWorkflowResponse(run=convert.run(run))
 
     async def CancelWorkflow(self, request: pb.CancelWorkflowRequest, context: Context) -> pb.CancelWorkflowResponse:
-        """Asks to cancel the active run."""
         run = await self._service.cancel(caller.current(), UUID(request.workflow_id))
         return pb.CancelWorkflowResponse(run=convert.run(run))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
-        """A page of runs."""
         query = convert.run_query(request, caller.current().sees)
         return convert.run_page(await self._service.runs(caller.current(), query))
 
@@ -61,15 +56,12 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return pb.GetRunResponse(run=convert.run(run))
 
     async def GetStep(self, request: pb.GetStepRequest, context: Context) -> pb.GetStepResponse:
-        """One step with its whole result."""
         return convert.step_response(*await self._service.step(caller.current(), UUID(request.run_id), request.step_id))
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
-        """Asks to cancel a run."""
         return pb.CancelRunResponse(run=convert.run(await self._service.cancel_run(caller.current(), UUID(request.run_id))))
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
-        """The changes of a run as they come."""
         run, changes = await self._service.watch(caller.current(), UUID(request.run_id), request.after_sequence)
         if run.state.final and request.after_sequence >= run.sequence and metadata_value(context, TRANSCODED_KEY) is not None:
             context.set_trailing_metadata(NO_CONTENT)
@@ -78,7 +70,6 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             yield convert.watched(change, run.request_id)
 
     async def DecideApproval(self, request: pb.DecideApprovalRequest, context: Context) -> pb.DecideApprovalResponse:
-        """Answers the question that a step waits with."""
         run = await self._service.decide(caller.current(), UUID(request.run_id), request.step_id, convert.decision(request), request.reason)
         return pb.DecideApprovalResponse(run=convert.run(run))
 

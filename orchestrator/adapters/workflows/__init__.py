@@ -1,1 +1,1 @@
-"""Workflows, runs and steps on PostgreSQL."""
+"""The storage of workflows, runs and steps on PostgreSQL."""

@@ -7,17 +7,17 @@ each user it visits, however many steps wait.
 from orchestrator.adapters.workflows.sql import RUN_COLUMNS
 
 MOST_VISITS = 1000
-"""Users that one claim looks at. Those beyond are the first of the next claim."""
+"""The users that one claim visits. The next claim begins with the users after them."""
 
 SESSION = {"enable_seqscan": "off", "enable_sort": "off"}
-"""Connections that claim use generic plans. A plan made while `steps` is small would sort a sequential scan at every turn: 1.9 s with
+"""Connections that claim use generic plans. A plan made while `steps` is small would sort a sequential scan for every user: 1.9 s with
 100,000 steps, until the next ANALYZE. With these settings the plan uses the index from the beginning."""
 
 # Weighted round robin over the users who have steps that are due, beginning after $2.
 # $1 free slots · $3 most steps in flight per user · $4 most per user in this worker · $5 this worker · $6 users without tokens.
-# Users without room are visited, but do not count as a place of the round: they must not use up the turns of the others.
-# SKIP LOCKED never waits, so the order in which runs are locked does not matter. The commit is not flushed by itself: before anything
-# is bought for a step its intent is flushed, which comes later in the same log.
+# Users without room are visited but do not count as a place in the round, because they must not use up the turns of the others.
+# SKIP LOCKED never waits, so the order in which runs are locked does not matter. The commit is asynchronous: the intent of the step's
+# call is flushed before anything is bought, and it comes later in the same write-ahead log.
 CLAIM = f"""
 WITH RECURSIVE turn AS (
   SELECT $2::int AS user_id, 0 AS place, 0 AS visit, 0 AS room

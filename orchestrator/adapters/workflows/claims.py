@@ -1,4 +1,4 @@
-"""Claims steps fairly: by weighted round robin over the users who have steps waiting."""
+"""Claims steps by weighted round robin over the users who have ready steps."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from orchestrator.workflows.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How many steps of one user may run at the same time: in all workers together, and in this one."""
+    """How many steps of one user may run at the same time, in all workers together and in this worker."""
 
     in_flight: int
     in_worker: int
@@ -26,12 +26,12 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Steps that were claimed and may begin, with their runs, locked."""
+    """Claimed steps that may begin, and their locked runs."""
 
     runs: dict[UUID, Progress]
     steps: Sequence[StepId]
     more: bool
-    """Whether other steps may be ready to be claimed at once."""
+    """Whether more steps may be ready to claim now."""
     limited: bool
     """Whether a user has steps that wait until one of the user's running steps ends."""
 
@@ -45,7 +45,7 @@ class Round:
         self._in_a_row = 0
 
     def advance(self, users: Sequence[int], weight: float) -> None:
-        """Notes whose steps were claimed, in order, and the weight of the last user, who stays first until it is used up."""
+        """Records the users whose steps were claimed, in order. The last user stays first until its weight is used up."""
         last = users[-1]
         self._in_a_row = users.count(last) + (self._in_a_row if last == self._last else 0)
         self._last = last
@@ -65,7 +65,7 @@ class FairClaims:
         self._round = Round()
 
     async def lock(self, connection: Connection, limit: int) -> Batch:
-        """Locks the runs of the steps whose turn it is, at most `limit`, and takes the tokens of their users."""
+        """Locks the runs of the next steps, at most `limit`, and takes the tokens of their users."""
         shares = self._shares
         found = await connection.fetch(
             sql.CLAIM, limit, self._round.after, shares.in_flight, shares.in_worker, self._owner, self._tokens.users_without()

@@ -1,4 +1,4 @@
-"""Who is told of committed changes: watchers, the relay of events, and Prometheus."""
+"""Notifies watchers, the outbox relay and the metrics of committed changes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from orchestrator.workflows.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class CommitNotifier:
-    """Tells after a commit. `outbox` says that there are events."""
+    """Sends notifications after a commit. `outbox` wakes the relay of events."""
 
     notifier: RunNotifier
     outbox: Callable[[], None]
 
-    def tell(self, changed: Sequence[Progress]) -> None:
-        """What has been committed of these runs."""
+    def notify(self, changed: Sequence[Progress]) -> None:
+        """Notifies of the committed changes of these runs."""
         if not changed:
             return
         self.notifier.changed([progress.run.run_id for progress in changed])

@@ -1,4 +1,4 @@
-"""Changes runs: lock, load, apply the rules, write. All of it in the caller's transaction."""
+"""The steps of changing runs: lock, load, write. All run in the caller's transaction."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,16 +15,16 @@ from orchestrator.workflows.model import Run
 from orchestrator.workflows.progress import Progress
 
 STOP_CHANNEL = "agentmesh_stop"
-"""PostgreSQL tells here, at once, of runs whose steps must stop."""
+"""The PostgreSQL notification channel for runs whose steps must stop."""
 
 
 async def lock(connection: Connection, run_ids: Iterable[UUID]) -> dict[UUID, Progress]:
-    """The runs there are of these, locked."""
+    """Locks and loads the runs; leaves out those that do not exist."""
     return await load(connection, await connection.fetch(sql.LOCK, list(run_ids)))
 
 
 async def load(connection: Connection, locked: Sequence[asyncpg.Record]) -> dict[UUID, Progress]:
-    """The runs of rows that have just been locked."""
+    """Loads the runs of rows that the caller has just locked."""
     if not locked:
         return {}
     runs = {run.run_id: (run, row["now"]) for row in locked for run in (rows.run(row),)}
@@ -35,7 +35,7 @@ async def load(connection: Connection, locked: Sequence[asyncpg.Record]) -> dict
 
 
 async def spent(connection: Connection, steps: Sequence[StepId]) -> Mapping[StepId, Spent]:
-    """What the books say of these steps. Nothing of a step that has no execution."""
+    """Reads what the steps spent from the books; leaves out steps without an execution."""
     found: dict[StepId, list[asyncpg.Record]] = {}
     for row in await connection.fetch(sql.SPENT, rows.step_ids(steps)):
         found.setdefault((row["run_id"], row["task_id"]), []).append(row)
@@ -43,7 +43,7 @@ async def spent(connection: Connection, steps: Sequence[StepId]) -> Mapping[Step
 
 
 async def write(connection: Connection, progresses: Iterable[Progress]) -> list[Progress]:
-    """Writes what has changed; returns the runs that have."""
+    """Writes the changed runs and returns them."""
     changed = [p for p in progresses if p.changes or p.touched]
     if not changed:
         return []
@@ -62,7 +62,7 @@ async def write(connection: Connection, progresses: Iterable[Progress]) -> list[
 
 
 def history(progresses: Sequence[Progress]) -> dict[str, list[dict[str, Any]]]:
-    """The part of a statement's document that every statement that changes runs needs: the changes and the events."""
+    """Returns the changes and events, which are part of the document of every statement that changes runs."""
     return {
         "changes": [rows.change_row(change) for p in progresses for change in p.changes],
         "events": [rows.event_row(event) for p in progresses for event in p.events],
@@ -70,6 +70,6 @@ def history(progresses: Sequence[Progress]) -> dict[str, list[dict[str, Any]]]:
 
 
 async def assignments(connection: Connection, steps: Sequence[StepId]) -> dict[StepId, Assignment]:
-    """What there is to do in steps that a worker has been given."""
+    """Reads the assignments of steps that a worker has claimed."""
     found = await connection.fetch(sql.WORK, rows.step_ids(steps)) if steps else []
     return {(a.lease_id.run_id, a.lease_id.task_id): a for a in map(rows.assignment, found)}

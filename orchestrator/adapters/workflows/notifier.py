@@ -1,4 +1,4 @@
-"""The notifier of runs: a topic of the wakeup between processes for each run."""
+"""The notifier of runs: one topic of the Redis notifier for each run."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -8,18 +8,17 @@ from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, Subscrip
 
 
 class RedisRunNotifier:
-    """Notifications for runs, and hears them; see the ports."""
+    """Sends and receives the notifications of runs; see the ports."""
 
     def __init__(self, notifier: RedisNotifier) -> None:
         self._notifier = notifier
 
     def changed(self, run_ids: Sequence[UUID]) -> None:
-        """Wakes whoever listens to these runs, in every process."""
+        """Wakes the subscribers of these runs in every process."""
         for run_id in run_ids:
             self._notifier.notify(_topic(run_id))
 
     def subscribe(self, run_id: UUID) -> AbstractContextManager[Subscription]:
-        """A subscription for a run."""
         return self._notifier.subscribe(_topic(run_id))
 
 

@@ -1,4 +1,4 @@
-"""Rows of runs and steps, and what they are in the domain."""
+"""Converts between rows and the domain types of runs and steps."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -20,11 +20,9 @@ from orchestrator.workflows.progress import StepProgress
 
 
 class Row(Protocol):
-    """A row of either driver."""
+    """A row of asyncpg or SQLAlchemy."""
 
-    def __getitem__(self, name: str, /) -> Any:
-        """The value of a column."""
-        ...
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
 _BILL = TypeAdapter(Bill)
@@ -37,7 +35,7 @@ _STEP = TypeAdapter(Step)
 _OF_RUN, _OF_STEP = "run", "step"
 
 StepId = tuple[UUID, str]
-"""The ids of a run and of a task."""
+"""A run id and a task id."""
 
 
 def run(row: Row, steps: Sequence[Step] = (), *, results_omitted: bool = False) -> Run:
@@ -82,7 +80,7 @@ def step(row: Row, result: str = "") -> Step:
 
 
 def record(row: Row) -> StepProgress:
-    """A step as the engine sees it. Its result stays where it is: a completed step does not change any more."""
+    """Converts a step for the engine. Its result is not read, because a completed step never changes."""
     return StepProgress(
         step=step(row),
         depends_on=row["depends_on"],
@@ -98,7 +96,6 @@ def record(row: Row) -> StepProgress:
 
 
 def assignment(row: Row) -> Assignment:
-    """What a worker is to do."""
     return Assignment(
         lease_id=lease_id(row),
         attempt=row["attempts"],
@@ -114,12 +111,11 @@ def assignment(row: Row) -> Assignment:
 
 
 def lease_id(row: Row) -> LeaseId:
-    """Who has the step: the epoch tells."""
     return LeaseId(_uuid(row["run_id"]), row["task_id"], row["epoch"])
 
 
 def spent(rows: Sequence[Row]) -> Spent:
-    """What the executions of one step, in their order, have come to."""
+    """Sums up the executions of one step, given in order."""
     settled = [row for row in rows if row["status"] != State.RUNNING]
     running = len(settled) < len(rows)
     if not settled:
@@ -132,7 +128,7 @@ def spent(rows: Sequence[Row]) -> Spent:
 
 
 def change(row: Row, result: str = "") -> Change:
-    """A change. What a step answered is not kept with its change but with the step."""
+    """Converts a change. The result of a step is stored with the step, not with its change."""
     payload = _json(row["payload"])
     if row["kind"] == _OF_STEP and payload["state"] == StepState.COMPLETED:
         payload |= {"result": result, "result_bytes": len(result.encode())}
@@ -141,7 +137,7 @@ def change(row: Row, result: str = "") -> Change:
 
 
 def change_row(change: Change) -> dict[str, Any]:
-    """The row of a change. A step's result is kept with the step alone."""
+    """Returns the row of a change. The result of a step is stored only with the step."""
     subject = change.subject
     if isinstance(subject, Run):
         kind, payload = _OF_RUN, _RUN.dump_python(subject, mode="json", exclude={"steps", "results_omitted"}, exclude_defaults=True)
@@ -151,7 +147,7 @@ def change_row(change: Change) -> dict[str, Any]:
 
 
 def event_row(event: WorkflowEvent) -> dict[str, Any]:
-    """The row of an event in the outbox."""
+    """Returns the outbox row of an event."""
     return {
         "event_id": uuid7(),
         "event_type": event.event_type,
@@ -162,7 +158,7 @@ def event_row(event: WorkflowEvent) -> dict[str, Any]:
 
 
 def step_row(run_id: UUID, record: StepProgress) -> dict[str, Any]:
-    """The columns of a step that can change."""
+    """Returns the columns of a step that can change."""
     s = record.step
     return {
         "run_id": run_id,
@@ -190,7 +186,7 @@ def step_row(run_id: UUID, record: StepProgress) -> dict[str, Any]:
 
 
 def run_row(run: Run) -> dict[str, Any]:
-    """The columns of a run that can change."""
+    """Returns the columns of a run that can change."""
     return {
         "run_id": run.run_id,
         "status": run.state.value,
@@ -205,12 +201,12 @@ def run_row(run: Run) -> dict[str, Any]:
 
 
 def approval_json(approval: StepApproval | None) -> Any:
-    """The question before a step, as the JSON of its column."""
+    """Returns the approval of a step as the JSON of its column."""
     return _written(_APPROVAL, approval)
 
 
 def step_ids(steps: Iterable[StepId]) -> str:
-    """The document that names steps."""
+    """Returns the JSON document that lists steps."""
     return document([{"run_id": run_id, "task_id": task_id} for run_id, task_id in steps])
 
 
@@ -245,10 +241,10 @@ def _written(kind: TypeAdapter[Any], value: Any) -> Any:
 
 
 def _json(value: Any) -> Any:
-    # asyncpg gives JSON as text, SQLAlchemy reads it; none of ours is a bare string.
+    # asyncpg returns JSON as text and SQLAlchemy decodes it. No column holds a bare JSON string.
     return json.loads(value) if isinstance(value, str) else value
 
 
 def _uuid(value: Any) -> Any:
-    # asyncpg's is a subclass, which not every serialiser knows.
+    # asyncpg returns a subclass of UUID, which not every serializer accepts.
     return None if value is None else UUID(int=value.int)

@@ -25,11 +25,11 @@ class RunReads:
         self._engine = engine
 
     async def get(self, user_id: int | None, run_id: UUID, view: View = View.FITTING) -> Run | None:
-        """A run with its steps; see the port."""
+        """Returns a run with its steps; see the port."""
         of_run = steps.c.run_id == run_id
         with unavailable():
             async with self._engine.connect() as connection:
-                # One snapshot for all: the steps are those of the run as it is shown.
+                # One snapshot for all statements, so that the steps match the run.
                 await connection.execution_options(isolation_level="REPEATABLE READ")
                 found = (await connection.execute(_visible(user_id, run_id))).one_or_none()
                 if found is None:
@@ -43,7 +43,7 @@ class RunReads:
         return rows.run(found._mapping, read, results_omitted=total > 0 and not with_results)
 
     async def step(self, user_id: int | None, run_id: UUID, task_id: str) -> StepDetails | None:
-        """One step; see the port."""
+        """Returns one step; see the port."""
         statement = select(steps, _BYTES).where(steps.c.run_id == run_id, steps.c.task_id == task_id)
         with unavailable():
             async with self._engine.connect() as connection:
@@ -62,14 +62,14 @@ class RunReads:
         return StepDetails(rows.run(run._mapping), step, row.input, row.context, row.waiting > 0, results)
 
     async def list(self, query: RunQuery) -> RunPage:
-        """A page; one row more than fits tells whether there are more."""
+        # Reads one row more than fits, to learn whether there is another page.
         with unavailable():
             async with self._engine.connect() as connection:
                 found = (await connection.execute(_page(query))).all()
         return RunPage([rows.run(row._mapping) for row in found[: query.page_size]], more=len(found) > query.page_size)
 
     async def changes(self, run_id: UUID, after_sequence: int, limit: int) -> Sequence[Change]:
-        """The changes of a run that come after one, in order."""
+        """Returns the changes of a run after `after_sequence`, in order."""
         t = run_events.c
         result = select(steps.c.result).where(steps.c.run_id == t.run_id, steps.c.task_id == t.payload["task_id"].astext)
         statement = (
@@ -83,7 +83,7 @@ class RunReads:
                 return [rows.change(row._mapping, row.result) for row in await connection.execute(statement)]
 
     async def sequences(self, run_ids: Sequence[UUID]) -> Sequence[tuple[UUID, int]]:
-        """The sequence of the latest change of each of these runs that there are."""
+        """Returns the sequence of the latest change of each run that exists."""
         with unavailable():
             async with self._engine.connect() as connection:
                 found = await connection.execute(select(runs.c.run_id, runs.c.sequence).where(runs.c.run_id.in_(run_ids)))
@@ -91,7 +91,7 @@ class RunReads:
 
 
 def run_not_found(run_id: UUID) -> RunNotFound:
-    """The error for a run that is not there, or that belongs to another user."""
+    """Returns the error for a run that does not exist or that belongs to another user."""
     return RunNotFound(f"Run '{run_id}' not found; GET /api/v1/runs lists yours", run_id=str(run_id))
 
 

@@ -1,4 +1,4 @@
-"""Starts, cancels, decides and reads runs on PostgreSQL."""
+"""The store of runs on PostgreSQL."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -38,14 +38,14 @@ _FINAL = ("completed", "failed", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    """A change that somebody asks of a run; `apply` says whether there was anything to do."""
+    """A requested change of a run. `apply` returns False if there is nothing to do."""
 
     run_id: UUID
     apply: Callable[[Progress], bool]
 
 
 class PostgresRunStore(RunReads):
-    """See the port. An async context manager: changes go through lanes of group commits."""
+    """See the port. An async context manager. Changes are written in group commits."""
 
     def __init__(
         self, database_url: str, engine: AsyncEngine, commits: CommitNotifier, wakeup: WorkerWakeup, tasks: BackgroundTasks
@@ -83,25 +83,25 @@ class PostgresRunStore(RunReads):
         return started
 
     async def cancel(self, user_id: int | None, workflow_id: UUID) -> Run:
-        """Asks to cancel the active run; see the port."""
+        """Requests cancellation of the active run; see the port."""
         known, active = await self._active(user_id, workflow_id)
         if not known:
             raise WorkflowNotFound(f"Workflow '{workflow_id}' not found; GET /api/v1/workflows lists yours", workflow_id=str(workflow_id))
         cancelled = None if active is None else await self._command(_Command(active, _cancel))
         if cancelled is None:
-            message = f"no run of workflow '{workflow_id}' is active; POST /api/v1/workflows/{workflow_id}/execute starts one"
+            message = f"workflow '{workflow_id}' has no active run; POST /api/v1/workflows/{workflow_id}/execute starts one"
             raise WorkflowNotRunning(message, workflow_id=str(workflow_id))
         return cancelled
 
     async def cancel_run(self, user_id: int | None, run_id: UUID) -> Run:
-        """Asks to cancel a run; see the port."""
+        """Requests cancellation of a run; see the port."""
         run = await self.get(user_id, run_id, View.BASIC)
         if run is None:
             raise run_not_found(run_id)
         cancelled = await self._command(_Command(run_id, _cancel))
         if cancelled is None:
             ended = await self.get(user_id, run_id, View.BASIC) or run
-            message = f"run '{run_id}' is over ({ended.state.value}) and cannot be cancelled"
+            message = f"run '{run_id}' has ended ({ended.state.value}) and cannot be cancelled"
             raise RunNotActive(message, run_id=str(run_id), status=ended.state.value)
         return cancelled
 
@@ -115,17 +115,17 @@ class PostgresRunStore(RunReads):
         reason: str,
         denied: Failure | None = None,
     ) -> Run:
-        """Answers the question of a step; see the port."""
+        """Decides a pending approval; see the port."""
         await self._check_known(user_id, run_id)
         decided = await self._command(_Command(run_id, lambda progress: progress.decide(task_id, decision, decided_by, reason, denied)))
         if decided is None:
-            message = f"step '{task_id}' of run '{run_id}' does not wait for a decision; GET /api/v1/runs/{run_id} shows where it stands"
+            message = f"step '{task_id}' of run '{run_id}' does not wait for a decision; GET /api/v1/runs/{run_id} shows its status"
             raise ApprovalNotPending(message, run_id=str(run_id), step_id=task_id)
         self._wakeup.notify(run_id)
         return decided
 
     async def _active(self, user_id: int | None, workflow_id: UUID) -> tuple[bool, UUID | None]:
-        """Whether the user has this workflow, and its active run."""
+        """Returns whether the user has this workflow, and the id of its active run."""
         active = (runs.c.workflow_id == workflows.c.workflow_id) & runs.c.status.not_in(_FINAL)
         statement = select(runs.c.run_id).select_from(workflows.outerjoin(runs, active)).where(workflows.c.workflow_id == workflow_id)
         if user_id is not None:
@@ -140,7 +140,7 @@ class PostgresRunStore(RunReads):
             raise run_not_found(run_id)
 
     async def _command(self, command: _Command) -> Run | None:
-        """The run after the change; None if there was nothing to do."""
+        """Applies a command. Returns the run after the change, or None if there was nothing to do."""
         try:
             return await self._commands.submit(command)
         except CONNECTION_LOST as error:
@@ -153,12 +153,12 @@ class PostgresRunStore(RunReads):
             changed = await ledger.write(connection, locked.values())
             failpoints.BEFORE_COMMAND.hit()
         failpoints.AFTER_COMMAND.hit()
-        self._commits.tell(changed)
+        self._commits.notify(changed)
         return [_run(locked[command.run_id]) if applied else None for command, applied in zip(commands, done, strict=True)]
 
 
 def _run(progress: Progress) -> Run:
-    """The run as it was committed, without the results of its steps."""
+    """Returns the run as it was committed, without the results of its steps."""
     steps = tuple(record.step for record in progress.records.values())
     return replace(progress.run, steps=steps, results_omitted=any(step.result_bytes for step in steps))
 

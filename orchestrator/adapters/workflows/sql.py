@@ -1,6 +1,7 @@
-"""The statements that change runs. Each reads or writes many at once.
+"""The statements that change runs. Each reads or writes many runs at once.
 
-Whoever changes a run or a step of it has locked the run's row first; whoever waits for several locks them in the order of their ids.
+A transaction locks the row of a run before it changes the run or one of its steps. A transaction that waits for several runs locks them in
+the order of their ids.
 """
 
 RUN_COLUMNS = """
@@ -10,21 +11,21 @@ r.api_key_id, r.created_at, r.started_at, r.finished_at, clock_timestamp() AS no
 
 LOCK = f"SELECT {RUN_COLUMNS} FROM runs r WHERE r.run_id = ANY($1::uuid[]) ORDER BY r.run_id FOR NO KEY UPDATE"
 
-# What a dead worker was buying is settled first: until then nobody knows whether there is an answer.
-LOCK_LOST = f"""
+# The execution of a dead worker is settled first. Until then it is unknown whether there is an answer.
+LOCK_EXPIRED_LEASES = f"""
 SELECT {RUN_COLUMNS}, s.task_id FROM steps s JOIN runs r USING (run_id)
 WHERE s.status = 'running' AND s.lease_until <= clock_timestamp()
   AND NOT EXISTS (SELECT FROM executions e WHERE e.run_id = s.run_id AND e.task_id = s.task_id AND e.status = 'running')
 ORDER BY s.lease_until LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 
-LOCK_SILENT = f"""
+LOCK_EXPIRED_APPROVALS = f"""
 SELECT {RUN_COLUMNS}, s.task_id FROM steps s JOIN runs r USING (run_id)
 WHERE s.status = 'waiting_approval' AND s.approval_expires_at <= clock_timestamp()
 ORDER BY s.approval_expires_at LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 
-# The runs of users who are disabled or deleted. The users are found by a skip scan: one look-up for each user who has an active run.
+# The runs of users who are disabled or deleted. A skip scan finds the users, with one index lookup for each user who has an active run.
 LOCK_ABANDONED = f"""
 WITH RECURSIVE owner AS (
   (SELECT user_id FROM runs WHERE status NOT IN ('completed', 'failed', 'cancelled') ORDER BY user_id LIMIT 1)
@@ -40,7 +41,7 @@ WHERE r.status NOT IN ('completed', 'failed', 'cancelled') AND r.cancel_requeste
 LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 
-# A statement after the lock: it sees what whoever leased the lock before has committed.
+# A separate statement after the lock, so that it sees the commit of the previous holder of the lock.
 LOAD = """
 SELECT s.run_id, s.task_id, s.agent_id, s.status, s.depends_on, s.waiting, s.epoch, s.owner, s.lease_until, s.attempts, s.crashes,
   s.max_attempts, s.delay_seconds, s.backoff, s.next_attempt_at, s.agent_revision, s.execution_id, s.failure, s.bill, s.approval,
@@ -48,7 +49,7 @@ SELECT s.run_id, s.task_id, s.agent_id, s.status, s.depends_on, s.waiting, s.epo
 FROM steps s WHERE s.run_id = ANY($1::uuid[]) ORDER BY s.run_id, s.position
 """
 
-# The execution that answered comes last; there is at most one. Its id does not tell: after the clock was set back, later ids are lower.
+# The execution that answered comes last; there is at most one. The ids do not show it: after the clock is set back, later ids are lower.
 SPENT = """
 SELECT e.run_id, e.task_id, e.execution_id, e.agent_revision, e.model, e.input_tokens, e.output_tokens, e.cache_read_tokens,
   e.cache_write_tokens, e.usage_estimated, e.cost_micro_usd, e.price_table, e.status, e.facts
@@ -56,7 +57,7 @@ FROM executions e JOIN json_to_recordset($1::json) AS t (run_id uuid, task_id te
 ORDER BY e.status = 'completed', e.execution_id
 """
 
-# How every statement that changes runs begins: $1 is a document of rows, whose `changes` and `events` are inserted here.
+# The beginning of every statement that changes runs: $1 is a document of rows, and this part inserts its `changes` and `events`.
 HISTORY = """
 WITH change AS (
   INSERT INTO run_events (run_id, sequence, kind, payload)
@@ -108,8 +109,8 @@ SELECT s.run_id, s.task_id, s.epoch, s.attempts, s.agent_id, s.input, s.context,
 FROM json_to_recordset($1::json) AS t (run_id uuid, task_id text) JOIN steps s USING (run_id, task_id) JOIN runs r USING (run_id)
 """
 
-# A step that is just being changed is skipped, and no reason to let go of it: whoever changes it has the run's lock, and to wait for
-# it while holding others would end in a deadlock.
+# A step that another transaction is changing is skipped but stays leased. That transaction holds the lock of the run, and waiting for it
+# while holding other locks could deadlock.
 RENEW = """
 WITH mine AS (
   SELECT s.run_id, s.task_id, s.epoch FROM json_to_recordset($1::json) AS t (run_id uuid, task_id text, epoch int)
@@ -126,4 +127,4 @@ WITH mine AS (
 SELECT run_id, task_id, epoch FROM mine
 """
 
-MINE = "SELECT run_id, task_id, epoch FROM steps WHERE owner = $1 AND status = 'running'"
+OWNED = "SELECT run_id, task_id, epoch FROM steps WHERE owner = $1 AND status = 'running'"

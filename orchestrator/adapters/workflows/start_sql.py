@@ -1,4 +1,4 @@
-"""The statements that start runs. Each writes many at once."""
+"""The statements that start runs. Each writes many runs at once."""
 
 from orchestrator.adapters.workflows.sql import HISTORY
 
@@ -7,7 +7,7 @@ SELECT t.workflow_id, clock_timestamp() AS now, w.workflow_id IS NOT NULL AS fou
 FROM unnest($1::uuid[]) AS t (workflow_id) LEFT JOIN workflows w USING (workflow_id)
 """
 
-# Runs before workflows, as whoever changes a run takes them: the insertion may wait for a run that is just ending.
+# Locks runs before workflows, the same order as in changes of a run: the insertion may wait for a run that is just ending.
 INSERT_RUNS = """
 INSERT INTO runs (run_id, workflow_id, user_id, username, role, status, sequence, request_id, api_key_id, created_at)
 SELECT t.run_id, t.workflow_id, t.user_id, t.username, t.role, t.status, t.sequence, t.request_id, t.api_key_id, t.created_at

@@ -1,4 +1,4 @@
-"""Starts runs, many in one commit."""
+"""Starts many runs in one commit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from orchestrator.workflows.progress import Progress, StepProgress
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A run to be started, and the key under which it was asked for."""
+    """A run to start, and the idempotency key of its request."""
 
     run: NewRun
     claim: Claim | None
@@ -30,7 +30,7 @@ Started = Run | OriginalRequest | WorkflowNotFound | WorkflowAlreadyRunning
 
 
 async def write_starts(connection: Connection, starts: Sequence[Start]) -> Sequence[Started]:
-    """Starts those that can be started, each with its first changes."""
+    """Starts the runs that can start, with their first changes, and returns the outcome of each."""
     async with connection.transaction():
         originals = await keys.claim(connection, [(s.run.run_id, s.claim) for s in starts if s.claim])
         fresh = [start.run for start in starts if start.run.run_id not in originals]
@@ -62,7 +62,7 @@ def _record(task: Task) -> StepProgress:
 
 
 async def _insert(connection: Connection, new: Sequence[tuple[NewRun, Progress]]) -> set[UUID]:
-    """Inserts the runs of workflows that have no active one, with their steps; returns which."""
+    """Inserts the runs, with their steps, of workflows without an active run; returns the ids of those runs."""
     if not new:
         return set()
     run_rows = document([_run_row(run, progress) for run, progress in new])
@@ -127,6 +127,6 @@ def _outcome(new: NewRun, progress: Progress | None, begun: set[UUID], active: M
     if progress is None:
         return WorkflowNotFound(f"Workflow '{workflow_id}' not found; GET /api/v1/workflows lists yours", workflow_id=workflow_id)
     if new.run_id not in begun:
-        message = f"Workflow '{workflow_id}' has an active run; wait for its end, or cancel it"
+        message = f"Workflow '{workflow_id}' has an active run; wait until it ends, or cancel it"
         return WorkflowAlreadyRunning(message, workflow_id=workflow_id, run_id=str(active.get(new.workflow_id, "")))
     return replace(progress.run, steps=tuple(record.step for record in progress.records.values()))

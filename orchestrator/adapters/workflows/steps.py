@@ -1,4 +1,4 @@
-"""The engine's side of the runs on PostgreSQL: gives steps to a worker, and takes its word about them."""
+"""The store of steps on PostgreSQL: assigns steps to a worker and applies its reports."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -24,16 +24,15 @@ from orchestrator.workflows.model import StepState
 from orchestrator.workflows.progress import Progress
 
 LARGEST_CLAIM = 256
-TENDED_AT_ONCE = 200
+RECOVERED_AT_ONCE = 200
 
-
-_PASSING = (*CONNECTION_LOST, asyncpg.TransactionRollbackError)
-"""What the same statement may not meet again."""
+_TRANSIENT = (*CONNECTION_LOST, asyncpg.TransactionRollbackError)
+"""The errors that a retry of the same statement may not meet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leases:
-    """How long a worker has a step without a sign of life, and how often a step may kill its worker."""
+    """How long a lease lasts without renewal, and how many crashed workers a step is allowed."""
 
     seconds: float
     crash_limit: int
@@ -59,15 +58,15 @@ class PostgresStepStore:
         self._fair = FairClaims(owner, shares, tokens)
         self._reports: GroupCommit[Report, Reported] = GroupCommit(database_url, self._write_reports, tasks)
         self._claims = LazyConnection(database_url, claim_sql.SESSION)
-        self._keeping = LazyConnection(database_url)
-        self._tending = LazyConnection(database_url)
+        self._renewal = LazyConnection(database_url)
+        self._recovery = LazyConnection(database_url)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._reports)
             stack.push_async_callback(self._claims.close)
-            stack.push_async_callback(self._keeping.close)
-            stack.push_async_callback(self._tending.close)
+            stack.push_async_callback(self._renewal.close)
+            stack.push_async_callback(self._recovery.close)
             self._stack = stack.pop_all()
         return self
 
@@ -75,7 +74,7 @@ class PostgresStepStore:
         await self._stack.aclose()
 
     async def claim(self, limit: int) -> Claimed:
-        """Takes steps that are ready; see the port."""
+        """Claims ready steps; see the port."""
         with _unavailable(self._claims):
             connection = await self._claims.get()
             async with connection.transaction():
@@ -84,52 +83,54 @@ class PostgresStepStore:
                 changed = await ledger.write(connection, batch.runs.values())
                 failpoints.BEFORE_CLAIM.hit()
             failpoints.AFTER_CLAIM.hit()
-            self._commits.tell(changed)
+            self._commits.notify(changed)
             work = await ledger.assignments(connection, taken)
         return Claimed(list(work.values()), batch.more, batch.limited, self._tokens.refill_in)
 
     async def report(self, report: Report) -> Reported:
-        """Takes a worker's word about a step; see the port."""
+        """Applies a report; see the port."""
         try:
             return await self._reports.submit(report)
-        except _PASSING as error:
+        except _TRANSIENT as error:
             raise database_unavailable() from error
         except asyncpg.PostgresError as error:
             raise ReportRefused(f"{type(error).__name__}: {error}") from error
 
     async def renew(self, lease_ids: Collection[LeaseId]) -> Collection[LeaseId]:
-        """Prolongs the leases; returns the lease_ids that still count."""
+        """Renews the leases and returns those that are still valid."""
         lease = self._leases.seconds
-        with _unavailable(self._keeping):
-            connection = await self._keeping.get()
+        with _unavailable(self._renewal):
+            connection = await self._renewal.get()
             found = await connection.fetch(
                 sql.RENEW, document([lease_id._asdict() for lease_id in lease_ids]), self._owner, lease, lease * 2 / 3
             )
         return {rows.lease_id(row) for row in found}
 
-    async def forgotten(self, lease_ids: Collection[LeaseId]) -> Sequence[Assignment]:
-        """The steps that were given to this worker without its learning of it: the commit was not confirmed."""
-        with _unavailable(self._keeping):
-            connection = await self._keeping.get()
-            mine = {rows.lease_id(row) for row in await connection.fetch(sql.MINE, self._owner)} - set(lease_ids)
-            work = await ledger.assignments(connection, [(lease_id.run_id, lease_id.task_id) for lease_id in mine])
-        return [assignment for assignment in work.values() if assignment.lease_id in mine]
+    async def unconfirmed(self, lease_ids: Collection[LeaseId]) -> Sequence[Assignment]:
+        """Returns the steps of claims whose commit was not confirmed; see the port."""
+        with _unavailable(self._renewal):
+            connection = await self._renewal.get()
+            owned = {rows.lease_id(row) for row in await connection.fetch(sql.OWNED, self._owner)} - set(lease_ids)
+            work = await ledger.assignments(connection, [(lease_id.run_id, lease_id.task_id) for lease_id in owned])
+        return [assignment for assignment in work.values() if assignment.lease_id in owned]
 
     async def recover(self) -> int:
-        """Frees the steps of dead workers and closes questions that nobody answered in time; returns how many there were."""
-        with _unavailable(self._tending):
-            recovered = await self._recover(sql.LOCK_LOST, self._lose) + await self._recover(sql.LOCK_SILENT, _silence)
+        """Releases steps of dead workers, decides expired approvals and cancels abandoned runs; see the port."""
+        with _unavailable(self._recovery):
+            recovered = await self._recover(sql.LOCK_EXPIRED_LEASES, self._expire_lease) + await self._recover(
+                sql.LOCK_EXPIRED_APPROVALS, _expire_approval
+            )
             return recovered + await self._cancel_abandoned()
 
     async def queue_age(self) -> float:
-        """For how many seconds the step that waits longest could have begun; 0 when none waits."""
-        with _unavailable(self._tending):
-            return float(await (await self._tending.get()).fetchval(claim_sql.QUEUE_AGE))
+        """Returns for how many seconds the oldest ready step has been due; 0 if none is waiting."""
+        with _unavailable(self._recovery):
+            return float(await (await self._recovery.get()).fetchval(claim_sql.QUEUE_AGE))
 
     async def _recover(self, statement: str, apply: Callable[[Progress, str, Spent], None]) -> int:
-        connection = await self._tending.get()
+        connection = await self._recovery.get()
         async with connection.transaction():
-            locked = await connection.fetch(statement, TENDED_AT_ONCE)
+            locked = await connection.fetch(statement, RECOVERED_AT_ONCE)
             if not locked:
                 return 0
             runs = await ledger.load(connection, locked)
@@ -138,24 +139,24 @@ class PostgresStepStore:
             for run_id, task_id in steps:
                 apply(runs[run_id], task_id, bought.get((run_id, task_id), Spent()))
             changed = await ledger.write(connection, runs.values())
-            failpoints.BEFORE_TENDING.hit()
-        failpoints.AFTER_TENDING.hit()
-        self._commits.tell(changed)
+            failpoints.BEFORE_RECOVERY.hit()
+        failpoints.AFTER_RECOVERY.hit()
+        self._commits.notify(changed)
         return len(steps)
 
     async def _cancel_abandoned(self) -> int:
         """Cancels the runs of disabled and deleted users."""
-        connection = await self._tending.get()
+        connection = await self._recovery.get()
         async with connection.transaction():
-            runs = await ledger.load(connection, await connection.fetch(sql.LOCK_ABANDONED, TENDED_AT_ONCE))
+            runs = await ledger.load(connection, await connection.fetch(sql.LOCK_ABANDONED, RECOVERED_AT_ONCE))
             for progress in runs.values():
                 progress.cancel()
             changed = await ledger.write(connection, runs.values())
-        self._commits.tell(changed)
+        self._commits.notify(changed)
         return len(changed)
 
-    def _lose(self, progress: Progress, task_id: str, spent: Spent) -> None:
-        progress.lost(task_id, spent, self._leases.crash_limit)
+    def _expire_lease(self, progress: Progress, task_id: str, spent: Spent) -> None:
+        progress.lease_expired(task_id, spent, self._leases.crash_limit)
 
     async def _write_reports(self, connection: Connection, reports: Sequence[Report]) -> Sequence[Reported]:
         async with connection.transaction():
@@ -169,7 +170,7 @@ class PostgresStepStore:
             changed = await ledger.write(connection, runs.values())
             failpoints.BEFORE_REPORT.hit()
         failpoints.AFTER_REPORT.hit()
-        self._commits.tell(changed)
+        self._commits.notify(changed)
         following = [(report.lease_id.run_id, after) for report, (_, after) in zip(reports, applied, strict=True) if after]
         work = await ledger.assignments(connection, following)
         return [
@@ -180,20 +181,20 @@ class PostgresStepStore:
         ]
 
     def _apply(self, progress: Progress | None, report: Report, bought: Mapping[rows.StepId, Spent]) -> tuple[bool, str | None]:
-        """Whether the report counts, and the successor that goes to the same worker."""
+        """Applies a report. Returns whether it counts, and the successor that is assigned to the same worker."""
         lease_id = report.lease_id
         spent = bought.get((lease_id.run_id, lease_id.task_id), Spent())
         if progress is None or not progress.report(lease_id.task_id, self._owner, lease_id.epoch, report.outcome, spent):
             return False, None
-        if not report.go_on or not isinstance(report.outcome, Completed) or progress.successor(lease_id.task_id) is None:
+        if not report.take_successor or not isinstance(report.outcome, Completed) or progress.successor(lease_id.task_id) is None:
             return True, None
         if not self._tokens.take_spare(progress.run.principal):
             return True, None
-        return True, progress.give_successor(lease_id.task_id, self._owner, self._leases.seconds)
+        return True, progress.begin_successor(lease_id.task_id, self._owner, self._leases.seconds)
 
 
 def _unsettled(report: Report, bought: Mapping[rows.StepId, Spent]) -> bool:
-    """Whether the database has lost the settlement on which the outcome rests; the worker settles it before it reports."""
+    """Whether the database has lost the settlement that belongs to the outcome; workers settle an execution before they report."""
     if not report.settled or isinstance(report.outcome, HandedBack):
         return False
     spent = bought.get((report.lease_id.run_id, report.lease_id.task_id), Spent())
@@ -202,15 +203,15 @@ def _unsettled(report: Report, bought: Mapping[rows.StepId, Spent]) -> bool:
 
 @contextmanager
 def _unavailable(connection: LazyConnection) -> Iterator[None]:
-    """Raises ServiceUnavailable where the database is gone; the connection's state is not known then."""
+    """Raises ServiceUnavailable if the database is unavailable. Drops the connection, because its state is then unknown."""
     try:
         yield
-    except _PASSING as error:
+    except _TRANSIENT as error:
         connection.drop()
         raise database_unavailable() from error
 
 
-def _silence(progress: Progress, task_id: str, _: Spent) -> None:
+def _expire_approval(progress: Progress, task_id: str, _: Spent) -> None:
     progress.approval_timed_out(task_id)
 
 

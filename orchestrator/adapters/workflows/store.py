@@ -1,4 +1,4 @@
-"""Workflows on PostgreSQL."""
+"""The store of workflows on PostgreSQL."""
 
 from typing import Any
 from uuid import UUID
@@ -61,13 +61,13 @@ class PostgresWorkflowStore:
         return _workflow(row)
 
     async def original(self, claim: Claim) -> OriginalRequest | None:
-        """The request that holds the key; None while the key is free."""
+        """Returns the request that holds the key; None if the key is free."""
         with unavailable():
             async with self._engine.connect() as connection:
                 return await keys.find(connection, claim)
 
     async def get(self, user_id: int | None, workflow_id: UUID, view: View = View.FITTING) -> Workflow | None:
-        """A workflow with its tasks and, as the view says, the results of its latest run; see the port."""
+        """Returns a workflow; see the port."""
         statement = _visible(select(workflows, _RESULT_BYTES.label("result_bytes")), user_id, workflow_id)
         with unavailable():
             async with self._engine.connect() as connection:
@@ -80,7 +80,7 @@ class PostgresWorkflowStore:
         return _workflow(row, results, omitted=not shown and row.result_bytes > 0)
 
     async def list(self, query: WorkflowQuery) -> WorkflowPage:
-        """A page; one row more than fits tells whether there are more."""
+        # Reads one row more than fits, to learn whether there is another page.
         statement = select(*_LISTED)
         if query.user_id is not None:
             statement = statement.where(workflows.c.user_id == query.user_id)
@@ -94,11 +94,11 @@ class PostgresWorkflowStore:
         return WorkflowPage([_workflow(row) for row in found[: query.page_size]], more=len(found) > query.page_size)
 
     async def delete(self, user_id: int | None, workflow_id: UUID) -> bool:
-        """Deletes a workflow with its runs; False when there is none. Raises WorkflowAlreadyRunning."""
+        """Deletes a workflow and its runs; see the port."""
         active = select(runs.c.run_id).where(runs.c.workflow_id == workflow_id, runs.c.status.not_in(_FINAL))
         with unavailable():
             async with self._engine.begin() as connection:
-                # Locked, so that no run is started meanwhile; an active run is seen after that.
+                # Locks the workflow so that no run can start, and then looks for an active run.
                 locked = _visible(select(workflows.c.workflow_id), user_id, workflow_id).with_for_update()
                 if (await connection.execute(locked)).one_or_none() is None:
                     return False

@@ -1,4 +1,4 @@
-"""The tables of workflows, as the migrations make them."""
+"""The tables of workflows, as the migrations create them."""
 
 from sqlalchemy import Column, DateTime, Float, ForeignKey, Index, Integer, String, Table, Text, Uuid, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -16,11 +16,11 @@ workflows = Table(
     Column("name", String(255), nullable=False),
     Column("tasks", JSONB, nullable=False),
     Column("task_count", Integer, nullable=False),
-    # Where the latest run stands.
+    # The status of the latest run.
     Column("status", String(50), nullable=False, server_default="pending"),
     Column("latest_run_id", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
-    # Ids are UUIDv7: their order is the order of creation.
+    # Ids are UUIDv7, so their order is the order of creation.
     Index("ix_workflows_user_id", "user_id", text("workflow_id DESC")),
     Index("ix_workflows_active", "status", text("workflow_id DESC"), postgresql_where=text("status NOT IN ('completed', 'pending')")),
 )
@@ -30,19 +30,19 @@ runs = Table(
     metadata,
     Column("run_id", Uuid, primary_key=True),
     Column("workflow_id", Uuid, ForeignKey("workflows.workflow_id", ondelete="CASCADE"), nullable=False),
-    # Whose run it is: steps are bought as this caller.
+    # The owner, who is the caller of every step.
     Column("user_id", Integer, nullable=False),
     Column("username", Text, nullable=False),
     Column("role", String(20), nullable=False),
     Column("status", String(50), nullable=False),
-    # The sequence of the latest run event. Its row is locked by whoever changes the run or a step of it.
+    # The sequence of the latest run event. A change of the run or of a step locks this row.
     Column("sequence", Integer, nullable=False),
     Column("failure", JSONB),
     Column("failed_task", String(64), nullable=False, server_default=""),
     Column("cancel_requested_at", DateTime(timezone=True)),
     Column("stopped_steps", JSONB, nullable=False, server_default=text("'[]'")),
     Column("request_id", String(64), nullable=False),
-    # The API key with which the run was started; NULL for an access token.
+    # The API key that started the run; NULL if an access token did.
     Column("api_key_id", Uuid),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     Column("started_at", DateTime(timezone=True)),
@@ -69,9 +69,9 @@ steps = Table(
     Column("timeout_seconds", Float, nullable=False),
     Column("approval", JSONB),
     Column("status", String(50), nullable=False),
-    # How many of `depends_on` are not completed.
+    # How many of `depends_on` have not completed.
     Column("waiting", Integer, nullable=False),
-    # The fencing token of whoever has the step: its word counts only while the epoch is the one it was given.
+    # The fencing token: a worker's report counts only if it has the current epoch.
     Column("epoch", Integer, nullable=False, server_default="0"),
     Column("owner", Uuid),
     Column("lease_until", DateTime(timezone=True)),
@@ -86,11 +86,11 @@ steps = Table(
     Column("bill", JSONB),
     Column("started_at", DateTime(timezone=True)),
     Column("finished_at", DateTime(timezone=True)),
-    # The run's user; NULL in steps that had finished before there was this column.
+    # The run's user; NULL in steps that had finished before this column was added.
     Column("user_id", Integer),
     Column("facts", JSONB),
     Column("on_incomplete", String(10), nullable=False, server_default="fail"),
-    # Since when the catalogue has not had the step's agent.
+    # When the step's agent was first missing from the catalogue.
     Column("missing_since", DateTime(timezone=True)),
     Index("ix_steps_ready_of_user", "user_id", "next_attempt_at", postgresql_where=text("status = 'ready'")),
     Index("ix_steps_running_of_user", "user_id", postgresql_where=text("status = 'running'")),

@@ -1,1 +1,1 @@
-"""What a worker does: it takes steps that are ready, has their agents called, and says what came of it."""
+"""The engine of a worker: claims steps that are ready, calls their agents and reports the outcomes."""

@@ -1,4 +1,4 @@
-"""Takes steps that are ready as long as there are free slots, and runs each as a task of its own."""
+"""Claims ready steps while slots are free and runs each step in its own task."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -23,37 +23,35 @@ log = structlog.get_logger()
 
 _ANSWER_LOST = Failure(
     "AGENT_EXECUTION_FAILED",
-    "the agent answered, but the database lost the answer in a crash and counts the execution as outcome_unknown; the step is tried again",
+    "the agent answered, but a database crash lost the answer and the execution is recorded as outcome_unknown; the step is retried",
     {},
     retryable=True,
 )
 _GATHER_SECONDS = 0.01
-"""Under load, how long freed slots gather before new steps are taken for all of them at once."""
+"""Under load, how long freed slots accumulate before one claim fills all of them."""
 _LONGEST_TIMER = 3600.0
 
 
 def most_of_one_user(slots: int) -> int:
-    """How many of a worker's slots one user may fill: 7/8. The rest stays free for others, or long steps would keep them out."""
+    """Returns how many slots of a worker one user may fill: 7/8. The rest is reserved, so long steps of one user cannot block others."""
     return max(1, slots * 7 // 8)
 
 
 class Performer(Protocol):
-    async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
-        """What came of it."""
-        ...
+    async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome: ...
 
     async def settle_again(self, assignment: Assignment) -> bool:
-        """Restores the settlement of the attempt's execution after a crash of the database; False when it is lost for good."""
+        """Restores the settlement of the attempt's execution after a database crash; returns False if it cannot be restored."""
         ...
 
     def reported(self, assignment: Assignment) -> None:
-        """The attempt's outcome has been committed, or cannot be any more."""
+        """Called when the attempt's outcome is committed or can no longer be committed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much at once, how often, how long. In seconds."""
+    """The number of slots, and the intervals and timeouts in seconds."""
 
     slots: int
     lease: float
@@ -63,7 +61,7 @@ class Pace:
 
 
 class Dispatcher:
-    """One per worker. `wake` and `look` may be called at any time."""
+    """Runs the steps of one worker. `wake` and `check_leases` may be called at any time."""
 
     def __init__(self, store: StepStore, performer: Performer, wakeup: WorkerWakeup, pace: Pace, tasks: BackgroundTasks) -> None:
         self._background = tasks
@@ -74,24 +72,24 @@ class Dispatcher:
         self._leased_steps = LeasedSteps()
         self._tasks: set[asyncio.Task[None]] = set()
         self._notified = asyncio.Event()
-        self._looking = asyncio.Event()
+        self._check_requested = asyncio.Event()
         self._saturated = False
         self._limited = False
         self._unconfirmed = False
         self._draining = False
 
     def wake(self) -> None:
-        """Steps may be ready."""
+        """Claims steps soon, because some may be ready."""
         self._notified.set()
 
-    def look(self) -> None:
-        """Steps may have to be stopped."""
-        self._looking.set()
+    def check_leases(self) -> None:
+        """Renews the leases soon, because steps may have to be stopped."""
+        self._check_requested.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Works until `stop` is set; then lets its steps finish, and hands back those that take too long."""
+        """Works until `stop` is set; then waits for its steps to finish and hands back those that exceed `pace.drain`."""
         start = self._background.start
-        leases = [start("step leases", self._keep(), urgent=True), start("step lease expiry", self._expire(), urgent=True)]
+        leases = [start("step leases", self._renew_leases(), urgent=True), start("step lease expiry", self._expire_leases(), urgent=True)]
         loops = [start("step claims", self._claim()), start("step recovery", self._recover())]
         try:
             await stop.wait()
@@ -115,16 +113,16 @@ class Dispatcher:
         while True:
             self._notified.clear()
             if (free := self._pace.slots - len(self._tasks)) > 0:
-                await self._take(free)
+                await self._claim_batch(free)
             else:
-                self._saturated = True  # others may be waiting: whoever ends now must not go on with a successor of its own
+                self._saturated = True  # other steps may be waiting, so a finished step must not continue with its successor
             if not self._saturated or len(self._tasks) >= self._pace.slots:
                 await _set_within(self._notified, self._pace.poll)
             if self._saturated:
                 await asyncio.sleep(_GATHER_SECONDS)
 
-    async def _take(self, free: int) -> None:
-        began = _now()
+    async def _claim_batch(self, free: int) -> None:
+        started_at = _now()
         try:
             claimed = await self._store.claim(free)
         except ServiceUnavailable:
@@ -134,15 +132,15 @@ class Dispatcher:
             return
         CLAIMS.labels("steps" if claimed.assignments else "nothing").inc()
         for assignment in claimed.assignments:
-            self._start(assignment, began)
+            self._start(assignment, started_at)
         if claimed.more and not self._saturated and claimed.assignments:
             self._wakeup.notify(claimed.assignments[-1].lease_id.run_id)  # for a worker that has room
         self._saturated, self._limited = claimed.more, claimed.limited
         if claimed.refill_in_seconds is not None:
             asyncio.get_running_loop().call_later(claimed.refill_in_seconds, self.wake)
 
-    def _start(self, assignment: Assignment, began: float) -> None:
-        leased = self._leased_steps.take(assignment, began + self._pace.lease)
+    def _start(self, assignment: Assignment, started_at: float) -> None:
+        leased = self._leased_steps.take(assignment, started_at + self._pace.lease)
         if leased is not None:
             self._run_task(self._work(leased))
 
@@ -159,33 +157,33 @@ class Dispatcher:
             log.error("step_task_failed", exc_info=error)
 
     async def _work(self, leased: LeasedStep | None) -> None:
-        """Does a step, and then those of its successors that come with the confirmation, one after another."""
+        """Runs a step and then, one after another, the successors that the reports return."""
         while leased is not None:
             try:
                 outcome = await self._performer.perform(leased.assignment, leased.stop)
-                began = _now()
+                started_at = _now()
                 reported = await self._report(leased, outcome)
-                following = self._following(reported, began)
+                following = self._following(reported, started_at)
             finally:
                 self._leased_steps.release(leased)
                 self._performer.reported(leased.assignment)
             leased = following
 
-    def _following(self, reported: Reported, began: float) -> LeasedStep | None:
+    def _following(self, reported: Reported, started_at: float) -> LeasedStep | None:
         if reported.others_ready:
             self.wake()
             if len(self._tasks) >= self._pace.slots and reported.following is not None:
                 self._wakeup.notify(reported.following.lease_id.run_id)
         if reported.retry_in_seconds is not None and reported.retry_in_seconds < _LONGEST_TIMER:
             asyncio.get_running_loop().call_later(reported.retry_in_seconds, self.wake)
-        return self._leased_steps.take(reported.following, began + self._pace.lease) if reported.following else None
+        return self._leased_steps.take(reported.following, started_at + self._pace.lease) if reported.following else None
 
     async def _report(self, leased: LeasedStep, outcome: Outcome) -> Reported:
-        """Says what came of a step, again and again: as long as nobody else has the step it is this worker's to say."""
+        """Reports the outcome of a step, and retries until the store answers."""
         lease_id, settled = leased.assignment.lease_id, True
         for wait in backoff.delays():
             try:
-                reported = await self._store.report(Report(lease_id, outcome, self._may_go_on(leased), settled))
+                reported = await self._store.report(Report(lease_id, outcome, self._may_take_successor(leased), settled))
                 if not reported.unsettled:
                     return reported
                 settled = await self._performer.settle_again(leased.assignment)
@@ -197,56 +195,56 @@ class Dispatcher:
             except ReportRefused as error:
                 log.exception("report_refused", run_id=str(lease_id.run_id), task_id=lease_id.task_id, exc_info=error)
                 break
-        return Reported(counted=False)  # the lease ends, and the step's crashes are counted
+        return Reported(counted=False)  # the lease expires, which counts as a crash of the step
 
-    def _may_go_on(self, leased: LeasedStep) -> bool:
-        """Whether the worker may do a successor at once, past the queue: only while nothing else waits for its slots."""
+    def _may_take_successor(self, leased: LeasedStep) -> bool:
+        """Whether the worker may run a successor at once and bypass the queue: only while no other step waits for its slots."""
         return not self._draining and not self._saturated and not leased.stop.is_set
 
-    async def _keep(self) -> None:
-        """Keeps the leases, and learns which steps are not the worker's any more."""
+    async def _renew_leases(self) -> None:
+        """Renews the leases and stops the steps that this worker no longer holds."""
         while True:
-            await _set_within(self._looking, self._pace.heartbeat)
-            self._looking.clear()
-            began = _now()
+            await _set_within(self._check_requested, self._pace.heartbeat)
+            self._check_requested.clear()
+            started_at = _now()
             if asked := self._leased_steps.lease_ids:
-                with suppress(ServiceUnavailable):  # `_expire` sees to what cannot be prolonged
-                    ours = await self._store.renew(asked)
-                    self._leased_steps.confirm(asked, ours, began + self._pace.lease * 2 / 3)
+                with suppress(ServiceUnavailable):  # `_expire_leases` stops steps whose lease cannot be renewed
+                    renewed = await self._store.renew(asked)
+                    self._leased_steps.confirm(asked, renewed, started_at + self._pace.lease * 2 / 3)
             if self._unconfirmed and not self._draining:
                 await self._adopt()
 
-    async def _expire(self) -> None:
-        """Whatever the database does, no step goes on past its lease."""
+    async def _expire_leases(self) -> None:
+        """Stops every step whose lease has expired, even if the database is unavailable."""
         while True:
             await asyncio.sleep(self._pace.heartbeat)
             self._leased_steps.expire(_now())
 
     async def _adopt(self) -> None:
         try:
-            began = _now()
-            forgotten = await self._store.forgotten(self._leased_steps.lease_ids)
+            started_at = _now()
+            unconfirmed = await self._store.unconfirmed(self._leased_steps.lease_ids)
         except ServiceUnavailable:
             return
         self._unconfirmed = False
-        for assignment in forgotten:
+        for assignment in unconfirmed:
             log.info("step_adopted", run_id=str(assignment.lease_id.run_id), task_id=assignment.lease_id.task_id)
-            self._start(assignment, began)
+            self._start(assignment, started_at)
 
     async def _recover(self) -> None:
-        """Once in a while, what nobody else may be there to do."""
+        """Periodically recovers steps whose worker died; every worker does this."""
         while True:
             try:
                 if await self._store.recover():
                     self.wake()
                 QUEUE_AGE.set(await self._store.queue_age())
             except ServiceUnavailable:
-                log.warning("steps_not_tended")
+                log.warning("steps_not_recovered")
             await asyncio.sleep(self._pace.poll)
 
 
 async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    """Waits for the event, but not longer."""
+    """Waits for the event for at most `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -1,4 +1,4 @@
-"""The steps that a worker has, and how long it may still think so."""
+"""The steps that a worker holds, and the ends of their leases."""
 
 from collections.abc import Collection, Iterator
 
@@ -8,7 +8,7 @@ from orchestrator.workflows.metrics import LEASED
 
 
 class LeasedStep:
-    """A step that the worker has. `lease_ends` is on the loop's clock."""
+    """A step that the worker holds. `lease_ends` is a time of the event loop's clock."""
 
     def __init__(self, assignment: Assignment, lease_ends: float) -> None:
         self.assignment = assignment
@@ -18,45 +18,44 @@ class LeasedStep:
 
 class LeasedSteps:
     def __init__(self) -> None:
-        self._held: dict[LeaseId, LeasedStep] = {}
+        self._steps: dict[LeaseId, LeasedStep] = {}
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._steps)
 
     def __iter__(self) -> Iterator[LeasedStep]:
-        return iter(list(self._held.values()))
+        return iter(list(self._steps.values()))
 
     @property
     def lease_ids(self) -> Collection[LeaseId]:
-        """What they are known by."""
-        return list(self._held)
+        return list(self._steps)
 
     def take(self, assignment: Assignment, lease_ends: float) -> LeasedStep | None:
-        """The step, newly leased; None when it is leased already."""
-        if assignment.lease_id in self._held:
+        """Adds a step and returns it; None if the worker already holds it."""
+        if assignment.lease_id in self._steps:
             return None
-        leased = self._held[assignment.lease_id] = LeasedStep(assignment, lease_ends)
-        LEASED.set(len(self._held))
+        leased = self._steps[assignment.lease_id] = LeasedStep(assignment, lease_ends)
+        LEASED.set(len(self._steps))
         return leased
 
     def release(self, leased: LeasedStep) -> None:
-        """The worker has said what came of it."""
-        self._held.pop(leased.assignment.lease_id, None)
-        LEASED.set(len(self._held))
+        """Removes a step after its report."""
+        self._steps.pop(leased.assignment.lease_id, None)
+        LEASED.set(len(self._steps))
 
-    def confirm(self, asked: Collection[LeaseId], ours: Collection[LeaseId], lease_ends: float) -> None:
-        """Prolongs what is still ours, and stops the calls of what is not."""
+    def confirm(self, asked: Collection[LeaseId], renewed: Collection[LeaseId], lease_ends: float) -> None:
+        """Extends the renewed leases and stops the calls of the other steps that were asked for."""
         for lease_id in asked:
-            leased = self._held.get(lease_id)
+            leased = self._steps.get(lease_id)
             if leased is None:
                 continue
-            if lease_id in ours:
+            if lease_id in renewed:
                 leased.lease_ends = lease_ends
             else:
                 leased.stop.set()
 
     def expire(self, now: float) -> None:
-        """Stops the calls of steps whose lease has passed: somebody else may have them."""
-        for leased in self._held.values():
+        """Stops the calls of steps whose lease has expired, because another worker may hold them now."""
+        for leased in self._steps.values():
             if leased.lease_ends < now:
                 leased.stop.set()

@@ -1,4 +1,4 @@
-"""One attempt of a step: the agent's answer, or why there is none."""
+"""Performs one attempt of a step."""
 
 import random
 from collections.abc import Callable
@@ -21,19 +21,19 @@ from orchestrator.workflows.model import OnIncomplete
 log = structlog.get_logger()
 
 RETRY_SPREAD = 0.25
-"""By what part of itself the wait before a retry is lengthened at random. A provider that refuses many steps at once would otherwise get
-all of them back at once."""
+"""The largest fraction by which the wait before a retry is lengthened at random. Otherwise a provider that rejects many steps at once
+would get all of them again at once."""
 INCOMPLETE = "ANSWER_INCOMPLETE"
 _CUT_OFF = ("max_tokens", "model_context_window_exceeded")
-"""What ended an answer before it had any text, in the provider's words."""
-NOTHING_BEGAN_SECONDS = 1.0
-"""How long a step waits that could not begin because the platform's own database was not there."""
+"""The provider's stop reasons for an answer that was cut off before it had any text."""
+NOT_STARTED_RETRY_SECONDS = 1.0
+"""How long a step waits if it could not start because the platform's database was unavailable."""
 
 
 class StepPerformer:
-    """Calls agents as the run's user, with the authority that the user has now.
+    """Calls agents as the run's user, with the user's current authority.
 
-    Every call of a step has the same idempotency key: a recorded answer is not bought again.
+    Every call of a step has the same idempotency key, so a recorded answer is not bought again.
     """
 
     def __init__(self, executions: ExecutionService, authority: RunAuthority, retryable: Callable[[MeshError], bool]) -> None:
@@ -42,7 +42,7 @@ class StepPerformer:
         self._retryable = retryable
 
     async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
-        """What came of the attempt. When `stop` is set the call is ended first, and the attempt does not count."""
+        """Returns the outcome of the attempt. If `stop` is set, the call is cancelled and the attempt does not count."""
         correlation.adopt(assignment.request_id)
         try:
             caller.adopt(await self._authority.caller(assignment.principal))
@@ -50,8 +50,10 @@ class StepPerformer:
         except MeshError as error:
             return self._outcome(error, assignment, stop)
         except Exception as error:
-            log.exception("step_failed_inside", run_id=str(assignment.lease_id.run_id), task_id=assignment.lease_id.task_id, exc_info=error)
-            failure = Failure("INTERNAL", "the attempt failed inside the platform; quote the request id when you report it", {}, False)
+            log.exception(
+                "step_failed_internally", run_id=str(assignment.lease_id.run_id), task_id=assignment.lease_id.task_id, exc_info=error
+            )
+            failure = Failure("INTERNAL", "the attempt failed with an internal error; report it with the request id", {}, False)
             return AttemptFailed(failure)
         return _answered(assignment, answered)
 
@@ -60,14 +62,14 @@ class StepPerformer:
         return await self._executions.settle_again(_step(assignment))
 
     def reported(self, assignment: Assignment) -> None:
-        """Forgets the settlement of the attempt's execution."""
+        """Discards the kept settlement of the attempt's execution."""
         self._executions.step_committed(_step(assignment))
 
     def _outcome(self, error: MeshError, assignment: Assignment, stop: StopSignal) -> Outcome:
         if stop.is_set and error.reason == CallCancelled.reason:
             return HandedBack()
         if isinstance(error, ServiceUnavailable) and not isinstance(error, RemoteError):
-            return HandedBack(NOTHING_BEGAN_SECONDS)
+            return HandedBack(NOT_STARTED_RETRY_SECONDS)
         failure = Failure(error.reason, error.message, dict(error.details), self._can_be_retried(error))
         if error.reason == AgentNotFound.reason:
             return AgentMissing(failure)
@@ -76,7 +78,7 @@ class StepPerformer:
         return AttemptFailed(failure, error.retry_after_seconds or 0.0, spread=random.uniform(0, RETRY_SPREAD))
 
     def _can_be_retried(self, error: MeshError) -> bool:
-        # A policy that could not be asked has refused nothing for good.
+        # A policy that could not be evaluated has not denied the call.
         return self._retryable(error) or error.details.get("cause") == "policy_unavailable"
 
 
@@ -85,8 +87,8 @@ def _answered(assignment: Assignment, answered: Answered) -> Outcome:
     if facts is None or facts.stop_reason.complete or assignment.on_incomplete is OnIncomplete.USE:
         return Completed(answered.result)
     refused = facts.stop_reason is StopReason.REFUSAL
-    how = "the model refused to answer" if refused else f"the answer was cut off ({facts.stop_reason.value})"
-    message = f"{how}, and the task does not use incomplete answers; change the task, or set its on_incomplete to ON_INCOMPLETE_USE"
+    cause = "the model refused to answer" if refused else f"the answer was cut off ({facts.stop_reason.value})"
+    message = f"{cause}, and the task does not use incomplete answers; change the task, or set its on_incomplete to ON_INCOMPLETE_USE"
     details = {"stop_reason": facts.stop_reason.value, "execution_id": str(answered.execution_id)}
     return AttemptFailed(Failure(INCOMPLETE, message, details, retryable=False))
 

@@ -1,4 +1,4 @@
-"""The limits of a run's user, applied to steps as to calls. A call beyond a limit is refused; a step waits."""
+"""Applies the call limits of a run's user to steps. A call above a limit is refused; a step waits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,8 +9,8 @@ from mesh.limits import REFUSED, Charge, Limiter
 from orchestrator.identity.model import Principal
 
 MOST_SPARE = 64
-"""Tokens that a worker takes ahead for a principal, at most."""
-REMEMBERED = 10_000
+"""How many unused tokens a worker keeps for a principal at most."""
+MOST_PRINCIPALS = 10_000
 
 ChargesOf = Callable[[Principal], Sequence[Charge]]
 
@@ -18,8 +18,8 @@ ChargesOf = Callable[[Principal], Sequence[Charge]]
 class OwnerTokens:
     """Takes the tokens of steps before they are claimed.
 
-    Tokens come from the buckets that count the user's calls. A worker takes those of about a second ahead and keeps what it does not need,
-    so that most claims cost no round trip to Redis. A user whose bucket is empty is left out of claims until it has a token again.
+    Tokens come from the buckets that count the user's calls. A worker takes about one second's tokens in advance and keeps the unused
+    ones, so most claims need no round trip to Redis. Claims leave out a user whose bucket is empty until it has a token again.
     """
 
     def __init__(self, limiter: Limiter, charges_of: ChargesOf, clock: Callable[[], float] = monotonic) -> None:
@@ -30,25 +30,25 @@ class OwnerTokens:
         self._empty_until: dict[int, float] = {}
 
     def users_without(self) -> list[int]:
-        """The users who have no token now."""
+        """Returns the users who have no token now."""
         now = self._clock()
         self._empty_until = {user: until for user, until in self._empty_until.items() if until > now}
         return list(self._empty_until)
 
     @property
     def refill_in(self) -> float | None:
-        """How many seconds until the first of those users has a token again; None without such a user."""
+        """The seconds until the first of those users has a token again; None if there is no such user."""
         return max(0.0, min(self._empty_until.values()) - self._clock()) if self._empty_until else None
 
     def take_spare(self, principal: Principal) -> bool:
-        """Takes a token that this worker has already; False if it has none."""
+        """Takes a token that this worker has in reserve; returns False if it has none."""
         spare = self._spare.get(principal, 0)
         if spare:
             self._keep(principal, spare - 1)
         return spare > 0
 
     async def take(self, wanted: Mapping[Principal, int]) -> dict[Principal, int]:
-        """Takes so many tokens, or as many as there are."""
+        """Takes the wanted number of tokens for each principal, or as many as are available."""
         taken = {}
         for principal, most in wanted.items():
             tokens = self._spare.get(principal, 0)
@@ -59,7 +59,7 @@ class OwnerTokens:
         return taken
 
     async def _draw(self, principal: Principal, needed: int) -> int:
-        """Draws from the buckets what is needed and the tokens of another second, or what is left."""
+        """Draws the needed tokens and another second's tokens from the buckets, or as many as are left."""
         charges = self._charges_of(principal)
         tokens = needed + min(MOST_SPARE, *(floor(charge.per_minute / 60) for charge in charges))
         for _ in range(len(charges) + 1):
@@ -82,6 +82,6 @@ class OwnerTokens:
     def _keep(self, principal: Principal, spare: int) -> None:
         self._spare.pop(principal, None)
         if spare:
-            if len(self._spare) >= REMEMBERED:
+            if len(self._spare) >= MOST_PRINCIPALS:
                 del self._spare[next(iter(self._spare))]
             self._spare[principal] = spare

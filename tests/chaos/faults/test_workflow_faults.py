@@ -78,7 +78,7 @@ async def second_worker(stack: Stack) -> AsyncIterator[None]:
 OUTCOME_UNKNOWN = {"execution.after_intent_commit", "execution.after_agent_answer", "execution.before_settlement_commit"}
 
 
-@pytest.mark.parametrize("failpoint", ["workflow.before_tending_commit", "workflow.after_tending_commit"])
+@pytest.mark.parametrize("failpoint", ["workflow.before_recovery_commit", "workflow.after_recovery_commit"])
 async def test_a_dead_workers_step_is_taken_over_when_its_cleaner_dies_too(stack: Stack, runs: Runs, failpoint: str) -> None:
     worker = stack.process("worker")
     await set_pace(stack, delay_ms=3000)

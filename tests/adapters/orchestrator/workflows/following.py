@@ -65,7 +65,7 @@ class Runs:
         claimed = await self.steps.claim(limit)
         for assignment in claimed.assignments:
             done = Completed(f"the answer of {assignment.lease_id.task_id}")
-            assert (await self.steps.report(Report(assignment.lease_id, done, go_on=False))).counted
+            assert (await self.steps.report(Report(assignment.lease_id, done, take_successor=False))).counted
         return len(claimed.assignments)
 
     async def finish(self) -> None:

@@ -26,7 +26,7 @@ def users(assignments: Sequence[Assignment]) -> Counter[int]:
 
 
 async def complete(store: PostgresStepStore, assignments: Sequence[Assignment]) -> None:
-    await asyncio.gather(*(store.report(Report(one.lease_id, Completed("done"), go_on=False)) for one in assignments))
+    await asyncio.gather(*(store.report(Report(one.lease_id, Completed("done"), take_successor=False)) for one in assignments))
 
 
 async def test_a_step_is_claimed_next_however_many_of_another_user_wait(runs: Runs, books_url: str) -> None:

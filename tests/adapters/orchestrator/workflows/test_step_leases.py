@@ -49,14 +49,14 @@ async def test_whoever_wakes_after_its_lease_is_fenced_off(runs: Runs, books_url
     async with store(books_url) as late, store(books_url, lease=30) as other:
         (old,) = (await late.claim(8)).assignments
         await eventually(other.recover)
-        assert not (await late.report(Report(old.lease_id, Completed("too late"), go_on=True))).counted
+        assert not (await late.report(Report(old.lease_id, Completed("too late"), take_successor=True))).counted
         (new,) = (await other.claim(8)).assignments
         assert new.lease_id.epoch > old.lease_id.epoch
         assert not await late.renew([old.lease_id])
         for outcome in (Completed("too late"), AttemptFailed(BROKEN), HandedBack()):
-            assert not (await late.report(Report(old.lease_id, outcome, go_on=True))).counted
-        assert (await other.report(Report(new.lease_id, Completed("in time"), go_on=True))).counted
-        assert not (await other.report(Report(new.lease_id, Completed("twice"), go_on=True))).counted
+            assert not (await late.report(Report(old.lease_id, outcome, take_successor=True))).counted
+        assert (await other.report(Report(new.lease_id, Completed("in time"), take_successor=True))).counted
+        assert not (await other.report(Report(new.lease_id, Completed("twice"), take_successor=True))).counted
     assert (await runs.get(run)).steps[0].result == "in time"
 
 
@@ -91,7 +91,7 @@ async def test_the_answer_of_a_step_counts_though_the_clock_was_set_back_before_
             assert await recorder.record(intent_) is None
             failure = BROKEN if state is State.FAILED else None
             assert await recorder.settle(Settlement(intent_, state, "an answer", failure=failure, bill=BILL))
-        assert (await only.report(Report(lease.lease_id, Completed("an answer"), go_on=True))).counted
+        assert (await only.report(Report(lease.lease_id, Completed("an answer"), take_successor=True))).counted
     ended = (await runs.get(run)).steps[0]
     assert (ended.state, ended.execution_id) == (StepState.COMPLETED, answered.execution_id)
 
@@ -146,7 +146,7 @@ async def test_what_a_step_used_is_the_sum_of_its_attempts(runs: Runs, books_url
         for call in calls:
             await recorder.record(call)
             await recorder.settle(Settlement(call, State.COMPLETED, "x", bill=BILL))
-        await one.report(Report(assignment.lease_id, Completed("x"), go_on=True))
+        await one.report(Report(assignment.lease_id, Completed("x"), take_successor=True))
     step = (await runs.get(run)).steps[0]
     assert step.bill is not None
     assert (step.bill.cost_micro_usd, step.bill.usage.output_tokens) == (BILL.cost_micro_usd * 2, BILL.usage.output_tokens * 2)
@@ -157,8 +157,8 @@ async def test_a_worker_finds_what_it_was_given_without_learning_of_it(runs: Run
     await runs.start(task("a"))
     async with store(books_url, lease=30) as one:
         (assignment,) = (await one.claim(8)).assignments
-        assert await one.forgotten([assignment.lease_id]) == []
-        assert await one.forgotten([]) == [assignment]
+        assert await one.unconfirmed([assignment.lease_id]) == []
+        assert await one.unconfirmed([]) == [assignment]
 
 
 async def test_lost_connections_stop_no_step(runs: Runs, agents: Agents, books_url: str) -> None:
@@ -203,7 +203,7 @@ async def test_whatever_is_said_of_a_step_of_a_cancelled_run_means_that_it_stopp
         (assignment,) = (await one.claim(8)).assignments
         await runs.store.cancel(OWNER, run.workflow_id)
         assert not await one.renew([assignment.lease_id])
-        assert (await one.report(Report(assignment.lease_id, word, go_on=False))).counted
+        assert (await one.report(Report(assignment.lease_id, word, take_successor=False))).counted
     ended = await runs.get(run)
     assert (ended.state, ended.steps[0].state) == (RunState.CANCELLED, StepState.CANCELLED)
 

@@ -29,7 +29,7 @@ async def run_with(served: Served, *results: str) -> Run:
     run: Run = await served.execute(ANN, made.workflow_id)
     for result in results:
         (assignment,) = (await served.runs.steps.claim(1)).assignments
-        await served.runs.steps.report(Report(assignment.lease_id, Completed(result), go_on=False))
+        await served.runs.steps.report(Report(assignment.lease_id, Completed(result), take_successor=False))
     return run
 
 

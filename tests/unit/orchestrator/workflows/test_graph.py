@@ -48,11 +48,11 @@ def test_a_sequence_may_refer_to_everything_listed_before() -> None:
 
 
 def test_two_tasks_cannot_have_one_id() -> None:
-    assert wrong(task("a"), task("b"), task("a")) == [("tasks[2].id", "must be unique: tasks[0] is 'a' too")]
+    assert wrong(task("a"), task("b"), task("a")) == [("tasks[2].id", "must be unique: tasks[0] also has the id 'a'")]
 
 
 def test_an_unknown_dependency_is_named_by_its_place() -> None:
-    assert wrong(task("a"), task("b", "a", "x")) == [("tasks[1].depends_on[1]", "no task of this workflow is called 'x'")]
+    assert wrong(task("a"), task("b", "a", "x")) == [("tasks[1].depends_on[1]", "no task of this workflow has the id 'x'")]
 
 
 def test_a_task_cannot_depend_on_itself() -> None:
@@ -79,14 +79,14 @@ def test_every_cycle_is_shown() -> None:
 @pytest.mark.parametrize(
     ("tasks", "description"),
     [
-        ([task("a"), task("b", input=ref("x"))], "{{tasks.x.result}}: no task of this workflow is called 'x'"),
+        ([task("a"), task("b", input=ref("x"))], "{{tasks.x.result}}: no task of this workflow has the id 'x'"),
         ([task("a", input=ref("b")), task("b")], "{{tasks.b.result}}: 'b' does not come before 'a'; list it earlier"),
         ([task("a"), task("b", input=ref("b"))], "{{tasks.b.result}}: a task cannot use its own result"),
         (
             [task("a"), task("b", "c", input=ref("a")), task("c")],
             "{{tasks.a.result}}: 'a' does not come before 'b'; add 'a' to depends_on",
         ),
-        ([task("a", input="{{tasks.b.answer}}")], "'{{tasks.b.answer}}' is no reference; write {{tasks.<id>.result}}"),
+        ([task("a", input="{{tasks.b.answer}}")], "'{{tasks.b.answer}}' is not a valid reference; write {{tasks.<id>.result}}"),
     ],
 )
 def test_a_reference_that_cannot_be_resolved_is_refused(tasks: list[Task], description: str) -> None:

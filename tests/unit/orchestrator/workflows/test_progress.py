@@ -97,7 +97,7 @@ def test_neither_a_hand_back_nor_a_crash_takes_an_attempt_away() -> None:
     assert progress.records["a"].step.attempts == 0
     progress.begin("a", ME, LEASE)
     progress.records["a"].lease_until = NOW
-    progress.lost("a", NOTHING, crash_limit=5)
+    progress.lease_expired("a", NOTHING, crash_limit=5)
     progress.begin("a", ME, LEASE)
     assert progress.report("a", ME, 3, AttemptFailed(BROKEN), NOTHING)
     assert progress.run.state is RunState.FAILED
@@ -109,7 +109,7 @@ def test_a_step_that_keeps_losing_its_worker_fails_and_later_when_its_answer_is_
     for crash in range(1, most + 1):
         progress.begin("a", ME, LEASE)
         progress.records["a"].lease_until = NOW
-        progress.lost("a", spent, crash_limit=2)
+        progress.lease_expired("a", spent, crash_limit=2)
         assert progress.run.state.final == (crash == most)
     assert progress.run.state is RunState.FAILED
 
@@ -117,7 +117,7 @@ def test_a_step_that_keeps_losing_its_worker_fails_and_later_when_its_answer_is_
 def test_a_lease_that_was_prolonged_is_not_lost() -> None:
     progress = started(step("a"))
     progress.begin("a", ME, LEASE)
-    progress.lost("a", NOTHING, crash_limit=5)
+    progress.lease_expired("a", NOTHING, crash_limit=5)
     assert states(progress) == {"a": StepState.RUNNING}
 
 
@@ -162,7 +162,7 @@ def test_a_question_is_asked_when_the_steps_turn_has_come() -> None:
     assert types(progress) == ["workflow.started"]
     progress.begin("a", ME, LEASE)
     progress.report("a", ME, 1, Completed("x"), NOTHING)
-    assert progress.give_successor("a", ME, LEASE) is None
+    assert progress.begin_successor("a", ME, LEASE) is None
     approval = progress.records["b"].step.approval
     assert approval is not None
     assert approval.expires_at == NOW + timedelta(seconds=60)
