@@ -1,15 +1,15 @@
-"""What a provider call used, and how an error carries it: a call that failed is recorded with its cost."""
+"""The tokens that a provider call used. Errors carry them too, so that a failed call is recorded with its cost."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 MOST_TOKENS = 2**31 - 1
-"""What the contract and the database can hold."""
+"""The largest number that the contract and the database can store."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """Tokens of one provider call. `estimated` means that the provider did not say and these are upper bounds."""
+    """The tokens of one provider call. `estimated` means that the provider did not report them; then they are upper bounds."""
 
     model: str
     input_tokens: int = 0
@@ -19,7 +19,7 @@ class TokenUsage:
     estimated: bool = False
 
     def __post_init__(self) -> None:
-        """Replaces numbers that cannot be stored by the nearest that can, and calls the usage estimated: what was bought is recorded."""
+        """Replaces numbers that cannot be stored with the nearest that can, and marks the usage as estimated: it must be recorded."""
         if not (
             0 <= self.input_tokens <= MOST_TOKENS
             and 0 <= self.output_tokens <= MOST_TOKENS
@@ -31,7 +31,7 @@ class TokenUsage:
             object.__setattr__(self, "estimated", True)
 
     def to_details(self) -> dict[str, str]:
-        """As the metadata of an error."""
+        """The usage as details of an error."""
         return {
             "usage_model": self.model,
             "input_tokens": str(self.input_tokens),
@@ -43,7 +43,7 @@ class TokenUsage:
 
     @classmethod
     def from_details(cls, details: Mapping[str, str]) -> "TokenUsage | None":
-        """The usage in the details of an error; None if nothing was bought. Raises ValueError for details that are not a usage."""
+        """The usage in the details of an error; None if they contain none, as nothing was bought. Raises ValueError if it is invalid."""
         if "usage_model" not in details:
             return None
         return cls(

@@ -1,4 +1,4 @@
-"""What the gateway has to know of the contracts: which rpcs are public, by which HTTP methods and paths."""
+"""The parts of the contracts that the gateway needs: the public rpcs with their HTTP methods and paths."""
 
 import re
 from collections import defaultdict
@@ -26,7 +26,7 @@ class Binding:
 
     @property
     def path_regex(self) -> str:
-        """A regular expression for the paths of the template; like the transcoder it lets a slash at the end pass."""
+        """A regular expression for the paths of the template. Like the transcoder, it accepts a trailing slash."""
         segments = _TYPED_VARIABLE.sub(r"\1", _VARIABLE.sub("*", self.template))
         return "".join(_WILDCARDS.get(part, re.escape(part)) for part in re.split(r"(\*\*?)", segments)) + "/?"
 
@@ -43,17 +43,17 @@ class Rpc:
 
     @property
     def path(self) -> str:
-        """The path under which gRPC calls it."""
+        """The HTTP/2 path of the rpc in gRPC."""
         return f"/{self.service}/{self.name}"
 
     @property
     def reads_only(self) -> bool:
-        """Whether calling it twice does no harm: it is bound to GET alone, and costs nothing."""
+        """Whether it can be repeated safely: it is bound only to GET and costs nothing."""
         return not self.is_agent_call and all(binding.method == "GET" for binding in self.bindings)
 
     @property
     def is_agent_call(self) -> bool:
-        """Whether an agent works on it: it costs money and can take 600 s."""
+        """Whether it calls an agent, so that it costs money and can take 600 s."""
         return self.kind is RpcKind.AGENT_CALL
 
 
@@ -73,7 +73,7 @@ def public_rpcs(descriptor_path: Path) -> list[Rpc]:
 
 
 def allowed_methods(rpcs: Iterable[Rpc]) -> list[tuple[str, Sequence[str]]]:
-    """Each REST path, as a regular expression, with the HTTP methods that it takes."""
+    """Each REST path, as a regular expression, with the HTTP methods that it accepts."""
     methods: dict[str, set[str]] = defaultdict(set)
     for binding in (binding for rpc in rpcs for binding in rpc.bindings):
         methods[binding.path_regex].add(binding.method)
@@ -90,7 +90,7 @@ def _public(service: str, method: MethodDescriptorProto) -> Rpc | None:
 
 
 def bindings(method: MethodDescriptorProto) -> Iterator[tuple[Binding, str]]:
-    """The HTTP bindings of an rpc, each with the part of the request that the body is: `*`, a field, or empty for none."""
+    """The HTTP bindings of an rpc, each with the part of the request that the body fills: `*`, a field, or empty for none."""
     if not method.options.HasExtension(annotations_pb2.http):
         return
     rule = method.options.Extensions[annotations_pb2.http]
@@ -101,5 +101,5 @@ def bindings(method: MethodDescriptorProto) -> Iterator[tuple[Binding, str]]:
 def _binding(rule: http_pb2.HttpRule) -> Binding:
     pattern = rule.WhichOneof("pattern")
     if pattern not in _VERBS:
-        raise ValueError(f"{rule}: the gateway binds rpcs to the usual HTTP methods only")
+        raise ValueError(f"{rule}: unsupported HTTP method; use get, put, post, delete or patch")
     return Binding(pattern.upper(), getattr(rule, pattern))

@@ -1,4 +1,4 @@
-"""Renders Envoy's bootstrap from the template beside this file."""
+"""Renders Envoy's bootstrap configuration from the template in this folder."""
 
 import ipaddress
 import json
@@ -25,19 +25,19 @@ WELCOME = {
     "openapi": "/openapi.json",
 }
 OWN_PATHS = ("/", "/openapi.json")
-"""What Envoy answers itself, besides errors."""
+"""The paths that Envoy serves itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """Where the gateway listens, whom it calls and what it lets through. Paths are as Envoy will see them."""
+    """Where the gateway listens, which orchestrators it calls, and its limits. Paths are those that Envoy sees."""
 
     gateway_port: int = 8000
     admin_port: int = 9901
-    """Always on loopback: whoever reaches it can stop Envoy."""
+    """Always on loopback, because anyone who can reach it can stop Envoy."""
     listen_address: str = "127.0.0.1"
     orchestrators: tuple[tuple[str, int], ...] = (("127.0.0.1", 50051),)
-    """Host and port of every orchestrator; a name stands for all addresses that DNS has for it."""
+    """Host and port of every orchestrator. A name stands for all addresses to which DNS resolves it."""
     descriptor_path: Path = GENERATED / "descriptor.binpb"
     openapi_path: Path = GENERATED / "openapi.json"
     lua_path: Path = HERE / "envelope.lua"
@@ -45,50 +45,53 @@ class GatewaySettings:
     shedding_path: Path = HERE / "shedding.lua"
     access_log_path: Path = Path("/dev/stdout")
     per_ip_rate: int = 2000
-    """Requests a second that one address may send for long."""
+    """Requests per second that one address may send continuously."""
     per_ip_burst: int = 4000
-    """Requests that one address may send at once."""
+    """Requests that one address may send in a burst."""
     per_ip_login_rate: int = 5
-    """Calls a second of the kind LOGIN (logins, registrations, refreshed tokens, passwords) that one address may send for long."""
+    """Calls per second of the kind LOGIN (logins, registrations, token refreshes, password changes) that one address may send
+    continuously."""
     per_ip_login_burst: int = 300
-    """The same, at once."""
+    """Calls of the kind LOGIN that one address may send in a burst."""
     body_limit_bytes: int = 4 * 1024 * 1024
-    """The largest body of a REST request; gRPC's own limit at the orchestrator is the same."""
+    """The largest body of a REST request. The orchestrator accepts gRPC messages that are 64 KiB larger."""
     allowed_origins: str = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
-    """Regular expression of the web origins whose pages may call the API."""
+    """A regular expression for the web origins whose pages may call the API."""
     headers_timeout_seconds: float = 10
     """How long a client may take to send a request's headers."""
     request_timeout_seconds: float = 60
     """How long a client may take to send a whole request."""
     call_timeout_seconds: float = 30
-    """For unary rpcs that do not have an agent work."""
+    """The timeout of unary rpcs that do not call an agent."""
     agent_timeout_seconds: float = 620
-    """For those that do: above the 600 s that the orchestrator grants, so that its answer comes first."""
+    """The timeout of rpcs that call an agent. Longer than the orchestrator's 600 s, so that the orchestrator's error arrives first."""
     connection_idle_seconds: float = 60
-    """A connection without a request is closed after this time."""
+    """How long a connection without requests stays open."""
     stream_idle_seconds: float = 300
-    """A stream that says nothing for so long is cut; the orchestrator sends a heartbeat every 15 s."""
+    """How long a stream may be silent before it is cut off. The orchestrator sends a heartbeat every 15 s."""
 
     trusted_hops: int = 0
-    """How many proxies in front of the gateway append to `x-forwarded-for`, such as 1 for a load balancer. The caller's address is then
-    taken from that many entries from its end; 0 ignores the header. With too many, callers can forge their address."""
+    """The number of trusted proxies in front of the gateway that append to `x-forwarded-for`, such as 1 for a load balancer. The caller's
+    address is that many entries from the end of the header; 0 ignores the header. If the number is too high, callers can forge their
+    address."""
     gateway_secret_file: Path | None = None
-    """The secret by which the gateway proves itself to the orchestrators: their GATEWAY_SECRET_FILE, sent to them as `x-mesh-gateway`."""
+    """The secret by which the gateway authenticates to the orchestrators: their GATEWAY_SECRET_FILE, sent as `x-mesh-gateway`."""
     tls_dir: Path | None = None
-    """The gateway's `tls.crt`, `tls.key` and `ca.crt`; with it the orchestrators are called by TLS and must prove who they are."""
+    """The folder of the gateway's `tls.crt`, `tls.key` and `ca.crt`. If set, the gateway calls the orchestrators over TLS and verifies
+    their certificates."""
     sds_dir: Path = Path("/etc/envoy/sds")
-    """Where `write_sds` writes the files by which Envoy finds its certificates and the gateway's secret."""
+    """The folder into which `write_sds` writes the files that tell Envoy where its certificates and the gateway's secret are."""
 
     @property
     def resolves_names(self) -> bool:
-        """Whether any orchestrator is given by name."""
+        """Whether any orchestrator is given by a DNS name."""
         return not all(_is_address(host) for host, _ in self.orchestrators)
 
 
 def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = None) -> str:
-    """Envoy 1.40's bootstrap as YAML.
+    """The bootstrap configuration of Envoy 1.40 as YAML.
 
-    `contract_path` is where this process reads the descriptor set from, when it sees it elsewhere than Envoy does.
+    `contract_path` is the path of the descriptor set for this process, if it differs from the path that Envoy sees.
     """
     contract = contract_path or settings.descriptor_path
     rpcs, rules = public_rpcs(contract), request_rules(contract)
@@ -108,7 +111,7 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
 
 
 def write_sds(settings: GatewaySettings) -> None:
-    """Writes the files by which Envoy finds its certificates and the gateway's secret, where the settings name them."""
+    """Writes the files that tell Envoy where its certificates and the gateway's secret are, for those that the settings name."""
     if settings.tls_dir is not None:
         sds.write(settings.sds_dir, settings.tls_dir)
     if settings.gateway_secret_file is not None:

@@ -50,7 +50,7 @@ class CallClaims:
     expires_at: float
     token_id: str
     host_start: str | None = None
-    """The host's start that the token is for; None if the caller is of a release that knew no starts."""
+    """The id of the host's start that the token is for. None if the caller's release does not send it."""
 
 
 class CallTokenSigner:
@@ -64,7 +64,7 @@ class CallTokenSigner:
     def mint(self, *, agent_id: str, user_id: int, execution_id: str, host_start: str | None = None) -> str:
         """A token for one call to `agent_id`, valid for 60 s.
 
-        `host_start` is what the host told in its last refusal, or empty if it has told nothing yet.
+        `host_start` is the id from the host's last refusal, or empty if there was none yet.
         """
         now = time()
         claims = {
@@ -115,9 +115,10 @@ class CallTokenVerifier:
         return claims
 
     def use(self, claims: CallClaims, *, agent_id: str, execution_id: str) -> None:
-        """Marks a genuine token as used, for one execution of one agent. Raises InvalidCredentials if it is for another or was used.
+        """Marks a genuine token as used, for one execution of one agent.
 
-        ServiceUnavailable when the host would have to remember more tokens than it can.
+        Raises InvalidCredentials if it is for another agent or execution, or was already used, and ServiceUnavailable if the host already
+        remembers as many tokens as it can.
         """
         if claims.agent_id != agent_id:
             raise InvalidCredentials("the call token is for another agent", agent_id=agent_id)
@@ -137,9 +138,11 @@ class CallTokenVerifier:
             self._clock_offset = offset
             self._start()
         self._clock_offset = max(self._clock_offset, offset)
-        if claims.host_start is None:  # minted by the previous release: all that is known is when
+        if claims.host_start is None:  # minted by the previous release: only the time is known
             if claims.issued_at < self._began:
-                raise InvalidCredentials("the call token was minted before this host began, and may have been used already")
+                raise InvalidCredentials(
+                    "the call token was minted before this host was started and may have been used; mint one for each call"
+                )
         elif claims.host_start != self.host_start:
             message = "the call token is for an earlier start of this host; mint one for the start in the details"
             raise InvalidCredentials(message, host_start=self.host_start)
@@ -171,7 +174,7 @@ class UsedTokens:
         self._ends: deque[tuple[float, str]] = deque()
 
     def add(self, token_id: str, until: float, now: float) -> None:
-        """Remembers an id until then. Raises InvalidCredentials if it is known, ServiceUnavailable if there is no room."""
+        """Remembers an id until `until`. Raises InvalidCredentials if it was added before, ServiceUnavailable if there is no room."""
         while self._ends and self._ends[0][0] <= now:
             self._ids.discard(self._ends.popleft()[1])
         if token_id in self._ids:

@@ -27,7 +27,7 @@ EVERY_SCOPE = frozenset(Scope)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user who makes a call, and the credential that they showed."""
+    """The user who makes a call, and the credential that they presented."""
 
     user_id: int
     username: str

@@ -1,4 +1,4 @@
-"""The certificate, key and trusted roots of a service, read from a folder and again when they change."""
+"""The certificate, key and trusted roots of a service, read from a folder and read again when they change."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

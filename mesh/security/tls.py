@@ -1,4 +1,4 @@
-"""TLS between the services: credentials that follow their files, and the identity of the peer."""
+"""TLS between the services: credentials that are reloaded when their files change, and the identity of the peer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,7 @@ class ServerTls:
             shown = current
             return _configuration(current)
 
-        fetch: Any = renewed  # its type omits that None means no change
+        fetch: Any = renewed  # the annotation omits None, which means no change
         return grpc.dynamic_ssl_server_credentials(_configuration(shown), fetch, self._mutual)
 
 

@@ -1,4 +1,4 @@
-"""Everything that is generated from the contracts: rendered into a folder, compared with what is committed, put in its place."""
+"""The files generated from the contracts: renders them into a folder, compares them with the committed ones, installs them."""
 
 import json
 import os
@@ -18,26 +18,26 @@ from protos.codegen.checks import problems
 from protos.codegen.contracts import ContractError, Contracts
 
 PYTHON = Path("gen/python")
-"""The only folder whose files are all generated: a file in it that is not generated any more is removed."""
+"""The only folder in which every file is generated. Files in it that are no longer generated are removed."""
 _SHOWN_LINES = 20
 
 
 class BufFailed(Exception):
-    """buf could not be run, or refused the contracts; the message is its own."""
+    """buf could not be run, or rejected the contracts. The message contains its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One generated file that differs from what the contracts generate."""
+    """A committed file that differs from the one that the contracts generate."""
 
     path: Path
     summary: str
 
 
 def render(root: Path, folder: Path) -> None:
-    """Generates every artifact of the repository at `root` into `folder`, under the paths it has in the repository.
+    """Generates every artifact of the repository at `root` into `folder`, under its path in the repository.
 
-    The same contracts give the same bytes. Raises BufFailed, or ContractError with every problem that the checks find.
+    The output is deterministic. Raises BufFailed, or ContractError with every problem that the checks find.
     """
     contracts = read_contracts(root)
     if found := problems(contracts):
@@ -46,7 +46,7 @@ def render(root: Path, folder: Path) -> None:
     _write(folder / "gen" / "openapi.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     _write(folder / "docs" / "errors.md", error_table.markdown(error_table.rows(contracts)))
     descriptors = folder / "gen" / "descriptor.binpb"
-    # Envoy needs every type and no comment: without source info the set is a quarter of the size.
+    # Envoy needs the types but not the comments. Without source info, the set has a quarter of the size.
     _buf(root, "build", "--as-file-descriptor-set", "--exclude-source-info", "--output", str(descriptors))
     _buf(root, "generate", "--output", str(folder))
 
@@ -57,16 +57,16 @@ def read_contracts(root: Path) -> Contracts:
 
 
 def drift(root: Path, rendered: Path) -> list[Drift]:
-    """What of the repository at `root` differs from the artifacts in `rendered`, by path."""
+    """The files of the repository at `root` that differ from the artifacts in `rendered`, sorted by path."""
     fresh = {path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()}
     differences = ((path, _difference(root / path, rendered / path, path)) for path in sorted(fresh | _committed_python(root)))
     return [Drift(path, summary) for path, summary in differences if summary]
 
 
 def install(root: Path, rendered: Path) -> list[Path]:
-    """Puts the artifacts in `rendered` into the repository at `root` and returns the paths that changed.
+    """Copies the artifacts in `rendered` into the repository at `root` and returns the paths that changed.
 
-    Files that are right already are not touched, so nobody who reads them meanwhile finds them missing.
+    Files that are up to date are not touched, so that programs which read them at the same time never find them missing.
     """
     changed = [found.path for found in drift(root, rendered)]
     for path in changed:
@@ -84,7 +84,7 @@ def _committed_python(root: Path) -> set[Path]:
 
 
 def _difference(old: Path, new: Path, name: Path) -> str:
-    """In words and the first lines of a unified diff how a file differs; empty when it does not."""
+    """Describes how a file differs, with the first lines of a unified diff. Empty if it does not."""
     if not new.exists():
         return "is no longer generated"
     if not old.exists():
@@ -103,7 +103,7 @@ def _difference(old: Path, new: Path, name: Path) -> str:
 
 
 def _buf(root: Path, *arguments: str) -> bytes:
-    """Runs buf, and through it the plugins, from the virtual environment that runs this; returns what it printed."""
+    """Runs buf and its plugins from the current virtual environment, and returns its standard output. Raises BufFailed."""
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     try:
         done = subprocess.run(["buf", *arguments], cwd=root, env={**os.environ, "PATH": search}, capture_output=True, check=False)

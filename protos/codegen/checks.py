@@ -1,4 +1,4 @@
-"""What buf's lint does not see: rpcs that REST clients could not reach, or not reach unambiguously."""
+"""Finds problems that buf's lint does not: rpcs that REST clients cannot reach, or not unambiguously."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -12,7 +12,7 @@ from protos.codegen.routes import Route, is_variable, routes_of
 
 
 def problems(contracts: Contracts) -> list[str]:
-    """One sentence for everything that is wrong with the routes; empty when every public rpc can be reached."""
+    """One sentence for each problem with the routes. Empty if every public rpc can be reached."""
     found = [problem for service in contracts.services() for rpc in service.methods for problem in _access_problems(contracts, rpc)]
     routes: list[Route] = []
     for service in contracts.public_services():
@@ -30,7 +30,7 @@ def problems(contracts: Contracts) -> list[str]:
 
 
 def _access_problems(contracts: Contracts, rpc: MethodDescriptor) -> Iterator[str]:
-    """What is wrong with the declaration of who may call an rpc, from where, and what kind of call it is."""
+    """The problems with the access declaration of an rpc."""
     access = contracts.access(rpc)
     if access is None or access.WhichOneof("caller") is None:
         yield f"{rpc.full_name}: declare with the option {ACCESS} who may call it: a scope, open, or mesh"
@@ -43,7 +43,7 @@ def _access_problems(contracts: Contracts, rpc: MethodDescriptor) -> Iterator[st
 
 
 def collide(contracts: Contracts, a: Route, b: Route) -> bool:
-    """Whether a request exists that a router could give to either route.
+    """Whether a router could pass the same request to either route.
 
     Two routes overlap when their HTTP methods are equal, their paths have equally many segments, and no position holds two
     different literals: a variable matches any one segment. Overlapping routes collide, unless both of these hold:
@@ -52,8 +52,8 @@ def collide(contracts: Contracts, a: Route, b: Route) -> bool:
        that prefers literals to variables chooses it, in whatever order the routes were declared. `/a/{x}/c` and `/a/b/{y}`
        do collide: each is more specific at one position, and routers disagree about `/a/b/c`.
     2. The rules of at least one field behind those variables refuse the literal. Then no valid value is out of reach: an
-       agent id has a pattern, so `/agents/search` may stand beside `/agents/{agent_id}`; a workflow whose id may be any
-       text could never be fetched under the id `search`.
+       agent id has a pattern, so `/agents/search` may be declared beside `/agents/{agent_id}`. If any text were a valid
+       workflow id, the workflow `search` could never be fetched.
     """
     if a.method != b.method or not _overlap(a, b):
         return False
@@ -73,7 +73,7 @@ def _overlap(a: Route, b: Route) -> bool:
 
 
 def _refuses(contracts: Contracts, route: Route, variable: str, text: str) -> bool:
-    """Whether `text` is no valid value of the request field that the route's variable fills."""
+    """Whether `text` is not a valid value of the request field that the route's variable fills."""
     value: Any = text
     for name in reversed(variable.split(".")):
         value = {name: value}

@@ -1,6 +1,6 @@
 """The contracts as compiled by buf: services and messages with their comments and options.
 
-Everything is looked up in a descriptor pool of the set's own, so nothing here needs the generated Python to exist.
+Everything is looked up in a separate descriptor pool, so this works before the Python code is generated.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Contracts:
     def __init__(self, files: FileDescriptorSet) -> None:
         self._files = files
         self._pool = DescriptorPool()
-        # One of our own: a validator remembers rules by message name, whatever pool the message comes from.
+        # A separate validator, because a validator caches rules by message name, regardless of the pool of the message.
         self._validator = protovalidate.Validator()
         self._comments: dict[str, str] = {}
         for file in files.file:
@@ -38,12 +38,12 @@ class Contracts:
                     self._comments[name] = _unwrapped(location.leading_comments)
 
     def services(self) -> list[ServiceDescriptor]:
-        """The platform's own services, by name."""
+        """The platform's services, sorted by name."""
         names = {f"{file.package}.{service.name}" for file in self._files.file for service in file.service}
         return [self._pool.FindServiceByName(name) for name in sorted(names) if name.startswith(OURS)]
 
     def public_services(self) -> list[ServiceDescriptor]:
-        """Those that users can reach: at least one of their rpcs is not internal."""
+        """The services that users can reach: at least one of their rpcs is not internal."""
         return [service for service in self.services() if self.public_rpcs(service)]
 
     def public_rpcs(self, service: ServiceDescriptor) -> list[MethodDescriptor]:
@@ -60,11 +60,11 @@ class Contracts:
         return access is not None and (access.internal or access.WhichOneof("caller") == "mesh")
 
     def message(self, full_name: str) -> Descriptor:
-        """The message of this name; KeyError when there is none."""
+        """The message of this name. Raises KeyError if there is none."""
         return self._pool.FindMessageTypeByName(full_name)
 
     def enum(self, full_name: str) -> EnumDescriptor:
-        """The enum of this name; KeyError when there is none."""
+        """The enum of this name. Raises KeyError if there is none."""
         return self._pool.FindEnumTypeByName(full_name)
 
     def new(self, message: Descriptor) -> Message:
@@ -79,7 +79,7 @@ class Contracts:
         return self._comments.get(full_name, "")
 
     def option(self, descriptor: Any, extension: str) -> Any:
-        """The message that the custom option `extension` holds on a descriptor, or None when it is not set."""
+        """The value of the custom option `extension` of a descriptor, or None if it is not set."""
         try:
             field = self._pool.FindExtensionByName(extension)
         except KeyError:
@@ -89,7 +89,7 @@ class Contracts:
         return options.Extensions[field] if options.HasExtension(field) else None
 
     def broken(self, message: Message) -> set[str]:
-        """The fields of a message whose rules it breaks, as paths without subscripts: `a.b`."""
+        """The fields of a message that violate their rules, as paths without subscripts: `a.b`."""
         paths = (violation.proto.field for violation in self._validator.collect_violations(message))
         return {".".join(element.field_name for element in path.elements) for path in paths if path}
 
@@ -99,7 +99,7 @@ class Contracts:
 
 
 def real_oneofs(message: Descriptor) -> list[Any]:
-    """The oneofs that the proto file writes; the compiler makes one more, named `_<field>`, for every `optional` field."""
+    """The oneofs that the proto file declares. The compiler adds one named `_<field>` for every `optional` field; these are left out."""
     return [oneof for oneof in message.oneofs if not oneof.name.startswith("_")]
 
 

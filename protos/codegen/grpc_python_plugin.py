@@ -1,7 +1,7 @@
 """A protoc plugin for gRPC's Python stubs.
 
-gRPC compiles its Python generator into `grpc_tools.protoc` and ships it as no program of its own, so buf cannot call it;
-this passes buf's request on to it and hands the files back.
+gRPC ships its Python generator only inside `grpc_tools.protoc`, not as a program that buf can call. This plugin forwards buf's
+request to it and returns the files.
 """
 
 import sys
@@ -14,7 +14,7 @@ from grpc_tools import protoc
 
 
 def generate(request: plugin_pb2.CodeGeneratorRequest) -> plugin_pb2.CodeGeneratorResponse:
-    """The stubs of the files that have services; `error` is set when gRPC's generator fails."""
+    """The stubs of the files that have services. `error` is set if gRPC's generator fails."""
     response = plugin_pb2.CodeGeneratorResponse(supported_features=plugin_pb2.CodeGeneratorResponse.FEATURE_PROTO3_OPTIONAL)
     with_services = {file.name for file in request.proto_file if file.service}
     targets = [name for name in request.file_to_generate if name in with_services]
@@ -27,7 +27,7 @@ def generate(request: plugin_pb2.CodeGeneratorRequest) -> plugin_pb2.CodeGenerat
         out.mkdir()
         arguments = [f"--descriptor_set_in={descriptors}", f"--grpc_python_out={out}", *targets]
         if protoc.main(["protoc", *arguments]) != 0:
-            response.error = "grpc_tools.protoc failed; its message stands above"
+            response.error = "grpc_tools.protoc failed; see its message above"
         for path in sorted(out.rglob("*.py")):
             response.file.add(name=str(path.relative_to(out)), content=path.read_text())
     return response

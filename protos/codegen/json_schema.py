@@ -31,11 +31,11 @@ _SCALARS: dict[int, Json] = {
 _BOUNDS: dict[str, Json] = {
     "int32": {"minimum": -(2**31), "maximum": 2**31 - 1},
     "uint32": {"minimum": 0, "maximum": 2**32 - 1},
-    # All numbers of so many digits fit; of those with one more, some do not.
+    # All numbers with this many digits fit; some with one more digit do not.
     "int64": {"pattern": "^-?[0-9]{1,18}$"},
     "uint64": {"pattern": "^[0-9]{1,19}$"},
 }
-"""A request beyond these is refused by the gateway; an answer cannot be beyond them."""
+"""The gateway rejects requests with values outside these bounds. Responses cannot contain such values."""
 _WELL_KNOWN: dict[str, Json] = {
     "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
     "google.protobuf.Value": {},
@@ -49,17 +49,17 @@ _ZEROS = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": []
 
 
 class Direction(Enum):
-    """Who writes the message; the value ends the names of its components."""
+    """Whether the message is a request or a response. The value is the suffix of its component names."""
 
     REQUEST = "-input"
     RESPONSE = ""
 
 
 class Schemas:
-    """The schemas of one document: what is asked for, and in `components` every message and enum that it refers to.
+    """The schemas of one document. `components` contains every message and enum to which they refer.
 
-    A component has the proto's full name; one that requests use ends with `-input`. `refinements` are keywords that the
-    contract promises and proto types cannot say, by the full name of a message or field.
+    A component is named after the full proto name, with the suffix `-input` if requests use it. `refinements` are keywords for promises
+    of the contract that proto types cannot express, by the full name of a message or field.
     """
 
     def __init__(self, contracts: Contracts, refinements: Mapping[str, Json] | None = None) -> None:
@@ -68,14 +68,14 @@ class Schemas:
         self._refinements = refinements or {}
 
     def reference(self, message: Descriptor, direction: Direction) -> Json:
-        """The schema of a message: a reference to its component, or what proto JSON makes of a well-known type."""
+        """The schema of a message: a reference to its component, or the proto JSON form of a well-known type."""
         if message.full_name in _WELL_KNOWN:
             return _WELL_KNOWN[message.full_name]
         if message.full_name.startswith("google."):
             raise ContractError(f"{message.full_name}: json_schema.py does not know its JSON form; add it to _WELL_KNOWN")
         name = message.full_name + direction.value
         if name not in self.components:
-            self.components[name] = {}  # stands in while a recursive message refers to itself
+            self.components[name] = {}  # a placeholder, in case the message refers to itself
             self.components[name] = self.object(message, direction)
         return {"$ref": f"#/components/schemas/{name}"}
 
@@ -91,13 +91,14 @@ class Schemas:
         return {**schema, **self._refinements.get(message.full_name, {})}
 
     def required(self, field: FieldDescriptor, direction: Direction) -> bool:
-        """Whether the field is always there: by its rules in a request, by the printing of defaults in an answer."""
+        """Whether the field is always present: in a request because of its rules, in a response because defaults are printed."""
         return required(self._contracts, field) if direction is Direction.REQUEST else not field.has_presence
 
     def default(self, field: FieldDescriptor) -> Any:
-        """The value that the option `default_value` declares for an absent field; None when it declares none.
+        """The value that the option `default_value` declares for an absent field, or None.
 
-        Properties have it in their description only: generators for TypeScript take a property with the keyword `default` for required.
+        Properties state it only in their description, because generators for TypeScript treat a property with the keyword `default` as
+        required.
         """
         declared = self._contracts.option(field, "agentmesh.common.v1.default_value")
         if declared is None:
@@ -134,9 +135,9 @@ class Schemas:
         return self._enum(field.enum_type) if field.enum_type is not None else _SCALARS[field.type]
 
     def _chosen(self, field: FieldDescriptor, schema: Json) -> Json:
-        """A field's schema with the values of an enum that the rules allow in place of the reference to the enum.
+        """A field's schema, with the enum values that the rules allow instead of the reference to the enum.
 
-        Generators ignore keywords beside `$ref`, or make code of them that does not compile.
+        Generators ignore keywords beside `$ref`, or generate code from them that does not compile.
         """
         if "$ref" in schema and "enum" in schema and field.enum_type is not None:
             return {"type": "string"} | {key: value for key, value in schema.items() if key != "$ref"}
@@ -154,7 +155,7 @@ class Schemas:
         return {"title": title, "description": description, "type": "string", "enum": values}
 
     def _sentences(self, message: Descriptor) -> list[str]:
-        """What a message demands beyond its fields, in words."""
+        """The rules of a message that span several fields, as sentences."""
         said = []
         for oneof in real_oneofs(message):
             rules = self._contracts.option(oneof, "buf.validate.oneof")
@@ -165,7 +166,7 @@ class Schemas:
 
 
 def _zero(field: FieldDescriptor, schema: Json) -> Any:
-    """The JSON value that means the same as leaving the field out; None for a message, which is left out or is not."""
+    """The JSON value that is equivalent to an absent field. None for a message, which has no such value."""
     if field.is_repeated:
         return [] if schema["type"] == "array" else {}
     if field.message_type is not None:

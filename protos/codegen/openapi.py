@@ -1,4 +1,4 @@
-"""The REST API as an OpenAPI 3.1 document, generated from the contracts alone."""
+"""Generates the OpenAPI 3.1 document of the REST API from the contracts."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -23,7 +23,7 @@ reason, and docs/errors.md lists all reasons. Every response has the header `x-r
 
 
 def document(contracts: Contracts, version: str) -> Json:
-    """The whole document. Raises ContractError when the contracts say something that REST cannot express."""
+    """The OpenAPI document. Raises ContractError if the contracts contain something that REST cannot express."""
     errors = rows(contracts)
     schemas = Schemas(contracts, _promises(errors))
     paths: defaultdict[str, Json] = defaultdict(dict)
@@ -53,7 +53,7 @@ def document(contracts: Contracts, version: str) -> Json:
 
 
 def _check_titles(schemas: Schemas) -> None:
-    """Generators name classes by titles and drop a schema whose title is taken."""
+    """Raises ContractError if two schemas have the same title, because generators name classes after titles and drop duplicates."""
     names = defaultdict(list)
     for name, schema in schemas.components.items():
         names[schema["title"]].append(name)
@@ -62,7 +62,7 @@ def _check_titles(schemas: Schemas) -> None:
 
 
 def _promises(errors: Collection[Row]) -> dict[str, Json]:
-    """What the envelope guarantees beyond the types of its fields."""
+    """The guarantees of the error envelope beyond the types of its fields."""
     violation = {
         "type": "object",
         "properties": {"field": {"type": "string"}, "description": {"type": "string"}},

@@ -1,4 +1,4 @@
-"""One OpenAPI operation for each way to reach an rpc: its parameters, its body and its answers."""
+"""Generates one OpenAPI operation per route of an rpc: its parameters, its body and its responses."""
 
 import re
 from collections.abc import Collection
@@ -25,7 +25,7 @@ EVERYWHERE = (
 )
 """The reasons that any operation can fail with, in the gateway or in the code that all services share."""
 CLOSED = ("AUTH_INVALID_CREDENTIALS", "AUTH_TOKEN_EXPIRED", "AUTH_TOKEN_BLACKLISTED", "POLICY_DENIED")
-"""The reasons that any operation can fail with that needs a credential."""
+"""The additional reasons that any operation which needs a credential can fail with."""
 _FIRST_SENTENCE = re.compile(r"(.+?(?<!e\.g)(?<!i\.e)[.!?])(?:\s+(?=[A-Z`])|$)(.*)", re.DOTALL)
 _REQUEST_ID = {"$ref": "#/components/parameters/RequestId"}
 
@@ -66,7 +66,7 @@ def _parameter(schemas: Schemas, place: str, path: FieldPath, required: bool) ->
     if (default := schemas.default(path[-1])) is not None and "$ref" not in schema:
         schema["default"] = default
     if place == "path" and schema.get("type") == "string" and not {"pattern", "format", "minLength"} & schema.keys():
-        schema["minLength"] = 1  # an empty segment matches no variable
+        schema["minLength"] = 1  # a variable does not match an empty segment
     return {"name": dotted(path), "in": place, "required": required, "description": description, "schema": schema}
 
 
@@ -108,7 +108,7 @@ def _success(contracts: Contracts, schemas: Schemas, route: Route) -> Json:
 
 
 def _events(message: Json) -> Json:
-    """The text of a stream. OpenAPI 3.1 has no words for its events, and a client must not read the whole stream as one object."""
+    """The schema of an event stream: text, because OpenAPI 3.1 cannot describe events, and a stream must not be parsed as one object."""
     return {
         "type": "string",
         "description": "Server-Sent Events. The `data:` line of each event is one message in JSON; `x-event-schema` is its schema.",

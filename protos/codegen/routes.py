@@ -13,7 +13,7 @@ _TEMPLATE = re.compile(r"(/(\{[a-z][a-z0-9_.]*\}|[A-Za-z0-9_.~-]+))+")
 _MESSAGES_IN_QUERY = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration", "google.protobuf.FieldMask"})
 
 FieldPath = tuple[FieldDescriptor, ...]
-"""A field of a request, and before it the messages that hold it."""
+"""A field of a request, preceded by the messages that contain it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Route:
 
     @property
     def segments(self) -> list[str]:
-        """The template's parts between the slashes; variables in braces."""
+        """The template's segments, with variables in braces."""
         return self.template[1:].split("/")
 
     @property
@@ -40,22 +40,22 @@ class Route:
         return [segment[1:-1] for segment in self.segments if is_variable(segment)]
 
     def path_fields(self) -> list[FieldPath]:
-        """The fields that the path fills; ContractError when one is not a plain value of the request."""
+        """The fields that the path fills. Raises ContractError if one is not a scalar field of the request."""
         return [self._resolved(variable) for variable in self.variables]
 
     def body_field(self) -> FieldDescriptor | None:
-        """The one field that the body fills, if it is only one; ContractError when the request has no such field."""
+        """The field that the body fills, if it is a single one. Raises ContractError if the request has no such field."""
         return self._resolved(self.body, plain=False)[-1] if self.body not in ("", "*") else None
 
     def query_fields(self) -> list[FieldPath]:
-        """The fields that query parameters fill: what neither path nor body does; ContractError when one cannot be written so."""
+        """The fields of the query: those that neither path nor body fills. Raises ContractError if one cannot be a parameter."""
         if self.body == "*":
             return []
         taken = {*self.variables, self.body}
         return [path for path in _leaves(self.rpc.input_type, (), self) if dotted(path) not in taken]
 
     def verify(self) -> None:
-        """Raises ContractError when the request has a field that cannot be sent the way this route says."""
+        """Raises ContractError if the request has a field that this route cannot carry."""
         self.path_fields()
         self.body_field()
         self.query_fields()
@@ -84,15 +84,15 @@ def is_variable(segment: str) -> bool:
 
 
 def dotted(path: FieldPath) -> str:
-    """A field path as the URL and the template write it: `a.b`."""
+    """A field path in the notation of URLs and templates: `a.b`."""
     return ".".join(field.name for field in path)
 
 
 def routes_of(contracts: Contracts, rpc: MethodDescriptor) -> list[Route]:
     """The routes of one rpc, additional bindings included.
 
-    Raises ContractError when it has none, or one beyond what the platform uses: another method than the five of
-    google.api.http, a path with wildcards, verbs or variables of several segments, or a `response_body`.
+    Raises ContractError if it has none, or an unsupported one: with a custom method, with wildcards, verbs or variables of several
+    segments in the path, or with a `response_body`.
     """
     rule = contracts.option(rpc, "google.api.http")
     if rule is None:

@@ -15,7 +15,7 @@ _COPIED = {
     "bool": {"const": "const"},
     "repeated": {"min_items": "minItems", "max_items": "maxItems", "unique": "uniqueItems"},
     "map": {"min_pairs": "minProperties", "max_pairs": "maxProperties"},
-    # 64-bit integers are strings in JSON: their bounds can only be told in words.
+    # 64-bit integers are strings in JSON, so their bounds can only be stated in words.
     **dict.fromkeys(("float", "double", "int32", "uint32", "sint32", "fixed32", "sfixed32"), _NUMBER),
 }
 """Rules whose value is the value of a keyword, by kind."""
@@ -31,11 +31,11 @@ _FORMATS = {
 _INNER = {"items": "items", "keys": "propertyNames", "values": "additionalProperties"}
 """Rules about the parts of a list or map, and the keyword under which JSON Schema describes those parts."""
 _ALWAYS_SO = frozenset({"defined_only", "finite"})
-"""Rules that JSON keeps by itself: it names an enum's values, and has no infinity."""
+"""Rules that JSON always satisfies: enum values are written by name, and there is no infinity."""
 
 
 def refined(schema: Json, rules: Any, field: FieldDescriptor, zero: Any) -> tuple[Json, list[str]]:
-    """`schema` narrowed by a field's rules (buf.validate.FieldRules or None), and the sentences that remain to be said.
+    """`schema` narrowed by a field's rules (buf.validate.FieldRules or None), and sentences for rules that have no keyword.
 
     `zero` is the JSON value that stands for an absent field, or None when there is no such value. Where the rules ignore the zero value,
     it is not described: clients leave the field out instead.
@@ -59,24 +59,24 @@ def refined(schema: Json, rules: Any, field: FieldDescriptor, zero: Any) -> tupl
 
 
 def required(contracts: Contracts, field: FieldDescriptor) -> bool:
-    """Whether a request cannot leave the field out: the validator itself says that an empty message breaks its rules."""
+    """Whether a request must contain the field, according to the validator: an empty message violates the field's rules."""
     message = field.containing_type
     return message is not None and field.name in contracts.broken(contracts.new(message))
 
 
 def in_words(rules: Any) -> list[str]:
-    """The CEL rules of a field or message, each by its own message or else by its expression."""
+    """The CEL rules of a field or message, each as its message or, if it has none, its expression."""
     said = [rule.message or f"Rule: `{rule.expression}`." for rule in rules.cel]
     return said + [f"Rule: `{expression}`." for expression in rules.cel_expression]
 
 
 def one_of(names: Iterable[str], required: bool) -> str:
-    """The sentence that says how many of these fields can be there."""
+    """A sentence that states how many of these fields can be present."""
     return f"{'Exactly' if required else 'At most'} one of {', '.join(f'`{name}`' for name in names)}."
 
 
 def _keywords(kind: str, name: str, value: Any, field: FieldDescriptor) -> Json | None:
-    """The keywords of one rule; None when JSON Schema has no word for it."""
+    """The keywords for one rule, or None if JSON Schema has none."""
     if name in _ALWAYS_SO:
         return {}
     if kind == "enum":
@@ -94,7 +94,7 @@ def _keywords(kind: str, name: str, value: Any, field: FieldDescriptor) -> Json 
 
 
 def _enum_keywords(name: str, value: Any, field: FieldDescriptor) -> Json:
-    """The values that `const`, `in` or `not_in` leave, by their names."""
+    """The names of the values that `const`, `in` or `not_in` allow."""
     numbers = {value} if name == "const" else set(value)
     values = field.enum_type.values if field.enum_type else ()
     return {"enum": [item.name for item in values if (item.number in numbers) is (name != "not_in")]}

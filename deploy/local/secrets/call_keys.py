@@ -1,4 +1,4 @@
-"""The pair of keys behind the call tokens of one stack."""
+"""The key pair that signs and verifies the call tokens of one stack."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""`python -m deploy.local.secrets.certs DIR`: a certificate authority for a trial, and a certificate for each service of the mesh.
+"""`python -m deploy.local.secrets.certs DIR`: makes a certificate authority for development, and a certificate for each service.
 
-    DIR/ca.crt, DIR/ca.key               made once, kept from then on; the key belongs to nobody else
-    DIR/<service>/{ca.crt,tls.crt,tls.key}   what that service's MESH_TLS_DIR is; made anew each time
+    DIR/ca.crt, DIR/ca.key                   created once and kept; the key is private
+    DIR/<service>/{ca.crt,tls.crt,tls.key}   the service's MESH_TLS_DIR; created again each time
 
-Each file is replaced whole, so that running it again under a running mesh is a rotation. In production something else issues the
-certificates (cert-manager, SPIRE); docs/operations.md says what they must bear.
+Each file is replaced atomically, so running the command again rotates the certificates of a running mesh. In production, use another
+issuer, such as cert-manager or SPIRE; docs/operations.md lists what the certificates must contain.
 """
 
 import argparse
@@ -26,12 +26,12 @@ from mesh.security.identities import SERVICES, TRUST_DOMAIN, server_name, servic
 AUTHORITY_DAYS = 3650
 DAYS = 90
 HERE = ("localhost", "127.0.0.1", "::1")
-"""Names by which a person's own tools reach a server of this machine."""
+"""The names and addresses under which local clients reach a server on the same machine."""
 _BACKDATED = timedelta(minutes=5)
 
 
 class DevelopmentAuthority:
-    """The authority in a folder, made there if there is none."""
+    """The authority in a folder. It is created if the folder has none."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -40,15 +40,15 @@ class DevelopmentAuthority:
             self._make()
         self.certificate = x509.load_pem_x509_certificate((folder / ROOTS).read_bytes())
         key = load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)  # `_make` made it
+        assert isinstance(key, ec.EllipticCurvePrivateKey)  # `_make` creates no other kind
         self._key = key
 
     def folder_of(self, identity: str) -> Path:
-        """What MESH_TLS_DIR is for the service with this SPIFFE id."""
+        """The MESH_TLS_DIR of the service with this SPIFFE id."""
         return self._folder / service_of(identity)
 
     def issue(self, identity: str, hosts: Sequence[str] = HERE, lifetime: timedelta = timedelta(days=DAYS)) -> Path:
-        """Puts a new certificate for a service into its folder, which is returned; it replaces an earlier one file by file."""
+        """Writes a new certificate for a service into its folder, replacing earlier files one by one. Returns the folder."""
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity), x509.DNSName(server_name(identity))]
         certificate = (
@@ -126,7 +126,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def issue_all(folder: Path, hosts: Sequence[str] = HERE) -> DevelopmentAuthority:
-    """Makes or renews the certificates of every service."""
+    """Creates or renews the certificates of all services."""
     authority = DevelopmentAuthority(folder)
     for identity in SERVICES:
         authority.issue(identity, hosts)
@@ -135,10 +135,12 @@ def issue_all(folder: Path, hosts: Sequence[str] = HERE) -> DevelopmentAuthority
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.local.secrets.certs", description="Certificates for a trial of the mesh with TLS."
+        prog="python -m deploy.local.secrets.certs", description="Creates certificates for developing with TLS between the services."
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="where the authority is, or shall be")
-    parser.add_argument("--host", action="append", default=[], metavar="NAME", help="one more name or address for the servers")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the authority; created if it does not exist")
+    parser.add_argument(
+        "--host", action="append", default=[], metavar="NAME", help="additional DNS name or IP address of the servers; repeatable"
+    )
     options = parser.parse_args(arguments)
     issue_all(options.folder, (*HERE, *options.host))
 

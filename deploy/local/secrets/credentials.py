@@ -22,7 +22,7 @@ KEY_LABEL = "make up"
 
 @dataclass(frozen=True)
 class FirstLogin:
-    """The first administrator's login, which is shown once."""
+    """The user name and password of the first administrator, shown once."""
 
     username: str
     password: str = field(repr=False)
@@ -43,7 +43,7 @@ class Credentials:
 
     @property
     def token(self) -> str:
-        """The first administrator's API key, once the stack has been started."""
+        """The first administrator's API key. Exists after the stack was started for the first time."""
         return self.token_file.read_text().strip()
 
     async def prepare(self, environment: Mapping[str, str]) -> FirstLogin | None:

@@ -26,12 +26,12 @@ def started_at(pid: int) -> int | None:
         return None
     state, *fields = stat.rpartition(")")[2].split()
     threads, started = int(fields[16]), int(fields[18])
-    # A zombie whose other threads still end has its files open, and so its ports.
+    # A zombie with threads that are still ending keeps its files, and therefore its ports, open.
     return None if state == "Z" and threads <= 1 else started
 
 
 def still_running(pid_file: Path) -> int | None:
-    """The id of the recorded process, if it still runs."""
+    """The id of the recorded process if it is still running, otherwise None."""
     try:
         noted = json.loads(pid_file.read_text())
         pid, started = int(noted["pid"]), noted["started"]

@@ -75,7 +75,7 @@ class Process:
 
     @property
     def name(self) -> str:
-        """Its name in messages and in the name of its log."""
+        """The name in messages and in the file name of the log."""
         return self.spec.name
 
     @property
@@ -133,7 +133,7 @@ class Process:
         os.kill(self.pid, number)
 
     def end_hard(self) -> None:
-        """Kills it at once; `stop` is the orderly way."""
+        """Kills it at once. `stop` ends it in an orderly way."""
         if self._child is not None and self._child.returncode is None:
             self._child.kill()
 
@@ -149,7 +149,7 @@ class Process:
             return
         try:
             child = await self._spawn({**await self.spec.prepare(), **self._environment})
-        except OSError as error:  # a full disk, no memory for a process: the supervisor tries again
+        except OSError as error:  # for example a full disk or no memory: the supervisor tries again
             raise LaunchError(f"{self.name} cannot be started: {error}") from error
         self._farewell = asyncio.create_task(self._see_off(child))
         try:
@@ -190,7 +190,7 @@ class Process:
         return f"{self.name} {what}. {self.end_of_log()}"
 
     async def _see_off(self, child: asyncio.subprocess.Process) -> None:
-        """Waits until the program ends; that is a crash if it was serving and was not told to end."""
+        """Waits until the program ends, and records a crash if it was serving and was not told to end."""
         code = await child.wait()
         if self.spec.traces.pid:
             self.spec.traces.pid.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Generators of API clients that the tests use: `python -m deploy.local.tools.client_tools` fetches them ahead of the tests."""
+"""Generators of API clients for the tests: `python -m deploy.local.tools.client_tools` downloads them before the tests run."""
 
 import fcntl
 import shutil
@@ -20,13 +20,13 @@ class MissingToolchain(LaunchError):
 
 
 def require(*programs: str) -> None:
-    """Raises MissingToolchain when one of the programs is not installed."""
+    """Raises MissingToolchain if one of the programs is not installed."""
     if missing := [program for program in programs if shutil.which(program) is None]:
         raise MissingToolchain(f"{' and '.join(missing)} not found on the PATH; install it to test the clients generated for its language")
 
 
 def openapi_generator() -> Path:
-    """The jar of openapi-generator, fetched from Maven Central first if need be. Raises MissingToolchain, or LaunchError."""
+    """The jar of openapi-generator, downloaded from Maven Central if necessary. Raises MissingToolchain, or LaunchError if that fails."""
     require("java", "mvn")
     name = f"openapi-generator-cli-{OPENAPI_GENERATOR_VERSION}"
     artifact = f"org.openapitools:openapi-generator-cli:{OPENAPI_GENERATOR_VERSION}"
@@ -35,7 +35,7 @@ def openapi_generator() -> Path:
 
 
 def openapi_python_client() -> Path:
-    """openapi-python-client in a virtual environment of its own. Raises LaunchError."""
+    """The folder of openapi-python-client, in a separate virtual environment. Raises LaunchError if it cannot be installed."""
     name = f"openapi-python-client-{PYTHON_CLIENT_VERSION}"
 
     def commands(folder: Path) -> list[list[str]]:
@@ -47,16 +47,16 @@ def openapi_python_client() -> Path:
 
 
 def openapi_typescript() -> Path:
-    """The folder with the node modules of openapi-typescript and what its clients need. Raises MissingToolchain, or LaunchError."""
+    """The folder with the node modules of openapi-typescript and of its clients. Raises MissingToolchain, or LaunchError if that fails."""
     require("node", "npm")
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", *TYPESCRIPT_PACKAGES]
     return _fetched(TYPESCRIPT_PACKAGES[0].replace("@", "-"), lambda folder: [[*install, "--prefix", str(folder)]])
 
 
 def _fetched(name: str, commands: Callable[[Path], list[list[str]]], in_place: bool = False) -> Path:
-    """The folder of that name, filled by the commands first if need be; waits for another process that fills it.
+    """The folder of that name, filled by the commands if necessary. Waits for another process that is filling it.
 
-    It is filled under another name and renamed when complete, except `in_place`: virtual environments cannot be moved.
+    It is filled under a temporary name and renamed when complete, unless `in_place`, because virtual environments cannot be moved.
     """
     folder, complete = TOOLS / name, TOOLS / f"{name}.complete"
     TOOLS.mkdir(parents=True, exist_ok=True)

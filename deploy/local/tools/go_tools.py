@@ -1,4 +1,4 @@
-"""Go programs that the tests use, built from source: `python -m deploy.local.tools.go_tools` builds them ahead of the tests."""
+"""Go programs for the tests, built from source: `python -m deploy.local.tools.go_tools` builds them before the tests run."""
 
 import fcntl
 import os
@@ -16,21 +16,21 @@ INSTALL_SECONDS = 600
 
 
 class NoGo(LaunchError):
-    """This machine cannot build the tool."""
+    """The tool is not installed, and there is no Go to build it."""
 
 
 @dataclass(frozen=True)
 class GoTool:
-    """A program of a package on the Go module proxy, at one version."""
+    """A program in a Go module, at a fixed version."""
 
     name: str
     package: str
     version: str
 
     def program(self) -> Path:
-        """The real one, built here first if need be; waits for another process that is building.
+        """The path of the program, which is built if necessary. Waits for another process that is building it.
 
-        Without Go it is the one on the PATH; NoGo when there is none either, LaunchError when the build fails.
+        Without Go it is the program on the PATH. Raises NoGo if there is none either, LaunchError if the build fails.
         """
         program = TOOLS / f"{self.name}-{self.version}" / self.name
         if shutil.which("go") is None and not program.exists():
@@ -48,15 +48,15 @@ OPA = GoTool("opa", "github.com/open-policy-agent/opa", "v1.22.3")
 
 
 def installed(name: str) -> Path:
-    """The tool of that name on the PATH."""
+    """The program of that name on the PATH. Raises NoGo if there is none."""
     found = shutil.which(name)
     if found is None:
-        raise NoGo(f"{name} is not installed, and there is no Go to build it with")
+        raise NoGo(f"{name} is not installed and cannot be built without Go; install either")
     return Path(found)
 
 
 def go_install(package: str, folder: Path) -> None:
-    """Builds a package of the Go module proxy into a folder."""
+    """Builds a Go package into a folder. Raises LaunchError if the build fails."""
     environment = {**os.environ, "GOBIN": str(folder)}
     command = ["go", "install", package]
     built = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)

@@ -1,4 +1,4 @@
-"""Java programs that the tests use, fetched with Maven: `python -m deploy.local.tools.java_tools` fetches them ahead of the tests."""
+"""Java programs for the tests: `python -m deploy.local.tools.java_tools` downloads them with Maven before the tests run."""
 
 import fcntl
 import shutil
@@ -27,26 +27,26 @@ POM = f"""\
 
 
 class NoJava(LaunchError):
-    """This machine cannot run the program, or not fetch it."""
+    """Java or Maven is not installed, so the program cannot be run or downloaded."""
 
 
 def java() -> Path:
-    """The Java of this machine. NoJava when there is none."""
+    """The path of the installed Java. Raises NoJava if there is none."""
     found = shutil.which("java")
     if found is None:
-        raise NoJava("Kafka needs Java 17 or newer, and there is none: install it (Debian and Ubuntu: openjdk-17-jre-headless)")
+        raise NoJava("Kafka needs Java 17 or later, which was not found: install it (on Debian and Ubuntu, openjdk-17-jre-headless)")
     return Path(found)
 
 
 def kafka() -> Path:
-    """The folder of the jars of the real Kafka, fetched from Maven Central first if need be; waits for another process that does so.
+    """The folder with the jars of Kafka, downloaded from Maven Central if necessary. Waits for another process that is downloading them.
 
-    NoJava where that is not possible, LaunchError when it fails.
+    Raises NoJava if Maven or Java is missing, LaunchError if the download fails.
     """
     java()
     folder = TOOLS / f"kafka-{KAFKA_VERSION}"
     if not folder.exists() and shutil.which("mvn") is None:
-        raise NoJava("Kafka is not installed, and there is no Maven to fetch it with (Debian and Ubuntu: the package maven)")
+        raise NoJava("Kafka has not been downloaded, and Maven was not found: install it (on Debian and Ubuntu, the package maven)")
     TOOLS.mkdir(parents=True, exist_ok=True)
     with (TOOLS / "kafka.lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
@@ -56,7 +56,7 @@ def kafka() -> Path:
 
 
 def fetch(folder: Path) -> None:
-    """Brings Kafka with all that it needs into a folder, whole or not at all."""
+    """Downloads Kafka and its dependencies into a folder, atomically. Raises LaunchError if that fails."""
     draft = folder.with_name(f"{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -64,7 +64,7 @@ def fetch(folder: Path) -> None:
     command = ["mvn", "--quiet", "--batch-mode", COPY, f"-DoutputDirectory={draft}", "-DincludeScope=runtime"]
     fetched = subprocess.run(command, cwd=draft, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
     if fetched.returncode != 0:
-        raise LaunchError(f"Maven cannot fetch Kafka: {(fetched.stdout + fetched.stderr).strip()[-500:]}")
+        raise LaunchError(f"Maven failed to download Kafka: {(fetched.stdout + fetched.stderr).strip()[-500:]}")
     draft.rename(folder)
 
 

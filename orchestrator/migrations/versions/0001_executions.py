@@ -7,7 +7,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Makes the tables of agent calls."""
     op.execute("""
         CREATE TABLE executions (
             execution_id uuid PRIMARY KEY,

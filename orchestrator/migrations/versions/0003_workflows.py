@@ -7,7 +7,6 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Makes the tables of workflows."""
     op.execute("""
         CREATE TABLE workflows (
             workflow_id uuid PRIMARY KEY,
@@ -85,6 +84,6 @@ def upgrade() -> None:
             occurred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
             PRIMARY KEY (run_id, sequence)
         )""")
-    # What a step bought stays in the books when its workflow is deleted: no foreign key.
+    # There is no foreign key, because executions are kept when their workflow is deleted.
     op.execute("ALTER TABLE executions ADD COLUMN run_id uuid, ADD COLUMN task_id varchar(64)")
     op.execute("CREATE INDEX ix_executions_step ON executions (run_id, task_id) WHERE run_id IS NOT NULL")

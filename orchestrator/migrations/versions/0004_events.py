@@ -1,4 +1,4 @@
-"""The event log: positions for what the outbox holds, and what consumers keep of it."""
+"""The event log: positions of the events in the outbox, and the tables of consumers."""
 
 from alembic import op
 
@@ -10,7 +10,7 @@ def upgrade() -> None:
     op.execute("ALTER TABLE outbox ADD COLUMN position bigint")
     op.execute("ALTER TABLE outbox ADD COLUMN user_id integer GENERATED ALWAYS AS ((data ->> 'user_id'::text)::integer) STORED")
     op.execute("CREATE INDEX ix_outbox_unstamped ON outbox (id) WHERE position IS NULL")
-    # Readers see only what has a position, so a writer pays for none of these.
+    # Only events with a position are visible to readers, so these indexes cost writers nothing.
     op.execute("CREATE UNIQUE INDEX ix_outbox_position ON outbox (position) WHERE position IS NOT NULL")
     op.execute("CREATE INDEX ix_outbox_user_id ON outbox (user_id, position) WHERE position IS NOT NULL")
     op.execute("CREATE INDEX ix_outbox_aggregate_id ON outbox (aggregate_id, position) WHERE position IS NOT NULL")

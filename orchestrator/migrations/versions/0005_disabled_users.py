@@ -7,5 +7,4 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Adds the time from which a user is disabled."""
     op.execute("ALTER TABLE users ADD COLUMN disabled_at timestamptz")

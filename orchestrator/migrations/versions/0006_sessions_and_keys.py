@@ -1,4 +1,4 @@
-"""Where a session was opened, and which API key created an API key."""
+"""Records from where a session was opened and which API key created an API key."""
 
 from alembic import op
 
@@ -7,7 +7,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Adds the columns, and an index that finds the keys that a key created."""
+    """Adds the columns, and an index to find the keys that a key created."""
     op.execute("ALTER TABLE sessions ADD COLUMN ip varchar(45) NOT NULL DEFAULT ''")
     op.execute("ALTER TABLE api_keys ADD COLUMN created_by uuid")
     op.execute("CREATE INDEX ix_api_keys_created_by ON api_keys (created_by) WHERE created_by IS NOT NULL")

@@ -1,4 +1,4 @@
-"""Whose each step is and how much of the workers' time a user gets; on whose authority a run acts; what to do with incomplete answers."""
+"""Adds the user of each step and each user's share of the workers, the authority of a run, and the handling of incomplete answers."""
 
 from alembic import op
 
@@ -9,13 +9,13 @@ _ACTIVE = "status NOT IN ('completed', 'failed', 'cancelled')"
 
 
 def upgrade() -> None:
-    """Adds columns and replaces the queue's index: steps are claimed user by user."""
+    """Adds columns and replaces the index of the queue, because steps are now claimed per user."""
     op.execute("ALTER TABLE users ADD COLUMN weight integer NOT NULL DEFAULT 1 CHECK (weight > 0)")
     op.execute("ALTER TABLE runs ADD COLUMN api_key_id uuid")
     op.execute("""
         ALTER TABLE steps ADD COLUMN user_id integer, ADD COLUMN facts jsonb,
             ADD COLUMN on_incomplete varchar(10) NOT NULL DEFAULT 'fail', ADD COLUMN missing_since timestamptz""")
-    # Finished steps are never claimed, so they can stay without it: the table is not rewritten.
+    # Finished steps are never claimed, so they do not need the value, and the table is not rewritten.
     op.execute(f"UPDATE steps s SET user_id = r.user_id FROM runs r WHERE r.run_id = s.run_id AND s.{_ACTIVE}")
     # While a new release is rolled out, orchestrators of the previous one still insert steps without their user.
     op.execute("""

@@ -1,4 +1,4 @@
-"""How each answer came about: provider, model, stop reason, agent revision, redactions."""
+"""Adds how each answer came about: provider, model, stop reason, agent revision, redactions."""
 
 from alembic import op
 
@@ -7,5 +7,5 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Adds a column. NULL is what an earlier release settles; the table is not rewritten."""
+    """Adds a column, without rewriting the table. It is NULL for executions that an earlier release settles."""
     op.execute("ALTER TABLE executions ADD COLUMN facts jsonb")

@@ -45,5 +45,5 @@ def test_without_maven_it_is_said_too(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "java").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(java_tools, "TOOLS", tmp_path / "tools")
-    with pytest.raises(NoJava, match="no Maven"):
+    with pytest.raises(NoJava, match="Maven was not found"):
         java_tools.kafka()

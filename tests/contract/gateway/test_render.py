@@ -75,7 +75,7 @@ def test_the_methods_of_one_path_are_listed_together(tmp_path: Path) -> None:
 
 
 def test_an_unusual_http_method_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="usual HTTP methods"):
+    with pytest.raises(ValueError, match="unsupported HTTP method"):
         public_rpcs(_contract(tmp_path, {"Odd": ("custom", "/odd")}))
 
 

@@ -208,7 +208,7 @@ def test_a_token_that_was_used_before_the_clock_was_set_back_is_not_valid_again_
 
 def test_a_host_that_has_just_begun_takes_no_token_that_the_one_before_may_have_taken() -> None:
     token = signed(claims(iat=time.time() - 2, exp=time.time() + 58))
-    with pytest.raises(InvalidCredentials, match="before this host began"):
+    with pytest.raises(InvalidCredentials, match="before this host was started"):
         CallTokenVerifier([KEY.public_key()]).read(token)
 
 
