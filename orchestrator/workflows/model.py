@@ -11,8 +11,17 @@ from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import Bill, Failure
 from orchestrator.identity.model import Principal
 
+_FINAL = ("completed", "failed", "cancelled")
 
-class RunState(StrEnum):
+
+class _State(StrEnum):
+    @property
+    def final(self) -> bool:
+        """Whether the state never changes again."""
+        return self in _FINAL
+
+
+class RunState(_State):
     """The state of a run, and of the workflow whose latest run it is."""
 
     PENDING = "pending"
@@ -23,13 +32,8 @@ class RunState(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
-    @property
-    def final(self) -> bool:
-        """Whether it never changes again."""
-        return self in (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 
-
-class StepState(StrEnum):
+class StepState(_State):
     PENDING = "pending"
     WAITING_APPROVAL = "waiting_approval"
     READY = "ready"
@@ -37,11 +41,6 @@ class StepState(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-    @property
-    def final(self) -> bool:
-        """Whether it never changes again."""
-        return self in (StepState.COMPLETED, StepState.FAILED, StepState.CANCELLED)
 
 
 class Decision(StrEnum):

@@ -6,12 +6,14 @@ Ids of executions and runs are UUIDv7, whose order is the order of creation, so 
 stay (a call in progress, a run that has not ended, an idempotency key that still answers) is passed over until a later pass.
 """
 
-RUNS = """
+from orchestrator.adapters.workflows.states import FINAL_SQL
+
+RUNS = f"""
 WITH batch AS (
   SELECT run_id FROM runs WHERE run_id > :after AND run_id < :first ORDER BY run_id LIMIT :most
 ), gone AS (
   DELETE FROM runs USING batch
-  WHERE runs.run_id = batch.run_id AND runs.status IN ('completed', 'failed', 'cancelled') AND runs.finished_at < :cutoff
+  WHERE runs.run_id = batch.run_id AND runs.status IN {FINAL_SQL} AND runs.finished_at < :cutoff
   RETURNING runs.run_id
 ), latest AS (
   UPDATE workflows w SET latest_run_id = NULL FROM gone WHERE w.latest_run_id = gone.run_id
@@ -33,7 +35,7 @@ SELECT (SELECT count(*) FROM gone) AS deleted, count(*) AS seen,
   (SELECT execution_id FROM batch ORDER BY execution_id DESC LIMIT 1) AS last FROM batch
 """
 
-RUN_CHANGES = """
+RUN_CHANGES = f"""
 WITH batch AS (
   SELECT run_id, sequence FROM run_events WHERE run_id > :after AND run_id < :first ORDER BY run_id, sequence LIMIT :most
 ), whole AS (
@@ -43,7 +45,7 @@ WITH batch AS (
     OR (SELECT count(DISTINCT run_id) FROM batch) = 1
 ), gone AS (
   DELETE FROM run_events e USING whole JOIN runs r USING (run_id)
-  WHERE e.run_id = whole.run_id AND r.status IN ('completed', 'failed', 'cancelled') AND r.finished_at < :cutoff
+  WHERE e.run_id = whole.run_id AND r.status IN {FINAL_SQL} AND r.finished_at < :cutoff
   RETURNING 1
 )
 SELECT (SELECT count(*) FROM gone) AS deleted, (SELECT count(*) FROM batch) AS seen,

@@ -18,6 +18,7 @@ from orchestrator.adapters.workflows import ledger
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.run_reads import RunReads, run_not_found
 from orchestrator.adapters.workflows.starts import Start, Started, write_starts
+from orchestrator.adapters.workflows.states import FINAL
 from orchestrator.adapters.workflows.tables import runs, workflows
 from orchestrator.executions.model import Failure
 from orchestrator.idempotency.model import Claim, OriginalRequest
@@ -32,8 +33,6 @@ from orchestrator.workflows.errors import (
 from orchestrator.workflows.model import Decision, NewRun, Run, View
 from orchestrator.workflows.ports import WorkerWakeup
 from orchestrator.workflows.progress import Progress
-
-_FINAL = ("completed", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class PostgresRunStore(RunReads):
 
     async def _active(self, user_id: int | None, workflow_id: UUID) -> tuple[bool, UUID | None]:
         """Returns whether the user has this workflow, and the id of its active run."""
-        active = (runs.c.workflow_id == workflows.c.workflow_id) & runs.c.status.not_in(_FINAL)
+        active = (runs.c.workflow_id == workflows.c.workflow_id) & runs.c.status.not_in(FINAL)
         statement = select(runs.c.run_id).select_from(workflows.outerjoin(runs, active)).where(workflows.c.workflow_id == workflow_id)
         if user_id is not None:
             statement = statement.where(workflows.c.user_id == user_id)

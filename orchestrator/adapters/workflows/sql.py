@@ -4,6 +4,8 @@ A transaction locks the row of a run before it changes the run or one of its ste
 the order of their ids.
 """
 
+from orchestrator.adapters.workflows.states import FINAL_SQL
+
 RUN_COLUMNS = """
 r.run_id, r.workflow_id, r.user_id, r.status, r.sequence, r.failure, r.failed_task, r.cancel_requested_at, r.stopped_steps, r.request_id,
 r.api_key_id, r.created_at, r.started_at, r.finished_at, clock_timestamp() AS now
@@ -28,16 +30,16 @@ ORDER BY s.approval_expires_at LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 # The runs of users who are disabled or deleted. A skip scan finds the users, with one index lookup for each user who has an active run.
 LOCK_ABANDONED = f"""
 WITH RECURSIVE owner AS (
-  (SELECT user_id FROM runs WHERE status NOT IN ('completed', 'failed', 'cancelled') ORDER BY user_id LIMIT 1)
+  (SELECT user_id FROM runs WHERE status NOT IN {FINAL_SQL} ORDER BY user_id LIMIT 1)
   UNION ALL
   SELECT next.user_id FROM owner o CROSS JOIN LATERAL (
-    SELECT user_id FROM runs WHERE status NOT IN ('completed', 'failed', 'cancelled') AND user_id > o.user_id ORDER BY user_id LIMIT 1
+    SELECT user_id FROM runs WHERE status NOT IN {FINAL_SQL} AND user_id > o.user_id ORDER BY user_id LIMIT 1
   ) AS next
 ), abandoned AS MATERIALIZED (
   SELECT o.user_id FROM owner o LEFT JOIN users u ON u.id = o.user_id WHERE u.id IS NULL OR u.disabled_at IS NOT NULL
 )
 SELECT {RUN_COLUMNS} FROM abandoned JOIN runs r USING (user_id)
-WHERE r.status NOT IN ('completed', 'failed', 'cancelled') AND r.cancel_requested_at IS NULL AND r.failed_task = ''
+WHERE r.status NOT IN {FINAL_SQL} AND r.cancel_requested_at IS NULL AND r.failed_task = ''
 LIMIT $1 FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 

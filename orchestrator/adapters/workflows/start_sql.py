@@ -1,6 +1,7 @@
 """The statements that start runs. Each writes many runs at once."""
 
 from orchestrator.adapters.workflows.sql import HISTORY
+from orchestrator.adapters.workflows.states import FINAL_SQL
 
 WORKFLOWS = """
 SELECT t.workflow_id, clock_timestamp() AS now, w.workflow_id IS NOT NULL AS found
@@ -8,14 +9,14 @@ FROM unnest($1::uuid[]) AS t (workflow_id) LEFT JOIN workflows w USING (workflow
 """
 
 # Locks runs before workflows, the same order as in changes of a run: the insertion may wait for a run that is just ending.
-INSERT_RUNS = """
+INSERT_RUNS = f"""
 INSERT INTO runs (run_id, workflow_id, user_id, username, role, status, sequence, request_id, api_key_id, created_at)
 SELECT t.run_id, t.workflow_id, t.user_id, t.username, t.role, t.status, t.sequence, t.request_id, t.api_key_id, t.created_at
 FROM json_to_recordset($1::json) AS t (run_id uuid, workflow_id uuid, user_id int, username text, role text, status text, sequence int,
   request_id text, api_key_id uuid, created_at timestamptz)
 JOIN workflows w ON w.workflow_id = t.workflow_id
 ORDER BY t.workflow_id FOR KEY SHARE OF w
-ON CONFLICT (workflow_id) WHERE status NOT IN ('completed', 'failed', 'cancelled') DO NOTHING
+ON CONFLICT (workflow_id) WHERE status NOT IN {FINAL_SQL} DO NOTHING
 RETURNING run_id
 """
 
@@ -34,6 +35,6 @@ FROM json_to_recordset($1::json -> 'steps') AS t (run_id uuid, task_id text, pos
   waiting int, next_attempt_at timestamptz, approval_expires_at timestamptz, user_id int, on_incomplete text)
 """
 
-ACTIVE = """
-SELECT workflow_id, run_id FROM runs WHERE workflow_id = ANY($1::uuid[]) AND status NOT IN ('completed', 'failed', 'cancelled')
+ACTIVE = f"""
+SELECT workflow_id, run_id FROM runs WHERE workflow_id = ANY($1::uuid[]) AND status NOT IN {FINAL_SQL}
 """

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from orchestrator.adapters.idempotency import keys
 from orchestrator.adapters.postgres.engine import unavailable
 from orchestrator.adapters.workflows import views
+from orchestrator.adapters.workflows.states import FINAL
 from orchestrator.adapters.workflows.tables import runs, steps, workflows
 from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows.errors import WorkflowAlreadyRunning
@@ -26,7 +27,6 @@ from orchestrator.workflows.model import (
 )
 
 _TASKS = TypeAdapter(tuple[Task, ...])
-_FINAL = ("completed", "failed", "cancelled")
 _RESULTS = (
     select(func.jsonb_agg(aggregate_order_by(func.jsonb_build_array(steps.c.task_id, steps.c.result), steps.c.position)))
     .where(steps.c.run_id == workflows.c.latest_run_id, steps.c.status == "completed")
@@ -95,7 +95,7 @@ class PostgresWorkflowStore:
 
     async def delete(self, user_id: int | None, workflow_id: UUID) -> bool:
         """Deletes a workflow and its runs; see the port."""
-        active = select(runs.c.run_id).where(runs.c.workflow_id == workflow_id, runs.c.status.not_in(_FINAL))
+        active = select(runs.c.run_id).where(runs.c.workflow_id == workflow_id, runs.c.status.not_in(FINAL))
         with unavailable():
             async with self._engine.begin() as connection:
                 # Locks the workflow so that no run can start, and then looks for an active run.

@@ -4,9 +4,9 @@ from sqlalchemy import Column, DateTime, Float, ForeignKey, Index, Integer, Stri
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from orchestrator.adapters.postgres.tables import metadata
+from orchestrator.adapters.workflows.states import FINAL_SQL
 
 _NOW = func.clock_timestamp()
-_FINAL = "('completed', 'failed', 'cancelled')"
 
 workflows = Table(
     "workflows",
@@ -48,9 +48,9 @@ runs = Table(
     Column("started_at", DateTime(timezone=True)),
     Column("finished_at", DateTime(timezone=True)),
     Index("ix_runs_workflow_id", "workflow_id", text("run_id DESC")),
-    Index("ix_runs_active", "workflow_id", unique=True, postgresql_where=text(f"status NOT IN {_FINAL}")),
+    Index("ix_runs_active", "workflow_id", unique=True, postgresql_where=text(f"status NOT IN {FINAL_SQL}")),
     Index("ix_runs_user_id", "user_id", text("run_id DESC")),
-    Index("ix_runs_active_of_user", "user_id", postgresql_where=text(f"status NOT IN {_FINAL}")),
+    Index("ix_runs_active_of_user", "user_id", postgresql_where=text(f"status NOT IN {FINAL_SQL}")),
 )
 
 steps = Table(
