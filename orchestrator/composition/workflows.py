@@ -36,7 +36,7 @@ async def build_workflows(
     runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, commit_notifier, wakeup, tasks))
     run_watch = RunWatch(runs, run_notifier, tasks)
     tasks.start_on(stack, "wakeups out", wakeup.run())
-    tasks.start_on(stack, "watched runs", run_watch.look_forever())
+    tasks.start_on(stack, "watched runs", run_watch.poll_forever())
     authority = RunAuthority(PostgresAuthorities(engine), registry, policy)
     workflows, executions = PostgresWorkflowStore(engine), PostgresExecutionStore(engine)
     service = WorkflowService(registry, authority, workflows, runs, executions, run_watch, policy.administered)

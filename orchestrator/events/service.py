@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mesh.errors import ServiceUnavailable
 from mesh.rpc.paging import LARGEST_PAGE
+from mesh.waiting import set_within
 from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Heartbeat
 from orchestrator.events.ports import EventStore
 from orchestrator.events.tail import EventTail
@@ -25,7 +26,6 @@ class EventService:
         self._heartbeat = heartbeat_seconds
         self._reading = asyncio.Semaphore(READERS)
         self._stopping = False
-        self._watchers: set[asyncio.Event] = set()
 
     async def list(self, query: EventQuery) -> EventPage:
         """Returns a page of at most 200 events."""
@@ -37,19 +37,14 @@ class EventService:
         Never ends. Raises ServiceUnavailable if the log cannot be read or this process stops.
         """
         with self._tail.watching() as grown:
-            self._watchers.add(grown)
-            try:
-                position = await self._head() if after is None else after
-                async for item in self._follow(wanted, position, grown):
-                    yield item
-            finally:
-                self._watchers.discard(grown)
+            position = await self._head() if after is None else after
+            async for item in self._follow(wanted, position, grown):
+                yield item
 
     def stop(self) -> None:
         """Ends every watch with ServiceUnavailable."""
         self._stopping = True
-        for grown in self._watchers:
-            grown.set()
+        self._tail.wake()
 
     async def _follow(self, wanted: EventFilter, position: int, grown: asyncio.Event) -> AsyncIterator[Event | Heartbeat]:
         last_sent = _now()
@@ -62,7 +57,7 @@ class EventService:
                 yield event
             if events:
                 last_sent = _now()
-            if not more and not await _set_within(grown, last_sent + self._heartbeat - _now()):
+            if not more and not await set_within(grown, last_sent + self._heartbeat - _now()):
                 yield Heartbeat(position)
                 last_sent = _now()
 
@@ -82,14 +77,6 @@ class EventService:
         if self._stopping:
             message = "this server is stopping; watch again with after_position set to the last position that you received"
             raise ServiceUnavailable(message, component="orchestrator")
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(max(0.0, seconds)):
-            return await event.wait()
-    except TimeoutError:
-        return False
 
 
 def _now() -> float:

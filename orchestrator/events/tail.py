@@ -1,14 +1,14 @@
-"""The newest part of the log, read once for all who watch it in this process."""
+"""The newest part of the event log, read once for all watchers in this process."""
 
 import asyncio
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
+from operator import attrgetter
 
 import structlog
 
 from mesh.errors import ServiceUnavailable
+from mesh.tail import Tail
 from orchestrator.events.model import Event, EventFilter, EventQuery
 from orchestrator.events.ports import EventNotifier, EventStore
 
@@ -16,87 +16,81 @@ log = structlog.get_logger()
 
 KEPT_EVENTS = 2000
 READ_AT_ONCE = 500
-LOOK_SECONDS = 1.0
-"""How long a growth that no notifier told of may stay unseen."""
+POLL_SECONDS = 1.0
+"""How long it may take to find new events if their notification was lost."""
 GATHER_SECONDS = 0.02
 """Watchers are woken at most this often."""
 
 
 class EventTail:
-    """Follows the log while somebody watches; costs one query for each notification of the notifier, and one a second without any."""
+    """Follows the log while it is watched. Costs one query for each notification, and one query a second without any."""
 
     def __init__(self, store: EventStore, notifier: EventNotifier) -> None:
         self._store = store
         self._notifier = notifier
-        self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS)
-        self._begin: int | None = None
-        self._end = 0
-        self._watchers: set[asyncio.Event] = set()
+        self._tail = Tail[Event](KEPT_EVENTS, attrgetter("position"))
         self._watched = asyncio.Event()
-        self._lost = False
+        self._failing = False
 
     async def run(self) -> None:
-        """Follows until cancelled; a database that is gone is tried again."""
+        """Follows the log until cancelled. Retries while the database is unavailable."""
         with self._notifier.subscribe() as subscription:
             while True:
                 await self._watched.wait()
-                await self._look()
+                await self._poll()
                 await asyncio.sleep(GATHER_SECONDS)
-                await subscription.wait(LOOK_SECONDS)
+                await subscription.wait(POLL_SECONDS)
 
     @contextmanager
     def watching(self) -> Iterator[asyncio.Event]:
-        """An event that is set whenever there may be more; the watcher clears it."""
-        grown = asyncio.Event()
-        if not self._watchers:
-            self._begin = None  # nobody has followed since the last one left
-        self._watchers.add(grown)
-        self._watched.set()
+        """Yields an event that is set whenever there may be more events. The watcher clears it."""
+        if not self._tail.watched:
+            self._tail.reset()  # the log was not followed since the last watcher left
         try:
-            yield grown
+            with self._tail.watching() as grown:
+                self._watched.set()
+                yield grown
         finally:
-            self._watchers.discard(grown)
-            if not self._watchers:
+            if not self._tail.watched:
                 self._watched.clear()
 
-    def since(self, position: int, wanted: EventFilter) -> tuple[Sequence[Event], int] | None:
-        """What is wanted after `position`, and up to where that is all of it; None when the tail does not reach back so far."""
-        if self._begin is None or position < self._begin:
-            return None
-        newer = [*takewhile(lambda event: event.position > position, reversed(self._kept))]
-        return [event for event in reversed(newer) if wanted.matches(event)], max(position, self._end)
+    def wake(self) -> None:
+        """Wakes every watcher."""
+        self._tail.wake()
 
-    async def _look(self) -> None:
+    def since(self, position: int, wanted: EventFilter) -> tuple[Sequence[Event], int] | None:
+        """Returns the wanted events after `position`, and the position up to which they are complete.
+
+        Returns None if the tail does not reach back that far.
+        """
+        newer = self._tail.since(position)
+        if newer is None:
+            return None
+        return [event for event in newer if wanted.matches(event)], max(position, self._tail.end)
+
+    async def _poll(self) -> None:
         try:
             grown = await self._read()
         except ServiceUnavailable as error:
-            if not self._lost:
+            if not self._failing:
                 log.warning("log_not_followed", error=error.message)
-            self._lost = True
+            self._failing = True
             return
         except Exception as error:
             log.error("log_not_followed", exc_info=error)
             return
-        self._lost = False
+        self._failing = False
         if grown:
-            for watcher in self._watchers:
-                watcher.set()
+            self._tail.wake()
 
     async def _read(self) -> bool:
-        if self._begin is None:
-            self._kept.clear()
-            self._begin = self._end = await self._store.head()
+        """Reads the new events; returns whether the tail has changed."""
+        if not self._tail.started:
+            self._tail.start(await self._store.head())
             return True
         grown, more = False, True
         while more:
-            page = await self._store.list(EventQuery(EventFilter(None), READ_AT_ONCE, after=self._end))
-            for event in page.events:
-                self._keep(event)
+            page = await self._store.list(EventQuery(EventFilter(None), READ_AT_ONCE, after=self._tail.end))
+            self._tail.append(page.events)
             grown, more = grown or bool(page.events), page.more
         return grown
-
-    def _keep(self, event: Event) -> None:
-        if len(self._kept) == KEPT_EVENTS:
-            self._begin = self._kept[0].position
-        self._kept.append(event)
-        self._end = event.position

@@ -1,17 +1,18 @@
-"""Runs as they change, read once for all who watch them in this process."""
+"""The changes of watched runs, read once for all watchers in this process."""
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import takewhile
+from operator import attrgetter
 from uuid import UUID
 
 import structlog
 
 from mesh.errors import ServiceUnavailable
+from mesh.tail import Tail
 from mesh.tasks import BackgroundTasks
+from mesh.waiting import set_within
 from orchestrator.workflows.errors import RunNotFound
 from orchestrator.workflows.model import Change, Run, RunState
 from orchestrator.workflows.ports import RunStore, RunSubscriptions
@@ -19,12 +20,12 @@ from orchestrator.workflows.ports import RunStore, RunSubscriptions
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 15.0
-LOOK_SECONDS = 1.0
-"""How long a change that no notifier told of may stay unseen."""
+POLL_SECONDS = 1.0
+"""How long it may take to find a change if its notification was lost."""
 READ_AT_ONCE = 100
 KEPT_CHANGES = 200
 READERS = 3
-"""How many reads may be under way in one process: watchers who all come back at once must leave connections to everybody else."""
+"""How many reads may run at the same time in one process. When all watchers reconnect at once, other calls still need connections."""
 FOREVER = 3600.0
 
 Read = Callable[[UUID, int], Awaitable[Sequence[Change]]]
@@ -32,68 +33,55 @@ Read = Callable[[UUID, int], Awaitable[Sequence[Change]]]
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Nothing has changed for a while since the change with this sequence."""
+    """Shows that the watch is alive: the watcher has received every change up to this sequence."""
 
     sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The run is final, and the change with this sequence was its last."""
+    """The run is final. Its last change has this sequence."""
 
     sequence: int
     state: RunState
 
 
 class FollowedRun:
-    """One run that somebody watches: its newest changes, from `run` on. It follows from its making until it is left."""
+    """The newest changes of a watched run, after those in `run`. Follows the run until `close`."""
 
     def __init__(self, run: Run, read: Read, subscriptions: RunSubscriptions, tasks: BackgroundTasks) -> None:
         self.run_id = run.run_id
-        self.end = run.sequence
-        self.watchers: set[asyncio.Event] = set()
-        self._begin = run.sequence
-        self._kept: deque[Change] = deque(maxlen=KEPT_CHANGES)
+        self.tail = Tail[Change](KEPT_CHANGES, attrgetter("sequence"))
+        self.tail.start(run.sequence)
         self._read_changes = read
         self._lifetime = ExitStack()
         self._subscription = self._lifetime.enter_context(subscriptions.subscribe(run.run_id))
         self._lifetime.callback(tasks.cancel, tasks.start("followed run", self._follow()))
-        self.look()  # it may have changed before the subscription was there
+        self.refresh()  # the run may have changed before the subscription began
 
-    def look(self) -> None:
-        """Has the run read again, because it may have changed."""
+    def refresh(self) -> None:
+        """Reads the run again soon, because it may have changed."""
         self._subscription.notify()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         self._lifetime.close()
-
-    def since(self, sequence: int) -> Sequence[Change] | None:
-        """The changes after that one; None when what is kept does not reach back so far."""
-        if sequence < self._begin:
-            return None
-        return [*takewhile(lambda change: change.sequence > sequence, reversed(self._kept))][::-1]
 
     async def _follow(self) -> None:
         while True:
             await self._subscription.wait(FOREVER)
             try:
                 await self._read()
-            except ServiceUnavailable as error:  # the look of every second tries again
+            except ServiceUnavailable as error:  # the next poll retries
                 log.warning("run_not_followed", run_id=str(self.run_id), error=error.message)
 
     async def _read(self) -> None:
-        while changes := await self._read_changes(self.run_id, self.end):
-            for change in changes:
-                if len(self._kept) == KEPT_CHANGES:
-                    self._begin = self._kept[0].sequence
-                self._kept.append(change)
-                self.end = change.sequence
-            for grown in self.watchers:
-                grown.set()
+        while changes := await self._read_changes(self.run_id, self.tail.end):
+            self.tail.append(changes)
+            self.tail.wake()
 
 
 class RunWatch:
-    """Follows the runs that are watched here: one read for each notification of the notifier, and one look a second at all of them."""
+    """Follows the runs that are watched in this process: one read for each notification, and one query a second for all runs together."""
 
     def __init__(
         self, store: RunStore, subscriptions: RunSubscriptions, tasks: BackgroundTasks, heartbeat_seconds: float = HEARTBEAT_SECONDS
@@ -105,34 +93,32 @@ class RunWatch:
         self._followed: dict[UUID, FollowedRun] = {}
         self._readers = asyncio.Semaphore(READERS)
         self._stopping = False
-        self._lost = False
+        self._failing = False
 
-    async def look_forever(self) -> None:
-        """Finds what no notifier told of, until cancelled."""
+    async def poll_forever(self) -> None:
+        """Finds the changes whose notifications were lost, until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             if not self._followed:
                 continue
             try:
-                await self._look()
-                self._lost = False
+                await self._poll()
+                self._failing = False
             except ServiceUnavailable as error:
-                if not self._lost:
+                if not self._failing:
                     log.warning("runs_not_followed", runs=len(self._followed), error=error.message)
-                self._lost = True
+                self._failing = True
 
     def stop(self) -> None:
-        """Sends every watcher away."""
+        """Ends every watch with ServiceUnavailable."""
         self._stopping = True
         for followed in self._followed.values():
-            for grown in followed.watchers:
-                grown.set()
+            followed.tail.wake()
 
     async def changes(self, run: Run, after: int) -> AsyncIterator[Change | Heartbeat | Ended]:
-        """The changes of a run after one of them, each once and in order; Ended after the last.
+        """Yields the changes of a run after sequence `after`, each once and in order, and Ended after the last.
 
-        `run` is the run as it is now, not before that change. Heartbeat comes whenever nothing has changed for 15 s. Raises
-        ServiceUnavailable when this process stops.
+        `run` is the current run. Yields a Heartbeat after 15 s without a change. Raises ServiceUnavailable if this process stops.
         """
         if run.state.final and after >= run.sequence:
             yield Ended(after, run.state)
@@ -141,7 +127,7 @@ class RunWatch:
             while True:
                 grown.clear()
                 found = await self._found(followed, after)
-                if found is None and run.state.final:  # its changes are older than their retention
+                if found is None and run.state.final:  # its changes were deleted after their retention
                     yield Ended(run.sequence, run.state)
                     return
                 if found is None:
@@ -152,24 +138,27 @@ class RunWatch:
                     if isinstance(change.subject, Run) and change.subject.state.final:
                         yield Ended(after, change.subject.state)
                         return
-                if not found and not await _set_within(grown, self._heartbeat):
+                if not found and not await set_within(grown, self._heartbeat):
                     yield Heartbeat(after)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         for run_id, sequence in await self._store.sequences(list(self._followed)):
             followed = self._followed.get(run_id)
-            if followed is not None and sequence > followed.end:
-                followed.look()
+            if followed is not None and sequence > followed.tail.end:
+                followed.refresh()
 
     async def _read(self, run_id: UUID, after: int) -> Sequence[Change]:
         async with self._readers:
             return await self._store.changes(run_id, after, READ_AT_ONCE)
 
     async def _found(self, followed: FollowedRun, after: int) -> Sequence[Change] | None:
-        """The changes after that one; None if none is stored, although there have been some."""
+        """Returns the changes after a sequence; None if they are no longer stored."""
         if self._stopping:
-            raise ServiceUnavailable("this server stops; watch again after the last sequence that was seen", component="orchestrator")
-        kept = followed.since(after)
+            raise ServiceUnavailable(
+                "this server is stopping; watch again with after_sequence set to the last sequence that you received",
+                component="orchestrator",
+            )
+        kept = followed.tail.since(after)
         if kept is not None:
             return kept
         earlier = await self._read(followed.run_id, after)
@@ -180,22 +169,12 @@ class RunWatch:
         followed = self._followed.get(run.run_id)
         if followed is None:
             followed = self._followed[run.run_id] = FollowedRun(run, self._read, self._subscriptions, self._tasks)
-        elif run.sequence > followed.end:
-            followed.look()
-        grown = asyncio.Event()
-        followed.watchers.add(grown)
+        elif run.sequence > followed.tail.end:
+            followed.refresh()
         try:
-            yield followed, grown
+            with followed.tail.watching() as grown:
+                yield followed, grown
         finally:
-            followed.watchers.discard(grown)
-            if not followed.watchers:
+            if not followed.tail.watched:
                 del self._followed[run.run_id]
-                followed.leave()
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False
+                followed.close()

@@ -11,6 +11,7 @@ import structlog
 from mesh import backoff
 from mesh.errors import ServiceUnavailable
 from mesh.tasks import BackgroundTasks
+from mesh.waiting import set_within
 from orchestrator.executions.model import Failure
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows.assignment import Assignment, AttemptFailed, Completed, Outcome, Report, Reported
@@ -117,7 +118,7 @@ class Dispatcher:
             else:
                 self._saturated = True  # other steps may be waiting, so a finished step must not continue with its successor
             if not self._saturated or len(self._tasks) >= self._pace.slots:
-                await _set_within(self._notified, self._pace.poll)
+                await set_within(self._notified, self._pace.poll)
             if self._saturated:
                 await asyncio.sleep(_GATHER_SECONDS)
 
@@ -204,7 +205,7 @@ class Dispatcher:
     async def _renew_leases(self) -> None:
         """Renews the leases and stops the steps that this worker no longer holds."""
         while True:
-            await _set_within(self._check_requested, self._pace.heartbeat)
+            await set_within(self._check_requested, self._pace.heartbeat)
             self._check_requested.clear()
             started_at = _now()
             if asked := self._leased_steps.lease_ids:
@@ -241,15 +242,6 @@ class Dispatcher:
             except ServiceUnavailable:
                 log.warning("steps_not_recovered")
             await asyncio.sleep(self._pace.poll)
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> None:
-    """Waits for the event for at most `seconds`."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
 
 
 def _now() -> float:

@@ -108,7 +108,7 @@ async def test_without_redis_a_watcher_sees_what_comes_within_a_second_or_so(boo
         reading = asyncio.create_task(watch_for(service, seen, EventFilter(None), 3, 0))
         for _ in range(3):
             await emit(db, "a")
-        async with asyncio.timeout(3 * tail_module.LOOK_SECONDS + 2):
+        async with asyncio.timeout(3 * tail_module.POLL_SECONDS + 2):
             await reading
 
 

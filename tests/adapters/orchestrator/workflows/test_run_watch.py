@@ -36,7 +36,7 @@ class Deaf:
 async def watching(runs: Runs, subscriptions: RunSubscriptions, heartbeat_seconds: float = SOON_SECONDS) -> AsyncIterator[RunWatch]:
     """A watch of this process."""
     watch = RunWatch(runs.store, subscriptions, BackgroundTasks(), heartbeat_seconds)
-    looking = asyncio.create_task(watch.look_forever())
+    looking = asyncio.create_task(watch.poll_forever())
     yield watch
     looking.cancel()
     with suppress(asyncio.CancelledError):
