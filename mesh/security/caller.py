@@ -49,13 +49,13 @@ _address: ContextVar[Callable[[], str]] = ContextVar("caller_address", default=s
 
 
 def adopt(caller: Caller, address: Callable[[], str] = str) -> None:
-    """Sets the caller of this task and of the tasks it starts. `address` is called only when somebody asks for it."""
+    """Sets the caller of this task and of the tasks it starts. `address` is called only when it is needed."""
     _current.set(caller)
     _address.set(address)
 
 
 def current() -> Caller:
-    """The caller. Raises LookupError if nobody is authenticated, as in an rpc that needs no credential."""
+    """The caller. Raises LookupError if no caller is authenticated, for example in an rpc that needs no credential."""
     caller = _current.get()
     if caller is None:
         raise LookupError("no caller is authenticated in this task")

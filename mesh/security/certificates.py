@@ -48,7 +48,9 @@ class TlsFolder:
             self._seen = self._version()
             self._material = self._read()
         except (OSError, ValueError) as error:
-            raise CannotStart(f"MESH_TLS_DIR={path} cannot be used: {_told(error)}; `make certs` creates certificates for tests") from None
+            raise CannotStart(
+                f"MESH_TLS_DIR={path} cannot be used: {_described(error)}; `make certs` creates certificates for tests"
+            ) from None
         self._looked = monotonic()
 
     def current(self) -> Material:
@@ -69,7 +71,7 @@ class TlsFolder:
             log.info("certificates_reloaded", folder=str(self._path))
         except (OSError, ValueError) as error:
             # Possibly in the middle of a rotation; the files are read again after their next change.
-            log.warning("certificates_not_reloaded", folder=str(self._path), why=_told(error))
+            log.warning("certificates_not_reloaded", folder=str(self._path), why=_described(error))
 
     def _version(self) -> _Version:
         stats = [(self._path / name).stat() for name in (ROOTS, CERTIFICATE, KEY)]
@@ -113,5 +115,5 @@ def _check_key(pem: bytes, leaf: x509.Certificate) -> None:
         raise ValueError(f"{KEY} does not belong to {CERTIFICATE}")
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{Path(error.filename or '').name}: {error.strerror}" if isinstance(error, OSError) else str(error)

@@ -1,1 +1,1 @@
-"""Calls to agents: intent before, settlement after, and the books."""
+"""Calls to agents: an intent is recorded before each call, and a settlement after it."""

@@ -34,7 +34,7 @@ class Purchases:
         self._recorder = recorder
         self._agents = agents
         self._books = books
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._in_progress: set[asyncio.Task[Any]] = set()
 
     async def whole(self, intent: Intent, call: AgentCall, stop: StopSignal | None = None) -> Settlement | OriginalRequest:
         """The settled execution, or the request that holds its idempotency key. Raises the error with which the call was settled.
@@ -74,8 +74,8 @@ class Purchases:
 
     async def drain(self) -> None:
         """Waits until every purchase in progress is settled."""
-        while self._under_way:
-            await asyncio.wait(self._under_way)
+        while self._in_progress:
+            await asyncio.wait(self._in_progress)
 
     async def _buy(self, intent: Intent, call: AgentCall, stop: StopSignal) -> Settlement | OriginalRequest:
         original = await self._recorder.record(intent)
@@ -145,12 +145,12 @@ class Purchases:
 
     def _detach(self, purchase: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task = asyncio.create_task(purchase)
-        self._under_way.add(task)
+        self._in_progress.add(task)
         task.add_done_callback(self._finished)
         return task
 
     def _finished(self, task: "asyncio.Task[Any]") -> None:
-        self._under_way.discard(task)
+        self._in_progress.discard(task)
         if not task.cancelled():
             task.exception()  # asyncio logs an exception that nobody retrieved, and the caller may have left
 

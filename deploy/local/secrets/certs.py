@@ -25,7 +25,7 @@ from mesh.security.identities import SERVICES, TRUST_DOMAIN, server_name, servic
 
 AUTHORITY_DAYS = 3650
 DAYS = 90
-HERE = ("localhost", "127.0.0.1", "::1")
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 """The names and addresses under which local clients reach a server on the same machine."""
 _BACKDATED = timedelta(minutes=5)
 
@@ -47,7 +47,7 @@ class DevelopmentAuthority:
         """The MESH_TLS_DIR of the service with this SPIFFE id."""
         return self._folder / service_of(identity)
 
-    def issue(self, identity: str, hosts: Sequence[str] = HERE, lifetime: timedelta = timedelta(days=DAYS)) -> Path:
+    def issue(self, identity: str, hosts: Sequence[str] = LOCAL_NAMES, lifetime: timedelta = timedelta(days=DAYS)) -> Path:
         """Writes a new certificate for a service into its folder, replacing earlier files one by one. Returns the folder."""
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity), x509.DNSName(server_name(identity))]
@@ -125,7 +125,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def issue_all(folder: Path, hosts: Sequence[str] = HERE) -> DevelopmentAuthority:
+def issue_all(folder: Path, hosts: Sequence[str] = LOCAL_NAMES) -> DevelopmentAuthority:
     """Creates or renews the certificates of all services."""
     authority = DevelopmentAuthority(folder)
     for identity in SERVICES:
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--host", action="append", default=[], metavar="NAME", help="additional DNS name or IP address of the servers; repeatable"
     )
     options = parser.parse_args(arguments)
-    issue_all(options.folder, (*HERE, *options.host))
+    issue_all(options.folder, (*LOCAL_NAMES, *options.host))
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ class Process:
             child = await self._spawn({**await self.spec.prepare(), **self._environment})
         except OSError as error:  # for example a full disk or no memory: the supervisor tries again
             raise LaunchError(f"{self.name} cannot be started: {error}") from error
-        self._farewell = asyncio.create_task(self._see_off(child))
+        self._farewell = asyncio.create_task(self._wait_for_end(child))
         try:
             await self._until_ready(child)
         except BaseException:
@@ -182,14 +182,14 @@ class Process:
             return child.returncode is not None or await self.spec.ready(child.pid)
 
         if not await holds_within(self.spec.start_seconds, decided):
-            raise LaunchError(self._story(f"was not ready after {self.spec.start_seconds:g} s"))
+            raise LaunchError(self._with_log(f"was not ready after {self.spec.start_seconds:g} s"))
         if child.returncode is not None:
-            raise LaunchError(self._story(f"{describe_end(child.returncode)} while it was starting"))
+            raise LaunchError(self._with_log(f"{describe_end(child.returncode)} while it was starting"))
 
-    def _story(self, what: str) -> str:
+    def _with_log(self, what: str) -> str:
         return f"{self.name} {what}. {self.end_of_log()}"
 
-    async def _see_off(self, child: asyncio.subprocess.Process) -> None:
+    async def _wait_for_end(self, child: asyncio.subprocess.Process) -> None:
         """Waits until the program ends, and records a crash if it was serving and was not told to end."""
         code = await child.wait()
         if self.spec.traces.pid:

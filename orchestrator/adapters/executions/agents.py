@@ -38,7 +38,7 @@ log = structlog.get_logger()
 
 HEALTH_SECONDS = 1.0
 _EXECUTE = "/agentmesh.agent.v1.AgentService/Execute"
-_NOBODY_THERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED)
+_NO_AGENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED)
 """No agent is served on the port: nothing listens there, or a program that is not an agent host."""
 _NEVER_SENT = ("failed to connect", "DNS resolution failed")
 """The messages of gRPC for a call that was never sent because there was no connection. With any other message, including a future
@@ -82,19 +82,19 @@ class GrpcAgents:
     async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
         """Returns the complete answer; see Agents."""
         for _ in range(2):
-            with suppress(_HostHasStarted):
+            with suppress(_HostRestarted):
                 return await self._execute(call, stop)
-        raise _starts_again_and_again(call)
+        raise _restarted_twice(call)
 
     async def stream(self, call: AgentCall, stop: StopSignal) -> AsyncIterator[str | AgentAnswer | None]:
         """Yields the answer's pieces, then the complete answer; see Agents."""
         for _ in range(2):
-            with suppress(_HostHasStarted):  # raised before the first piece
+            with suppress(_HostRestarted):  # raised before the first piece
                 async with aclosing(self._stream(call, stop)) as pieces:
                     async for piece in pieces:
                         yield piece
                     return
-        raise _starts_again_and_again(call)
+        raise _restarted_twice(call)
 
     async def _execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
         stub, request, metadata = self._stub(call.port), _request(pb.ExecuteRequest, call), self._metadata(call)
@@ -151,11 +151,11 @@ class GrpcAgents:
         return (correlation.REQUEST_ID_KEY, correlation.current()), (CALL_TOKEN_KEY, token)
 
     def _learn_start(self, failure: BaseException, call: AgentCall) -> None:
-        """Raises _HostHasStarted if the host refused the call token because the token names another start of the host."""
+        """Raises _HostRestarted if the host refused the call token because the token names another start of the host."""
         refusal = error_of(failure) if isinstance(failure, grpc.aio.AioRpcError) else None
         if refusal is not None and HOST_START in refusal.details:
             self._host_starts[self._addresses.shard(call.port)] = refusal.details[HOST_START]
-            raise _HostHasStarted from failure
+            raise _HostRestarted from failure
 
     def _canceller(self, rpc: Any, call: AgentCall) -> Callable[[], None]:
         def cancel() -> None:
@@ -178,7 +178,7 @@ class GrpcAgents:
             rpc.cancel()  # a host that does not respond in time cannot report the usage
 
 
-class _HostHasStarted(Exception):
+class _HostRestarted(Exception):
     """The host was restarted after the last call and refused this call's token. It bought nothing; try again with a new token."""
 
 
@@ -258,7 +258,7 @@ async def _translated(failure: BaseException, rpc: Any, call: AgentCall, stop: S
     if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"the agent did not answer within {call.seconds:.1f} s"
         return UpstreamTimeout(message, agent_id=call.agent_id, deadline_seconds=f"{call.seconds:.1f}")
-    if failure.code() in _NOBODY_THERE and not (await _had_begun(rpc) if says_when_begun else _may_have_begun(failure)):
+    if failure.code() in _NO_AGENT and not (await _had_begun(rpc) if says_when_begun else _may_have_begun(failure)):
         return AgentUnavailable("the agent cannot be reached; nothing was bought, so try again", agent_id=call.agent_id)
     message = "the connection to the agent was lost during the call; the call is recorded at its worst-case cost"
     return AgentLost(message, agent_id=call.agent_id, execution_id=str(call.execution_id))
@@ -275,7 +275,7 @@ def _refused_by_host(refusal: MeshError, call: AgentCall) -> AgentUnavailable:
     return AgentUnavailable("the agent host refused the platform's call token; nothing was bought, so try again", agent_id=call.agent_id)
 
 
-def _starts_again_and_again(call: AgentCall) -> AgentUnavailable:
+def _restarted_twice(call: AgentCall) -> AgentUnavailable:
     message = "the agent host was restarted twice during the call; nothing was bought, so try again"
     return AgentUnavailable(message, agent_id=call.agent_id)
 

@@ -40,7 +40,7 @@ class _Entry:
     """False if it is unknown whether the intent was committed."""
 
 
-def _tell_nobody() -> None:
+def _no_listener() -> None:
     pass
 
 
@@ -50,7 +50,7 @@ class PostgresRecorder:
     `told` is called after each commit that contains events.
     """
 
-    def __init__(self, database_url: str, lease_seconds: float, tasks: BackgroundTasks, told: Callable[[], None] = _tell_nobody) -> None:
+    def __init__(self, database_url: str, lease_seconds: float, tasks: BackgroundTasks, told: Callable[[], None] = _no_listener) -> None:
         self._tasks = tasks
         self._owner = uuid7()
         self._lease = lease_seconds
