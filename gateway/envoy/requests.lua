@@ -120,7 +120,7 @@ local function null_element(body, fields)
   end
 end
 
-local function check_body(handle, takes_body, lists)
+local function check_body(handle, takes_body)
   local buffer = handle:body()
   local length = buffer and buffer:length() or 0
   if length == 0 then return end
@@ -129,8 +129,10 @@ local function check_body(handle, takes_body, lists)
   if body:sub(1, 3) == BYTE_ORDER_MARK then
     return refuse(handle, "body", "begins with a byte order mark at position 0; send JSON in UTF-8 without it")
   end
-  if next(lists) and body:find("null", 1, true) then
-    local field, description = null_element(body, lists)
+  if body:find("null", 1, true) then -- only then is the metadata worth converting into a table
+    local lists = handle:metadata():get("lists")
+    local field, description = nil, nil
+    if next(lists) then field, description = null_element(body, lists) end
     if field then refuse(handle, field, description) end
   end
 end
@@ -190,5 +192,5 @@ function envoy_on_request(handle)
     if resume(headers, query, cursor) then return refuse(handle, "last-event-id", "is not the id of an event of this stream; leave it out") end
     handle:streamInfo():dynamicMetadata():set("agentmesh", "event_id", cursor:match("^after_(.+)$") or "sequence")
   end
-  check_body(handle, rest == "body", metadata:get("lists"))
+  check_body(handle, rest == "body")
 end
