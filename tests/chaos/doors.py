@@ -108,7 +108,7 @@ def _refusal(failure: grpc.aio.AioRpcError, call: Call) -> Refused | ConnectionB
 
 async def _events(response: httpx.Response) -> AsyncIterator[Mapping[str, Any]]:
     async for line in response.aiter_lines():
-        if line:
+        if line.startswith("data:"):
             event: Mapping[str, Any] = json.loads(line.removeprefix("data:"))
             if "error" in event:
                 raise Refused(event["error"]["code"])
