@@ -36,14 +36,14 @@ class RequestValidation(BehaviourInterceptor):
         kind: Descriptor = decode.__self__.DESCRIPTOR  # of the message class, whose FromString it is
 
         def read(data: bytes) -> Any:
-            if len(data) > request_limits.SMALL_REQUEST_BYTES:
-                try:
+            try:
+                if len(data) > request_limits.SMALL_REQUEST_BYTES:
                     request_limits.check_bytes(data, kind, limits)
-                except RequestTooLarge as error:
-                    return error  # refused where any other request is validated: after the checks of the caller
-                except DecodeError:
-                    return Undecodable(data, kind)
-            return decode(data)
+                return decode(data)
+            except RequestTooLarge as error:
+                return error  # refused where any other request is validated: after the checks of the caller
+            except DecodeError:
+                return Undecodable(data, kind)
 
         return read
 
