@@ -20,7 +20,7 @@ USAGE_FIELDS = {
 }
 EXECUTION_FIELDS = {
     *("execution_id", "agent_id", "agent_name", "agent_revision", "status", "input", "result", "usage", "metadata"),
-    *("streamed", "request_id", "created_at", "finished_at"),
+    *("facts", "streamed", "request_id", "created_at", "finished_at"),
 }
 
 
@@ -34,7 +34,7 @@ async def _get(platform: Platform, path: str, **parameters: Any) -> Any:
 
 async def _agents(platform: Platform, **parameters: Any) -> tuple[list[dict[str, Any]], int]:
     answer = await _get(platform, "/api/v1/agents", **parameters)
-    assert set(answer) == {"agents", "total"}
+    assert set(answer) == {"agents", "total", "facets", "nearest"}
     return answer["agents"], answer["total"]
 
 
@@ -112,7 +112,7 @@ async def test_work_sent_to_an_agent_is_answered_with_the_bill(platform: Platfor
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
     assert_clean(response)
     answer = response.json()
-    assert set(answer) == {"agent_name", "result", "execution_time", "metadata", "execution_id", "usage"}
+    assert set(answer) == {"agent_name", "result", "execution_time", "metadata", "execution_id", "usage", "facts"}
     assert answer["agent_name"] == "Technical SEO Auditor"
     assert len(answer["result"]) > 200
     assert 0 < answer["execution_time"] < 30
@@ -134,7 +134,7 @@ async def test_a_streamed_answer_is_events_that_add_up_to_the_answer_in_the_book
     kinds = [next(key for key in event if key != "sequence") for event in events]
     assert kinds == ["started", *["delta"] * (len(events) - 3), "usage", "done"]
     started, done = events[0]["started"], events[-1]["done"]
-    assert set(done) == {"execution_id", "agent_name", "execution_time", "metadata"}
+    assert set(done) == {"execution_id", "agent_name", "execution_time", "metadata", "facts"}
     execution = await platform.execution(started["execution_id"])
     assert execution["execution_id"] == done["execution_id"]
     assert execution["result"] == "".join(event["delta"]["text"] for event in events[1:-2])

@@ -40,6 +40,21 @@ async def a_run(platform: Platform, owner: Person) -> dict[str, Any]:
     return {"run_id": answer.raise_for_status().json()["run"]["run_id"]}
 
 
+async def a_finished_run(platform: Platform, owner: Person) -> dict[str, Any]:
+    run = await a_run(platform, owner)
+
+    async def finished() -> bool:
+        answer = await platform.anonymous.get(f"/api/v1/runs/{run['run_id']}", headers=owner.headers)
+        return bool(answer.raise_for_status().json()["run"]["status"] == "WORKFLOW_STATUS_COMPLETED")
+
+    await eventually(finished)
+    return run
+
+
+async def a_step(platform: Platform, owner: Person) -> dict[str, Any]:
+    return {**await a_run(platform, owner), "step_id": "only"}
+
+
 async def a_decision(platform: Platform, owner: Person) -> dict[str, Any]:
     return {**await a_run(platform, owner), "step_id": "only", "decision": workflow_pb2.APPROVAL_DECISION_APPROVED}
 
@@ -77,6 +92,8 @@ FOREIGN: dict[str, tuple[str, Foreign, str]] = {
     "WorkflowService.ListRuns": ("WORKFLOW_NOT_FOUND", a_workflow, "OK"),
     "WorkflowService.GetRun": ("RUN_NOT_FOUND", a_run, "OK"),
     "WorkflowService.WatchRun": ("RUN_NOT_FOUND", a_run, "OK"),
+    "WorkflowService.CancelRun": ("RUN_NOT_FOUND", a_finished_run, "RUN_NOT_ACTIVE"),
+    "WorkflowService.GetStep": ("RUN_NOT_FOUND", a_step, "OK"),
     "WorkflowService.DecideApproval": ("RUN_NOT_FOUND", a_decision, "APPROVAL_NOT_PENDING"),
 }
 """The rpcs that name an object of a user's, what they say of another's, and what its owner is answered afterwards."""
