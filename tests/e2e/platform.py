@@ -80,10 +80,14 @@ class Platform:
         return [json.loads(line) for line in lines if f'"{request_id}"' in line]
 
     async def ready(self) -> bool:
-        """Whether the gateway says so, and the agent that tests call is reached."""
+        """Whether every component is available, the agent that tests call is serving, and the books can be read.
+
+        /ready alone is not enough: its answer is kept for a second.
+        """
         with contextlib.suppress(httpx.TransportError):
-            answers = [await self.http.get(path) for path in ("/ready", f"/api/v1/agents/{AGENT}/health")]
-            return answers[0].status_code == 200 and "_STATUS_SERVING" in answers[1].text
+            paths = "/ready", f"/api/v1/agents/{AGENT}/health", "/api/v1/executions?page_size=1"
+            ready, health, books = [await self.http.get(path) for path in paths]
+            return '"status":"ready"' in ready.text and "_STATUS_SERVING" in health.text and books.status_code == 200
         return False
 
     async def recovered(self) -> None:

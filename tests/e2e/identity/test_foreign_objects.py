@@ -45,7 +45,7 @@ async def a_finished_run(platform: Platform, owner: Person) -> dict[str, Any]:
 
     async def finished() -> bool:
         answer = await platform.anonymous.get(f"/api/v1/runs/{run['run_id']}", headers=owner.headers)
-        return bool(answer.raise_for_status().json()["run"]["status"] == "WORKFLOW_STATUS_COMPLETED")
+        return bool(answer.raise_for_status().json()["run"]["status"] == "RUN_STATUS_COMPLETED")
 
     await eventually(finished)
     return run

@@ -13,22 +13,32 @@ from tests.support.waiting import eventually
 
 
 async def test_without_redis_the_platform_is_degraded_and_works(platform: Platform) -> None:
-    async with stopped(platform, "redis"):
+    async def unavailable() -> list[str]:
         ready = await platform.http.get("/ready")
-        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
-        assert [one["name"] for one in ready.json()["components"] if not one["available"]] == ["redis"]
+        assert ready.status_code == 200
+        names = [one["name"] for one in ready.json()["components"] if not one["available"]]
+        assert ready.json()["status"] == ("degraded" if names else "ready")
+        return names
+
+    async with stopped(platform, "redis"):
+        assert await eventually(unavailable) == ["redis"]  # an answer of /ready is kept for a second
         assert (await platform.execute(question())).status_code == 200
-    assert (await platform.http.get("/ready")).json()["status"] == "ready"
+    assert await unavailable() == []
 
 
 async def test_without_its_host_an_agent_is_unreachable_and_still_listed(platform: Platform) -> None:
     async with stopped(platform, "agents-0"):
         health = (await platform.http.get(f"/api/v1/agents/{AGENT}/health")).json()["health"]
         assert (health["status"], health["latency_seconds"]) == ("AGENT_HEALTH_STATUS_UNREACHABLE", 0)
+
+        async def not_ready() -> bool:
+            return (await platform.http.get("/ready")).status_code != 200
+
+        await eventually(not_ready)  # an answer of /ready is kept for a second
         error = error_of(await platform.http.get("/ready"), 503, "SERVICE_UNAVAILABLE")
         assert error["details"]["component"] == "agent_hosts"
         listed = (await platform.http.get("/api/v1/agents", params={"category": "trials"})).json()
-        assert [agent["agent_id"] for agent in listed["agents"]] == list(TRIALS)
+        assert {agent["agent_id"] for agent in listed["agents"]} >= set(TRIALS)
         refused = await platform.execute(question())
         error_of(refused, 503, "AGENT_UNAVAILABLE")
         assert refused.elapsed.total_seconds() < 1  # architecture.md: nobody waits for a host that is gone

@@ -25,6 +25,7 @@ async def test_a_new_workflow_is_shown_with_what_holds(workflows: Workflows) -> 
             "depends_on": [],
             "retry": {"max_attempts": 4, "delay_seconds": 30, "backoff": 1},
             "timeout_seconds": 120,
+            "on_incomplete": "ON_INCOMPLETE_FAIL",
         }
     ]
     assert await workflows.get(made["workflow_id"]) == made
