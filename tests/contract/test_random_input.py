@@ -82,6 +82,7 @@ async def test_whatever_is_asked_the_answer_is_in_the_contract(platform: Platfor
         "execution_id": (await platform.execute(question())).json()["execution_id"],
         "workflow_id": run["workflow_id"],
         "run_id": run["run_id"],
+        "step_id": "plan",
         "user_id": str((await new_person(platform)).user_id),
     }
     pids = {name: platform.stack.process(name).pid for name in ("envoy", "orchestrator", "agents-0")}

@@ -138,7 +138,8 @@ async def test_on_a_wrong_port_the_error_tells_the_right_one(host: Host) -> None
 
 async def test_an_agent_that_is_not_defined_is_not_found(host: Host) -> None:
     error = await failure_of(host.stub(ALONE).Describe(pb.DescribeRequest(agent_id=agent_id(999))))
-    assert (error.reason, error.details) == ("AGENT_NOT_FOUND", {"agent_id": agent_id(999)})
+    assert (error.reason, error.details["agent_id"]) == ("AGENT_NOT_FOUND", agent_id(999))
+    assert agent_id(1) in error.details["nearest"]
 
 
 async def test_on_a_shared_port_each_agent_answers_to_its_name_and_a_call_without_one_is_refused(host: Host) -> None:

@@ -27,7 +27,7 @@ MOST_RSS = 400 * MEGABYTE
 async def test_1500_agents_on_800_ports_are_ready_in_seconds_within_400_mb(tmp_path: Path, tell: Tell) -> None:
     raise_descriptor_limit()
     definitions = tmp_path / "definitions"
-    generating = await asyncio.create_subprocess_exec(sys.executable, "-m", "definitions", "generate", str(AGENTS), definitions)
+    generating = await asyncio.create_subprocess_exec(sys.executable, "-m", "catalogue", "generate", str(AGENTS), definitions)
     assert await generating.wait() == 0
     async with running_host(tmp_path, definitions, "http://127.0.0.1:1", range(1, AGENTS + 1)) as host:
         assert host.facts == {"agents": AGENTS, "ports": PORTS, "disabled": []}

@@ -11,7 +11,7 @@ from deploy.local.servers.postgres import PostgresServer
 from mesh.errors import ServiceUnavailable
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
-from orchestrator.adapters.postgres import group_commit
+from orchestrator.adapters.postgres import connection as postgres_connection
 from orchestrator.executions.model import Intent
 from orchestrator.idempotency.model import OriginalRequest
 from tests.adapters.orchestrator import looking
@@ -152,7 +152,7 @@ async def test_a_database_that_hangs_refuses_intents_in_bounded_time_and_is_used
     books_url: str, db: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server goes on with what we have given up, and commits it when the lock is gone: it must not stay open, nor cost anything."""
-    monkeypatch.setattr(group_commit, "COMMAND_SECONDS", 0.3)
+    monkeypatch.setattr(postgres_connection, "COMMAND_SECONDS", 0.3)
     async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         under_way, refused = intent(), keyed("k")
         await recorder.record(under_way)
@@ -174,7 +174,7 @@ async def test_a_database_that_hangs_refuses_intents_in_bounded_time_and_is_used
 async def test_a_recorder_ends_in_bounded_time_also_when_the_network_is_silent(
     books_url: str, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(postgres_connection, "CONNECT_SECONDS", 0.3)
     through_relay = make_url(books_url).set(port=relay.port).render_as_string(hide_password=False)
     async with asyncio.timeout(3), PostgresRecorder(through_relay, LEASE_SECONDS, BackgroundTasks()) as recorder:
         recorded = intent()

@@ -114,7 +114,7 @@ async def test_hundreds_of_intents_and_settlements_are_written_in_few_commits(re
 
 @pytest.mark.parametrize("spoilt", [{"input": "a\x00b"}, {"agent_id": "x" * 201}, {"worst_case": None}], ids=["text", "length", "type"])
 async def test_a_bad_intent_fails_alone(recorder: PostgresRecorder, db: Connection, spoilt: dict[str, object]) -> None:
-    tokens = replace(WORST_CASE, usage=replace(WORST_CASE.usage, input_tokens=2**40))
+    tokens = replace(WORST_CASE, cost_micro_usd=2**70)
     bad = intent(**spoilt) if spoilt != {"worst_case": None} else intent(worst_case=tokens)
     good = [intent() for _ in range(40)]
     outcomes = await asyncio.gather(*map(recorder.record, [*good[:20], bad, *good[20:]]), return_exceptions=True)

@@ -27,6 +27,9 @@ async def subscribed(redis: Redis, notifiers: int) -> None:
 async def test_a_ring_is_heard_here_at_once_and_in_other_processes_soon(redis: Redis, hurry: bool) -> None:
     async with RedisNotifier(redis, BackgroundTasks()) as here, RedisNotifier(redis, BackgroundTasks()) as there:
         await subscribed(redis, 2)
+        with there.subscribe("connected") as connected:  # a notifier that has just connected wakes every subscription
+            here.notify("connected")
+            assert await connected.wait(SECONDS)
         with here.subscribe("topic") as near, there.subscribe("topic") as far, there.subscribe("other") as deaf:
             here.notify("topic", hurry=hurry)
             assert await near.wait(0)

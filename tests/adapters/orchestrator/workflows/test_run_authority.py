@@ -22,6 +22,7 @@ from orchestrator.adapters.executions.store import PostgresExecutionStore
 from orchestrator.adapters.identity.authorities import PostgresAuthorities
 from orchestrator.adapters.policy.regopy_engine import RegopyPolicy
 from orchestrator.composition.settings import POLICY
+from orchestrator.executions.facts import AnswerFacts, StopReason
 from orchestrator.executions.stop import StopSignal
 from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
@@ -68,7 +69,7 @@ class Stage:
 
         async def execute(*_: Any) -> Any:
             called.append(caller.current())
-            return SimpleNamespace(result="done", metadata={})
+            return SimpleNamespace(result="done", metadata={}, facts=AnswerFacts(stop_reason=StopReason.END_TURN))
 
         performer = StepPerformer(SimpleNamespace(execute=execute), self.authority, retryable)  # type: ignore[arg-type]
         async with step_store(self.url) as store:

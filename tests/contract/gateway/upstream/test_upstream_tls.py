@@ -96,6 +96,9 @@ async def test_the_gateway_takes_new_certificates_and_new_roots_without_a_restar
                 (folder / name).write_bytes((fresh / name).read_bytes())
             trust(folder, new)  # replaces a file, which is what Envoy watches for
         await backend.restart()
-        assert await holds_within(10, gateway.answers)
-        assert (await gateway.http.get(AGENTS)).status_code == 200
+
+        async def listed() -> bool:
+            return (await gateway.http.get(AGENTS)).status_code == 200
+
+        assert await holds_within(20, listed)
         assert backend.callers == [GATEWAY]
