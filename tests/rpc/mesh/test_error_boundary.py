@@ -37,8 +37,8 @@ async def test_every_reason_arrives_with_its_code_and_comes_back_as_the_same_err
     assert (error.reason, error.message, error.details) == (reason, "what happened", {"agent_id": "a"})
 
 
-async def test_undecodable_bytes_are_a_validation_error_without_field_violations_and_the_next_call_works(served: Served) -> None:
-    for garbage in (b"\xff\xff\xff", b"\x12\x05abc", b"\x12\x02\xc3\x28", bytes(range(256))):
+async def test_bytes_that_are_not_protobuf_are_a_validation_error_without_field_violations_and_the_next_call_works(served: Served) -> None:
+    for garbage in (b"\xff\xff\xff", b"\x12\x05abc", bytes(range(256))):
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await served.raw()(garbage)
         status = status_in(failed.value)
@@ -47,6 +47,14 @@ async def test_undecodable_bytes_are_a_validation_error_without_field_violations
         assert find(status, error_details_pb2.BadRequest()) is None
         assert "DecodeError" not in str(failed.value.details())
     assert (await served.stub.Execute(REQUEST)).result == "fine"
+
+
+async def test_a_string_that_is_not_utf8_is_a_validation_error_that_names_its_field(served: Served) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await served.raw()(b"\x12\x02\xc3\x28")
+    violations = find(status_in(failed.value), error_details_pb2.BadRequest())
+    assert violations is not None
+    assert [(one.field, one.description) for one in violations.field_violations] == [("input", "must be valid UTF-8")]
 
 
 async def test_undecodable_bytes_are_a_validation_error_of_a_stream_too(served: Served) -> None:
