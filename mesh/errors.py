@@ -78,7 +78,7 @@ class ValidationFailed(MeshError):
 
 
 class RateLimitExceeded(MeshError):
-    """A limit is reached; `retry_after_seconds` says when to come back. Raise it with `mesh.limits.refusal`."""
+    """A limit is reached; `retry_after_seconds` says when to come back. Raise it with `mesh.limits.limiter.refusal`."""
 
     reason = "RATE_LIMIT_EXCEEDED"
 

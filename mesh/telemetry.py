@@ -11,7 +11,7 @@ from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 
 from mesh import correlation
-from mesh.json_encoding import to_json
+from mesh.documents.json_encoding import to_json
 
 
 def configure_logging(service: str, log_format: str) -> None:

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
+from mesh.documents.json_encoding import to_json
 from mesh.errors import ServiceUnavailable
-from mesh.json_encoding import to_json
 from mesh.security.errors import InvalidCredentials, TokenExpired
 from mesh.security.identities import CALLERS_OF_AGENTS
 

@@ -2,7 +2,7 @@
 
 from contextlib import AsyncExitStack
 
-from mesh.limits import Sessions
+from mesh.limits.limiter import Sessions
 from mesh.rpc.interceptors.failed_credentials import FailedCredentials
 from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.peer import Peers

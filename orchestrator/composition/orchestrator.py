@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from catalogue.catalogue import Catalogue
 from catalogue.search.index import SearchIndex
-from mesh.admission import Admission
+from mesh.limits.admission import Admission
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.chain import chain

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid_utils.compat import uuid7
 
 from catalogue.catalogue import Catalogue
-from mesh.limits import Charge
+from mesh.limits.limiter import Charge
 from mesh.rpc.access import RpcKind
 from mesh.rpc.interceptors.limits import Allowances, charges_of
 from mesh.rpc.status import retryable

@@ -8,7 +8,7 @@ from operator import attrgetter
 import structlog
 
 from mesh.errors import ServiceUnavailable
-from mesh.tail import Tail
+from mesh.memory.tail import Tail
 from orchestrator.events.model import Event, EventFilter, EventQuery
 from orchestrator.events.ports import EventNotifier, EventStore
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from mesh import free_form
+from mesh.documents import free_form
 from mesh.errors import CallCancelled, RemoteError, UpstreamTimeout, ValidationFailed
 from mesh.rpc.paging import LARGEST_PAGE
 from mesh.security import caller

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from mesh.brief_memory import BriefMemory
+from mesh.memory.brief_memory import BriefMemory
 from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials, TokenExpired, TokenRevoked
 from mesh.security.tokens import AccessTokens

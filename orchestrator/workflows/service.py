@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from catalogue.errors import AgentNotFound
-from mesh import free_form
+from mesh.documents import free_form
 from mesh.errors import ValidationFailed, Violation
 from mesh.rpc.paging import LARGEST_PAGE
 from mesh.security.caller import Caller

@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from mesh.errors import ServiceUnavailable
-from mesh.tail import Tail
+from mesh.memory.tail import Tail
 from mesh.tasks import BackgroundTasks
 from mesh.waiting import set_within
 from orchestrator.workflows.errors import RunNotFound

@@ -9,7 +9,7 @@ import anthropic
 import httpx2
 
 from agent_server.providers.anthropic.http import MessagesHttpClient
-from mesh.json_encoding import to_json
+from mesh.documents.json_encoding import to_json
 
 
 class WholeMessages:

@@ -10,9 +10,10 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from mesh import admission, correlation
-from mesh.admission import Admission
+from mesh import correlation
 from mesh.errors import ServiceUnavailable
+from mesh.limits import admission
+from mesh.limits.admission import Admission
 from mesh.rpc.access import RpcKind, access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
 from mesh.rpc.interceptors.errors import TRANSCODED_KEY

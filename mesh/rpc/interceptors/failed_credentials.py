@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from time import monotonic
 
-from mesh.limits import CallerKind, Charge, LocalBuckets, network_of
+from mesh.limits.limiter import CallerKind, Charge, LocalBuckets, network_of
 from mesh.security.errors import InvalidCredentials, TokenExpired, TokenRevoked
 
 LIMIT = "failed_credentials_of_address"

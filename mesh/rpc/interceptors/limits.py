@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from mesh.limits import CallerKind, Charge, Limiter, Sessions, network_of, refusal
+from mesh.limits.limiter import CallerKind, Charge, Limiter, Sessions, network_of, refusal
 from mesh.rpc.access import Access, RpcKind, access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.rpc.peer import Peers

@@ -17,7 +17,7 @@ from prometheus_client import Gauge
 
 from mesh import correlation
 from mesh.errors import RateLimitExceeded
-from mesh.limits import CallerKind, network_of, refusal
+from mesh.limits.limiter import CallerKind, network_of, refusal
 from mesh.rpc.access import access_of
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.rpc.peer import Peers

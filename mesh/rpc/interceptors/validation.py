@@ -9,7 +9,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 
 from mesh.errors import ValidationFailed, Violation
-from mesh.limits import REFUSED, CallerKind
+from mesh.limits.limiter import REFUSED, CallerKind
 from mesh.rpc import request_limits
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.rpc.interceptors.errors import Undecodable

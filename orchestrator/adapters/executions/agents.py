@@ -15,8 +15,9 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from catalogue.errors import AgentNotFound
 from catalogue.model import FIRST_PORT
-from mesh import admission, correlation
+from mesh import correlation
 from mesh.errors import CallCancelled, MeshError, UpstreamTimeout
+from mesh.limits import admission
 from mesh.rpc.acceptance import WANTED
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.convert import struct, usage_from_proto, values

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from mesh.errors import RateLimitExceeded
-from mesh.limits import CallerKind, network_of, refusal
+from mesh.limits.limiter import CallerKind, network_of, refusal
 
 LIMIT = "password_checks_waiting"
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from time import monotonic
 
-from mesh.limits import Charge, Verdict
+from mesh.limits.limiter import Charge, Verdict
 
 MOST_BUCKETS = 20_000
 

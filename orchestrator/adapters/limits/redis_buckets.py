@@ -15,7 +15,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from mesh.limits import Charge, Verdict
+from mesh.limits.limiter import Charge, Verdict
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits.local import LocalLimits
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from regopy import Interpreter, RegoError
 
-from mesh.brief_memory import BriefMemory
+from mesh.memory.brief_memory import BriefMemory
 from orchestrator.policy.errors import PolicyUnavailable
 from orchestrator.policy.model import Denial, Question
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from mesh.json_encoding import to_json
+from mesh.documents.json_encoding import to_json
 
 _NUL = "\\u0000"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import ceil, floor
 from time import monotonic
 
-from mesh.limits import REFUSED, Charge, Limiter
+from mesh.limits.limiter import REFUSED, Charge, Limiter
 from orchestrator.identity.model import Principal
 
 MOST_SPARE = 64

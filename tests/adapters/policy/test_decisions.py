@@ -78,5 +78,5 @@ async def test_a_grant_holds_for_a_second_and_a_denial_for_none(tmp_path: Path, 
     monkeypatch.setattr(policy, "_ask", lambda *_: False)  # as of a rule that goes by the clock
     assert await policy.allows(question)
     later = asyncio.get_running_loop().time() + REMEMBERED_SECONDS
-    monkeypatch.setattr("mesh.brief_memory._now", lambda: later)
+    monkeypatch.setattr("mesh.memory.brief_memory._now", lambda: later)
     assert not await policy.allows(question)

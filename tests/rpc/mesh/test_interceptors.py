@@ -27,9 +27,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from prometheus_client import REGISTRY
 
-from mesh.admission import Admission, Slot
 from mesh.errors import MeshError, RemoteError, ServiceUnavailable
-from mesh.limits import Charge, Verdict
+from mesh.limits.admission import Admission, Slot
+from mesh.limits.limiter import Charge, Verdict
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication

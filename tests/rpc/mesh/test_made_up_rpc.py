@@ -7,7 +7,7 @@ import grpc
 import pytest
 from agentmesh.health.v1.health_service_pb2 import GetHealthRequest, GetHealthResponse
 
-from mesh.admission import Admission
+from mesh.limits.admission import Admission
 from mesh.rpc.access import RpcKind, access_of
 from mesh.rpc.interceptors.admission import AdmissionControl
 from mesh.rpc.interceptors.authentication import Authentication

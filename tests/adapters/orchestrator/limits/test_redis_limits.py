@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from deploy.local.servers.redis import RedisServer
-from mesh.limits import Charge, Verdict
+from mesh.limits.limiter import Charge, Verdict
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits import redis_buckets as redis_limits
 from orchestrator.adapters.limits.redis_buckets import RedisLimits

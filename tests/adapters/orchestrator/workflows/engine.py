@@ -9,7 +9,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from mesh.limits import Charge, Verdict
+from mesh.limits.limiter import Charge, Verdict
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits.local import LocalLimits
 from orchestrator.adapters.workflows.claims import Shares

@@ -10,9 +10,9 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1 import agent_service_pb2_grpc
 
 from catalogue.errors import AgentNotFound
-from mesh import admission
-from mesh.admission import Admission
 from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
+from mesh.limits import admission
+from mesh.limits.admission import Admission
 from mesh.rpc import channel
 from mesh.rpc.acceptance import ACCEPTED, WANTED
 from mesh.rpc.channel import ChannelPool

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from agentmesh.health.v1 import health_service_pb2 as health
 
-from mesh.admission import MOST
+from mesh.limits.admission import MOST
 from tests.rpc.orchestrator.running import Mesh, ours
 from tests.support.waiting import eventually
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import uuid4
 
-from mesh.limits import Charge, Verdict
+from mesh.limits.limiter import Charge, Verdict
 from orchestrator.adapters.limits.local import LocalLimits
 from orchestrator.identity.model import Principal
 from orchestrator.workflows.engine.tokens import OwnerTokens

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mesh.tail import Tail
+from mesh.memory.tail import Tail
 from mesh.waiting import set_within
 
 

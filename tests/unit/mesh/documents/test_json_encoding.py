@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from mesh.json_encoding import to_json
+from mesh.documents.json_encoding import to_json
 
 RUN = UUID(int=1)
 

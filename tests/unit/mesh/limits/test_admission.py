@@ -1,4 +1,4 @@
-from mesh.admission import FEWEST, MOST, WATCHED, Admission, Slot, adopt, begun
+from mesh.limits.admission import FEWEST, MOST, WATCHED, Admission, Slot, adopt, begun
 
 
 class Door:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mesh.documents.json_encoding import to_json
 from mesh.errors import Violation
-from mesh.json_encoding import to_json
 
 DEEPEST = 30
 """Levels of objects and lists. One level is three nested messages; protobuf reads 100 of them, and an answer adds a few."""

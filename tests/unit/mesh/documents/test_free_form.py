@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from mesh.documents.free_form import DEEPEST, violations
 from mesh.errors import Violation
-from mesh.free_form import DEEPEST, violations
 
 
 def nested(levels: int) -> Any:

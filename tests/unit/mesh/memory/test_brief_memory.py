@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from mesh.brief_memory import BriefMemory
+from mesh.memory.brief_memory import BriefMemory
 
 
 class Source:

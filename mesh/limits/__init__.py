@@ -1,0 +1,1 @@
+"""Limits on calls: how many may wait, and how many may come."""
