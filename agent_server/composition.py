@@ -21,7 +21,7 @@ from catalogue.watch import watch
 from mesh.process import RunningProcess
 from mesh.rpc.interceptors.call_token import CallTokens
 from mesh.rpc.interceptors.chain import chain
-from mesh.rpc.request_limits import DEFAULT_LIMITS, RequestLimits
+from mesh.rpc.requests.request_limits import DEFAULT_LIMITS, RequestLimits
 from mesh.security.call_tokens import CallTokenVerifier
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from mesh import failpoints
 from mesh.errors import CannotStart, MeshError
 from mesh.readiness import announce
-from mesh.rpc.health_port import HealthPort
+from mesh.rpc.serving.health_port import HealthPort
 from mesh.settings import MeshSettings, explain
 from mesh.tasks import BackgroundTasks, TaskFailure
 from mesh.telemetry import configure_logging, serve_metrics

@@ -20,7 +20,7 @@ from agent_server.model.ports import Model
 from agent_server.turn.agent import Directory
 from catalogue.catalogue import Catalogue
 from catalogue.model import FIRST_PORT
-from mesh.rpc.server import Health, add_reflection, build_server, drain, listen
+from mesh.rpc.serving.server import Health, add_reflection, build_server, drain, listen
 from mesh.security.tls import ServerTls
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Servers built by `mesh.rpc.server` accept a ping every 30 s; a default server answers with GOAWAY after 120 s.
+    # Servers built by `mesh.rpc.serving.server` accept a ping every 30 s; a default server answers with GOAWAY after 120 s.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     (

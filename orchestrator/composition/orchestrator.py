@@ -29,8 +29,8 @@ from mesh.rpc.interceptors.chain import chain
 from mesh.rpc.interceptors.open_streams import OpenStreams, StreamAllowances
 from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.peer import Peers
-from mesh.rpc.request_limits import RequestLimits
-from mesh.rpc.server import add_reflection, build_server
+from mesh.rpc.requests.request_limits import RequestLimits
+from mesh.rpc.serving.server import add_reflection, build_server
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
 from mesh.tasks import BackgroundTasks

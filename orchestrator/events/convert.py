@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToJson, Parse, ParseError
 
 from mesh.errors import ValidationFailed
 from mesh.rpc.convert import struct, values
-from mesh.rpc.paging import number_token, page_size, read_number_token
+from mesh.rpc.requests.paging import number_token, page_size, read_number_token
 from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Heartbeat
 
 LAST_POSITION = 2**63 - 1

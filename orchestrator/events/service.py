@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 
 from mesh.errors import ServiceUnavailable
-from mesh.rpc.paging import LARGEST_PAGE
+from mesh.rpc.requests.paging import LARGEST_PAGE
 from mesh.waiting import set_within
 from orchestrator.events.model import Event, EventFilter, EventPage, EventQuery, Heartbeat
 from orchestrator.events.ports import EventStore

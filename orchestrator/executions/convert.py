@@ -8,7 +8,7 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 
 from mesh.rpc.convert import struct, usage_to_proto, values
 from mesh.rpc.envelope import timestamp
-from mesh.rpc.paging import page_size, page_token, read_page_token
+from mesh.rpc.requests.paging import page_size, page_token, read_page_token
 from orchestrator.executions.facts import AnswerFacts, StopReason
 from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State, Work
 from orchestrator.executions.service import Answered

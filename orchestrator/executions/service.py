@@ -8,7 +8,7 @@ from uuid import UUID
 
 from mesh.documents import free_form
 from mesh.errors import CallCancelled, RemoteError, UpstreamTimeout, ValidationFailed
-from mesh.rpc.paging import LARGEST_PAGE
+from mesh.rpc.requests.paging import LARGEST_PAGE
 from mesh.security import caller
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import ExecutionNotFound

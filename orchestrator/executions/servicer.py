@@ -9,8 +9,8 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1 import execution_service_pb2_grpc
 
 from mesh import correlation
-from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.rpc.interceptors.behaviour import metadata_value
+from mesh.rpc.requests.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.security import caller
 from orchestrator.executions import convert
 from orchestrator.executions.service import Answered, ExecutionService

@@ -7,7 +7,7 @@ from agentmesh.identity.v1 import identity_pb2
 from agentmesh.identity.v1 import identity_service_pb2 as pb
 
 from mesh.rpc.convert import struct
-from mesh.rpc.paging import number_token, page_token
+from mesh.rpc.requests.paging import number_token, page_token
 from mesh.security.caller import Caller, Role, Scope
 from orchestrator.idempotency.model import Operation, claim
 from orchestrator.identity.model import ApiKey, AuditRecord, NewApiKey, Page, Session, TokenPair, User

@@ -8,10 +8,10 @@ from agentmesh.identity.v1 import identity_service_pb2 as pb
 from agentmesh.identity.v1 import identity_service_pb2_grpc
 
 from mesh import correlation
-from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.rpc.interceptors.behaviour import metadata_value
-from mesh.rpc.paging import page_size, read_number_token, read_page_token
 from mesh.rpc.peer import Peers
+from mesh.rpc.requests.idempotency import IDEMPOTENCY_KEY, idempotency_key
+from mesh.rpc.requests.paging import page_size, read_number_token, read_page_token
 from mesh.security import caller
 from orchestrator.identity import convert
 from orchestrator.identity.api_keys import ApiKeyService

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from mesh.errors import MeshError
-from mesh.rpc.paging import DEFAULT_PAGE, LARGEST_PAGE, number_token, page_token, read_number_token, read_page_token
+from mesh.rpc.requests.paging import DEFAULT_PAGE, LARGEST_PAGE, number_token, page_token, read_number_token, read_page_token
 from mesh.security.caller import Role
 from mesh.settings import explain
 from orchestrator.adapters.identity.lists import PostgresIdentityLists

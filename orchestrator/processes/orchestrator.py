@@ -10,8 +10,8 @@ from catalogue.report import log_problems
 from catalogue.search.index import SearchIndex
 from mesh.errors import CannotStart
 from mesh.process import RunningProcess, run_process
-from mesh.rpc.server import Health, drain
-from mesh.rpc.server import listen as open_port
+from mesh.rpc.serving.server import Health, drain
+from mesh.rpc.serving.server import listen as open_port
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
 from mesh.security.tls import ServerTls

@@ -8,7 +8,7 @@ from catalogue.catalogue import Catalogue, Category
 from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
 from catalogue.search.result import Found
-from mesh.rpc.paging import LARGEST_PAGE
+from mesh.rpc.requests.paging import LARGEST_PAGE
 from orchestrator.registry import listing
 from orchestrator.registry.model import AgentHealth, AgentPage, AgentQuery, Facets, HealthState, ListedAgent
 from orchestrator.registry.ports import HealthProbe, SearchIndex

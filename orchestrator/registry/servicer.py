@@ -6,7 +6,7 @@ import grpc
 from agentmesh.registry.v1 import registry_service_pb2 as pb
 from agentmesh.registry.v1 import registry_service_pb2_grpc
 
-from mesh.rpc.paging import DEFAULT_PAGE
+from mesh.rpc.requests.paging import DEFAULT_PAGE
 from orchestrator.registry import convert
 from orchestrator.registry.service import RegistryService
 

@@ -11,7 +11,7 @@ from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 
 from mesh.rpc.convert import struct, values
-from mesh.rpc.paging import page_size, page_token, read_page_token
+from mesh.rpc.requests.paging import page_size, page_token, read_page_token
 from orchestrator.executions.convert import bill, execution, facts_to_proto, failure
 from orchestrator.executions.model import Execution
 from orchestrator.workflows.model import (

@@ -8,7 +8,7 @@ from uuid import UUID
 from catalogue.errors import AgentNotFound
 from mesh.documents import free_form
 from mesh.errors import ValidationFailed, Violation
-from mesh.rpc.paging import LARGEST_PAGE
+from mesh.rpc.requests.paging import LARGEST_PAGE
 from mesh.security.caller import Caller
 from orchestrator.executions.books import new_id
 from orchestrator.executions.model import Execution, Failure, StepRef

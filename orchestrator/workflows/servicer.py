@@ -10,9 +10,9 @@ from agentmesh.workflow.v1 import workflow_service_pb2_grpc
 
 from mesh import correlation
 from mesh.rpc.envelope import NO_CONTENT
-from mesh.rpc.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.rpc.interceptors.behaviour import metadata_value
 from mesh.rpc.interceptors.errors import TRANSCODED_KEY
+from mesh.rpc.requests.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.security import caller
 from orchestrator.workflows import convert
 from orchestrator.workflows.service import WorkflowService

@@ -19,7 +19,7 @@ from agent_server.model.ports import Meter, Prompt
 from agent_server.providers.anthropic.messages import AnthropicModel
 from mesh.process import prefer_running_threads, run_until_stopped, spare_the_collector
 from mesh.rpc.channel import ChannelPool
-from mesh.rpc.server import Health, build_server, listen
+from mesh.rpc.serving.server import Health, build_server, listen
 
 NAME, SYSTEM = "Technical SEO Auditor", "You are a technical SEO auditor. " * 60
 Behaviour = Callable[[Any, Any], Awaitable[Any]]

@@ -9,7 +9,7 @@ from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, OncePerMethod
 from mesh.rpc.interceptors.errors import ErrorBoundary
 from mesh.rpc.interceptors.telemetry import Telemetry
 from mesh.rpc.interceptors.validation import RequestValidation
-from mesh.rpc.request_limits import DEFAULT_LIMITS, RequestLimits
+from mesh.rpc.requests.request_limits import DEFAULT_LIMITS, RequestLimits
 
 
 def chain(

@@ -13,8 +13,8 @@ from mesh import correlation
 from mesh.errors import MeshError, NotImplementedHere, Violation
 from mesh.rpc.envelope import envelope_trailers, error_event
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
+from mesh.rpc.requests.undecodable import why_undecodable
 from mesh.rpc.status import TABLE, status_of, summary, trailing_details
-from mesh.rpc.undecodable import why_undecodable
 
 log = structlog.get_logger()
 TRANSCODED_KEY = "x-envoy-original-path"

@@ -10,10 +10,10 @@ from google.protobuf.message import DecodeError, Message
 
 from mesh.errors import ValidationFailed, Violation
 from mesh.limits.limiter import REFUSED, CallerKind
-from mesh.rpc import request_limits
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary
 from mesh.rpc.interceptors.errors import Undecodable
-from mesh.rpc.request_limits import RequestLimits, RequestTooLarge
+from mesh.rpc.requests import request_limits
+from mesh.rpc.requests.request_limits import RequestLimits, RequestTooLarge
 from mesh.security import caller
 
 LARGE_REQUEST_BYTES = 16 * 1024

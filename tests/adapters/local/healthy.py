@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from mesh.process import RunningProcess
-from mesh.rpc.health_port import HealthPort
+from mesh.rpc.serving.health_port import HealthPort
 from mesh.tasks import BackgroundTasks
 
 

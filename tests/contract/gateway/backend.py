@@ -17,7 +17,7 @@ from agentmesh.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceServi
 from google.protobuf.message import Message
 
 from mesh.rpc.interceptors.chain import chain
-from mesh.rpc.server import Health, add_reflection, build_server, listen
+from mesh.rpc.serving.server import Health, add_reflection, build_server, listen
 from mesh.security.tls import ServerTls
 
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -11,7 +11,7 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceServicer, Agen
 
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from mesh.rpc.interceptors.chain import chain
-from mesh.rpc.server import Health, add_reflection, build_server
+from mesh.rpc.serving.server import Health, add_reflection, build_server
 
 if TYPE_CHECKING:
     from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub

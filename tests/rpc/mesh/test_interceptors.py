@@ -38,7 +38,7 @@ from mesh.rpc.interceptors.failed_credentials import FailedCredentials
 from mesh.rpc.interceptors.limits import Allowances, Limits
 from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.peer import CLIENT_KEY, GATEWAY_KEY, Peers
-from mesh.rpc.server import Health, build_server
+from mesh.rpc.serving.server import Health, build_server
 from mesh.rpc.status import error_of
 from mesh.security.caller import Caller, Scope
 from mesh.security.errors import InvalidCredentials, ScopeMissing, TokenExpired

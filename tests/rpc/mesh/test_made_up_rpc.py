@@ -16,7 +16,7 @@ from mesh.rpc.interceptors.failed_credentials import FailedCredentials
 from mesh.rpc.interceptors.limits import Limits
 from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.peer import Peers
-from mesh.rpc.server import build_server
+from mesh.rpc.serving.server import build_server
 from orchestrator.adapters.limits.local import LocalLimits
 from tests.rpc.mesh.test_interceptors import ALLOWANCES, FAILURES, ByScope, InProcess, Names, NoSessions, error
 from tests.support import made_up

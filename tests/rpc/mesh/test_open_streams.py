@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from mesh.errors import RateLimitExceeded
 from mesh.rpc.interceptors.open_streams import OpenStreams, StreamAllowances
 from mesh.rpc.peer import CLIENT_KEY, GATEWAY_KEY, Peers
-from mesh.rpc.server import Health, add_reflection, build_server
+from mesh.rpc.serving.server import Health, add_reflection, build_server
 from mesh.rpc.status import error_of
 from mesh.security import caller
 from mesh.security.caller import Caller

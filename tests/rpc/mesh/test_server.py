@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from mesh.errors import ValidationFailed
 from mesh.rpc.channel import ChannelPool
-from mesh.rpc.server import build_server, drain
+from mesh.rpc.serving.server import build_server, drain
 from tests.rpc.mesh.conftest import REQUEST, SERVICE, STREAM_REQUEST, Served, delta
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING

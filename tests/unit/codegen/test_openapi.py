@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31
 
 from mesh.errors import MeshError, Violation
 from mesh.rpc.envelope import error_event, error_fields
-from mesh.rpc.paging import DEFAULT_PAGE
+from mesh.rpc.requests.paging import DEFAULT_PAGE
 from mesh.rpc.status import TABLE, status_of
 from orchestrator.workflows.model import Approval, Retry, Task
 from protos.codegen.contracts import ContractError, Contracts

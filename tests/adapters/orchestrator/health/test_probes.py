@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
 from mesh.rpc.channel import ChannelPool
-from mesh.rpc.server import Health
+from mesh.rpc.serving.server import Health
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.postgres.engine import create_engine

@@ -13,7 +13,7 @@ from agentmesh.health.v1.health_service_pb2 import GetHealthRequest, GetHealthRe
 from deploy.local.supervision.waiting import holds_within
 from gateway.envoy.render import GatewaySettings, render_bootstrap
 from mesh.rpc.interceptors.chain import chain
-from mesh.rpc.server import Health, build_server
+from mesh.rpc.serving.server import Health, build_server
 from mesh.rpc.status import error_of as error_of_status
 from tests.contract.gateway.relay import Relay
 from tests.contract.gateway.running import Gateway, lone_gateway

@@ -16,7 +16,7 @@ from mesh.limits.admission import Admission
 from mesh.rpc import channel
 from mesh.rpc.acceptance import ACCEPTED, WANTED
 from mesh.rpc.channel import ChannelPool
-from mesh.rpc.server import Health
+from mesh.rpc.serving.server import Health
 from mesh.rpc.status import status_of, trailing_details
 from mesh.security import keys
 from mesh.security.call_tokens import CALL_TOKEN_KEY, CallTokenVerifier

@@ -10,7 +10,7 @@ from mesh.rpc.interceptors.authentication import Authentication
 from mesh.rpc.interceptors.chain import chain
 from mesh.rpc.interceptors.failed_credentials import FailedCredentials
 from mesh.rpc.peer import Peers
-from mesh.rpc.server import build_server
+from mesh.rpc.serving.server import build_server
 from mesh.security.caller import Caller
 from orchestrator.adapters.limits.local import LocalLimits
 from orchestrator.executions.service import ExecutionService

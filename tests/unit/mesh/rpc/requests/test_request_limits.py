@@ -17,10 +17,10 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mesh.rpc import request_limits
 from mesh.rpc.interceptors.errors import Undecodable
 from mesh.rpc.interceptors.validation import RequestValidation
-from mesh.rpc.request_limits import RequestLimits, RequestTooLarge
+from mesh.rpc.requests import request_limits
+from mesh.rpc.requests.request_limits import RequestLimits, RequestTooLarge
 from tests.support.expensive_requests import expensive_requests
 
 MODULES: Any = (

@@ -9,7 +9,7 @@ from google.protobuf import struct_pb2
 from mesh.errors import ValidationFailed
 from mesh.rpc.interceptors.errors import Undecodable
 from mesh.rpc.interceptors.validation import check
-from mesh.rpc.undecodable import why_undecodable
+from mesh.rpc.requests.undecodable import why_undecodable
 
 
 def _nested(levels: int) -> struct_pb2.Value:

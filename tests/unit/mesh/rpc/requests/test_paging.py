@@ -7,7 +7,7 @@ from agentmesh.execution.v1.execution_service_pb2 import ListExecutionsRequest
 from uuid_utils.compat import uuid7
 
 from mesh.errors import ValidationFailed
-from mesh.rpc.paging import number_token, page_size, page_token, read_number_token, read_page_token
+from mesh.rpc.requests.paging import number_token, page_size, page_token, read_number_token, read_page_token
 
 
 @pytest.mark.parametrize(("asked", "given"), [(None, 50), (1, 1), (200, 200), (201, 200), (2**31 - 1, 200)])

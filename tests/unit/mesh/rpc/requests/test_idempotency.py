@@ -1,7 +1,7 @@
 import pytest
 
 from mesh.errors import ValidationFailed
-from mesh.rpc.idempotency import idempotency_key
+from mesh.rpc.requests.idempotency import idempotency_key
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from mesh.rpc.channel import MAX_MESSAGE_BYTES
-from mesh.rpc.reflection import add_reflection_service
+from mesh.rpc.serving.reflection import add_reflection_service
 from mesh.security.tls import ServerTls
 
 SERVER_OPTIONS = (

@@ -3,7 +3,7 @@
 from typing import Self
 
 from mesh.errors import CannotStart
-from mesh.rpc.server import Health, build_server, listen
+from mesh.rpc.serving.server import Health, build_server, listen
 
 LOOPBACK = "127.0.0.1"
 
