@@ -21,7 +21,7 @@ from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from orchestrator.adapters.postgres.listener import PostgresListener
 from orchestrator.adapters.wakeups.arq_wakeup import ArqWakeup, ArqWakeupListener
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
-from orchestrator.adapters.workflows.claims import Shares
+from orchestrator.adapters.workflows.claims.claims import Shares
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.ledger import STOP_CHANNEL
 from orchestrator.adapters.workflows.notifier import RedisRunNotifier

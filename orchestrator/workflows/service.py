@@ -18,7 +18,6 @@ from orchestrator.idempotency.model import claim as claim_of
 from orchestrator.policy.errors import PolicyDenied
 from orchestrator.policy.service import UNAVAILABLE
 from orchestrator.registry.service import RegistryService
-from orchestrator.workflows import graph, templates
 from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.errors import RunNotFound, StepNotFound, WorkflowNotFound
 from orchestrator.workflows.model import (
@@ -38,6 +37,7 @@ from orchestrator.workflows.model import (
     WorkflowQuery,
 )
 from orchestrator.workflows.ports import RunStore, WorkflowStore
+from orchestrator.workflows.tasks import graph, templates
 from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from orchestrator.workflows import metrics
 from orchestrator.workflows.ports import RunNotifier
-from orchestrator.workflows.progress import Progress
+from orchestrator.workflows.progress.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from orchestrator.adapters.workflows import rows, sql
 from orchestrator.adapters.workflows.rows import StepId
 from orchestrator.workflows.assignment import Assignment, Spent
 from orchestrator.workflows.model import Run
-from orchestrator.workflows.progress import Progress
+from orchestrator.workflows.progress.progress import Progress
 
 STOP_CHANNEL = "agentmesh_stop"
 """The PostgreSQL notification channel for runs whose steps must stop."""

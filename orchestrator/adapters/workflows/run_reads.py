@@ -12,7 +12,7 @@ from orchestrator.adapters.workflows import rows, views
 from orchestrator.adapters.workflows.tables import run_events, runs, steps
 from orchestrator.workflows.errors import RunNotFound
 from orchestrator.workflows.model import Change, Run, RunPage, RunQuery, StepDetails, View
-from orchestrator.workflows.templates import references
+from orchestrator.workflows.tasks.templates import references
 
 _BYTES = func.octet_length(steps.c.result).label("result_bytes")
 _STEP: list[Any] = [*(column for column in steps.c if column.name not in ("input", "context", "result")), _BYTES]

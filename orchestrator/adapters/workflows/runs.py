@@ -17,7 +17,7 @@ from orchestrator.adapters.postgres.group_commit import GroupCommit
 from orchestrator.adapters.workflows import ledger
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.run_reads import RunReads, run_not_found
-from orchestrator.adapters.workflows.starts import Start, Started, write_starts
+from orchestrator.adapters.workflows.starts.starts import Start, Started, write_starts
 from orchestrator.adapters.workflows.states import FINAL
 from orchestrator.adapters.workflows.tables import runs, workflows
 from orchestrator.executions.model import Failure
@@ -32,7 +32,7 @@ from orchestrator.workflows.errors import (
 )
 from orchestrator.workflows.model import Decision, NewRun, Run, View
 from orchestrator.workflows.ports import WorkerWakeup
-from orchestrator.workflows.progress import Progress
+from orchestrator.workflows.progress.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,16 @@ from orchestrator.adapters.postgres.connection import Connection, LazyConnection
 from orchestrator.adapters.postgres.documents import document
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST, database_unavailable
 from orchestrator.adapters.postgres.group_commit import GroupCommit
-from orchestrator.adapters.workflows import claim_sql, ledger, rows, sql
-from orchestrator.adapters.workflows.claims import FairClaims, Shares
+from orchestrator.adapters.workflows import ledger, rows, sql
+from orchestrator.adapters.workflows.claims import claim_sql
+from orchestrator.adapters.workflows.claims.claims import FairClaims, Shares
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.assignment import Assignment, Claimed, Completed, HandedBack, LeaseId, Report, Reported, Spent
 from orchestrator.workflows.engine.tokens import OwnerTokens
 from orchestrator.workflows.errors import ReportRefused
 from orchestrator.workflows.model import StepState
-from orchestrator.workflows.progress import Progress
+from orchestrator.workflows.progress.progress import Progress
 
 LARGEST_CLAIM = 256
 RECOVERED_AT_ONCE = 200

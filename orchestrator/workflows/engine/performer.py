@@ -13,10 +13,10 @@ from orchestrator.executions.facts import StopReason
 from orchestrator.executions.model import Failure, StepRef, Work
 from orchestrator.executions.service import Answered, ExecutionService
 from orchestrator.executions.stop import StopSignal
-from orchestrator.workflows import templates
 from orchestrator.workflows.assignment import AgentMissing, Assignment, AttemptFailed, Completed, HandedBack, Outcome
 from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.model import OnIncomplete
+from orchestrator.workflows.tasks import templates
 
 log = structlog.get_logger()
 

@@ -12,18 +12,18 @@ from uuid_utils.compat import uuid7
 from mesh.limits.limiter import Charge, Verdict
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits.local import LocalLimits
-from orchestrator.adapters.workflows.claims import Shares
+from orchestrator.adapters.workflows.claims.claims import Shares
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
 from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.executions.model import Failure
 from orchestrator.executions.stop import StopSignal
-from orchestrator.workflows import graph
 from orchestrator.workflows.assignment import Assignment, Completed, HandedBack, Outcome
 from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace, Performer, most_of_one_user
 from orchestrator.workflows.engine.tokens import ChargesOf, OwnerTokens
 from orchestrator.workflows.model import NewRun, NewWorkflow, Retry, Run, RunState, StepState, Task, View, Workflow
+from orchestrator.workflows.tasks import graph
 from tests.adapters.orchestrator.looking import Connection
 from tests.support.waiting import eventually
 

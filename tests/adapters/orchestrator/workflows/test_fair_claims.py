@@ -8,7 +8,7 @@ from dataclasses import replace
 import asyncpg
 
 from orchestrator.adapters.postgres.connection import SESSION
-from orchestrator.adapters.workflows import claim_sql
+from orchestrator.adapters.workflows.claims import claim_sql
 from orchestrator.adapters.workflows.steps import PostgresStepStore
 from orchestrator.workflows.assignment import Assignment, Completed, Report
 from orchestrator.workflows.engine.tokens import OwnerTokens

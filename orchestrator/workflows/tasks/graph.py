@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mesh.errors import Violation
-from orchestrator.workflows import templates
 from orchestrator.workflows.model import Task
+from orchestrator.workflows.tasks import templates
 
 Predecessors = Mapping[str, Sequence[str]]
 

@@ -10,12 +10,12 @@ from orchestrator.adapters.idempotency import keys
 from orchestrator.adapters.postgres.connection import Connection
 from orchestrator.adapters.postgres.documents import document
 from orchestrator.adapters.workflows import ledger, rows
-from orchestrator.adapters.workflows import start_sql as sql
+from orchestrator.adapters.workflows.starts import start_sql as sql
 from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.errors import WorkflowAlreadyRunning, WorkflowNotFound
 from orchestrator.workflows.model import NewRun, Run, RunState, Step, StepApproval, StepState, Task
-from orchestrator.workflows.progress import Progress, StepProgress
+from orchestrator.workflows.progress.progress import Progress, StepProgress
 
 
 @dataclass(frozen=True, slots=True)

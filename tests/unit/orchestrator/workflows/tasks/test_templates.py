@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import ValidationFailed
-from orchestrator.workflows.templates import LONGEST_INPUT, malformed, references, render
+from orchestrator.workflows.tasks.templates import LONGEST_INPUT, malformed, references, render
 
 task_ids = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,63}", fullmatch=True)
 plain_texts = st.text(max_size=40).filter(lambda text: "{{" not in text)

@@ -8,12 +8,12 @@ from uuid import UUID
 import asyncpg
 
 from orchestrator.adapters.postgres.connection import Connection
-from orchestrator.adapters.workflows import claim_sql as sql
 from orchestrator.adapters.workflows import ledger
+from orchestrator.adapters.workflows.claims import claim_sql as sql
 from orchestrator.adapters.workflows.rows import StepId
 from orchestrator.identity.model import Principal
 from orchestrator.workflows.engine.tokens import OwnerTokens
-from orchestrator.workflows.progress import Progress
+from orchestrator.workflows.progress.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import Violation
-from orchestrator.workflows.graph import predecessors, violations
 from orchestrator.workflows.model import Task
+from orchestrator.workflows.tasks.graph import predecessors, violations
 from tests.unit.orchestrator.making import AGENT_ID
 
 A = "marketing_copywriter_agent_1_201"

@@ -1,0 +1,1 @@
+"""Claims of steps by workers."""

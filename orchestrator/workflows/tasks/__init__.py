@@ -1,0 +1,1 @@
+"""The tasks of a workflow: their order, and the references between them."""
