@@ -15,8 +15,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import load
 from tests.bench.cpu import cpu_seconds
+from tests.bench.load import closed_loop
 from tests.bench.sides import Side, floor, mesh, peer, provider
 
 GENERATOR = "load generator"
@@ -27,7 +27,7 @@ PROVIDER = "provider"
 class Measured:
     """One slice and the CPU that each process spent on a call in it, in milliseconds."""
 
-    slice: load.Slice
+    slice: closed_loop.Slice
     cpu_ms: dict[str, float]
 
     @property
@@ -40,7 +40,7 @@ async def measure(side: Side, shared: dict[str, int], in_flight: int, seconds: f
     """Put one slice of load on one side."""
     pids = {**side.pids, **shared}
     before, own = cpu_seconds(pids), time.process_time()
-    result = await load.run("127.0.0.1", side.port, side.request, in_flight, seconds)
+    result = await closed_loop.run("127.0.0.1", side.port, side.request, in_flight, seconds)
     own, after = time.process_time() - own, cpu_seconds(pids)
     calls = len(result.latencies)
     spent = {name: after[name] - before[name] for name in pids} | {GENERATOR: own}

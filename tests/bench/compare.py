@@ -26,8 +26,8 @@ from typing import Any
 
 import psutil
 
-from tests.bench import load
 from tests.bench.cpu import cpu_seconds
+from tests.bench.load import closed_loop
 from tests.bench.sides import provider
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ class Build:
         """Put one slice of load on the build."""
         before = self._cpu_seconds()
         if "port" in self.facts:
-            slice = await load.run("127.0.0.1", self.facts["port"], base64.b64decode(self.facts["request"]), in_flight, seconds)
+            slice = await closed_loop.run("127.0.0.1", self.facts["port"], base64.b64decode(self.facts["request"]), in_flight, seconds)
             rate, p50, count = slice.per_second, statistics.median(slice.latencies), len(slice.latencies)
         else:
             answer = await self._ask(in_flight=in_flight, seconds=seconds)

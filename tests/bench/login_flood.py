@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 from deploy.local.lifted_limits import LIFTED
-from tests.bench import load
-from tests.bench.open_loop import OpenLoop, Outcome
+from tests.bench.load import closed_loop
+from tests.bench.load.open_loop import OpenLoop, Outcome
 from tests.bench.sides import Side, mesh, provider
 
 PER_SECOND = 200
@@ -39,9 +39,9 @@ async def flood(name: str, side: Side, rounds: int, seconds: float) -> None:
 
     def attempt() -> bytes:
         body = json.dumps({"username": f"guess-{next(names)}", "password": "correct horse battery"}).encode()
-        return load.post("/api/v1/auth/login", body, f"localhost:{side.port}")
+        return closed_loop.post("/api/v1/auth/login", body, f"localhost:{side.port}")
 
-    await load.run("127.0.0.1", side.port, side.request, IN_FLIGHT, seconds)
+    await closed_loop.run("127.0.0.1", side.port, side.request, IN_FLIGHT, seconds)
     quiet, flooded, outcomes = [], [], Counter[int]()
     for _ in range(rounds):
         quiet.append(await p50_ms(side, seconds))
@@ -58,7 +58,7 @@ async def flood(name: str, side: Side, rounds: int, seconds: float) -> None:
 
 async def p50_ms(side: Side, seconds: float) -> float:
     """The p50 of agent calls in one slice."""
-    return statistics.median((await load.run("127.0.0.1", side.port, side.request, IN_FLIGHT, seconds)).latencies) * 1000
+    return statistics.median((await closed_loop.run("127.0.0.1", side.port, side.request, IN_FLIGHT, seconds)).latencies) * 1000
 
 
 def counted(outcome: Outcome) -> Counter[int]:

@@ -16,9 +16,9 @@ from typing import Any
 
 import psutil
 
-from tests.bench import load
 from tests.bench.cpu import cpu_seconds
-from tests.bench.open_loop import OpenLoop, Outcome
+from tests.bench.load import closed_loop
+from tests.bench.load.open_loop import OpenLoop, Outcome
 from tests.bench.sides import Side, mesh, provider
 
 PROVIDER_SECONDS = 0.2
@@ -50,16 +50,16 @@ async def main(seconds: float) -> None:
         spent = {name: (after[name] - before[name]) / seconds for name in side.pids} | {"load generator": own / seconds}
         print("cores used     ", ", ".join(f"{name} {cores:.2f}" for name, cores in spent.items()))
         print("resident MB    ", "; ".join(", ".join(f"{name} {mb:.0f}" for name, mb in sizes.items()) for sizes in memory))
-        again = await load.run("127.0.0.1", side.port, side.request, 64, LEVEL_SECONDS, forgiving=True)
+        again = await closed_loop.run("127.0.0.1", side.port, side.request, 64, LEVEL_SECONDS, forgiving=True)
         print(f"afterwards      {again.per_second:.0f}/s of a closed loop of 64, {again.failures} refused")
 
 
 async def find_peak(side: Side) -> float:
     """The best goodput of a closed loop, in answers per second."""
-    await load.run("127.0.0.1", side.port, side.request, LEVELS[0], LEVEL_SECONDS, forgiving=True)  # warm up
+    await closed_loop.run("127.0.0.1", side.port, side.request, LEVELS[0], LEVEL_SECONDS, forgiving=True)  # warm up
     rates = []
     for in_flight in LEVELS:
-        result = await load.run("127.0.0.1", side.port, side.request, in_flight, LEVEL_SECONDS, forgiving=True)
+        result = await closed_loop.run("127.0.0.1", side.port, side.request, in_flight, LEVEL_SECONDS, forgiving=True)
         rates.append(result.per_second)
         p50 = statistics.median(result.latencies) * 1000
         print(f"closed loop     {in_flight:>4} in flight: {result.per_second:>5.0f}/s, p50 {p50:.0f} ms, {result.failures} refused")

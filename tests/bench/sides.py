@@ -12,7 +12,7 @@ from typing import Any
 from deploy.local.lifted_limits import LIFTED
 from deploy.local.programs import Provider
 from deploy.local.stack import Stack
-from tests.bench.load import post
+from tests.bench.load.closed_loop import post
 from tests.contract.gateway.running import lone_gateway
 from tests.support.ports import any_free_port, free_port_offset
 from tests.support.waiting import eventually
@@ -37,7 +37,7 @@ class Side:
 async def provider(seconds: float = 0) -> AsyncIterator[tuple[str, int]]:
     """The URL and process id of a provider that takes so long to answer."""
     port = any_free_port()
-    async with _python("tests.bench.provider", str(port), str(seconds), port=port) as pid:
+    async with _python("tests.bench.programs.provider", str(port), str(seconds), port=port) as pid:
         yield f"http://127.0.0.1:{port}", pid
 
 
@@ -57,8 +57,8 @@ async def peer(provider_url: str) -> AsyncIterator[Side]:
     """The same platform built plainly in FastAPI: two services."""
     agent, orchestrator = any_free_port(), any_free_port()
     async with (
-        _python("tests.bench.peer", "agent", str(agent), provider_url, port=agent) as agent_pid,
-        _python("tests.bench.peer", "orchestrator", str(orchestrator), f"http://127.0.0.1:{agent}", port=orchestrator) as pid,
+        _python("tests.bench.programs.peer", "agent", str(agent), provider_url, port=agent) as agent_pid,
+        _python("tests.bench.programs.peer", "orchestrator", str(orchestrator), f"http://127.0.0.1:{agent}", port=orchestrator) as pid,
     ):
         request = post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{orchestrator}")
         yield Side("peer", orchestrator, request, {"peer orchestrator": pid, "peer agent": agent_pid})
@@ -69,8 +69,8 @@ async def floor(folder: Path, provider_url: str) -> AsyncIterator[Side]:
     """The mesh's hops without its work: Envoy, and two bare gRPC services."""
     agent, orchestrator = any_free_port(), any_free_port()
     async with (
-        _python("tests.bench.floor", "agent", str(agent), provider_url, port=agent) as agent_pid,
-        _python("tests.bench.floor", "orchestrator", str(orchestrator), str(agent), port=orchestrator) as pid,
+        _python("tests.bench.programs.floor", "agent", str(agent), provider_url, port=agent) as agent_pid,
+        _python("tests.bench.programs.floor", "orchestrator", str(orchestrator), str(agent), port=orchestrator) as pid,
         lone_gateway(folder, orchestrator, concurrency=2, per_ip_rate=1_000_000, per_ip_burst=1_000_000) as gateway,
     ):
         request = post(f"/api/v1/agents/{AGENT}/execute", BODY, f"localhost:{gateway.port}")

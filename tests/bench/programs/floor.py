@@ -1,4 +1,4 @@
-"""`python -m tests.bench.floor agent PORT PROVIDER_URL | orchestrator PORT AGENT_PORT`: the mesh's hops without its work.
+"""`python -m tests.bench.programs.floor agent PORT PROVIDER_URL | orchestrator PORT AGENT_PORT`: the mesh's hops without its work.
 
 Two gRPC services in Python, and the SDK on the transport that the agent hosts use; behind the same gateway. No credentials, limits,
 policy, validation, books, call tokens, guardrails, logs or metrics: what any mesh of this architecture costs at the least.

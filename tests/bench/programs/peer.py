@@ -1,4 +1,4 @@
-"""`python -m tests.bench.peer agent PORT PROVIDER_URL | orchestrator PORT AGENT_URL`: the same platform, built plainly.
+"""`python -m tests.bench.programs.peer agent PORT PROVIDER_URL | orchestrator PORT AGENT_URL`: the same platform, built plainly.
 
 FastAPI -> httpx -> FastAPI -> Anthropic SDK. It has no books, no contracts, no gateway and no
 correlation ids: it does less work than the mesh.

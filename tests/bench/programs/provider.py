@@ -1,4 +1,4 @@
-"""`python -m tests.bench.provider PORT [SECONDS]`: a Messages API that answers at once, or after so long; for benchmarks alone.
+"""`python -m tests.bench.programs.provider PORT [SECONDS]`: a Messages API that answers at once, or after so long; for benchmarks alone.
 
 It stands behind every side of a comparison, so it must cost little: it reads no more of a request than where it ends.
 """

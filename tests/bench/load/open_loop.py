@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from tests.bench.load import length_of
+from tests.bench.load.closed_loop import length_of
 
 TICK_SECONDS = 0.005
 Finished = Callable[["Connection", float, bytes], None]
