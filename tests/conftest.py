@@ -1,4 +1,4 @@
-"""The real servers that tests stand on, each started once by every process of the run; how those share the tests, and their figures."""
+"""Fixtures for the real servers, each started once per test process, and the hooks that distribute the tests and print their figures."""
 
 import os
 import secrets
@@ -18,10 +18,10 @@ from tests.support.ports import any_free_port
 from tests.support.sharing import Sharing, rank
 
 CreateDatabase = Callable[[str], Awaitable[str]]
-Tell = Callable[[str], None]
+ReportFigures = Callable[[str], None]
 FIGURES = "figures"
 
-settings.register_profile("fast", max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # for make fast
+settings.register_profile("fast", max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # for `make fast`
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Sharing:
@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def tell(request: pytest.FixtureRequest) -> Tell:
-    """Keeps a line of figures for the end of the run, whichever process makes it."""
+def report_figures(request: pytest.FixtureRequest) -> ReportFigures:
+    """Report a line of figures, which pytest prints at the end of the run, also when it runs several processes."""
 
     def keep(line: str) -> None:
         request.node.user_properties.append((FIGURES, line))
@@ -54,7 +54,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PostgresServer]:
-    """The embedded PostgreSQL, as `make up` runs it, but for fsync: these databases need to survive nothing."""
+    """The embedded PostgreSQL, started as `make up` starts it but without fsync: the test databases do not have to survive a crash."""
     server = PostgresServer(tmp_path_factory.mktemp("postgres"), any_free_port(), settings={"fsync": "off"})
     await server.start()
     yield server
@@ -64,19 +64,19 @@ async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
 
 @pytest.fixture(scope="session")
 def create_database(postgres_server: PostgresServer) -> CreateDatabase:
-    """Makes an empty database of that name, unless it exists, and returns its URL."""
+    """Create an empty database with the given name, unless it exists, and return its URL."""
     return postgres_server.create_database
 
 
 @pytest.fixture(scope="session")
 async def database_url(create_database: CreateDatabase) -> str:
-    """An empty database of this run's own; whoever needs tables migrates it."""
+    """An empty database for this test process; tests that need tables run the migrations."""
     return await create_database(f"test_{secrets.token_hex(4)}")
 
 
 @pytest.fixture(scope="session")
 async def redis_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
-    """The embedded Redis, as `make up` runs it."""
+    """The embedded Redis, started as `make up` starts it."""
     server = RedisServer(tmp_path_factory.mktemp("redis"), any_free_port())
     await server.start()
     yield server
@@ -85,13 +85,13 @@ async def redis_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @pytest.fixture(scope="session")
 def redis_url(redis_server: RedisServer) -> str:
-    """The first database of this run's own Redis."""
+    """Database 0 of this process's Redis."""
     return redis_server.url()
 
 
 @pytest.fixture(scope="session")
 def kafka_jars() -> Path:
-    """The real Kafka, which `make test` began to fetch before anything else. Skips where there is no Java or no Maven."""
+    """The jars of a real Kafka, which `make test` starts to download before anything else. Skips the test if Java or Maven is missing."""
     try:
         return java_tools.kafka()
     except java_tools.NoJava as problem:
@@ -104,7 +104,7 @@ def kafka_jars() -> Path:
 
 @pytest.fixture(scope="session")
 async def kafka_server(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KafkaServer]:
-    """A real broker. Whoever kills it starts it again."""
+    """A real broker. A test that stops it must start it again."""
     server = KafkaServer(tmp_path_factory.mktemp("kafka"), any_free_port(), any_free_port())
     await server.start()
     yield server
@@ -122,7 +122,7 @@ def opa() -> Path:
 
 
 def _built(tool: go_tools.GoTool) -> Path:
-    """The program, which `make test` began to build before anything else. Skips where there is no Go to build it with."""
+    """The program, which `make test` starts to build before anything else. Skips the test if Go is not installed."""
     try:
         return tool.program()
     except go_tools.NoGo as problem:

@@ -21,7 +21,7 @@ from schemathesis import GenerationMode
 
 from gateway.envoy.render import GENERATED
 from mesh.rpc.status import TABLE
-from tests.conftest import Tell
+from tests.conftest import ReportFigures
 from tests.contract.existing import Existing, make_runnable
 from tests.contract.gateway.wire import REQUEST_ID, events_of
 from tests.e2e.books import check_books
@@ -74,7 +74,7 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
 
 
 @pytest.mark.timeout(600)
-async def test_whatever_is_asked_the_answer_is_in_the_contract(platform: Platform, tell: Tell) -> None:
+async def test_whatever_is_asked_the_answer_is_in_the_contract(platform: Platform, report_figures: ReportFigures) -> None:
     workflows = Workflows(platform)
     run = await workflows.completed(task("plan"))
     real_ids = {
@@ -87,7 +87,7 @@ async def test_whatever_is_asked_the_answer_is_in_the_contract(platform: Platfor
     }
     pids = {name: platform.stack.process(name).pid for name in ("envoy", "orchestrator", "agents-0")}
     tally = await asyncio.to_thread(_ask_everything, platform.stack.gateway_url, platform.stack.credentials.token, real_ids)
-    tell(f"{tally.requests} random requests; {dict(sorted(tally.statuses.items()))}; {dict(tally.reasons)}")
+    report_figures(f"{tally.requests} random requests; {dict(sorted(tally.statuses.items()))}; {dict(tally.reasons)}")
     assert tally.requests >= REQUESTS
     for operation in {label for label, _ in tally.statuses} - CREDENTIALS_NEEDED:
         assert tally.statuses[operation, 200] > 0, f"{operation} never succeeded: nothing was tried"

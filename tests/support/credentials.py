@@ -1,4 +1,4 @@
-"""Clients that say who they are at every call, unless a call says it itself."""
+"""Clients that send a credential with every call that does not bring its own."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -9,7 +9,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header, or the metadata, that shows a token."""
+    """The HTTP header or gRPC metadata for a bearer token."""
     return {"authorization": f"Bearer {token}"}
 
 
@@ -27,7 +27,7 @@ class _Rpc:
 
 
 class _Channel:
-    """A channel whose rpcs add the credential; everything else is the channel's own."""
+    """A channel whose rpcs add the credential; every other attribute is that of the wrapped channel."""
 
     def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
         self._channel = channel
@@ -44,5 +44,5 @@ class _Channel:
 
 
 def authorized(channel: grpc.aio.Channel, token: str) -> grpc.aio.Channel:
-    """The channel for one who has the token."""
+    """The channel, with the token sent on every call."""
     return cast(grpc.aio.Channel, _Channel(channel, token))

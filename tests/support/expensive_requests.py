@@ -1,6 +1,6 @@
-"""Requests that cost far more than their size, for every rpc, made from the descriptors.
+"""Requests that cost far more to decode than their size suggests, generated for every rpc from the descriptors.
 
-They are written as bytes: a client library would take longer to make them than a server takes to refuse them.
+They are written as bytes, because a client library would take longer to build them than a server takes to refuse them.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _NULL, _NOTHING, _EMPTY_LIST, _EMPTY_OBJECT = b"\x0a\x02\x08\x00", b"\x0a\x00", 
 
 
 def expensive_requests(kind: Descriptor, size: int = SIZE) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of requests of about `size` bytes for the rpc that takes messages of this kind."""
+    """Yield the name and the bytes of each request, about `size` bytes long, for an rpc that takes messages of type `kind`."""
     yield "unknown numbers", _fill(b"\xf8\x7f\x00", size)
     yield "unknown texts", _fill(b"\xfa\x7f\x00", size)
     yield "groups", _fill(b"\xfb\x7f\xfc\x7f", size)

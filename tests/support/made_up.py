@@ -1,4 +1,4 @@
-"""A service that does not exist: what the platform makes of an rpc follows from its contract, not from its name."""
+"""A made-up service: the platform must derive the treatment of an rpc from its contract and not from its name."""
 
 from functools import cache
 from pathlib import Path
@@ -49,12 +49,12 @@ def _file() -> FileDescriptorProto:
 
 @cache
 def register() -> None:
-    """Makes the service known to this process, as an import of its generated module would. Can be called again."""
+    """Register the service in this process, as an import of its generated module would. May be called more than once."""
     descriptor_pool.Default().AddSerializedFile(_file().SerializeToString())
 
 
 def contract_with_it(folder: Path) -> Path:
-    """The published descriptor set with the service added, in a file below `folder`."""
+    """Write the published descriptor set with the service added to a file in `folder`, and return its path."""
     published = FileDescriptorSet.FromString((GENERATED / "descriptor.binpb").read_bytes())
     published.file.append(_file())
     path = folder / "descriptor.binpb"

@@ -1,4 +1,4 @@
-"""A real pgbouncer, as Debian packages it, before the PostgreSQL of the tests."""
+"""A real pgbouncer from Debian's package, in front of the PostgreSQL of the tests."""
 
 import asyncio
 import os
@@ -19,18 +19,18 @@ from tests.support.ports import any_free_port
 PATHS = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
 
 
-class NoPgbouncer(LaunchError):
-    """This machine has no pgbouncer and cannot install it."""
+class PgbouncerUnavailable(LaunchError):
+    """pgbouncer is not installed on this machine and cannot be installed."""
 
 
 def pgbouncer() -> Path:
-    """The program; installed first where we are root and Debian's packages can be reached. Raises NoPgbouncer otherwise."""
+    """The path of the program. Installs it first if the tests run as root and the package is available. Raises PgbouncerUnavailable otherwise."""
     if (found := shutil.which("pgbouncer", path=PATHS)) is None:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise NoPgbouncer("pgbouncer is not installed, and only root can install it with apt-get")
+            raise PgbouncerUnavailable("pgbouncer is not installed; run the tests as root, or run apt-get install pgbouncer")
         known = subprocess.run(["apt-cache", "show", "pgbouncer"], capture_output=True, check=False)
         if known.returncode != 0:
-            raise NoPgbouncer("pgbouncer is not installed, and apt-get knows no such package; run apt-get update")
+            raise PgbouncerUnavailable("pgbouncer is not installed and apt-get does not find the package; run apt-get update")
         command = ["apt-get", "install", "--yes", "--no-install-recommends", "pgbouncer"]
         installed = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         found = shutil.which("pgbouncer", path=PATHS)
@@ -40,15 +40,15 @@ def pgbouncer() -> Path:
 
 
 @asynccontextmanager
-async def pooled(program: Path, folder: Path, database_url: str, pool_mode: str) -> AsyncIterator[str]:
-    """The URL of the same database through a pgbouncer with its default settings in this mode."""
+async def through_pgbouncer(program: Path, folder: Path, database_url: str, pool_mode: str) -> AsyncIterator[str]:
+    """The URL of the same database through a pgbouncer in this pool mode, otherwise with its default settings."""
     url, port = make_url(database_url), any_free_port()
     configuration = folder / "pgbouncer.ini"
     configuration.write_text(
         f"[databases]\n{url.database} = host={url.host} port={url.port} user={url.username} password={url.password}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {pool_mode}\n"
     )
-    account = unprivileged_account() if os.geteuid() == 0 else None  # it refuses to run as root
+    account = unprivileged_account() if os.geteuid() == 0 else None  # pgbouncer refuses to run as root
     with (folder / "log").open("wb") as log, configuration.open("rb") as settings:
         process = await asyncio.create_subprocess_exec(
             *(program, "/dev/stdin"),

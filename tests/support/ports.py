@@ -1,4 +1,4 @@
-"""Free ports for tests that run beside each other, in any number of processes."""
+"""Free ports for tests that run in parallel, in any number of processes."""
 
 import random
 import socket
@@ -7,15 +7,15 @@ from contextlib import ExitStack, contextmanager
 
 from deploy.local.ports import MAX_OFFSET, LocalPorts, is_free
 
-# At these offsets only the orchestrator's port is above the kernel's ephemeral ports (32768 to 60999), and no other is among them.
+# At these offsets only the orchestrator's port is above the kernel's ephemeral ports (32768 to 60999), and no other port is among them.
 UNDISTURBED_OFFSETS = range(11_000, MAX_OFFSET + 1, 100)
 ALIGNED_OFFSETS = (11_000, 12_800, 14_600)
-"""As many of those as fit beside each other."""
+"""As many of these offsets as fit without overlapping."""
 OTHER_OFFSETS = range(3000, 11_000, 100)
-"""Here the orchestrator's port is an ephemeral one, which a client may take while the orchestrator restarts."""
+"""Here the orchestrator's port is ephemeral: a client may take it while the orchestrator restarts."""
 BLOCK = 100
 SINGLE_PORTS = range(2_000, 7_900)
-"""No stack of a test uses these."""
+"""No stack that a test starts uses these."""
 _claimed: set[int] = set()
 _own_blocks: set[int] = set()
 _until_exit = ExitStack()
@@ -26,7 +26,7 @@ class NoFreePort(Exception):
 
 
 def any_free_port() -> int:
-    """A free port, which belongs to this process until it ends. The kernel never gives these ports to clients."""
+    """A free port, reserved for this process until it exits. The kernel never assigns these ports to clients."""
     port = next((port for port in reversed(SINGLE_PORTS) if claim((port,))), None)
     if port is None:
         raise NoFreePort(f"no port from {SINGLE_PORTS.start} to {SINGLE_PORTS.stop - 1} is free")
@@ -34,9 +34,9 @@ def any_free_port() -> int:
 
 
 def claim(ports: Iterable[int]) -> bool:
-    """Claims ports for this process until it ends; False if one of them is in use or claimed already.
+    """Claim ports for this process until it exits. Returns False if one of them is in use or already claimed.
 
-    Ports are claimed in blocks of a hundred, so that other processes, which claim theirs in the same way, stay away from the whole block.
+    Ports are claimed in blocks of a hundred, so that other processes, which claim theirs the same way, avoid the whole block.
     """
     wanted = frozenset(ports)
     with ExitStack() as reservation:
@@ -51,10 +51,10 @@ def claim(ports: Iterable[int]) -> bool:
 
 @contextmanager
 def free_port_offset(orchestrators: int = 1, workers: int = 1) -> Iterator[int]:
-    """Lends an offset at which every port of a stack is free; no other process of a test gets it meanwhile.
+    """Lend an offset at which every port of a stack is free. No other test process gets it in the meantime.
 
-    A reservation is an abstract Unix socket for each block of a hundred ports, which vanishes with the process. The ports of the plain
-    stack are left alone, whether it runs or not.
+    A reservation is an abstract Unix socket for each block of a hundred ports; it disappears with the process. The ports of a stack
+    without an offset are never lent, whether it runs or not.
     """
     plain = {port // BLOCK for port in LocalPorts.at(0).every}
     for offset in (*random.sample(ALIGNED_OFFSETS, len(ALIGNED_OFFSETS)), *UNDISTURBED_OFFSETS, *OTHER_OFFSETS):
@@ -64,7 +64,7 @@ def free_port_offset(orchestrators: int = 1, workers: int = 1) -> Iterator[int]:
             if not wanted & plain and all(_reserve(block, reservation) for block in wanted) and all(map(is_free, ports)):
                 yield offset
                 return
-    raise NoFreePort("no offset is left at which all the ports of a stack are free; stop another stack")
+    raise NoFreePort("no port offset is left at which all ports of a stack are free; stop another stack")
 
 
 def _reserve(block: int, reservation: ExitStack) -> bool:

@@ -5,14 +5,14 @@ from pathlib import PurePosixPath
 from xdist.scheduler import LoadFileScheduling
 
 TOGETHER = ("tests/chaos", "tests/e2e", "tests/rpc/orchestrator", "tests/adapters/agent_host")
-"""Folders that stay in one process each: their tests share servers that take long to start or, in chaos/, load the whole machine,
-so that two of them at once would disturb each other."""
+"""The tests of each of these folders run in one process: they share servers that take long to start or, in chaos/, load the whole
+machine, so that two of them at once would disturb each other."""
 ORDER = (*TOGETHER, "tests/contract", "tests/adapters", "tests/rpc", "tests/unit")
-"""What takes long begins first, so that the processes end at about the same time."""
+"""The longest folders start first, so that the processes finish at about the same time."""
 
 
 class Sharing(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
-    """Whoever is free gets the next file, or folder of TOGETHER."""
+    """A free process gets the next file, or the next folder of TOGETHER."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
@@ -20,6 +20,6 @@ class Sharing(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
 
 
 def rank(nodeid: str) -> int:
-    """The place of a test's folder in the order."""
+    """The position of a test's folder in ORDER."""
     file = PurePosixPath(nodeid.split("::", 1)[0])
     return next((place for place, folder in enumerate(ORDER) if file.is_relative_to(folder)), len(ORDER))

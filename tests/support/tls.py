@@ -1,4 +1,4 @@
-"""Certificates for meshes that tests start, and clients that show them."""
+"""Certificates for the meshes that tests start, and clients that present them."""
 
 import asyncio
 import ssl
@@ -17,12 +17,12 @@ from mesh.security.identities import server_name
 
 
 def trust(folder: Path, *authorities: DevelopmentAuthority) -> None:
-    """Makes the service of that folder trust these authorities, and no other."""
+    """Make the service with the certificates in `folder` trust these authorities and no others."""
     write_private(folder / ROOTS, "".join(one.certificate.public_bytes(Encoding.PEM).decode() for one in authorities))
 
 
 def client_channel(port: int, peer: str, roots: Path, shown: Path | None, **options: Any) -> grpc.aio.Channel:
-    """A connection of its own to the service `peer`, by a client that trusts `roots` and shows the certificate in the folder `shown`."""
+    """A connection of its own to the service `peer`. The client trusts `roots` and presents the certificate in the folder `shown`."""
     key, chain = [(shown / name).read_bytes() for name in (KEY, CERTIFICATE)] if shown else (None, None)
     credentials = grpc.ssl_channel_credentials((roots / ROOTS).read_bytes(), key, chain)
     own = (("grpc.use_local_subchannel_pool", 1), ("grpc.ssl_target_name_override", server_name(peer)))
@@ -30,7 +30,7 @@ def client_channel(port: int, peer: str, roots: Path, shown: Path | None, **opti
 
 
 async def certificate_at(port: int, shown: Path) -> x509.Certificate:
-    """The certificate that a server shows now to a client with the certificate in the folder `shown`."""
+    """The certificate that a server presents to a client with the certificate in the folder `shown`."""
     context = ssl.create_default_context(cafile=str(shown / ROOTS))
     context.load_cert_chain(shown / CERTIFICATE, shown / KEY)
     context.set_alpn_protocols(["h2"])

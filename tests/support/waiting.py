@@ -1,4 +1,4 @@
-"""Waiting for a change in another process or task that offers no event to wait for."""
+"""Waiting for a condition in another process or task that sends no signal when it changes."""
 
 import asyncio
 import inspect

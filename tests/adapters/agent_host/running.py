@@ -20,7 +20,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from catalogue.model import calculate_port
 from mesh.rpc.channel import CHANNEL_OPTIONS
-from tests.support.call_tokens import PUBLIC_KEY, minting
+from tests.support.call_tokens import PUBLIC_KEY, call_token_interceptors
 from tests.support.ports import claim
 from tests.support.waiting import eventually
 
@@ -75,7 +75,7 @@ class Host:
         port = self.port(number)
         if port not in self._channels:
             self._channels[port] = grpc.aio.insecure_channel(
-                f"127.0.0.1:{port}", options=CHANNEL_OPTIONS, interceptors=minting(agent_id(number))
+                f"127.0.0.1:{port}", options=CHANNEL_OPTIONS, interceptors=call_token_interceptors(agent_id(number))
             )
         return self._channels[port]
 

@@ -12,7 +12,7 @@ from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 from mesh.usage import TokenUsage
 from tests.adapters.agent_host.conftest import ALONE, Call, failure_of, ours, read
 from tests.adapters.agent_host.running import agent_id
-from tests.support.call_tokens import minting
+from tests.support.call_tokens import call_token_interceptors
 from tests.support.waiting import eventually
 
 SECONDS = 1.0
@@ -67,7 +67,9 @@ async def test_cancel_works_from_another_connection_and_on_any_port_of_the_host(
     await call.fault("hang")
     execute = asyncio.ensure_future(call.execute())
     await eventually(call.asked)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{call.host.port(20)}", interceptors=minting(agent_id(ALONE))) as channel:
+    async with grpc.aio.insecure_channel(
+        f"127.0.0.1:{call.host.port(20)}", interceptors=call_token_interceptors(agent_id(ALONE))
+    ) as channel:
         assert (await AgentServiceStub(channel).Cancel(pb.CancelRequest(execution_id=call.id))).found
     assert (await failure_of(execute)).reason == "CANCELLED"
 
@@ -98,7 +100,7 @@ async def test_a_caller_that_cancels_its_rpc_ends_the_providers_request(call: Ca
 
 async def test_a_caller_that_loses_its_connection_ends_the_providers_request(call: Call) -> None:
     await call.fault("trickle", 100)
-    channel = grpc.aio.insecure_channel(f"127.0.0.1:{call.host.port(ALONE)}", interceptors=minting(agent_id(ALONE)))
+    channel = grpc.aio.insecure_channel(f"127.0.0.1:{call.host.port(ALONE)}", interceptors=call_token_interceptors(agent_id(ALONE)))
     request = pb.StreamExecuteRequest(agent_id=agent_id(ALONE), input=call.input, execution_id=call.id)
     stream = AgentServiceStub(channel).StreamExecute(request)
     await stream.read()

@@ -13,7 +13,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from catalogue.files.reader import read
 from deploy.local.limits import raise_descriptor_limit
 from tests.adapters.agent_host.running import Host, running_host
-from tests.conftest import Tell
+from tests.conftest import ReportFigures
 
 AGENTS, PORTS = 1_500, 800
 READY_CPU_SECONDS = 8
@@ -24,7 +24,7 @@ MOST_RSS = 400 * MEGABYTE
 
 
 @pytest.mark.timeout(180)
-async def test_1500_agents_on_800_ports_are_ready_in_seconds_within_400_mb(tmp_path: Path, tell: Tell) -> None:
+async def test_1500_agents_on_800_ports_are_ready_in_seconds_within_400_mb(tmp_path: Path, report_figures: ReportFigures) -> None:
     raise_descriptor_limit()
     definitions = tmp_path / "definitions"
     generating = await asyncio.create_subprocess_exec(sys.executable, "-m", "catalogue", "generate", str(AGENTS), definitions)
@@ -41,7 +41,7 @@ async def test_1500_agents_on_800_ports_are_ready_in_seconds_within_400_mb(tmp_p
         used, files = process.memory_info().rss, process.num_fds()
     time = f"ready in {host.seconds:.2f} s ({host.cpu_seconds:.2f} s of CPU)"
     figures = f"{time}; {idle / MEGABYTE:.0f} MB idle, {used / MEGABYTE:.0f} MB with 800 connections; {files} files"
-    tell(f"{AGENTS} agents on {PORTS} ports: {figures}")
+    report_figures(f"{AGENTS} agents on {PORTS} ports: {figures}")
     assert used < MOST_RSS, figures
     assert host.cpu_seconds < READY_CPU_SECONDS, figures
 

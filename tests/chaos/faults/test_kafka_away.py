@@ -22,7 +22,7 @@ from tests.chaos.calls import Call, new_request_id
 from tests.chaos.conftest import ENVIRONMENT
 from tests.chaos.doors import RestDoor, rest_door
 from tests.chaos.quiet import well
-from tests.conftest import Tell
+from tests.conftest import ReportFigures
 from tests.support.ports import free_port_offset
 
 AWAY_SECONDS = float(os.environ.get("KAFKA_AWAY_SECONDS", "8"))
@@ -68,7 +68,7 @@ async def killed(kafka: KafkaServer) -> None:
 
 
 @pytest.mark.timeout(AWAY_SECONDS + CATCH_UP_SECONDS + 180)
-async def test_every_event_arrives_after_kafka_was_away(stack: Stack, tell: Tell) -> None:
+async def test_every_event_arrives_after_kafka_was_away(stack: Stack, report_figures: ReportFigures) -> None:
     assert stack.kafka is not None
     await well(stack)
     looking, db = [await asyncpg.connect(stack.database_url.replace("+asyncpg", "")) for _ in range(2)]
@@ -99,7 +99,7 @@ async def test_every_event_arrives_after_kafka_was_away(stack: Stack, tell: Tell
     assert await looking.fetchval("SELECT count(*) FROM dead_events") == 0
     assert meanwhile > 20 * AWAY_SECONDS
     repeated = sum(map(len, arrived.values())) - len(rows)
-    tell(
+    report_figures(
         f"Kafka away for {AWAY_SECONDS:g} s: {len(rows)} events, {meanwhile} of them meanwhile, {calls.result()} agent calls; "
         f"all counted {caught_up:.1f} s after it was back, {repeated} repeated, none lost, none out of order"
     )

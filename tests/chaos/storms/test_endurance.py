@@ -13,7 +13,7 @@ from tests.chaos.calls import CANCELLED, OK, Attempt, Call, Ledger, attempt, ins
 from tests.chaos.doors import AGENT, GrpcDoor, RestDoor, grpc_door
 from tests.chaos.quiet import provider_busy, set_pace, settled, well
 from tests.chaos.reconcile import reconcile
-from tests.conftest import Tell
+from tests.conftest import ReportFigures
 
 STREAMS = int(os.environ.get("CHAOS_STREAMS", "300"))
 AT_ONCE = 20
@@ -63,7 +63,9 @@ async def test_an_orderly_restart_cuts_no_call(stack: Stack, rest: RestDoor, nat
 
 
 @pytest.mark.timeout(60 + STREAMS / 10)
-async def test_streams_given_up_in_the_middle_leave_nothing_behind(stack: Stack, native: GrpcDoor, ledger: Ledger, tell: Tell) -> None:
+async def test_streams_given_up_in_the_middle_leave_nothing_behind(
+    stack: Stack, native: GrpcDoor, ledger: Ledger, report_figures: ReportFigures
+) -> None:
     """Cancelled streams leak in some gRPC versions (grpc/grpc#43360): the memory of the processes that served them stays as it was."""
     await set_pace(stack, trickle_ms=100)
     processes = ("orchestrator", "agents-0")
@@ -74,7 +76,7 @@ async def test_streams_given_up_in_the_middle_leave_nothing_behind(stack: Stack,
     await many(give_up, STREAMS)
     await settled(stack)
     growth = {name: resident(stack, name) - before[name] for name in processes}
-    tell(f"{STREAMS} streams given up; growth in MiB: " + ", ".join(f"{name} {grown:+.1f}" for name, grown in growth.items()))
+    report_figures(f"{STREAMS} streams given up; growth in MiB: " + ", ".join(f"{name} {grown:+.1f}" for name, grown in growth.items()))
     books = await reconcile(stack.database_url, stack.simulator_log, ledger)
     assert books.states["cancelled"] == STREAMS + 100
     assert max(growth.values()) < GROWTH_MIB, growth

@@ -29,7 +29,7 @@ from tests.chaos.run_books import COMPLETED, Start
 from tests.chaos.runs import runs_of
 from tests.chaos.starts import Crowd
 from tests.chaos.wounds import killed, revived
-from tests.conftest import Tell
+from tests.conftest import ReportFigures
 
 CALLS_A_SECOND = 50
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
@@ -66,7 +66,7 @@ def starts() -> list[Start]:
 
 
 @pytest.mark.timeout(240)
-async def test_200_watchers_who_come_and_go_see_every_change_once(stack: Stack, starts: list[Start], tell: Tell) -> None:
+async def test_200_watchers_who_come_and_go_see_every_change_once(stack: Stack, starts: list[Start], report_figures: ReportFigures) -> None:
     """Through the gateway, of ten runs, while one orchestrator after the other is killed."""
     await set_pace(stack, delay_ms=1_000)
     async with AsyncExitStack() as exits:
@@ -84,7 +84,7 @@ async def test_200_watchers_who_come_and_go_see_every_change_once(stack: Stack, 
             await revived(stack.process(name))
         seen = await asyncio.gather(*watchers)
         lengths = {start.run_id: len(await runs.sequences(start.run_id)) for start in crowd.starts}
-    tell(f"200 watchers of 10 runs came back {sum(again for _, again in seen)} times while both orchestrators were killed")
+    report_figures(f"200 watchers of 10 runs came back {sum(again for _, again in seen)} times while both orchestrators were killed")
     for number, (sequences, _) in enumerate(seen):
         assert sequences == list(range(1, lengths[crowd.starts[number % 10].run_id] + 1))
 
@@ -92,7 +92,7 @@ async def test_200_watchers_who_come_and_go_see_every_change_once(stack: Stack, 
 @pytest.mark.timeout(120 + 120 * ROUNDS)
 @pytest.mark.parametrize("orchestrators", RESTARTED)
 async def test_a_rolling_restart_fails_no_call_and_no_run(
-    stack: Stack, ledger: list[Call], starts: list[Start], tell: Tell, orchestrators: int
+    stack: Stack, ledger: list[Call], starts: list[Start], report_figures: ReportFigures, orchestrators: int
 ) -> None:
     """A client that sends UNAVAILABLE again, as the README says, gets every answer, with one orchestrator as with two."""
     if orchestrators == 1:
@@ -116,7 +116,7 @@ async def test_a_rolling_restart_fails_no_call_and_no_run(
         starts += crowd.starts
         ends = Counter([await runs.ended(start.run_id, 60) for start in crowd.starts])
     await settled(stack)
-    report(tell, orchestrators, seconds, made, ends)
+    report(report_figures, orchestrators, seconds, made, ends)
     assert Counter(call.outcome for call in made) == {OK: len(made)}
     assert ends == {COMPLETED: len(crowd.starts)}
     await reconcile(stack.database_url, stack.simulator_log, ledger, starts)
@@ -178,10 +178,10 @@ async def workflows(crowd: Crowd, over: asyncio.Event) -> None:
             await asyncio.sleep(WORKFLOW_SECONDS)
 
 
-def report(tell: Tell, orchestrators: int, seconds: float, made: Sequence[Call], ends: Counter[str]) -> None:
+def report(report_figures: ReportFigures, orchestrators: int, seconds: float, made: Sequence[Call], ends: Counter[str]) -> None:
     """The figures of a restart."""
     again = Counter(one.outcome for call in made for one in call.attempts if one.outcome != OK)
-    tell(
+    report_figures(
         f"rolling restart with {orchestrators} orchestrator{'s' * (orchestrators > 1)}: {len(made)} calls in {seconds:.0f} s, "
         f"{sum(len(call.attempts) > 1 for call in made)} sent more than once ({dict(again)}), "
         f"{sum(call.outcome != OK for call in made)} failed; runs: {dict(ends)}"

@@ -19,7 +19,7 @@ from tests.chaos.doors import RestDoor, grpc_door
 from tests.chaos.quiet import set_pace, settled, well
 from tests.chaos.reconcile import reconcile
 from tests.chaos.wounds import OTHERS, Storm
-from tests.conftest import Tell
+from tests.conftest import ReportFigures
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
 CLIENTS = int(os.environ.get("CHAOS_CLIENTS", "12"))
@@ -31,7 +31,7 @@ GROWTH_MIB = 64.0
 
 
 @pytest.mark.timeout(SECONDS + INSIST_SECONDS + 3 * PATIENCE_SECONDS + 60)
-async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: Ledger, tell: Tell) -> None:
+async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: Ledger, report_figures: ReportFigures) -> None:
     """Every call ends, with an answer or a documented error; the stack recovers by itself; and all books agree."""
     async with AsyncExitStack() as exits:
         doors: list[Door] = [
@@ -52,7 +52,7 @@ async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: 
         await well(stack)
         await settled(stack)
         books = await reconcile(stack.database_url, stack.simulator_log, ledger)
-        report(tell, ledger, storm, books.states)
+        report(report_figures, ledger, storm, books.states)
         assert all(storm.killed[name] for name in ("orchestrator", *OTHERS)), storm.killed
         assert set(attempts(ledger)) <= ALLOWED
         assert {call.outcome for call in ledger if call.key} == {OK}, "with a key a client can insist on its answer"
@@ -61,7 +61,7 @@ async def test_nothing_is_lost_in_a_storm(stack: Stack, rest: RestDoor, ledger: 
         await served_by(doors, ledger)
         await reconcile(stack.database_url, stack.simulator_log, ledger)
         after = memory(stack)
-        tell("MiB before and after: " + ", ".join(f"{name} {before[name]:.0f} {after[name]:.0f}" for name in PROCESSES))
+        report_figures("MiB before and after: " + ", ".join(f"{name} {before[name]:.0f} {after[name]:.0f}" for name in PROCESSES))
         assert not {name: after[name] for name in PROCESSES if after[name] > before[name] + GROWTH_MIB}
 
 
@@ -95,8 +95,10 @@ def memory(stack: Stack) -> dict[str, float]:
     return {name: psutil.Process(stack.process(name).pid).memory_info().rss / 2**20 for name in PROCESSES}
 
 
-def report(tell: Tell, ledger: Ledger, storm: Storm, states: Counter[str]) -> None:
+def report(report_figures: ReportFigures, ledger: Ledger, storm: Storm, states: Counter[str]) -> None:
     """The figures of the storm."""
-    tell(f"{SECONDS:g} s of storm, {CLIENTS} clients; killed: {dict(storm.killed)}")
-    tell(f"{len(ledger)} calls, {sum(call.outcome == OK for call in ledger)} answered at last; requests: {dict(attempts(ledger))}")
-    tell(f"executions: {dict(states)}")
+    report_figures(f"{SECONDS:g} s of storm, {CLIENTS} clients; killed: {dict(storm.killed)}")
+    report_figures(
+        f"{len(ledger)} calls, {sum(call.outcome == OK for call in ledger)} answered at last; requests: {dict(attempts(ledger))}"
+    )
+    report_figures(f"executions: {dict(states)}")

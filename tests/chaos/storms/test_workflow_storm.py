@@ -18,7 +18,7 @@ from tests.chaos.run_books import COMPLETED, FINAL, RunBook
 from tests.chaos.runs import Runs, runs_of
 from tests.chaos.starts import Crowd, unreliable_provider
 from tests.chaos.wounds import Fault, Weather
-from tests.conftest import Tell
+from tests.conftest import ReportFigures
 from tests.support.waiting import eventually
 
 RUNS = int(os.environ.get("CHAOS_RUNS", "60"))
@@ -49,7 +49,7 @@ async def runs(stack: Stack) -> AsyncIterator[Runs]:
 
 
 @pytest.mark.timeout(SECONDS + 2 * CALM_SECONDS + 120)
-async def test_every_run_ends_whatever_is_killed(stack: Stack, runs: Runs, tell: Tell) -> None:
+async def test_every_run_ends_whatever_is_killed(stack: Stack, runs: Runs, report_figures: ReportFigures) -> None:
     """Every run reaches its end, no step completes twice, steps move again soon after each fault, and all books agree."""
     await set_pace(stack, delay_ms=300)
     weather, crowd = Weather(stack), Crowd(runs, RETRY)
@@ -60,7 +60,7 @@ async def test_every_run_ends_whatever_is_killed(stack: Stack, runs: Runs, tell:
     await settled(stack)
     books = await reconcile(stack.database_url, stack.simulator_log, [], crowd.starts)
     gap, stranded = largest_gap(books.runs.values(), weather.faults), longest_wait(books.runs.values(), weather.faults)
-    report(tell, weather, books, gap, stranded)
+    report(report_figures, weather, books, gap, stranded)
     assert {"worker", "worker-1", "orchestrator", "redis", "postgres"} <= weather.killed.keys()
     assert len(books.runs) == RUNS
     assert not [problem for book in books.runs.values() for problem in unreasonable(book)]
@@ -115,15 +115,19 @@ def longest_wait(books: Iterable[RunBook], faults: Sequence[Fault]) -> tuple[flo
     return max(waits)
 
 
-def report(tell: Tell, weather: Weather, books: Books, gap: tuple[float, str], stranded: tuple[float, str]) -> None:
+def report(report_figures: ReportFigures, weather: Weather, books: Books, gap: tuple[float, str], stranded: tuple[float, str]) -> None:
     """The figures of the storm."""
     ends = Counter(book.row["status"] for book in books.runs.values())
     took = max(change.at for book in books.runs.values() for change in book.changes) - weather.began
     crashes = sum(step["crashes"] for book in books.runs.values() for step in book.steps)
-    tell(f"workflows: {len(books.runs)} runs in {took:.0f} s, {SECONDS:g} s of storm; hurt: {dict(weather.killed)}; ended: {dict(ends)}")
+    report_figures(
+        f"workflows: {len(books.runs)} runs in {took:.0f} s, {SECONDS:g} s of storm; hurt: {dict(weather.killed)}; ended: {dict(ends)}"
+    )
     bought = sum(map(len, books.purchases.values()))
-    tell(f"steps: {sum(len(book.steps) for book in books.runs.values())}, taken from dead workers {crashes} times; {bought} purchases")
-    tell(f"executions of steps: {dict(books.states)}")
-    tell(
+    report_figures(
+        f"steps: {sum(len(book.steps) for book in books.runs.values())}, taken from dead workers {crashes} times; {bought} purchases"
+    )
+    report_figures(f"executions of steps: {dict(books.states)}")
+    report_figures(
         f"no step moved for at most {gap[0]:.1f} s ({gap[1]}); one that was due at a fault for at most {stranded[0]:.1f} s ({stranded[1]})"
     )

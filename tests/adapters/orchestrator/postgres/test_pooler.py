@@ -16,7 +16,7 @@ from orchestrator.adapters.postgres.pooling import pools_transactions
 from orchestrator.composition.database import prepare_database
 from orchestrator.executions.model import Settlement, State
 from tests.conftest import CreateDatabase
-from tests.support.pgbouncer import NoPgbouncer, pgbouncer, pooled
+from tests.support.pgbouncer import PgbouncerUnavailable, pgbouncer, through_pgbouncer
 from tests.unit.orchestrator.making import BILL, keyed
 
 
@@ -24,7 +24,7 @@ from tests.unit.orchestrator.making import BILL, keyed
 def program() -> Path:
     try:
         return pgbouncer()
-    except NoPgbouncer as problem:
+    except PgbouncerUnavailable as problem:
         pytest.skip(str(problem))
     except LaunchError as problem:
         if os.environ.get("CI"):
@@ -38,7 +38,7 @@ async def url(create_database: CreateDatabase) -> str:
 
 
 async def test_session_pooling_works_and_is_ready(program: Path, url: str, tmp_path: Path) -> None:
-    async with pooled(program, tmp_path, url, "session") as through:
+    async with through_pgbouncer(program, tmp_path, url, "session") as through:
         engine = create_engine(through, 2, 0)
         await prepare_database(engine)
         probe = PostgresProbe(engine, through)
@@ -53,7 +53,7 @@ async def test_session_pooling_works_and_is_ready(program: Path, url: str, tmp_p
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
 async def test_other_pooling_is_refused_in_one_sentence(mode: str, program: Path, url: str, tmp_path: Path) -> None:
-    async with pooled(program, tmp_path, url, mode) as through:
+    async with through_pgbouncer(program, tmp_path, url, mode) as through:
         engine = create_engine(through, 2, 0)
         with pytest.raises(CannotStart, match=r"^DATABASE_URL leads to a pooler in transaction .* set pool_mode = session"):
             await prepare_database(engine)
