@@ -17,12 +17,12 @@ PROMPT = Prompt("claude-sonnet-5-5", "You help people.", "Hello", 1_000, "execut
 
 
 def closing(frames: AsyncIterator[T]) -> aclosing[AsyncGenerator[T, None]]:
-    """Ends the generator behind `frames` where the block ends."""
+    """Close the generator `frames` at the end of the block."""
     return aclosing(cast(AsyncGenerator[T, None], frames))
 
 
 def define(number: int = 1, **changes: Any) -> AgentDefinition:
-    """A sound definition with this number."""
+    """A valid definition with this number."""
     facts: dict[str, Any] = {
         "agent_id": f"own_helper_agent_1_{number}",
         "number": number,
@@ -46,13 +46,13 @@ def define(number: int = 1, **changes: Any) -> AgentDefinition:
 
 @pytest.fixture(scope="session")
 def models() -> ModelNames:
-    """The names of models by the shipped price table."""
+    """The names of models according to the shipped price table."""
     return ModelNames(PriceBook.load(), "claude-sonnet-5-5")
 
 
 @pytest.fixture
 def directory(models: ModelNames) -> Callable[..., Directory]:
-    """The directory of an installation without an offset."""
+    """The directory of an installation without a port offset."""
 
     def _directory(*agents: AgentDefinition, offset: int = 0) -> Directory:
         return Directory(Catalogue(agents), offset, models)

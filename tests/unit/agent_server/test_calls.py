@@ -1,4 +1,4 @@
-"""Calls under way: Cancel ends them with the usage so far, and every end is accounted for."""
+"""Calls in progress: Cancel ends them with the usage so far, and every ending is counted."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,12 +22,12 @@ ANSWER = Answer("Hello world", "claude-sonnet-5-5", "end_turn")
 
 
 def as_it_is(frame: R) -> R:
-    """In place of the conversion to a response."""
+    """Stands in for the conversion to a response."""
     return frame
 
 
 class Thinker:
-    """A model that answers what it is told to, when it is told to."""
+    """A model that returns the answer or failure that the test sets, when the test allows it."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -60,7 +60,7 @@ def thinker() -> Thinker:
 
 @pytest.fixture
 def turn(thinker: Thinker, request: pytest.FixtureRequest) -> Callable[[], Turn]:
-    """Turns of an agent whose name is the test's, so that its metrics are the test's alone."""
+    """Builds turns of an agent that is named after the test, so that no other test counts in its metrics."""
     agent = Agent(define(name=request.node.name), "claude-sonnet-5-5")
     return lambda: Turn(agent, thinker, "simulator", text="x", context=None, execution_id="e")
 
@@ -82,7 +82,7 @@ def counted(request: pytest.FixtureRequest) -> dict[str, float]:
 
 
 @both
-async def test_an_answer_comes_with_its_usage_and_is_counted(
+async def test_an_answer_carries_its_usage_and_is_counted(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
     thinker.may_answer.set()
@@ -116,7 +116,7 @@ async def test_cancel_ends_a_call_with_cancelled_and_the_usage_so_far(
 
 
 @both
-async def test_cancel_at_the_very_first_moment_ends_the_call_too(way: Any, turn: Callable[[], Turn]) -> None:
+async def test_cancel_before_the_first_step_of_the_call_ends_it(way: Any, turn: Callable[[], Turn]) -> None:
     calls = CallsInProgress()
     call = asyncio.create_task(way(calls, turn()))
     async with asyncio.timeout(2):
@@ -128,7 +128,7 @@ async def test_cancel_at_the_very_first_moment_ends_the_call_too(way: Any, turn:
 
 
 @both
-async def test_a_caller_that_goes_away_ends_the_providers_call(
+async def test_a_disconnected_caller_ends_the_provider_call(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
     calls = CallsInProgress()
@@ -143,7 +143,7 @@ async def test_a_caller_that_goes_away_ends_the_providers_call(
     assert not calls.cancel("e")
 
 
-async def test_a_stream_that_is_not_read_on_ends_the_providers_call(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+async def test_an_abandoned_stream_ends_the_provider_call(thinker: Thinker, turn: Callable[[], Turn]) -> None:
     async with closing(CallsInProgress().frames("e", turn(), 10, as_it_is)) as frames:
         assert await anext(frames) == "Hello "
     async with asyncio.timeout(2):
@@ -151,7 +151,7 @@ async def test_a_stream_that_is_not_read_on_ends_the_providers_call(thinker: Thi
 
 
 @both
-async def test_a_providers_failure_leaves_with_the_usage_so_far(
+async def test_a_provider_failure_carries_the_usage_so_far(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
     thinker.failure = ModelApiError("it broke", retryable=True, provider_status="500")
@@ -164,7 +164,7 @@ async def test_a_providers_failure_leaves_with_the_usage_so_far(
 
 
 @both
-async def test_a_fault_of_our_own_is_agent_execution_failed_without_its_text_but_with_the_usage(
+async def test_an_internal_error_becomes_agent_execution_failed_with_the_usage_and_without_its_text(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
     thinker.failure = RuntimeError("a secret inside")
@@ -205,7 +205,7 @@ INCOMPLETE = [
 
 @both
 @pytest.mark.parametrize(("answer", "told"), INCOMPLETE, ids=[f"{answer.stop_reason}-{answer.text}" for answer, _ in INCOMPLETE])
-async def test_what_the_model_did_not_finish_is_answer_incomplete_and_not_worth_a_retry(
+async def test_an_unfinished_answer_is_answer_incomplete_and_not_retryable(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest, answer: Answer, told: str
 ) -> None:
     async def stop(prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
@@ -225,7 +225,9 @@ async def test_what_the_model_did_not_finish_is_answer_incomplete_and_not_worth_
 
 @both
 @pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded", "refusal", "stop_sequence", "", "something_new"])
-async def test_a_text_that_was_cut_off_is_an_answer_that_says_so(way: Any, thinker: Thinker, turn: Callable[[], Turn], reason: str) -> None:
+async def test_a_truncated_text_is_an_answer_with_its_stop_reason(
+    way: Any, thinker: Thinker, turn: Callable[[], Turn], reason: str
+) -> None:
     thinker.may_answer.set()
     thinker.answer = Answer("Hello world", "m", reason, "why")
     answered = await way(CallsInProgress(), turn())
@@ -234,7 +236,7 @@ async def test_a_text_that_was_cut_off_is_an_answer_that_says_so(way: Any, think
 
 
 @both
-async def test_a_response_that_cannot_be_built_is_accounted_for_too(
+async def test_a_response_that_cannot_be_built_is_counted_with_its_usage(
     way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
     thinker.may_answer.set()
@@ -242,7 +244,7 @@ async def test_a_response_that_cannot_be_built_is_accounted_for_too(
 
     def fail(frame: object) -> object:
         if isinstance(frame, Result):
-            raise ValueError("half a character")
+            raise ValueError("unpaired surrogate")
         return frame
 
     async def ask() -> None:
@@ -257,12 +259,12 @@ async def test_a_response_that_cannot_be_built_is_accounted_for_too(
     assert counted(request) == {"agent_execution_failed": 1}
 
 
-async def test_silence_is_told_while_the_provider_thinks(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+async def test_a_stream_sends_heartbeats_while_the_provider_is_silent(thinker: Thinker, turn: Callable[[], Turn]) -> None:
     async with closing(CallsInProgress(heartbeat_seconds=0.01).frames("e", turn(), 10, as_it_is)) as frames:
         assert [await anext(frames) for _ in range(3)] == ["Hello ", None, None]
 
 
-async def test_the_end_of_a_call_does_not_forget_a_later_one_with_its_id(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+async def test_the_end_of_a_call_keeps_a_later_call_with_the_same_id_cancellable(thinker: Thinker, turn: Callable[[], Turn]) -> None:
     calls = CallsInProgress()
     first = asyncio.create_task(whole(calls, turn()))
     await thinker.asked.wait()
@@ -276,7 +278,7 @@ async def test_the_end_of_a_call_does_not_forget_a_later_one_with_its_id(thinker
         await second
 
 
-async def test_a_call_without_an_id_cannot_be_cancelled_by_one(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+async def test_a_call_without_an_id_cannot_be_cancelled(thinker: Thinker, turn: Callable[[], Turn]) -> None:
     calls = CallsInProgress()
     call = asyncio.create_task(calls.whole("", turn(), 10, as_it_is))
     await thinker.asked.wait()

@@ -1,4 +1,4 @@
-"""Secrets are redacted, and the same text leaves however the answer was cut into pieces."""
+"""Secrets are redacted, and the result does not depend on how the answer was split into pieces."""
 
 import itertools
 import re
@@ -13,7 +13,7 @@ from agent_server.turn.guardrails import Redaction
 
 BODY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n"
 JWT = "eyJ" + "hbGciOiJIUzI1NiJ9.eyJzdWIiOiJzaW11bGF0ZWQifQ.c2lnbmF0dXJl"
-# Put together at run time, so that nothing that scans this repository for secrets mistakes them for real ones.
+# Assembled at run time, so that secret scanners do not report this repository.
 TOKENS = {
     "anthropic_key": "sk-" + "ant-api03-" + "Ab0_" * 20 + "AA",
     "openai_key": "sk-" + "proj-" + "Cd1" * 14,
@@ -46,12 +46,12 @@ def whole(text: str) -> tuple[str, dict[str, int]]:
 
 @pytest.mark.parametrize(("kind", "secret"), TOKENS.items(), ids=TOKENS)
 @pytest.mark.parametrize(("before", "after"), [("", ""), ("key: ", ".\n"), ('"', '",'), ("你好", "。"), ("(", ")"), ("\n", "\r\n")])
-def test_each_kind_is_found_wherever_it_stands(kind: str, secret: str, before: str, after: str) -> None:
+def test_every_kind_of_secret_is_found_at_any_position(kind: str, secret: str, before: str, after: str) -> None:
     assert whole(before + secret + after) == (f"{before}[redacted: {kind}]{after}", {kind: 1})
 
 
 @pytest.mark.parametrize("word", ["Bearer", "bearer", "Authorization: Bearer"])
-def test_what_a_bearer_bears_is_redacted_and_the_word_stays(word: str) -> None:
+def test_a_bearer_token_is_redacted_and_the_word_bearer_stays(word: str) -> None:
     assert whole(f"curl -H '{word} abcdefghijklmnopqrstuvwxyz/+=' x") == (
         f"curl -H '{word} [redacted: bearer_token]' x",
         {"bearer_token": 1},
@@ -71,7 +71,7 @@ BEFORE = {
 
 @pytest.mark.parametrize(("kind", "secret"), TOKENS.items(), ids=TOKENS)
 @pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
-def test_each_kind_is_found_behind_what_only_looks_like_a_word(kind: str, secret: str, before: str) -> None:
+def test_every_kind_of_secret_is_found_after_characters_that_resemble_a_word(kind: str, secret: str, before: str) -> None:
     text = f'{{"log": "start{before}{secret}\\nend"}}'
     expected = (f'{{"log": "start{before}[redacted: {kind}]\\nend"}}', {kind: 1})
     assert whole(text) == expected
@@ -81,7 +81,7 @@ def test_each_kind_is_found_behind_what_only_looks_like_a_word(kind: str, secret
 
 
 @pytest.mark.parametrize(("kind", "secret"), TOKENS.items(), ids=TOKENS)
-def test_a_key_with_invisible_characters_inside_is_the_same_key(kind: str, secret: str) -> None:
+def test_a_key_with_invisible_characters_inside_is_redacted(kind: str, secret: str) -> None:
     for hidden in ("\u200b", "\u200d\u2060", "\u00ad"):
         text = f"key: {hidden.join(secret)} end"
         assert whole(text) == (f"key: [redacted: {kind}] end", {kind: 1})
@@ -98,7 +98,7 @@ BEARERS = [
 
 
 @pytest.mark.parametrize("before", BEARERS)
-def test_a_bearer_token_is_found_however_the_word_before_it_is_written(before: str) -> None:
+def test_a_bearer_token_is_found_in_every_spelling_of_bearer(before: str) -> None:
     token = "abcdefghijklmnopqrstuvwxyz/+" + "="
     text = f"curl -H {before}{token} x"
     assert whole(text) == (f"curl -H {before}[redacted: bearer_token] x", {"bearer_token": 1})
@@ -108,11 +108,11 @@ def test_a_bearer_token_is_found_however_the_word_before_it_is_written(before: s
 
 
 @pytest.mark.parametrize("label", ["", "RSA ", "EC ", "ENCRYPTED ", "OPENSSH "])
-def test_a_private_key_is_redacted_with_the_lines_around_it(label: str) -> None:
+def test_a_private_key_is_redacted_with_its_begin_and_end_lines(label: str) -> None:
     assert whole(f"Here:\n{pem(label)}\nDone.") == ("Here:\n[redacted: private_key]\nDone.", {"private_key": 1})
 
 
-def test_a_pgp_private_key_is_one_too() -> None:
+def test_a_pgp_private_key_is_redacted() -> None:
     assert whole(pem("PGP ", " BLOCK")) == ("[redacted: private_key]", {"private_key": 1})
 
 
@@ -143,12 +143,12 @@ def test_several_secrets_are_counted_by_kind() -> None:
         "Hallo Wörld 😀 你好，世界。",
     ],
 )
-def test_ordinary_text_stays_as_it_is(text: str) -> None:
+def test_ordinary_text_is_not_changed(text: str) -> None:
     assert whole(text) == (text, {})
 
 
 @pytest.mark.parametrize("secret", [*SECRETS, f"Bearer {'a1' * 20}", f"Bearer bearer {'a1' * 20}Bearer {'b2' * 20}"])
-def test_a_secret_cut_at_any_place_is_still_found(secret: str) -> None:
+def test_a_secret_split_at_any_position_is_found(secret: str) -> None:
     text = f"before {secret} after"
     for cut in range(len(text) + 1):
         assert piecewise([text[:cut], text[cut:]]) == whole(text), (text[:cut], text[cut:])
@@ -171,7 +171,7 @@ texts = st.lists(fragments | st.text(max_size=12), max_size=12).map("".join)
 @given(text=texts, data=st.data())
 @example(text="x -----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY----- y", data=None)
 @example(text=TOKENS["anthropic_key"] + "Bearer x", data=None)
-def test_however_an_answer_is_cut_the_same_text_leaves(text: str, data: st.DataObject | None) -> None:
+def test_the_output_does_not_depend_on_how_the_answer_is_split(text: str, data: st.DataObject | None) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=20))) if data else list(range(len(text)))
     edges = [0, *cuts, len(text)]
     assert piecewise([text[a:b] for a, b in itertools.pairwise(edges)]) == whole(text)
@@ -190,7 +190,7 @@ def test_no_secret_leaks_in_pieces_of_any_size(secrets: list[str], prose: str, s
     assert BODY.splitlines()[0] not in out
 
 
-def test_ordinary_words_leave_at_once_but_for_the_last() -> None:
+def test_ordinary_words_are_sent_at_once_except_the_last() -> None:
     redaction = Redaction()
     assert redaction.piece("Plan the migra") == "Plan the "
     assert redaction.piece("tion, now") == "migration, "
@@ -201,7 +201,7 @@ def test_scripts_without_spaces_are_not_held_back() -> None:
     assert Redaction().piece("我们从这里开始。") == "我们从这里开始。"
 
 
-def test_a_private_key_is_told_as_soon_as_it_begins() -> None:
+def test_a_private_key_is_reported_when_it_begins() -> None:
     redaction = Redaction()
     assert redaction.piece(f"Key: -----BEGIN PRIVATE KEY-----\n{BODY}") == "Key: [redacted: private_key]"
     assert redaction.piece(f"{BODY}-----END PRIVATE KEY----- so") == " "
@@ -236,7 +236,7 @@ def test_a_private_key_is_told_as_soon_as_it_begins() -> None:
     ],
 )
 @pytest.mark.parametrize("size", [25, 10**9])
-def test_text_made_to_be_slow_is_not(text: str, size: int) -> None:
+def test_text_made_to_slow_the_patterns_is_scanned_fast(text: str, size: int) -> None:
     began = perf_counter()
     assert piecewise([text[i : i + size] for i in range(0, len(text), size)])[0] == text
     assert perf_counter() - began < 5
@@ -244,12 +244,12 @@ def test_text_made_to_be_slow_is_not(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["bearer=" * 30_000, "AKIA" * 50_000, "sk-ant-" * 30_000, "eyJaaaaaaaa." * 15_000])
 @pytest.mark.parametrize("size", [25, 10**9])
-def test_text_made_of_beginnings_of_secrets_is_not_slow_either(text: str, size: int) -> None:
+def test_many_beginnings_of_secrets_are_scanned_fast(text: str, size: int) -> None:
     began = perf_counter()
     assert piecewise([text[i : i + size] for i in range(0, len(text), size)]) == whole(text)
     assert perf_counter() - began < 5
 
 
-def test_what_was_redacted_never_looks_like_a_secret_itself() -> None:
+def test_a_redaction_never_resembles_a_secret() -> None:
     assert re.fullmatch(r"\[redacted: [a-z_]+\]", whole(pem())[0])
     assert whole(whole(" ".join(SECRETS))[0])[1] == {}
