@@ -16,7 +16,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(folder: Path) -> Write:
-    """Writes a file below the folder, by default with an mtime of its own well in the past, as files at rest have."""
+    """Writes a file below the folder. By default its mtime is unique and well in the past, like that of a file at rest."""
     written = iter(range(1, 10_000))
 
     def _write(name: str, text: str | bytes, settled: bool = True) -> Path:
@@ -33,7 +33,7 @@ def write(folder: Path) -> Write:
 
 @pytest.fixture
 def family() -> Callable[..., str]:
-    """The text of a sound family whose agents have the given numbers; `extra` is added at its top level."""
+    """The text of a valid family whose agents have the given numbers; `extra` is added at its top level."""
 
     def _family(*numbers: int, role: str = "strategist", extra: str = "") -> str:
         agents = "".join(
@@ -49,7 +49,7 @@ def family() -> Callable[..., str]:
 
 @pytest.fixture
 def single() -> Callable[..., str]:
-    """The text of a sound file with one agent; `extra` is added to it."""
+    """The text of a valid file with one agent; `extra` is added to it."""
 
     def _single(number: int = 7, prefix: str = "own_helper", extra: str = "") -> str:
         return (

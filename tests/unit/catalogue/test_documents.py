@@ -27,35 +27,35 @@ VALUES = st.recursive(
         ("1.2.3", "1.2.3"), ("+", "+"),
     ],
 )  # fmt: skip
-def test_a_plain_value_is_what_yaml_1_2_says(text: str, value: object) -> None:
-    """None of YAML 1.1's surprises: a country code is text, and so is a date."""
+def test_a_plain_value_follows_yaml_1_2(text: str, value: object) -> None:
+    """Not YAML 1.1: a country code such as `no` is text, and so is a date."""
     parsed = parse_yaml(f"key: {text}" if text != "-" else "key:\n-")["key"]
     assert parsed == value
     assert type(parsed) is type(value)
 
 
 def test_keys_are_text() -> None:
-    """Whatever they look like."""
+    """Also keys that look like numbers or booleans."""
     assert parse_yaml("1: a\ntrue: b\nno: c") == {"1": "a", "true": "b", "no": "c"}
 
 
 @given(VALUES)
-def test_what_yaml_can_write_is_read_back_alike(value: Any) -> None:
-    """Quoted by PyYAML's own writer, read by our rules."""
+def test_generated_yaml_is_read_back_unchanged(value: Any) -> None:
+    """Written and quoted by PyYAML, read by the rules of YAML 1.2."""
     text = yaml.dump({"key": value}, Dumper=_Writer)
     assert parse_yaml(text) == {"key": value}
 
 
 @given(VALUES)
-def test_what_json_can_write_is_read_back_alike(value: Any) -> None:
+def test_generated_json_is_read_back_unchanged(value: Any) -> None:
     """With and without escapes."""
     assert parse_json(json.dumps({"key": value})) == {"key": value}
     assert parse_json(json.dumps({"key": value}, ensure_ascii=False)) == {"key": value}
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_any_text_at_all_is_read_or_refused_in_words(text: str) -> None:
-    """Never another exception: a user's folder may hold anything."""
+def test_any_text_is_read_or_refused_as_unparsable(text: str) -> None:
+    """No other exception may escape: a folder may hold anything."""
     for parse in (parse_yaml, parse_json):
         with suppress(Unparsable):
             parse(text)
@@ -84,8 +84,8 @@ def test_any_text_at_all_is_read_or_refused_in_words(text: str) -> None:
         ("a: " + "[" * 200_000, ["deeper than"]),
     ],
 )
-def test_broken_yaml_is_refused_with_its_line_and_a_way_out(text: str, words: list[str]) -> None:
-    """The message is all that the author gets to see."""
+def test_invalid_yaml_is_refused_with_its_line_and_a_remedy(text: str, words: list[str]) -> None:
+    """The author sees nothing but this message."""
     with pytest.raises(Unparsable) as refused:
         parse_yaml(text)
     assert [word for word in words if word not in str(refused.value)] == []
@@ -107,15 +107,15 @@ def test_broken_yaml_is_refused_with_its_line_and_a_way_out(text: str, words: li
         ("", ["line 1"]),
     ],
 )
-def test_broken_json_is_refused_in_words(text: str, words: list[str]) -> None:
-    """Also what Python's reader would let pass: equal keys, NaN, half characters."""
+def test_invalid_json_is_refused_with_its_line(text: str, words: list[str]) -> None:
+    """Also what Python's parser would accept: duplicate keys, NaN, unpaired surrogates."""
     with pytest.raises(Unparsable) as refused:
         parse_json(text)
     assert [word for word in words if word not in str(refused.value)] == []
 
 
-def test_the_line_of_a_path_is_the_line_of_its_key_or_of_the_nearest_thing_around_it() -> None:
-    """A missing key has no line; what it is missing from has."""
+def test_the_line_of_a_path_is_that_of_its_key_or_of_its_nearest_parent() -> None:
+    """A missing key has no line, but its parent has one."""
     lines = Lines("a: 1\nagents:\n  - name: x\n    tags: [t]\n  - name: y\n")
     assert lines.of(["agents", 1, "name"]) == 5
     assert lines.of(["agents", 0, "tags", 0]) == 4
@@ -125,12 +125,12 @@ def test_the_line_of_a_path_is_the_line_of_its_key_or_of_the_nearest_thing_aroun
 
 
 def test_floats_stay_finite() -> None:
-    """JSON, the database and the wire have no infinity."""
+    """JSON, the database and protobuf's Struct have no infinity."""
     assert math.isfinite(parse_yaml("a: 1e308")["a"])
 
 
 class _Writer(yaml.SafeDumper):
-    """Puts every text in quotes: PyYAML leaves them off by the rules of YAML 1.1, where `0E0` is a text."""
+    """Quotes every text: PyYAML omits quotes by the rules of YAML 1.1, where `0E0` is a text."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True

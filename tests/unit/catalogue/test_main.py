@@ -17,10 +17,10 @@ Text = Callable[..., str]
 Write = Callable[..., Path]
 
 
-def test_lint_says_what_is_wrong_and_fails(
+def test_lint_prints_every_problem_and_fails(
     folder: Path, write: Write, family: Text, single: Text, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One line for each problem, then the sum."""
+    """One line for each problem, then the total."""
     write("good.yaml", family(1, 2))
     bad = write("bad.yaml", single(3, extra="temperature: 1\n"))
     assert main(["lint", str(folder)]) == 1
@@ -29,8 +29,10 @@ def test_lint_says_what_is_wrong_and_fails(
     assert out[1:] == ["2 agents in 2 files, 1 problem"]
 
 
-def test_lint_is_content_with_sound_files(folder: Path, write: Write, family: Text, capsys: pytest.CaptureFixture[str]) -> None:
-    """And warns of models that are retired or have no price, without failing."""
+def test_lint_passes_valid_files_and_warns_about_models(
+    folder: Path, write: Write, family: Text, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A retired model and one without a price are warnings, and do not fail."""
     old = write("a.yaml", family(1, 2, extra="model: claude-3-5-sonnet-20241022\n"))
     new = write("b.yaml", family(3, role="analyst", extra="model: claude-sonnet-9\n"))
     write("c.yaml", family(4, role="coach", extra="model: claude-haiku-4-5-20251001\n"))
@@ -44,13 +46,13 @@ def test_lint_is_content_with_sound_files(folder: Path, write: Write, family: Te
     ]
 
 
-def test_lint_of_nothing_is_one_clear_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """No traceback."""
+def test_lint_of_a_missing_folder_prints_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no traceback."""
     assert main(["lint", str(folder / "nowhere")]) == 2
     assert "no such file or directory" in capsys.readouterr().err
 
 
-def test_lint_can_name_a_file_whose_name_is_no_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lint_prints_a_file_name_that_is_not_utf8(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """File names are bytes."""
     with open(os.fsencode(folder) + b"/caf\xe9.yaml", "w") as file:
         file.write("[")
@@ -58,15 +60,15 @@ def test_lint_can_name_a_file_whose_name_is_no_text(folder: Path, capsys: pytest
     assert "caf\\udce9.yaml: line" in capsys.readouterr().out
 
 
-def test_it_runs_as_a_module() -> None:
-    """And the shipped definitions have no problems."""
+def test_the_catalogue_runs_as_a_module() -> None:
+    """The shipped definitions have no problems."""
     done = subprocess.run([sys.executable, "-m", "catalogue", "lint"], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1].endswith("0 problems")
 
 
-def test_the_shipped_definitions_are_sound_and_in_their_place() -> None:
-    """`<category>/<role>.yaml`, and every prompt can be composed."""
+def test_shipped_definitions_are_valid_and_in_their_folder() -> None:
+    """Each is at `<category>/<role>.yaml`, and every prompt can be rendered."""
     catalogue = read(SHIPPED)
     assert [str(problem) for problem in catalogue.problems] == []
     for agent in catalogue.agents:
@@ -76,8 +78,8 @@ def test_the_shipped_definitions_are_sound_and_in_their_place() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 10, 25])
-def test_generated_definitions_are_sound(count: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Numbers 1 to COUNT, in families of ten."""
+def test_generated_definitions_are_valid(count: int, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are numbered 1 to COUNT, in families of ten."""
     assert main(["generate", str(count), str(folder)]) == 0
     catalogue = read(folder)
     assert catalogue.problems == ()
@@ -87,7 +89,7 @@ def test_generated_definitions_are_sound(count: int, folder: Path, capsys: pytes
 
 
 def test_generate_overwrites_nothing(folder: Path, write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    """Numbers would clash with what is there."""
+    """The numbers would clash with those of the existing files."""
     write("mine.yaml", "mine")
     assert main(["generate", "10", str(folder)]) == 2
     assert "not empty" in capsys.readouterr().err
@@ -96,8 +98,8 @@ def test_generate_overwrites_nothing(folder: Path, write: Write, capsys: pytest.
         main(["generate", "0", str(folder / "new")])
 
 
-def test_the_same_count_gives_the_same_definitions(folder: Path) -> None:
-    """Figures can be compared between machines."""
+def test_the_same_count_generates_the_same_definitions(folder: Path) -> None:
+    """Figures from different machines stay comparable."""
     main(["generate", "30", str(folder / "a")])
     main(["generate", "30", str(folder / "b")])
     revisions = [[agent.revision for agent in read(folder / name).agents] for name in "ab"]
@@ -106,7 +108,7 @@ def test_the_same_count_gives_the_same_definitions(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_1500_agents_are_read_in_under_a_second(folder: Path) -> None:
-    """150 families with prompts of 1.5 to 3 KB; a second reading without changes takes a tenth of that."""
+    """150 families with prompts of 1.5 to 3 KB. A second reading without changes takes a tenth of the time."""
     main(["generate", "1500", str(folder)])
     sizes = [len(agent.family_prompt) for agent in read(folder).agents]
     assert min(sizes) >= 1400
@@ -117,7 +119,7 @@ def test_1500_agents_are_read_in_under_a_second(folder: Path) -> None:
 
 
 def _seconds_to_read(folder: Path) -> tuple[float, float]:
-    """Of the processor: the machine may have other work."""
+    """CPU time: the machine may have other work."""
     began = time.thread_time()
     catalogue = read(folder)
     between = time.thread_time()

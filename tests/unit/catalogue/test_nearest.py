@@ -1,4 +1,4 @@
-"""The ids that look most like one that does not exist."""
+"""The ids most similar to one that does not exist."""
 
 from time import perf_counter
 
@@ -7,20 +7,20 @@ from catalogue.nearest import NearestIds
 IDS = [f"{role}_agent_{family}_{number}" for number in range(1, 1501) for family, role in [(number % 100, f"marketing_{number % 37}_seo")]]
 
 
-def test_a_misspelt_id_finds_the_one_that_was_meant() -> None:
+def test_a_misspelt_id_finds_the_intended_one() -> None:
     ids = NearestIds(["marketing_seo_agent_1_1", "finance_audit_agent_2_2", "legal_contracts_agent_3_3"])
     assert ids.to("marketng_seo_agent_1_1")[0] == "marketing_seo_agent_1_1"
     assert ids.to("Finance-Audit")[0] == "finance_audit_agent_2_2"
 
 
-def test_at_most_three_ids_are_named_and_none_that_shares_nothing() -> None:
+def test_at_most_three_ids_are_named_and_all_are_similar() -> None:
     ids = NearestIds(["aaa_1", "aaa_2", "aaa_3", "aaa_4"])
     assert len(ids.to("aaa")) == 3
     assert ids.to("zzz") == []
     assert ids.to("") == []
 
 
-def test_a_look_up_takes_milliseconds_in_a_full_catalogue() -> None:
+def test_a_lookup_in_1500_agents_takes_milliseconds() -> None:
     ids = NearestIds(IDS)
     ids.to("x")
     began = perf_counter()

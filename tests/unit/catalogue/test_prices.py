@@ -1,4 +1,4 @@
-"""What calls cost, checked against figures worked out by hand."""
+"""The cost of calls, compared with figures worked out by hand."""
 
 from datetime import date
 from decimal import ROUND_CEILING, Decimal
@@ -26,11 +26,11 @@ MODELS = sorted(TABLE.prices)
         ("claude-sonnet-5-5", (1000, 500, 20_000, 4000), 19_000),
         # 1,000 × 0.10 + 500 × 0.50
         ("claude-haiku-5-5", (1000, 500), 350),
-        # 1 × 0.10 + 1 × 0.50 + 1 × 0.01 + 1 × 0.125 = 0.735: rounded up
+        # 1 × 0.10 + 1 × 0.50 + 1 × 0.01 + 1 × 0.125 = 0.735, rounded up
         ("claude-haiku-5-5", (1, 1, 1, 1), 1),
         # 3 × 0.10 + 7 × 0.50 + 9 × 0.01 + 8 × 0.125 = 4.89
         ("claude-haiku-5-5", (3, 7, 9, 8), 5),
-        # 10 × 0.10: whole, and stays whole
+        # 10 × 0.10 is a whole number and is not rounded
         ("claude-haiku-5-5", (10, 0), 1),
         # 1,000,000 × 4 + 1,000,000 × 20 + 1,000,000 × 0.20 + 1,000,000 × 5
         ("claude-opus-5-5", (10**6, 10**6, 10**6, 10**6), 29_200_000),
@@ -48,7 +48,7 @@ def test_a_call_costs_its_list_price_rounded_up(model: str, tokens: tuple[int, .
 
 @given(st.sampled_from(MODELS), TOKENS, TOKENS, TOKENS, TOKENS)
 def test_a_cost_is_exact(model: str, inputs: int, outputs: int, reads: int, writes: int) -> None:
-    """Compared with decimal arithmetic; floats would be off by then."""
+    """Compared with decimal arithmetic; floats would differ at this size."""
     price = TABLE.prices[model]
     parts = [(inputs, price.input), (outputs, price.output), (reads, price.cache_read), (writes, price.cache_write_5m)]
     exact = sum((tokens * Decimal(each) / 10**6 for tokens, each in parts), Decimal(0))
@@ -57,13 +57,13 @@ def test_a_cost_is_exact(model: str, inputs: int, outputs: int, reads: int, writ
 
 @given(st.text(max_size=30).filter(lambda model: not TABLE.knows(model)), TOKENS, TOKENS, TOKENS, TOKENS)
 def test_an_unknown_model_never_costs_less_than_a_known_one(model: str, inputs: int, outputs: int, reads: int, writes: int) -> None:
-    """So the books never understate."""
+    """The books must never understate a cost."""
     known = max(TABLE.cost_micro_usd(name, inputs, outputs, reads, writes) for name in MODELS)
     assert TABLE.cost_micro_usd(model, inputs, outputs, reads, writes) >= known
 
 
-def test_a_dated_name_costs_what_its_model_does() -> None:
-    """And `claude-opus-5` is not taken for the beginning of `claude-opus-5-5`, nor for that of a model that we do not know."""
+def test_a_dated_name_has_the_price_of_its_model() -> None:
+    """`claude-opus-5` is not taken for a prefix of `claude-opus-5-5` or of an unknown model."""
     assert TABLE.cost_micro_usd("claude-haiku-4-5-20251001", 1000, 0) == 1000
     assert TABLE.cost_micro_usd("claude-opus-5-5-20260901", 1000, 0) == 4000
     assert TABLE.cost_micro_usd("claude-opus-5-20260101", 1000, 0) == 5000
@@ -72,13 +72,13 @@ def test_a_dated_name_costs_what_its_model_does() -> None:
 
 
 def test_negative_tokens_are_refused() -> None:
-    """They would make money."""
+    """They would reduce the cost."""
     with pytest.raises(ValueError, match="negative"):
         TABLE.cost_micro_usd("claude-sonnet-5-5", 1, -1)
 
 
-def test_the_table_in_force_on_a_day_is_the_latest_that_has_begun(tmp_path: Path) -> None:
-    """And the first for days before any."""
+def test_the_price_table_of_a_day_is_the_latest_one_in_force(tmp_path: Path) -> None:
+    """Days before the first table use the first table."""
     row = "{input: '%s', output: '1', cache_write_5m: '1', cache_write_1h: '1', cache_read: '1'}"
     path = tmp_path / "models.yaml"
     path.write_text(
@@ -97,7 +97,7 @@ def test_the_table_in_force_on_a_day_is_the_latest_that_has_begun(tmp_path: Path
     assert at(2030, 1, 1) == ("2027-01-01", 3)
 
 
-def test_the_shipped_prices_are_those_published() -> None:
+def test_shipped_prices_are_those_published() -> None:
     """Input, output, cache write for 5 minutes and for 1 hour, cache read; USD per million tokens, as of 2026-11."""
     published = {
         "claude-sonnet-5-5": ("2", "10", "2.50", "4", "0.10"),
@@ -114,8 +114,8 @@ def test_the_shipped_prices_are_those_published() -> None:
     assert TABLE.version == "2026-11-01"
 
 
-def test_a_retired_model_has_a_successor_that_is_for_sale() -> None:
-    """One step, to a model with a price."""
+def test_a_retired_model_has_a_successor_with_a_price() -> None:
+    """The successor is not retired itself."""
     assert BOOK.successor("claude-3-5-sonnet-20241022") == "claude-sonnet-5-5"
     assert BOOK.successor("claude-3-haiku-20240307") == "claude-haiku-5-5"
     assert BOOK.successor("claude-3-opus-20240229") == "claude-opus-5-5"
@@ -143,8 +143,8 @@ def test_a_retired_model_has_a_successor_that_is_for_sale() -> None:
         ),
     ],
 )
-def test_a_broken_price_file_is_an_error_in_words(text: str, tmp_path: Path) -> None:
-    """Before anything is sold at a wrong price; prices not in quotes could be inexact."""
+def test_an_invalid_price_file_is_refused_with_its_cause(text: str, tmp_path: Path) -> None:
+    """Prices must be quoted: unquoted ones could be inexact floats."""
     path = tmp_path / "models.yaml"
     path.write_text(text)
     with pytest.raises(DefinitionsUnreadable, match=r"models\.yaml"):
@@ -153,6 +153,6 @@ def test_a_broken_price_file_is_an_error_in_words(text: str, tmp_path: Path) -> 
         PriceBook.load(tmp_path / "nothing.yaml")
 
 
-def test_a_table_can_be_made_without_a_file() -> None:
+def test_a_table_can_be_built_without_a_file() -> None:
     """Its version is its day."""
     assert PriceTable(date(2026, 1, 2), TABLE.prices).version == "2026-01-02"

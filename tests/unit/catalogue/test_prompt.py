@@ -1,4 +1,4 @@
-"""The layout of a prompt, which the agent hosts send and the orchestrator prices."""
+"""The layout of a prompt, which agent hosts send and the orchestrator prices."""
 
 from typing import Any
 

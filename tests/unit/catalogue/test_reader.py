@@ -1,4 +1,4 @@
-"""Reading a folder: what is served, and what is said about the rest."""
+"""Reading a folder: the agents that are served, and the problems that are reported."""
 
 import ast
 import json
@@ -51,8 +51,8 @@ agents:
 """
 
 
-def test_a_family_gives_its_agents_what_it_shares(folder: Path, write: Write) -> None:
-    """An agent's own values come before the family's; its tags are added."""
+def test_a_family_shares_its_values_with_its_agents(folder: Path, write: Write) -> None:
+    """An agent's own values override the family's; its tags are added."""
     path = write("marketing/seo_strategist.yaml", WHOLE)
     catalogue = read(folder)
     assert catalogue.problems == ()
@@ -77,8 +77,8 @@ def test_a_family_gives_its_agents_what_it_shares(folder: Path, write: Write) ->
     assert (builder.model, builder.max_tokens, builder.context_schema) == ("claude-haiku-5-5", 100, {"type": "object"})
 
 
-def test_a_dropped_in_file_with_one_agent_is_served(folder: Path, write: Write, single: Text) -> None:
-    """Anywhere below the folder, as .yaml, .yml or .json; what is not said has its default."""
+def test_a_new_file_with_one_agent_is_served(folder: Path, write: Write, single: Text) -> None:
+    """Anywhere below the folder, as .yaml, .yml or .json; omitted values have defaults."""
     write("a.yaml", single(1))
     write("deep/down/b.yml", single(2))
     content = {"category": "own", "role": "helper", "prompt": "Hi.", "agent_id": "x_agent_1_3", "name": "X", "description": "X."}
@@ -92,8 +92,8 @@ def test_a_dropped_in_file_with_one_agent_is_served(folder: Path, write: Write, 
     assert system_prompt(helper) == "Help people."
 
 
-def test_other_files_are_no_definitions(folder: Path, write: Write, family: Text) -> None:
-    """Prices, schema, notes, what editors and Kubernetes keep beside the files, and everything hidden."""
+def test_other_files_are_not_definitions(folder: Path, write: Write, family: Text) -> None:
+    """Prices, the schema, notes, files that editors and Kubernetes create beside the definitions, and every hidden file."""
     for name in ("models.yaml", "schema.json", "README.md", "x.yaml~", ".x.yaml.swp", ".hidden.yaml", "..2026_11/x.yaml", ".git/x.yaml"):
         write(name, "not: a definition")
     write("sub/models.yaml", "not: one either")
@@ -206,8 +206,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_file_is_reported_and_the_others_are_served(kind: str, folder: Path, write: Write, single: Text) -> None:
-    """The message names the line and field, and says how to mend it."""
+def test_an_invalid_file_is_reported_and_the_others_are_served(kind: str, folder: Path, write: Write, single: Text) -> None:
+    """The message names the line and the field, and says how to correct it."""
     text, words = BROKEN[kind]
     path = write("broken.yaml", text)
     write("sound.yaml", single(7))
@@ -219,7 +219,7 @@ def test_a_broken_file_is_reported_and_the_others_are_served(kind: str, folder: 
 
 
 def test_every_problem_of_a_file_is_reported_at_once(folder: Path, write: Write) -> None:
-    """Up to twenty; mending one after the other would be tedious."""
+    """Up to twenty problems, so that the author can correct them together."""
     write("two.yaml", WHOLE.replace("max_tokens: 100", "max_tokens: 0").replace("name: Technical Auditor", "name: 3"))
     write("many.yaml", "category: x\nrole: x\nprompt: x\nagents: [" + "1," * 50 + "]\n")
     problems = [problem for problem in read(folder).problems if problem.source.name == "two.yaml"]
@@ -232,16 +232,15 @@ def test_every_problem_of_a_file_is_reported_at_once(folder: Path, write: Write)
 @pytest.mark.parametrize(
     "text", ["", "{", '{"a": 1, "a": 1}', '["x"]', "null", '{"category": "x"}', '{"prompt": "\\ud83d\\ude00", "x": 1}']
 )
-def test_a_broken_json_file_is_reported(text: str, folder: Path, write: Write) -> None:
-    """As a YAML file is."""
+def test_an_invalid_json_file_is_reported(text: str, folder: Path, write: Write) -> None:
     path = write("broken.json", text)
     catalogue = read(folder)
     assert len(catalogue) == 0
     assert {problem.source for problem in catalogue.problems} == {path}
 
 
-def test_links_and_odd_files_are_handled(folder: Path, write: Write, single: Text, tmp_path: Path) -> None:
-    """A link to a file or folder is followed, a loop ends, a link to nothing and a device are problems."""
+def test_links_and_special_files_are_handled(folder: Path, write: Write, single: Text, tmp_path: Path) -> None:
+    """Links to files and folders are followed and a loop ends; a dangling link and a device are problems."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "one.yaml").write_text(single(1))
     (tmp_path / "two.yaml").write_text(single(2))
@@ -261,8 +260,8 @@ def test_links_and_odd_files_are_handled(folder: Path, write: Write, single: Tex
     assert "not a regular file" in said["pipe.yaml"]
 
 
-def test_what_may_not_be_read_is_reported_and_keeps_serving(single: Text) -> None:
-    """A file and a folder whose permissions went wrong. Root may read anything, so a process of nobody's looks."""
+def test_an_unreadable_file_is_reported_and_keeps_its_agents(single: Text) -> None:
+    """For a file and a folder without read permission. Root may read anything, so an unprivileged process reads them."""
     with tempfile.TemporaryDirectory() as place:
         os.chmod(place, 0o755)
         for number in (1, 2, 3):
@@ -294,20 +293,20 @@ def test_what_may_not_be_read_is_reported_and_keeps_serving(single: Text) -> Non
 
 
 def test_an_empty_folder_is_an_empty_catalogue(folder: Path) -> None:
-    """Nothing is wrong with having no definitions yet."""
+    """It is not an error."""
     assert read(folder) == Catalogue()
 
 
-def test_a_missing_folder_is_an_error_in_words(folder: Path, write: Write, single: Text) -> None:
-    """A file in its place, too."""
+def test_a_missing_folder_is_refused_with_its_path(folder: Path, write: Write, single: Text) -> None:
+    """Also a file in place of the folder."""
     with pytest.raises(DefinitionsUnreadable, match=r"nowhere' cannot be read: no such file or directory; set DEFINITIONS_PATH"):
         read(folder / "nowhere")
     with pytest.raises(DefinitionsUnreadable, match="not a directory"):
         read(write("x.yaml", single()))
 
 
-def test_a_revision_changes_with_the_definition_and_not_with_its_form(folder: Path, write: Write) -> None:
-    """Comments, order and the file's place are form; every value is content."""
+def test_a_revision_changes_with_the_content_and_not_with_the_form(folder: Path, write: Write) -> None:
+    """Comments, order and the path of the file are form; every value is content."""
 
     def revisions(text: str, name: str = "x.yaml") -> list[str]:
         path = write(name, text)

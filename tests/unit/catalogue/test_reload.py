@@ -1,4 +1,4 @@
-"""Reading a folder again: what changed is read, what broke keeps serving."""
+"""Reading a folder again: changed files are read, and an agent whose file became invalid keeps serving."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +9,8 @@ Text = Callable[..., str]
 Write = Callable[..., Path]
 
 
-def test_only_what_changed_is_read_again(folder: Path, write: Write, family: Text) -> None:
-    """An unchanged file's agents are the very same objects."""
+def test_only_changed_files_are_read_again(folder: Path, write: Write, family: Text) -> None:
+    """The agents of an unchanged file are the same objects."""
     write("a.yaml", family(1))
     write("b.yaml", family(2))
     first = read(folder)
@@ -22,16 +22,16 @@ def test_only_what_changed_is_read_again(folder: Path, write: Write, family: Tex
     assert read(folder, second) == second
 
 
-def test_a_file_just_written_is_not_trusted_to_be_unchanged(folder: Path, write: Write, single: Text) -> None:
-    """Two writes of one size within one tick of the file system's clock look alike from outside."""
+def test_a_recently_written_file_is_read_again(folder: Path, write: Write, single: Text) -> None:
+    """Two writes of the same size within one tick of the file system's clock have the same size and mtime."""
     write("a.yaml", single(extra="max_tokens: 1\n"), settled=False)
     first = read(folder)
     write("a.yaml", single(extra="max_tokens: 2\n"), settled=False)
     assert read(folder, first).agents[0].max_tokens == 2
 
 
-def test_a_file_that_breaks_keeps_its_agents_and_is_reported_until_it_is_mended(folder: Path, write: Write, family: Text) -> None:
-    """Also over several readings while it is broken."""
+def test_an_invalid_file_keeps_its_agents_and_is_reported_until_it_is_corrected(folder: Path, write: Write, family: Text) -> None:
+    """Also over several readings."""
     write("a.yaml", family(1, 2))
     first = read(folder)
     write("a.yaml", "category: [")
@@ -49,8 +49,8 @@ def test_a_file_that_breaks_keeps_its_agents_and_is_reported_until_it_is_mended(
     assert mended.problems == ()
 
 
-def test_a_removed_file_takes_its_agents_along(folder: Path, write: Write, family: Text) -> None:
-    """Broken or not."""
+def test_a_removed_file_removes_its_agents(folder: Path, write: Write, family: Text) -> None:
+    """Also if the file was invalid before."""
     write("a.yaml", family(1))
     write("b.yaml", family(2))
     first = read(folder)
@@ -62,7 +62,7 @@ def test_a_removed_file_takes_its_agents_along(folder: Path, write: Write, famil
 
 
 def test_a_new_file_adds_its_agents(folder: Path, write: Write, family: Text) -> None:
-    """And a renamed one keeps them."""
+    """A renamed file keeps its agents."""
     first = read(folder)
     write("a.yaml", family(1))
     second = read(folder, first)
@@ -73,8 +73,8 @@ def test_a_new_file_adds_its_agents(folder: Path, write: Write, family: Text) ->
     assert third.problems == ()
 
 
-def test_of_two_definitions_with_one_number_the_first_by_path_serves(folder: Path, write: Write, family: Text, single: Text) -> None:
-    """The other is a problem that names both and a number that is free."""
+def test_the_first_path_wins_when_two_definitions_have_one_number(folder: Path, write: Write, family: Text, single: Text) -> None:
+    """The problem names both files and a free number."""
     write("b.yaml", family(1, 2))
     write("a/z.yaml", single(2))
     catalogue = read(folder)
@@ -85,8 +85,8 @@ def test_of_two_definitions_with_one_number_the_first_by_path_serves(folder: Pat
     assert "(3 is free)" in problem.message
 
 
-def test_of_two_definitions_with_one_id_the_first_by_path_serves(folder: Path, write: Write, single: Text) -> None:
-    """A copied file is the usual way to get there."""
+def test_the_first_path_wins_when_two_definitions_have_one_id(folder: Path, write: Write, single: Text) -> None:
+    """The usual cause is a copied file."""
     write("a.yaml", single(7))
     write("copy of a.yaml", single(7))
     catalogue = read(folder)
@@ -94,16 +94,16 @@ def test_of_two_definitions_with_one_id_the_first_by_path_serves(folder: Path, w
     assert "its agent_id is taken by 'own_helper_agent_1_7' in" in catalogue.problems[0].message
 
 
-def test_two_definitions_with_one_number_in_one_file_are_told_apart(folder: Path, write: Write, family: Text) -> None:
-    """The one further up serves, and so do the others of the file."""
+def test_the_first_of_two_definitions_with_one_number_in_one_file_serves(folder: Path, write: Write, family: Text) -> None:
+    """The other agents of the file are served too."""
     write("a.yaml", family(5, 5, 6))
     catalogue = read(folder)
     assert [agent.agent_id for agent in catalogue.agents] == ["marketing_strategist_agent_1_5", "marketing_strategist_agent_3_6"]
     assert "earlier in this file" in catalogue.problems[0].message
 
 
-def test_who_served_before_keeps_the_number(folder: Path, write: Write, single: Text) -> None:
-    """A file that is dropped in takes nobody's place, whatever its name; when the other goes, it gets it."""
+def test_an_agent_that_serves_keeps_its_number(folder: Path, write: Write, single: Text) -> None:
+    """A new file displaces no agent, whatever its path. It serves when the other one is removed."""
     write("m.yaml", single(7))
     first = read(folder)
     write("a.yaml", single(7, prefix="new_helper"))
@@ -116,8 +116,8 @@ def test_who_served_before_keeps_the_number(folder: Path, write: Write, single: 
     assert third.problems == ()
 
 
-def test_a_catalogue_ends_up_the_same_whatever_way_it_was_reached(folder: Path, write: Write, family: Text) -> None:
-    """Reading step by step and reading at once agree while no two definitions clash."""
+def test_incremental_readings_end_in_the_same_catalogue_as_one_reading(folder: Path, write: Write, family: Text) -> None:
+    """As long as no two definitions clash."""
     step = read(folder)
     for number in range(1, 6):
         write(f"{number}.yaml", family(number))

@@ -1,4 +1,4 @@
-"""Temporarily missing is not deleted: files that are being written, replaced or moved keep their agents."""
+"""A file that is missing for a moment is not deleted: files that are written, replaced or moved keep their agents."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Write = Callable[..., Path]
 
 
 class Reader:
-    """Looks at a folder as the watcher does, on a clock that the test sets."""
+    """Reads a folder as the watcher does, with a clock that the test sets."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -46,13 +46,13 @@ ALL = list(range(1, 11))
 
 
 def prefix(path: Path, agents: int) -> None:
-    """Leaves a prefix that is valid YAML: the family's own keys and its first agents."""
+    """A prefix that is valid YAML: the family's own keys and its first agents."""
     text = path.read_text()
     path.write_text(text[: text.index(f"  - agent_id: marketing_strategist_agent_{agents + 1}_")])
 
 
 @pytest.mark.parametrize("agents", [1, 5, 9])
-def test_a_prefix_that_is_valid_yaml_removes_no_agent_during_a_gap_of_two_seconds(folder: Path, ten: Path, agents: int) -> None:
+def test_a_truncated_file_that_is_valid_yaml_removes_no_agent_for_two_seconds(folder: Path, ten: Path, agents: int) -> None:
     reader, whole = Reader(folder), ten.read_text()
     prefix(ten, agents)
     assert reader.numbers() == ALL
@@ -74,7 +74,7 @@ def test_a_file_that_is_deleted_and_created_again_keeps_its_agents(folder: Path,
     ten.write_text(whole)
     assert reader.numbers() == ALL
     assert reader.numbers(after=QUIET_SECONDS) == ALL
-    ten.unlink()  # the wait begins anew
+    ten.unlink()  # the wait starts again
     assert reader.numbers(after=4.9) == ALL
 
 
@@ -90,7 +90,7 @@ def test_a_folder_that_is_deleted_and_created_again_keeps_its_agents(folder: Pat
     assert reader.numbers(after=QUIET_SECONDS) == [1, 2]
 
 
-def test_a_file_that_is_emptied_keeps_its_agents(folder: Path, ten: Path) -> None:
+def test_a_file_that_is_emptied_for_a_moment_keeps_its_agents(folder: Path, ten: Path) -> None:
     reader = Reader(folder)
     ten.write_text("")
     assert reader.numbers() == ALL
@@ -99,7 +99,7 @@ def test_a_file_that_is_emptied_keeps_its_agents(folder: Path, ten: Path) -> Non
 
 
 @pytest.mark.parametrize("change", ["prefix", "file", "agent"])
-def test_a_loss_that_a_second_look_confirms_is_a_deletion(folder: Path, ten: Path, change: str) -> None:
+def test_a_loss_confirmed_by_a_second_reading_is_a_deletion(folder: Path, ten: Path, change: str) -> None:
     reader = Reader(folder)
     if change == "file":
         ten.unlink()
@@ -112,7 +112,7 @@ def test_a_loss_that_a_second_look_confirms_is_a_deletion(folder: Path, ten: Pat
     assert reader.numbers(after=reader.next_look) == {"file": [], "prefix": [1, 2], "agent": ALL[:-1]}[change]
 
 
-def test_a_file_that_goes_on_changing_is_not_confirmed(folder: Path, ten: Path) -> None:
+def test_a_file_that_keeps_changing_is_not_confirmed(folder: Path, ten: Path) -> None:
     reader = Reader(folder)
     for agents in (9, 8, 7, 6):
         prefix(ten, agents)
@@ -121,8 +121,8 @@ def test_a_file_that_goes_on_changing_is_not_confirmed(folder: Path, ten: Path) 
         assert reader.numbers(after=4.0) == ALL
 
 
-def test_a_file_is_read_once_it_has_not_changed_for_a_while_whatever_its_times_say(folder: Path, write: Write, family: Text) -> None:
-    """A file from a machine whose clock is wrong may be from tomorrow."""
+def test_a_file_is_read_once_it_is_unchanged_for_a_while_regardless_of_its_mtime(folder: Path, write: Write, family: Text) -> None:
+    """A file from a machine with a wrong clock may have an mtime in the future."""
     reader = Reader(folder)
     path = folder / "a.yaml"
     for count in (1, 2, 3):
@@ -143,7 +143,7 @@ def test_a_renamed_file_moves_its_agents_without_a_clash(folder: Path, ten: Path
     assert (len(moved), moved.problems, reader.next_look) == (10, (), None)
 
 
-def test_agents_that_move_to_a_file_of_their_own_are_not_lost(folder: Path, ten: Path, write: Write, family: Text) -> None:
+def test_agents_moved_to_a_file_of_their_own_are_kept(folder: Path, ten: Path, write: Write, family: Text) -> None:
     reader, text = Reader(folder), ten.read_text()
     cut = text.index("  - agent_id: marketing_strategist_agent_4_")
     ten.write_text(text[:cut])
@@ -154,7 +154,7 @@ def test_agents_that_move_to_a_file_of_their_own_are_not_lost(folder: Path, ten:
     assert (split.problems, reader.next_look) == ((), None)
 
 
-def test_agents_that_move_while_others_are_deleted_do_not_clash(folder: Path, ten: Path, write: Write) -> None:
+def test_agents_moved_while_others_are_deleted_do_not_clash(folder: Path, ten: Path, write: Write) -> None:
     reader, text = Reader(folder), ten.read_text()
     write("b.yaml", text.replace(text[text.index("  - agent_id: marketing_strategist_agent_10_") :], ""))
     ten.unlink()

@@ -1,4 +1,4 @@
-"""What a caller is told about a context that breaks the agent's schema."""
+"""The error of a context that violates the agent's schema."""
 
 from typing import Any
 
@@ -55,26 +55,26 @@ GOOD: dict[str, Any] = {"audience": {"age": 30}}
         ({**GOOD, "words": {"long_one": 1}}, [("context.words", 'has the key "long_one", which must have at most 3 characters')]),
     ],
 )  # fmt: skip
-def test_a_broken_rule_is_told_with_its_field_and_what_to_do(context: dict[str, Any], violations: list[tuple[str, str]]) -> None:
-    """For a person who sees only this."""
+def test_a_violation_names_its_field_and_the_remedy(context: dict[str, Any], violations: list[tuple[str, str]]) -> None:
+    """For a person who sees only this text."""
     assert compile_context_schema(SCHEMA)(context) == violations
 
 
-def test_every_broken_rule_is_told_at_once() -> None:
-    """And an unknown key comes with those that are known."""
+def test_every_violation_is_reported_at_once() -> None:
+    """An unknown key is reported with the known ones."""
     told = dict(compile_context_schema(SCHEMA)({"tone": 1, "color": "red"}))
     assert told.keys() == {"context.audience", "context.tone", "context.color"}
     assert told["context.color"].startswith("is not a known key; remove it, or use one of these: audience, tone, day")
 
 
 @pytest.mark.parametrize("context", [GOOD, {"audience": {"age": 30.0}}, {**GOOD, "budget": None, "tone": "dry", "tags": ["aa"]}])
-def test_a_sound_context_has_no_violations(context: dict[str, Any]) -> None:
-    """A whole number may come as 30.0: that is how a protobuf Struct carries it."""
+def test_a_valid_context_has_no_violations(context: dict[str, Any]) -> None:
+    """A whole number may arrive as 30.0: protobuf's Struct carries it so."""
     assert compile_context_schema(SCHEMA)(context) == []
 
 
 def test_at_most_a_hundred_violations_are_listed() -> None:
-    """A long list of wrong items cannot blow up the answer."""
+    """A long list of invalid items must not inflate the response."""
     check = compile_context_schema({"type": "object", "additionalProperties": {"type": "string"}})
     assert len(check({str(key): key for key in range(5000)})) == MAX_VIOLATIONS
     closed = compile_context_schema({"type": "object", "additionalProperties": False})
@@ -82,26 +82,26 @@ def test_at_most_a_hundred_violations_are_listed() -> None:
 
 
 def test_a_hostile_text_cannot_stall_a_pattern() -> None:
-    """Patterns are matched in linear time; with backtracking this one would take longer than the test may."""
+    """Patterns are matched in linear time; with backtracking this one would exceed the test's timeout."""
     check = compile_context_schema({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}})
     assert check({"a": "a" * 50_000 + "!"}) == [("context.a", "must match ^(a+)+$")]
 
 
-def test_the_value_itself_is_not_repeated() -> None:
-    """A context may hold what must not stand in an error."""
+def test_a_violation_does_not_repeat_the_value() -> None:
+    """A context may hold data that must not appear in an error."""
     told = compile_context_schema({"type": "object", "dependentSchemas": {"a": {"minProperties": 3}}, "maxProperties": 1})
     assert "secret" not in str(told({"a": "secret", "b": "secret"}))
 
 
 @pytest.mark.parametrize("schema", [{"type": "objekt"}, {"$ref": "#/nope"}, {"$ref": "file:///etc/hostname"}, {"pattern": "("}])
-def test_a_schema_that_is_none_is_refused(schema: dict[str, Any]) -> None:
-    """The reader never lets one through."""
+def test_an_invalid_schema_is_refused(schema: dict[str, Any]) -> None:
+    """The reader refuses such a definition before."""
     with pytest.raises(InvalidSchema):
         compile_context_schema(schema)
 
 
-def test_a_field_path_is_written_as_people_write_it() -> None:
-    """Keys with dots, indexes in brackets."""
+def test_a_field_path_has_dots_and_bracketed_indexes() -> None:
+    """Keys are joined by dots, indexes are in brackets."""
     assert field_path(("context", "audience", "age")) == "context.audience.age"
     assert field_path(("agents", 3, "tags", 0)) == "agents[3].tags[0]"
     assert field_path(()) == ""

@@ -1,4 +1,4 @@
-"""Following a folder as it changes. BOUND is below the five seconds after which the folder is read anyway."""
+"""Following a folder as it changes. BOUND is below the five seconds after which the folder is read in any case."""
 
 import asyncio
 import os
@@ -21,11 +21,11 @@ Write = Callable[..., Path]
 Next = Callable[[], "asyncio.Future[Catalogue]"]
 BOUND = 4.0
 LOSS_BOUND = BOUND + CONFIRM_SECONDS
-"""For changes that remove agents, which are confirmed by a second look."""
+"""For changes that remove agents, which a second reading confirms."""
 
 
 class Follower:
-    """Someone who follows a folder, as the agent host does."""
+    """Follows a folder as the agent host does."""
 
     def __init__(self, folder: Path, current: Catalogue) -> None:
         self.stop = asyncio.Event()
@@ -38,18 +38,18 @@ class Follower:
             self._changes.put_nowait(catalogue)
 
     async def next(self, bound: float = BOUND) -> Catalogue:
-        """The next catalogue, if it comes in time."""
+        """The next catalogue. Raises TimeoutError if none arrives in time."""
         return await asyncio.wait_for(self._changes.get(), bound)
 
     async def until(self, condition: Callable[[Catalogue], bool], bound: float = BOUND) -> Catalogue:
-        """The first catalogue that satisfies `condition`. Those before it are kept in `passed`."""
+        """The first catalogue that satisfies `condition`. The earlier ones are kept in `passed`."""
         async with asyncio.timeout(bound):
             while not condition(catalogue := await self._changes.get()):
                 self.passed.append(catalogue)
             return catalogue
 
     def is_quiet(self) -> bool:
-        """Whether nothing came that nobody asked for."""
+        """Whether no unexpected catalogue arrived."""
         return self._changes.empty()
 
     async def end(self) -> None:
@@ -65,7 +65,7 @@ Follow = Callable[[], Follower]
 
 @pytest.fixture
 async def follow(folder: Path) -> AsyncGenerator[Follow, None]:
-    """Follows the folder from what it holds now on."""
+    """Follows the folder, starting from its current content."""
     followers: list[Follower] = []
 
     def _follow() -> Follower:
@@ -81,8 +81,8 @@ def numbers(catalogue: Catalogue) -> list[int]:
     return [agent.number for agent in catalogue.agents]
 
 
-async def test_each_change_of_a_file_shows(write: Write, family: Text, follow: Follow) -> None:
-    """Added, changed, broken, mended, removed."""
+async def test_every_kind_of_file_change_is_reported(write: Write, family: Text, follow: Follow) -> None:
+    """Added, changed, invalid, corrected, removed."""
     follower = follow()
     path = write("marketing/a.yaml", family(1))
     assert numbers(await follower.until(lambda catalogue: len(catalogue) == 1)) == [1]
@@ -100,7 +100,7 @@ async def test_each_change_of_a_file_shows(write: Write, family: Text, follow: F
 
 @pytest.mark.parametrize("change", ["prefix", "deleted"])
 async def test_a_file_that_is_incomplete_for_a_while_loses_no_agent(write: Write, family: Text, follow: Follow, change: str) -> None:
-    """Another file tells when the folder has been read."""
+    """A change of another file shows that the folder was read."""
     path = write("a.yaml", family(1, 2, 3))
     follower = follow()
     if change == "deleted":
@@ -114,8 +114,8 @@ async def test_a_file_that_is_incomplete_for_a_while_loses_no_agent(write: Write
     assert all({1, 2, 3} <= set(numbers(catalogue)) for catalogue in follower.passed)
 
 
-async def test_a_change_shows_promptly(write: Write, family: Text, follow: Follow) -> None:
-    """The file system sends a notification, and the file is read once it has not changed for 300 ms."""
+async def test_a_change_is_reported_promptly(write: Write, family: Text, follow: Follow) -> None:
+    """The file system sends a notification, and the file is read once it is unchanged for 300 ms."""
     follower = follow()
     write("a.yaml", family(1))
     await follower.next()
@@ -125,8 +125,8 @@ async def test_a_change_shows_promptly(write: Write, family: Text, follow: Follo
     assert time.monotonic() - began < 2.0
 
 
-async def test_an_editor_that_renames_over_the_file_is_seen(folder: Path, write: Write, family: Text, follow: Follow) -> None:
-    """As most editors save."""
+async def test_a_file_replaced_by_a_rename_is_reported(folder: Path, write: Write, family: Text, follow: Follow) -> None:
+    """Most editors save this way."""
     path = write("a.yaml", family(1))
     follower = follow()
     (folder / ".a.yaml.swp").write_text(family(1, 2))
@@ -134,8 +134,8 @@ async def test_an_editor_that_renames_over_the_file_is_seen(folder: Path, write:
     assert numbers(await follower.next()) == [1, 2]
 
 
-async def test_a_new_folder_is_followed_too(folder: Path, tmp_path: Path, family: Text, follow: Follow) -> None:
-    """Also one that is moved here with its files, and away again."""
+async def test_a_new_folder_is_followed(folder: Path, tmp_path: Path, family: Text, follow: Follow) -> None:
+    """Also one that is moved in with its files, and moved away again."""
     follower = follow()
     (tmp_path / "made" / "deep").mkdir(parents=True)
     (tmp_path / "made" / "deep" / "a.yaml").write_text(family(1))
@@ -147,8 +147,8 @@ async def test_a_new_folder_is_followed_too(folder: Path, tmp_path: Path, family
     assert numbers(await follower.next(LOSS_BOUND)) == []
 
 
-async def test_a_kubernetes_mount_that_swaps_its_links_is_seen(folder: Path, family: Text, follow: Follow) -> None:
-    """A ConfigMap's files are links through `..data`, which is replaced by a rename."""
+async def test_a_kubernetes_mount_that_swaps_its_links_is_reported(folder: Path, family: Text, follow: Follow) -> None:
+    """The files of a ConfigMap are links through `..data`, which is replaced by a rename."""
 
     def version(name: str, text: str) -> None:
         (folder / name).mkdir()
@@ -164,8 +164,8 @@ async def test_a_kubernetes_mount_that_swaps_its_links_is_seen(folder: Path, fam
     assert follower.is_quiet()
 
 
-async def test_what_changed_before_watching_began_shows_at_once(folder: Path, write: Write, family: Text) -> None:
-    """Between the first reading and the watching an agent host opens hundreds of ports."""
+async def test_a_change_before_the_watch_starts_is_reported(folder: Path, write: Write, family: Text) -> None:
+    """Between the first reading and the watch, an agent host opens hundreds of ports."""
     current = read(folder)
     write("a.yaml", family(1))
     follower = Follower(folder, current)
@@ -173,8 +173,8 @@ async def test_what_changed_before_watching_began_shows_at_once(folder: Path, wr
     await follower.end()
 
 
-async def test_only_real_changes_show(folder: Path, write: Write, family: Text, follow: Follow) -> None:
-    """A touched file, a comment, a note beside the definitions: the next thing to show is a change that matters."""
+async def test_only_changes_of_definitions_are_reported(folder: Path, write: Write, family: Text, follow: Follow) -> None:
+    """Not a touched file, a comment, or a note beside the definitions."""
     path = write("a.yaml", family(1))
     follower = follow()
     os.utime(path)
@@ -185,8 +185,8 @@ async def test_only_real_changes_show(folder: Path, write: Write, family: Text, 
     assert follower.is_quiet()
 
 
-async def test_a_folder_that_goes_away_keeps_its_agents_until_it_returns(folder: Path, write: Write, family: Text, follow: Follow) -> None:
-    """A volume that is remounted takes no agent off the air."""
+async def test_a_folder_that_disappears_keeps_its_agents_until_it_returns(folder: Path, write: Write, family: Text, follow: Follow) -> None:
+    """A volume that is remounted must not take agents out of service."""
     write("a.yaml", family(1))
     follower = follow()
     os.rename(folder, folder.with_name("away"))
@@ -199,22 +199,22 @@ async def test_a_folder_that_goes_away_keeps_its_agents_until_it_returns(folder:
     assert numbers(await follower.until(lambda catalogue: len(catalogue) > 2)) == [1, 2, 3]
 
 
-async def test_polling_can_be_asked_for(write: Write, family: Text, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By watchfiles' own environment variable, for file systems that tell nothing."""
+async def test_polling_can_be_forced(write: Write, family: Text, follow: Follow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With watchfiles' environment variable, for file systems that send no notifications."""
     monkeypatch.setenv("WATCHFILES_FORCE_POLLING", "true")
     follower = follow()
     write("a.yaml", family(1))
     assert numbers(await follower.next()) == [1]
 
 
-def test_without_inotify_the_folder_is_polled(tmp_path: Path, single: Text) -> None:
-    """In a user namespace whose limit of inotify instances is zero: what a machine with too many watchers is like."""
+def test_the_folder_is_polled_if_inotify_is_unavailable(tmp_path: Path, single: Text) -> None:
+    """In a user namespace with no inotify instances, which is like a machine with too many watchers."""
     limit = "echo 0 > /proc/sys/user/max_inotify_instances"
     unshare = ["unshare", "--user", "--map-root-user", "sh", "-c"]
     try:
         subprocess.run([*unshare, limit], check=True, capture_output=True, timeout=10)
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"this machine allows no user namespace with a limit of its own: {error}")
+        pytest.skip(f"the kernel refused a user namespace with its own inotify limit: {error}")
     script = tmp_path / "follow.py"
     script.write_text(_SCRIPT)
     for number in (1, 2, 3):
@@ -244,16 +244,16 @@ _SCRIPT = dedent("""\
 """)
 
 
-async def test_stopping_ends_the_watching_within_a_second(follow: Follow) -> None:
-    """Also while nothing happens."""
+async def test_stop_ends_the_watch_within_a_second(follow: Follow) -> None:
+    """Also while nothing changes."""
     follower = follow()
     await asyncio.sleep(0)
     follower.stop.set()
     await asyncio.wait_for(follower.task, 1.0)
 
 
-async def test_cancelling_ends_the_watching_and_leaves_the_callers_event_alone(follow: Follow) -> None:
-    """`stop` may be shared with others."""
+async def test_cancelling_ends_the_watch_and_leaves_the_callers_event_unset(follow: Follow) -> None:
+    """Others may share `stop`."""
     follower = follow()
     await asyncio.sleep(0)
     follower.task.cancel()

@@ -28,18 +28,18 @@ def shipped_size(tmp_path_factory: pytest.TempPathFactory) -> Sequence[AgentDefi
 
 
 def other(number: int, **fields: object) -> AgentDefinition:
-    """An agent whose words are not those that the tests look for."""
+    """An agent that shares no word with the queries of the tests."""
     role = str(fields.pop("role", "clerk"))
     plain = {"name": "Plain", "description": "Does things.", "tags": (), "category": "legal", "agent_id": f"x_agent_1_{number}"}
     return definition(number, role=role, **{**plain, **fields})
 
 
-def test_a_hit_in_the_name_comes_before_one_in_the_description() -> None:
+def test_a_match_in_the_name_ranks_above_one_in_the_description() -> None:
     agents = other(1, description="Negotiates contracts."), other(2, name="Contract Negotiator"), other(3)
     assert found("negotiat", *agents) == [2, 1]
 
 
-def test_name_role_and_tags_count_in_this_order_and_more_than_category_and_description() -> None:
+def test_matches_rank_by_name_then_role_then_tags_then_the_rest() -> None:
     agents = [
         other(1, description="About pricing."),
         other(2, category="pricing"),
@@ -51,16 +51,16 @@ def test_name_role_and_tags_count_in_this_order_and_more_than_category_and_descr
     assert (ranked[:3], set(ranked[3:])) == ([5, 4, 3], {1, 2})
 
 
-def test_agents_that_match_alike_come_in_the_order_of_the_catalogue() -> None:
+def test_equal_matches_keep_the_order_of_the_catalogue() -> None:
     assert found("plain", *(other(number) for number in (3, 1, 2))) == [3, 1, 2]
 
 
-def test_agents_with_every_word_match_alone_in_any_order_of_the_words() -> None:
+def test_only_agents_with_every_word_match_in_any_order_of_words() -> None:
     agents = other(1, name="Email Writer"), other(2, name="Writer", tags=("email",)), other(3, name="Email"), other(4, name="Writer")
     assert sorted(found("writer email", *agents)) == [1, 2]
 
 
-def test_a_word_that_no_agent_has_does_not_hide_the_agents_that_have_the_others() -> None:
+def test_a_word_that_no_agent_has_is_ignored() -> None:
     assert found("email zebra", other(1, name="Email Writer"), other(2, name="Plumber")) == [1]
 
 
@@ -88,14 +88,14 @@ def test_a_sentence_finds_the_right_role_first(sentence: str, role: str) -> None
     assert f"_{role}_" in result.matches[0].agent_id
 
 
-def test_the_examples_of_the_shipped_agents_find_their_own_agent() -> None:
-    """Recall at five: the examples are not indexed."""
+def test_the_examples_of_shipped_agents_find_their_agent() -> None:
+    """Recall at five. The examples themselves are not indexed."""
     examples = [(agent.agent_id, example[:1000]) for agent in SHIPPED_AGENTS for example in agent.examples]
     hits = sum(agent_id in {each.agent_id for each in SHIPPED.find(example).matches[:5]} for agent_id, example in examples)
     assert hits / len(examples) >= 0.78
 
 
-def test_work_that_nobody_does_matches_nobody_and_names_the_nearest() -> None:
+def test_an_unmatched_query_names_the_nearest_agents() -> None:
     result = SHIPPED.find("write a limerick")
     assert (len(result.matches), len(result.nearest)) == (0, 5)
 
@@ -105,7 +105,7 @@ SHIPPED = SearchIndex(SHIPPED_AGENTS)
 
 
 @pytest.mark.parametrize("length", range(1, len("marketing") + 1))
-def test_a_word_is_found_by_every_beginning(length: int) -> None:
+def test_a_word_is_found_by_every_prefix(length: int) -> None:
     assert found("marketing"[:length], other(1, name="Marketing Lead"), other(2, name="Zoo Keeper")) == [1]
 
 
@@ -114,12 +114,12 @@ def test_a_word_is_found_by_its_other_forms(words: str) -> None:
     assert found(words, other(1, description="Writes the strategy."), other(2)) == [1]
 
 
-def test_the_middle_of_a_word_is_not_its_beginning() -> None:
+def test_a_word_is_not_found_by_its_middle() -> None:
     assert found("ket", other(1, name="Marketing Lead")) == []
 
 
 @pytest.mark.parametrize("words", ["cafe", "Café", "CAFÉ", "cafe\u0301"])
-def test_accents_do_not_matter(words: str) -> None:
+def test_accents_are_ignored(words: str) -> None:
     assert found(words, other(1, name="Café Owner"), other(2)) == [1]
 
 
@@ -136,7 +136,7 @@ def test_an_id_and_its_parts_can_be_searched(words: str) -> None:
 @pytest.mark.parametrize(
     "words", ["", " ", '"', "*", "-", "()", '"" OR', "^", ":", "!?.,;", "\x00", "—", "🙂", "_", "'; DROP TABLE word; --"]
 )
-def test_a_search_without_words_that_occur_finds_nothing(words: str) -> None:
+def test_a_query_without_indexed_words_finds_nothing(words: str) -> None:
     assert found(words, other(1), other(2)) == []
 
 
@@ -156,13 +156,13 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("words", HOSTILE)
-def test_the_query_language_of_the_engine_is_only_words(words: str) -> None:
+def test_operators_of_the_query_language_are_plain_words(words: str) -> None:
     assert set(found(words, other(1, description="near and not name a i n l p 2"), other(2, name="Zoo"))) <= {1}
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.text(max_size=200))
-def test_no_text_whatsoever_breaks_the_search(words: str) -> None:
+def test_no_text_breaks_the_search(words: str) -> None:
     assert {each.agent_id for each in INDEX.find(words).matches} <= {"x_agent_1_1", "x_agent_1_2"}
 
 
@@ -174,7 +174,7 @@ def test_an_empty_catalogue_finds_nothing() -> None:
 
 
 def seconds(index: SearchIndex, words: str) -> float:
-    """Of the processor, the quickest of several: the machine may have other work."""
+    """CPU seconds, the least of several runs: the machine may have other work."""
 
     def once() -> float:
         began = time.thread_time()
@@ -186,20 +186,20 @@ def seconds(index: SearchIndex, words: str) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", ["marketing", "strateg", "forecasting", "m", "finance auditor review", "sales_strategist_agent_1_101"])
-def test_a_usual_search_among_1500_agents_takes_a_few_milliseconds(shipped_size: Sequence[AgentDefinition], words: str) -> None:
+def test_a_typical_search_of_1500_agents_takes_a_few_milliseconds(shipped_size: Sequence[AgentDefinition], words: str) -> None:
     index = SearchIndex(shipped_size)
     assert index.find(words).matches
     assert seconds(index, words) < 0.01
 
 
 @pytest.mark.parametrize("words", [" ".join("taceiodsmwnr" * 42), " ".join(f"wrod{number}x" for number in range(150)), "qwertyx " * 125])
-def test_no_search_that_a_request_can_hold_delays_other_calls_for_long(shipped_size: Sequence[AgentDefinition], words: str) -> None:
+def test_the_longest_query_does_not_block_the_event_loop(shipped_size: Sequence[AgentDefinition], words: str) -> None:
     index = SearchIndex(shipped_size)
     assert seconds(index, words[:1000]) < 0.025
 
 
-def test_an_index_of_1500_agents_is_renewed_in_a_moment(shipped_size: Sequence[AgentDefinition]) -> None:
-    """Only agents that changed are tokenized again."""
+def test_reindexing_1500_agents_is_fast(shipped_size: Sequence[AgentDefinition]) -> None:
+    """Only the agents that changed are tokenized again."""
     SearchIndex(shipped_size)
     began = time.thread_time()
     SearchIndex(shipped_size)
