@@ -1,4 +1,4 @@
-"""Contracts to generate from: the platform's own, and small ones that a test writes itself."""
+"""Contracts to generate from: the platform's own, and small ones that a test defines."""
 
 from collections.abc import Callable
 from importlib.resources import files
@@ -37,14 +37,14 @@ def ours() -> Contracts:
 
 @pytest.fixture
 def compiled(tmp_path: Path) -> Compile:
-    """Compiles the body of a proto file of the package agentmesh.test.v1."""
+    """Compiles the body of a proto file in the package agentmesh.test.v1."""
 
     def compile_proto(body: str) -> Contracts:
         source, target = tmp_path / "test.proto", tmp_path / "test.binpb"
         source.write_text(_HEAD + body)
         includes = [tmp_path, ROOT / "protos" / "third_party", ROOT / "protos", files("grpc_tools") / "_proto"]
         options = ["--include_imports", "--include_source_info", f"--descriptor_set_out={target}"]
-        # The error table is part of every document, so it is compiled with every test's own file.
+        # Every document contains the error table, so it is compiled with each test's own file.
         names = [str(source), "agentmesh/common/v1/error_reason.proto", "agentmesh/common/v1/error.proto"]
         assert protoc.main(["protoc", *(f"-I{include}" for include in includes), *options, *names]) == 0
         return Contracts(FileDescriptorSet.FromString(target.read_bytes()))

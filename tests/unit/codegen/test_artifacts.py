@@ -1,4 +1,4 @@
-"""`make gen` always makes the same of the same contracts, and notices whatever is not what it would make."""
+"""`make gen` is deterministic, and its check reports every file that differs from its output."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ REGISTRY = Path("protos/agentmesh/registry/v1/registry_service.proto")
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything that this repository's contracts generate."""
+    """Everything generated from this repository's contracts."""
     folder = tmp_path_factory.mktemp("rendered")
     render(ROOT, folder)
     return folder
@@ -27,7 +27,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def repository(rendered: Path, tmp_path: Path) -> Path:
-    """A copy of the sources of the contracts with everything generated in its place."""
+    """A copy of the contracts' sources and of all generated files."""
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, tmp_path / name)
@@ -36,26 +36,26 @@ def repository(rendered: Path, tmp_path: Path) -> Path:
 
 
 def run(repository: Path, *arguments: str, seed: str = "0") -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, as the copy's own `python -m protos.codegen`."""
+    """Runs `python -m protos.codegen` of the copy in a process of its own."""
     command = [sys.executable, "-m", "protos.codegen", *arguments]
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(repository)}
     return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_what_is_committed_is_what_the_contracts_make(rendered: Path) -> None:
-    """Fails when somebody changed a contract and did not run `make gen`."""
+def test_committed_files_match_the_contracts(rendered: Path) -> None:
+    """Fails if a contract changed and `make gen` was not run."""
     assert drift(ROOT, rendered) == []
 
 
 def test_generating_twice_gives_the_same_bytes(repository: Path) -> None:
-    """Whatever the order in which this process hashes its sets."""
+    """Also with different hash seeds."""
     assert run(repository, "--check", seed="1").returncode == 0
     again = run(repository, seed="2")
     assert (again.returncode, again.stdout) == (0, "everything generated is up to date\n")
 
 
 @pytest.mark.parametrize("name", ["gen/openapi.json", "docs/errors.md", "gen/python/agentmesh/common/v1/error_pb2.pyi"])
-def test_a_changed_file_is_drift_and_shown_as_a_diff(repository: Path, rendered: Path, name: str) -> None:
+def test_a_changed_file_is_drift_and_printed_as_a_diff(repository: Path, rendered: Path, name: str) -> None:
     changed = repository / name
     changed.write_text("An edit by hand.\n" + changed.read_text())
     (found,) = drift(repository, rendered)
@@ -64,7 +64,7 @@ def test_a_changed_file_is_drift_and_shown_as_a_diff(repository: Path, rendered:
     assert "-An edit by hand." in found.summary
 
 
-def test_a_changed_descriptor_a_missing_file_and_a_stale_one_are_drift(repository: Path, rendered: Path) -> None:
+def test_changed_missing_and_stale_files_are_drift(repository: Path, rendered: Path) -> None:
     descriptor, missing, stale = (
         Path("gen/descriptor.binpb"),
         Path("gen/python/agentmesh/agent/v1/agent_pb2.py"),
@@ -80,7 +80,7 @@ def test_a_changed_descriptor_a_missing_file_and_a_stale_one_are_drift(repositor
     assert found[stale] == "is no longer generated"
 
 
-def test_installing_mends_drift_and_leaves_right_files_alone(repository: Path, rendered: Path) -> None:
+def test_installing_removes_drift_and_keeps_correct_files(repository: Path, rendered: Path) -> None:
     wrong, stale, right = (repository / name for name in ("docs/errors.md", "gen/python/old_pb2.py", "gen/openapi.json"))
     wrong.write_text("Not this.")
     stale.touch()
@@ -90,7 +90,7 @@ def test_installing_mends_drift_and_leaves_right_files_alone(repository: Path, r
     assert right.stat().st_mtime_ns == before
 
 
-def test_the_check_says_what_drifted_and_what_to_do(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_check_names_the_drift_and_the_command_to_run(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     contract = repository / REGISTRY
     contract.write_text(contract.read_text().replace("// Gets one agent.", "// Gets exactly one agent."))
     before = (repository / "gen" / "openapi.json").read_bytes()
@@ -111,16 +111,16 @@ def test_contracts_with_colliding_paths_are_refused_and_nothing_is_written(repos
     assert (repository / "gen" / "openapi.json").read_bytes() == before
 
 
-def test_contracts_that_do_not_compile_are_refused_with_bufs_own_words(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_contracts_that_do_not_compile_are_refused_with_bufs_message(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     contract = repository / REGISTRY
     contract.write_text(contract.read_text().replace("rpc GetAgent(GetAgentRequest)", "rpc GetAgent(NoSuchRequest)"))
     assert main([], repository) == 1
     assert "NoSuchRequest" in capsys.readouterr().err
 
 
-def test_the_descriptor_set_has_all_that_the_gateway_needs_and_no_comments(rendered: Path) -> None:
+def test_the_descriptor_set_has_everything_the_gateway_needs_and_no_comments(rendered: Path) -> None:
     files = {file.name: file for file in FileDescriptorSet.FromString((rendered / "gen" / "descriptor.binpb").read_bytes()).file}
-    # An error detail whose type is not in the set makes the transcoder give up on the whole status.
+    # The transcoder drops a whole status if the type of one error detail is not in the set.
     assert "google/rpc/error_details.proto" in files
     assert "agentmesh/common/v1/error.proto" in files
     assert not any(file.HasField("source_code_info") for file in files.values())

@@ -1,4 +1,4 @@
-"""Every public rpc can be reached over REST, and no request could be meant for two of them."""
+"""Every public rpc can be reached over REST, and no request matches two of them."""
 
 import pytest
 
@@ -16,7 +16,7 @@ FIELDS = """
 
 
 def service(*rules: str) -> str:
-    """A service with one rpc for each rule, all of whose requests have the same fields."""
+    """A service with one rpc for each rule; all requests have the same fields."""
     rpcs = "".join(
         f"rpc Do{i}(Do{i}Request) returns (Do{i}Response) {{ {OPEN} option (google.api.http) = {{{rule}}}; }}\n"
         for i, rule in enumerate(rules)
@@ -25,7 +25,7 @@ def service(*rules: str) -> str:
     return f"service TestService {{ {rpcs} }}\n{messages}"
 
 
-def test_the_platforms_own_routes_have_no_problems(ours: Contracts) -> None:
+def test_the_platforms_routes_have_no_problems(ours: Contracts) -> None:
     assert problems(ours) == []
 
 
@@ -35,18 +35,18 @@ def test_the_platforms_own_routes_have_no_problems(ours: Contracts) -> None:
         ('get: "/a"', 'get: "/a"'),
         ('get: "/a/{name}"', 'get: "/a/{agent_id}"'),
         ('get: "/a/{name}/x"', 'get: "/a/{agent_id}/x"'),
-        # The literal is a valid value of the variable: an object of that name would be out of reach.
+        # The literal is a valid value of the variable: an object with that name would be unreachable.
         ('get: "/a/{name}"', 'get: "/a/search"'),
         ('get: "/a/search"', 'get: "/a/{name}"'),
         ('get: "/a/{number}"', 'get: "/a/7"'),
-        # Neither is more specific: routers disagree about /a/search/x, whatever the rules of the fields say.
+        # Neither route is more specific: routers disagree about /a/search/x, regardless of the fields' rules.
         ('get: "/a/{name}/x"', 'get: "/a/search/{agent_id}"'),
         ('get: "/a/{agent_id}/x"', 'get: "/a/search/{agent_id}"'),
         ('get: "/a" additional_bindings {get: "/b"}', 'get: "/b"'),
         ('post: "/a" body: "*"', 'post: "/a"'),
     ],
 )
-def test_two_rpcs_that_can_match_the_same_request_collide(compiled: Compile, paths: tuple[str, str]) -> None:
+def test_rpcs_that_match_the_same_request_collide(compiled: Compile, paths: tuple[str, str]) -> None:
     found = problems(compiled(service(*paths)))
     assert len(found) == 1
     assert "can match the same request" in found[0]
@@ -62,15 +62,15 @@ def test_two_rpcs_that_can_match_the_same_request_collide(compiled: Compile, pat
         ('get: "/a/{name}"', 'get: "/a/{name}/x"'),
         ('get: "/a/{name}/x"', 'get: "/a/{name}/y"'),
         ('get: "/a/{name}"', 'get: "/b/{name}"'),
-        # The literal is more specific, and no valid value of the variable: pattern, type and uuid refuse it.
+        # The literal is more specific and not a valid value of the variable: its pattern, type or uuid rule refuses it.
         ('get: "/a/{agent_id}"', 'get: "/a/search"'),
         ('get: "/a/{number}"', 'get: "/a/search"'),
         ('get: "/a/{id}/x"', 'get: "/a/search/x"'),
-        # One of two hidden variables refuses its literal: that is enough for the request to be of one meaning.
+        # One of two hidden variables refuses its literal, which is enough to make the request unambiguous.
         ('get: "/a/{name}/{agent_id}"', 'get: "/a/b/c"'),
     ],
 )
-def test_rpcs_whose_requests_can_be_told_apart_do_not_collide(compiled: Compile, paths: tuple[str, str]) -> None:
+def test_rpcs_with_distinguishable_requests_do_not_collide(compiled: Compile, paths: tuple[str, str]) -> None:
     assert problems(compiled(service(*paths))) == []
 
 
@@ -81,7 +81,7 @@ def test_a_public_rpc_without_a_route_is_a_problem(compiled: Compile) -> None:
     assert problems(contracts) == ["agentmesh.test.v1.S.Do: missing option google.api.http; add it, or declare the rpc internal"]
 
 
-def test_agents_need_no_route_because_users_reach_them_through_the_gateway(ours: Contracts) -> None:
+def test_agent_services_need_no_route(ours: Contracts) -> None:
     names = [service.full_name for service in ours.public_services()]
     assert "agentmesh.execution.v1.ExecutionService" in names
     assert "agentmesh.agent.v1.AgentService" not in names
@@ -106,14 +106,14 @@ def test_agents_need_no_route_because_users_reach_them_through_the_gateway(ours:
         ),
     ],
 )
-def test_an_rpc_must_declare_what_it_is_without_contradiction(compiled: Compile, options: str, complaint: str) -> None:
+def test_an_rpc_must_declare_its_access_without_contradiction(compiled: Compile, options: str, complaint: str) -> None:
     found = problems(
         compiled(f"service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {options} }} }} message DoRequest {{}} message DoResponse {{}}")
     )
     assert complaint in found[0]
 
 
-def test_an_internal_rpc_of_any_service_needs_no_route(compiled: Compile) -> None:
+def test_an_internal_rpc_needs_no_route(compiled: Compile) -> None:
     internal = "option (agentmesh.common.v1.access) = {mesh: {}};"
     contracts = compiled(
         f"service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {internal} }} }} message DoRequest {{}} message DoResponse {{}}"
@@ -135,14 +135,14 @@ def test_an_internal_rpc_of_any_service_needs_no_route(compiled: Compile) -> Non
         ('post: "/a" body: "nothing"', "`nothing` is not a singular field"),
     ],
 )
-def test_a_route_beyond_what_the_platform_uses_is_a_problem(compiled: Compile, rule: str, complaint: str) -> None:
+def test_a_route_feature_that_the_platform_does_not_use_is_a_problem(compiled: Compile, rule: str, complaint: str) -> None:
     found = problems(compiled(service(rule)))
     assert len(found) == 1
     assert complaint in found[0]
 
 
 @pytest.mark.parametrize("field", ["google.protobuf.Struct it", "map<string, string> it", "repeated Part it", "DoRequest it"])
-def test_a_field_that_neither_path_nor_query_nor_body_can_carry_is_a_problem(compiled: Compile, field: str) -> None:
+def test_a_field_that_path_query_and_body_cannot_carry_is_a_problem(compiled: Compile, field: str) -> None:
     contracts = compiled(
         f"""
         service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {OPEN} option (google.api.http) = {{get: "/a"}}; }} }}
@@ -156,7 +156,7 @@ def test_a_field_that_neither_path_nor_query_nor_body_can_carry_is_a_problem(com
     assert "cannot be sent in a query" in found[0]
 
 
-def test_a_path_can_hold_only_one_plain_value(compiled: Compile) -> None:
+def test_a_path_variable_must_be_a_single_scalar(compiled: Compile) -> None:
     contracts = compiled(
         f"""
         service S {{ rpc Do(DoRequest) returns (DoResponse) {{ {OPEN} option (google.api.http) = {{get: "/a/{{part}}/{{many}}"}}; }} }}

@@ -1,4 +1,4 @@
-"""The options of the enum ErrorReason are the documented error table, and docs/errors.md shows every row of it."""
+"""The options of the enum ErrorReason are the documented error table, and docs/errors.md contains every row of it."""
 
 import re
 from collections import Counter
@@ -57,12 +57,12 @@ def table(ours: Contracts) -> list[Row]:
     return rows(ours)
 
 
-def test_the_enum_holds_every_documented_row_exactly_once_and_no_other(table: list[Row]) -> None:
+def test_the_enum_has_exactly_the_documented_rows(table: list[Row]) -> None:
     assert Counter((row.reason, row.http_status, row.grpc_code) for row in table) == Counter(DOCUMENTED)
     assert max(Counter(row.reason for row in table).values()) == 1
 
 
-def test_only_what_can_succeed_when_sent_again_is_retryable(table: list[Row]) -> None:
+def test_only_errors_that_can_succeed_on_retry_are_retryable(table: list[Row]) -> None:
     assert {row.reason for row in table if row.retryable} == {
         "AGENT_UNAVAILABLE",
         "AGENT_EXECUTION_FAILED",
@@ -74,7 +74,7 @@ def test_only_what_can_succeed_when_sent_again_is_retryable(table: list[Row]) ->
     }
 
 
-def test_every_row_says_what_it_means_apart_from_its_metadata(table: list[Row]) -> None:
+def test_every_row_explains_its_meaning_apart_from_its_metadata(table: list[Row]) -> None:
     for row in table:
         assert row.meaning.endswith((".", ")")), row
         assert "Metadata:" not in row.meaning
@@ -83,7 +83,7 @@ def test_every_row_says_what_it_means_apart_from_its_metadata(table: list[Row]) 
     assert found["ROUTE_NOT_FOUND"] == ()
 
 
-def test_the_committed_page_has_one_complete_line_for_each_reason(ours: Contracts, table: list[Row]) -> None:
+def test_the_committed_page_has_one_complete_row_for_each_reason(ours: Contracts, table: list[Row]) -> None:
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     lines = re.findall(r"^\| `([A-Z_]+)` \| (\d{3}) \| ([A-Z_]+) \| (yes|no) \| (.+) \| (.*) \|$", page, re.MULTILINE)
     assert Counter((reason, int(http), grpc) for reason, http, grpc, *_ in lines) == Counter(DOCUMENTED)

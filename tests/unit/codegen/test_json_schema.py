@@ -15,7 +15,7 @@ INT32 = {"minimum": -(2**31), "maximum": 2**31 - 1}
 
 
 def schema_of(compiled: Compile, body: str, direction: Direction) -> Json:
-    """The schema of agentmesh.test.v1.M, complete with the components that it refers to."""
+    """The schema of agentmesh.test.v1.M, with the components that it refers to."""
     contracts = compiled(body)
     schemas = Schemas(contracts)
     schema = schemas.object(contracts.message("agentmesh.test.v1.M"), direction)
@@ -50,7 +50,7 @@ def field_of(compiled: Compile, field: str, direction: Direction = Direction.REQ
         ("google.protobuf.ListValue", {"type": "array"}),
     ],
 )
-def test_a_type_is_described_as_proto_json_prints_it(compiled: Compile, kind: str, expected: Json) -> None:
+def test_a_type_has_the_schema_of_its_proto_json_form(compiled: Compile, kind: str, expected: Json) -> None:
     assert field_of(compiled, f"{kind} f = 1;", Direction.RESPONSE) == expected
 
 
@@ -93,12 +93,12 @@ NUMBER = {"type": "integer", "format": "int32", **INT32}
         ),
     ],
 )
-def test_a_rule_becomes_a_keyword(compiled: Compile, field: str, expected: Json) -> None:
+def test_a_validation_rule_becomes_a_keyword(compiled: Compile, field: str, expected: Json) -> None:
     assert field_of(compiled, field) == expected
 
 
 def test_the_zero_value_that_a_rule_ignores_is_not_described(compiled: Compile) -> None:
-    """Clients leave the field out; `anyOf` of a constant and a pattern does not compile in generated clients."""
+    """Clients omit the field; generated clients do not compile with `anyOf` of a constant and a pattern."""
     schema = field_of(compiled, 'string f = 1 [(buf.validate.field) = {ignore: IGNORE_IF_ZERO_VALUE, string: {pattern: "^a+$"}}];')
     assert schema == {"type": "string", "pattern": "^a+$"}
 
@@ -112,8 +112,8 @@ def test_the_zero_value_that_a_rule_ignores_is_not_described(compiled: Compile) 
         ('Colour f = 1 [(agentmesh.common.v1.default_value) = {enum_value: "COLOUR_RED"}];', "Default: `COLOUR_RED`."),
     ],
 )
-def test_a_default_comes_from_its_option_alone(compiled: Compile, field: str, sentence: str) -> None:
-    """A comment such as this one says nothing to the generator; and no property has the keyword `default`."""
+def test_a_default_comes_only_from_its_option(compiled: Compile, field: str, sentence: str) -> None:
+    """Not from a comment such as this one; and no property has the keyword `default`."""
     schema = field_of(compiled, f"// default 86,400 (a day).\n{field}", around=COLOUR)
     assert schema["description"] == f"default 86,400 (a day). {sentence}"
     assert "default" not in schema
@@ -126,12 +126,12 @@ def test_a_comment_declares_no_default(compiled: Compile) -> None:
     assert schemas.field(field, Direction.REQUEST)["description"] == "Seconds; default 86,400 (a day)."
 
 
-def test_a_default_that_is_not_a_value_of_its_enum_is_refused(compiled: Compile) -> None:
+def test_a_default_outside_its_enum_is_refused(compiled: Compile) -> None:
     with pytest.raises(ContractError, match="COLOUR_GREEN"):
         field_of(compiled, 'Colour f = 1 [(agentmesh.common.v1.default_value) = {enum_value: "COLOUR_GREEN"}];', around=COLOUR)
 
 
-def test_a_rule_that_is_always_ignored_says_nothing(compiled: Compile) -> None:
+def test_a_rule_that_is_always_ignored_adds_nothing(compiled: Compile) -> None:
     assert "minLength" not in field_of(compiled, "string f = 1 [(buf.validate.field) = {ignore: IGNORE_ALWAYS, string: {min_len: 1}}];")
 
 
@@ -155,11 +155,11 @@ def test_a_rule_that_is_always_ignored_says_nothing(compiled: Compile) -> None:
         ('string f = 1 [(buf.validate.field).cel = {id: "x", expression: "this == this"}];', "Rule: `this == this`."),
     ],
 )
-def test_a_rule_without_a_keyword_is_told_in_words_after_the_comment(compiled: Compile, field: str, sentence: str) -> None:
+def test_a_rule_without_a_keyword_is_described_after_the_comment(compiled: Compile, field: str, sentence: str) -> None:
     assert field_of(compiled, f"// The comment.\n{field}")["description"] == f"The comment. {sentence}"
 
 
-def test_rules_bind_requests_only(compiled: Compile) -> None:
+def test_rules_apply_only_to_requests(compiled: Compile) -> None:
     assert field_of(compiled, "int32 f = 1 [(buf.validate.field).int32.gte = 1];", Direction.RESPONSE) == {
         "type": "integer",
         "format": "int32",
@@ -178,7 +178,7 @@ enum Colour {
 """
 
 
-def test_an_enum_is_a_component_of_its_names_with_what_each_means(compiled: Compile) -> None:
+def test_an_enum_is_a_component_with_the_meaning_of_each_name(compiled: Compile) -> None:
     schema = schema_of(compiled, COLOUR + "message M { Colour f = 1; }", Direction.RESPONSE)
     assert schema["properties"]["f"] == {"$ref": "#/components/schemas/agentmesh.test.v1.Colour"}
     colour = schema["components"]["schemas"]["agentmesh.test.v1.Colour"]
@@ -196,21 +196,21 @@ def test_an_enum_is_a_component_of_its_names_with_what_each_means(compiled: Comp
     ],
 )
 @pytest.mark.parametrize("field", ["Colour f", "repeated Colour f"])
-def test_rules_about_the_numbers_of_an_enum_leave_some_of_its_names(compiled: Compile, rule: str, names: list[str], field: str) -> None:
-    """Keywords beside `$ref` do not compile in generated clients."""
+def test_rules_about_enum_numbers_leave_only_the_allowed_names(compiled: Compile, rule: str, names: list[str], field: str) -> None:
+    """Generated clients do not compile with keywords beside `$ref`."""
     rules = f"enum = {rule}" if field == "Colour f" else f"repeated.items.enum = {rule}"
     schema = schema_of(compiled, COLOUR + f"message M {{ {field} = 1 [(buf.validate.field).{rules}]; }}", Direction.REQUEST)
     found = schema["properties"]["f"]
     assert found.get("items", found) == {"type": "string", "enum": names}
 
 
-def test_a_rule_with_a_control_character_is_printed_escaped(compiled: Compile) -> None:
+def test_a_control_character_in_a_rule_is_escaped(compiled: Compile) -> None:
     """Generators copy descriptions into source code."""
     schema = field_of(compiled, 'string f = 1 [(buf.validate.field).string.not_contains = "\\x00"];')
     assert schema["description"] == "Rule: `string.not_contains = \\x00`."
 
 
-def test_a_defined_only_enum_needs_no_keyword_because_its_names_are_all_there_are(compiled: Compile) -> None:
+def test_a_defined_only_enum_needs_no_keyword(compiled: Compile) -> None:
     schema = field_of(compiled, "Colour f = 1 [(buf.validate.field).enum.defined_only = true];", around=COLOUR)
     assert schema == {"$ref": "#/components/schemas/agentmesh.test.v1.Colour"}
 
@@ -231,7 +231,7 @@ message Part { string name = 1; }
 """
 
 
-def test_an_answer_requires_every_field_that_is_printed_by_default(compiled: Compile) -> None:
+def test_a_response_requires_every_field_that_is_printed_by_default(compiled: Compile) -> None:
     schema = schema_of(compiled, MANY, Direction.RESPONSE)
     assert schema["required"] == ["text", "many", "pairs", "big"]
     printed: Json = {"text": "", "many": [], "pairs": {}, "big": "0", "part": {"name": ""}, "left": ""}
@@ -244,13 +244,13 @@ def test_an_answer_requires_every_field_that_is_printed_by_default(compiled: Com
         assert not validator.is_valid({key: value for key, value in printed.items() if key != name}), name
 
 
-def test_the_choice_of_a_oneof_is_told_in_words_and_optional_is_no_choice(compiled: Compile) -> None:
+def test_a_oneof_is_described_in_words_and_an_optional_field_is_not(compiled: Compile) -> None:
     assert schema_of(compiled, f"// Much.\n{MANY.strip()}", Direction.RESPONSE)["description"] == "Much. At most one of `left`, `right`."
     required = "message M { oneof choice { option (buf.validate.oneof).required = true; string left = 1; string right = 2; } }"
     assert schema_of(compiled, required, Direction.REQUEST)["description"] == "Exactly one of `left`, `right`."
 
 
-def test_a_request_requires_only_what_an_empty_message_breaks_the_rules_of(compiled: Compile) -> None:
+def test_a_request_requires_only_fields_whose_absence_violates_a_rule(compiled: Compile) -> None:
     body = """
     message M {
       string any = 1 [(buf.validate.field).string.max_len = 9];
@@ -268,14 +268,14 @@ def test_a_request_requires_only_what_an_empty_message_breaks_the_rules_of(compi
 
 
 def test_null_is_not_described(compiled: Compile) -> None:
-    """The gateway reads null as absent, but a client leaves the field out: generators turn nullable fields into awkward types."""
+    """The gateway reads null as absent, but clients omit the field: generators make awkward types of nullable fields."""
     body = COLOUR + "message M { string may = 2; Colour colour = 3; google.protobuf.Struct facts = 4; }"
     schema = schema_of(compiled, body, Direction.REQUEST)
     assert "null" not in str(schema["properties"])
     assert jsonschema_rs.validator_for(schema).is_valid({})
 
 
-def test_a_message_that_contains_itself_refers_to_its_own_component(compiled: Compile) -> None:
+def test_a_recursive_message_refers_to_its_own_component(compiled: Compile) -> None:
     schema = schema_of(compiled, "message M { Node root = 1; } message Node { repeated Node children = 1; }", Direction.RESPONSE)
     node = schema["components"]["schemas"]["agentmesh.test.v1.Node"]
     assert node["properties"]["children"]["items"] == {"$ref": "#/components/schemas/agentmesh.test.v1.Node"}
@@ -283,7 +283,7 @@ def test_a_message_that_contains_itself_refers_to_its_own_component(compiled: Co
     assert not jsonschema_rs.validator_for(schema).is_valid({"root": {"children": [{}]}})
 
 
-def test_a_message_that_is_sent_both_ways_has_a_component_for_each_way(compiled: Compile) -> None:
+def test_a_message_in_requests_and_responses_has_a_component_for_each(compiled: Compile) -> None:
     contracts = compiled("message M { Part part = 1; } message Part { string name = 1; }")
     schemas, message = Schemas(contracts), contracts.message("agentmesh.test.v1.M")
     for direction in Direction:
@@ -292,13 +292,13 @@ def test_a_message_that_is_sent_both_ways_has_a_component_for_each_way(compiled:
     assert "required" not in schemas.components["agentmesh.test.v1.Part-input"]
 
 
-def test_a_google_type_whose_json_form_is_unknown_is_refused_instead_of_guessed(compiled: Compile) -> None:
+def test_a_google_type_with_an_unknown_json_form_is_refused(compiled: Compile) -> None:
     contracts = compiled("message M { google.protobuf.Any anything = 1; }")
     with pytest.raises(ContractError, match=r"google\.protobuf\.Any"):
         Schemas(contracts).object(contracts.message("agentmesh.test.v1.M"), Direction.RESPONSE)
 
 
-def test_what_protobuf_itself_prints_satisfies_the_schema_of_an_answer(compiled: Compile) -> None:
+def test_protobufs_own_json_satisfies_the_schema_of_a_response(compiled: Compile) -> None:
     contracts = compiled(MANY)
     message = contracts.message("agentmesh.test.v1.M")
     schemas = Schemas(contracts)

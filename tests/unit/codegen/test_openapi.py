@@ -1,4 +1,4 @@
-"""The OpenAPI document tells REST clients what the gateway serves: paths, parameters, bodies and every kind of answer."""
+"""The OpenAPI document describes what the gateway serves: paths, parameters, bodies and every response."""
 
 import json
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ def printed(message: Any) -> Json:
     return json_format.MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
-def test_it_is_a_valid_openapi_document_whose_references_all_resolve(described: Json) -> None:
+def test_the_document_is_valid_openapi_and_all_references_resolve(described: Json) -> None:
     jsonschema_rs.validator_for(OPENAPI_31).validate(described)
     for reference in set(_references(described)):
         target: Any = described
@@ -88,7 +88,7 @@ def test_every_public_rpc_is_one_operation_under_its_route(described: Json, ours
     assert (EXECUTE, "post", "ExecutionService_ExecuteAgent") in found
 
 
-def test_an_operation_is_tagged_by_its_service_and_told_by_its_comment(described: Json) -> None:
+def test_an_operation_has_its_service_as_tag_and_its_comment_as_description(described: Json) -> None:
     operation = described["paths"]["/health"]["get"]
     assert operation["tags"] == ["HealthService"]
     assert operation["summary"] == "Reports that an orchestrator is running"
@@ -99,7 +99,7 @@ def test_an_operation_is_tagged_by_its_service_and_told_by_its_comment(described
     } in described["tags"]
 
 
-def test_what_the_path_fills_is_a_path_parameter_and_not_in_the_body(described: Json) -> None:
+def test_path_variables_are_path_parameters_and_not_in_the_body(described: Json) -> None:
     operation = described["paths"][EXECUTE]["post"]
     agent_id = parameters(operation, "path")["agent_id"]
     assert agent_id["required"]
@@ -111,7 +111,7 @@ def test_what_the_path_fills_is_a_path_parameter_and_not_in_the_body(described: 
     assert parameters(operation, "query") == {}
 
 
-def test_the_body_of_an_execution_takes_what_is_valid_and_nothing_else(described: Json) -> None:
+def test_the_body_of_an_execute_call_accepts_only_valid_values(described: Json) -> None:
     schema = described["paths"][EXECUTE]["post"]["requestBody"]["content"]["application/json"]["schema"]
     body = validator(described, schema)
     for good in (
@@ -144,13 +144,13 @@ def test_fields_of_a_request_without_a_body_are_query_parameters(described: Json
     assert status["schema"]["$ref"] == "#/components/schemas/agentmesh.execution.v1.ExecutionStatus"
 
 
-def test_a_key_of_idempotency_is_also_a_header_where_the_request_has_one(described: Json) -> None:
+def test_an_idempotency_key_is_also_a_header(described: Json) -> None:
     for path in (EXECUTE, STREAM):
         assert parameters(described["paths"][path]["post"], "header")["Idempotency-Key"]["schema"]["maxLength"] == 200
     assert "Idempotency-Key" not in parameters(described["paths"]["/api/v1/auth/login"]["post"], "header")
 
 
-def test_every_operation_takes_and_answers_a_request_id_and_documents_the_errors_that_any_call_can_meet(described: Json) -> None:
+def test_every_operation_documents_the_request_id_and_the_common_errors(described: Json) -> None:
     for path, method, operation in operations(described):
         assert {"$ref": "#/components/parameters/RequestId"} in operation["parameters"], (path, method)
         assert "x-request-id" in operation["responses"]["200"]["headers"]
@@ -163,7 +163,7 @@ def test_a_reason_that_an_rpc_declares_adds_its_status(described: Json) -> None:
     assert "409" not in described["paths"]["/api/v1/agents"]["get"]["responses"]
 
 
-def test_errors_carry_the_headers_that_go_with_their_status(described: Json) -> None:
+def test_errors_document_the_headers_of_their_status(described: Json) -> None:
     responses = described["components"]["responses"]
     assert set(responses["Error429"]["headers"]) == {"x-request-id", "retry-after"}
     assert set(responses["Error503"]["headers"]) == {"x-request-id", "retry-after"}
@@ -173,14 +173,14 @@ def test_errors_carry_the_headers_that_go_with_their_status(described: Json) -> 
 
 
 @pytest.mark.parametrize("reason", sorted(TABLE))
-def test_every_envelope_that_the_kit_renders_is_one_of_the_document(described: Json, reason: str) -> None:
+def test_every_rendered_error_envelope_matches_the_document(described: Json, reason: str) -> None:
     error = MeshError("It went wrong.", violations=[Violation("tasks[2].input", "must be there")], agent_id="a_agent_1_1")
     error.reason = reason
     fields = error_fields(status_of(error, "req_0198c2a4f1d2"))
     component(described, "agentmesh.common.v1.ErrorEnvelope").validate({"error": fields})
 
 
-def test_what_is_no_envelope_is_refused(described: Json) -> None:
+def test_an_invalid_envelope_does_not_match_the_document(described: Json) -> None:
     envelope = component(described, "agentmesh.common.v1.ErrorEnvelope")
     good = error_fields(status_of(MeshError("It went wrong."), "req_1"))
     assert envelope.is_valid({"error": good})
@@ -191,7 +191,7 @@ def test_what_is_no_envelope_is_refused(described: Json) -> None:
     assert not envelope.is_valid({})
 
 
-def test_answers_as_the_gateway_prints_them_satisfy_their_schemas(described: Json) -> None:
+def test_responses_printed_by_the_gateway_satisfy_their_schemas(described: Json) -> None:
     answer = execution_service_pb2.ExecuteAgentResponse(agent_name="A", result="R", execution_time=1.5)
     answer.metadata["provider"] = "simulator"
     answer.usage.cost_micro_usd = 2**40
@@ -204,8 +204,8 @@ def test_answers_as_the_gateway_prints_them_satisfy_their_schemas(described: Jso
     assert not component(described, empty_page.DESCRIPTOR.full_name).is_valid({"next_page_token": ""})
 
 
-def test_a_stream_is_text_whose_events_have_a_schema_of_their_own(described: Json) -> None:
-    """A client that reads the whole stream as one object raises after the call has been paid for."""
+def test_a_stream_is_text_whose_events_have_their_own_schema(described: Json) -> None:
+    """A client that parses the whole stream as one object would raise after the call has been paid for."""
     answer = described["paths"][STREAM]["post"]["responses"]["200"]
     assert list(answer["content"]) == ["text/event-stream"]
     stream = answer["content"]["text/event-stream"]["schema"]
@@ -222,7 +222,7 @@ def test_no_two_schemas_have_the_same_title(described: Json) -> None:
     assert sorted(titles) == sorted(set(titles))
 
 
-def test_two_messages_whose_schemas_would_have_the_same_title_are_refused(compiled: Compile) -> None:
+def test_two_messages_with_the_same_schema_title_are_refused(compiled: Compile) -> None:
     body = """
     service S {
       rpc Do(DoRequest) returns (DoResponse) { option (google.api.http) = {get: "/a"}; }
@@ -235,8 +235,8 @@ def test_two_messages_whose_schemas_would_have_the_same_title_are_refused(compil
         document(compiled(body), "1")
 
 
-def test_nothing_stands_beside_a_reference_that_generators_do_not_understand(described: Json) -> None:
-    """Generators understand a description there; `anyOf` and `const` they do not compile."""
+def test_nothing_is_beside_a_reference_that_generators_do_not_understand(described: Json) -> None:
+    """Generators understand a description there; generated clients do not compile with `anyOf` and `const`."""
     for schema in _schemas(described["components"]["schemas"]) | _schemas(described["paths"]):
         keys = set(json.loads(schema))
         assert not {"anyOf", "const"} & keys, schema
@@ -249,7 +249,7 @@ def _schemas(node: Any) -> set[str]:
     return own.union(*(_schemas(child) for child in children))
 
 
-def test_the_document_is_served_by_the_gateway_that_it_describes(described: Json) -> None:
+def test_the_document_names_the_gateway_as_its_server(described: Json) -> None:
     assert [server["url"] for server in described["servers"]] == ["/"]
 
 
@@ -267,7 +267,7 @@ def test_the_document_is_served_by_the_gateway_that_it_describes(described: Json
         ("identity.v1.ListUsersRequest.page_size", DEFAULT_PAGE),
     ],
 )
-def test_the_default_in_the_contract_is_the_one_that_the_service_uses(ours: Contracts, field: str, default: Any) -> None:
+def test_a_default_in_the_contract_is_the_services_default(ours: Contracts, field: str, default: Any) -> None:
     message, _, name = field.rpartition(".")
     assert Schemas(ours).default(ours.message(f"agentmesh.{message}").fields_by_name[name]) == default
 
@@ -309,7 +309,7 @@ def test_nested_query_fields_have_dotted_names_and_repeated_ones_are_lists(compi
     assert "requestBody" not in operation
 
 
-def test_a_body_that_is_one_field_leaves_the_others_to_the_query(compiled: Compile) -> None:
+def test_a_body_of_one_field_leaves_the_other_fields_to_the_query(compiled: Compile) -> None:
     described = document(compiled(QUERY), "1")
     operation = described["paths"]["/find/{where}"]["post"]
     assert operation["operationId"] == "S_Find_2"
@@ -320,7 +320,7 @@ def test_a_body_that_is_one_field_leaves_the_others_to_the_query(compiled: Compi
     assert not body.is_valid({"text": ""})
 
 
-def test_schemathesis_finds_every_operation_in_it(described: Json) -> None:
+def test_schemathesis_finds_every_operation(described: Json) -> None:
     schema = schemathesis.openapi.from_dict(described)
     assert len(list(schema.get_all_operations())) == len(list(operations(described)))
     assert schema[EXECUTE]["POST"].definition.raw["operationId"] == "ExecutionService_ExecuteAgent"
@@ -330,10 +330,8 @@ COMMITTED = json.loads((ROOT / "gen" / "openapi.json").read_text(encoding="utf-8
 
 
 @pytest.mark.parametrize("operation_id", [operation["operationId"] for _, _, operation in operations(COMMITTED)])
-def test_every_request_that_the_document_allows_is_one_that_the_validator_accepts(
-    described: Json, ours: Contracts, operation_id: str
-) -> None:
-    """The document and the rules in the protos agree: schemathesis makes requests from the one, protovalidate judges them."""
+def test_every_request_that_the_document_allows_passes_validation(described: Json, ours: Contracts, operation_id: str) -> None:
+    """Schemathesis generates requests from the document, and protovalidate checks them against the rules in the protos."""
     route = next(found for name, found in routes_by_operation(ours) if name == operation_id)
     strategy = schemathesis.openapi.from_dict(described)[route.template][route.method].as_strategy()
 
