@@ -1,4 +1,4 @@
-"""The one list of limits that make up, the tests and the benchmarks lift."""
+"""The one list of limits that `make up`, the tests and the benchmarks lift."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.composition.worker_settings import WorkerSettings
 
 
-def test_every_limit_is_lifted_or_kept_on_purpose() -> None:
+def test_every_limit_is_either_lifted_or_kept_deliberately() -> None:
     fields = {*OrchestratorSettings.model_fields, *WorkerSettings.model_fields}
     limits = {name.upper() for name in fields if name.startswith("limit_")}
     assert {*LIFTED, *KEPT} == limits
