@@ -24,7 +24,7 @@ class PgbouncerUnavailable(LaunchError):
 
 
 def pgbouncer() -> Path:
-    """The path of the program. Installs it first if the tests run as root and the package is available. Raises PgbouncerUnavailable otherwise."""
+    """The path of the program. Installs it first if the tests run as root and the package is available. Otherwise raises an error."""
     if (found := shutil.which("pgbouncer", path=PATHS)) is None:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
             raise PgbouncerUnavailable("pgbouncer is not installed; run the tests as root, or run apt-get install pgbouncer")
