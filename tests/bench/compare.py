@@ -18,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +39,12 @@ LEVELS = {"calls": (64, 1.5), "workflows": (32, 5.0)}
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One slice of load on one build: answers per second, seconds until half of them had come, and CPU seconds for each."""
+    """One slice of load on one build: answers per second, seconds until half of them had come, CPU seconds for each, and by process."""
 
     rate: float
     p50: float
     cpu: float
+    cpu_by_process: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,28 @@ class Build:
         else:
             answer = await self._ask(in_flight=in_flight, seconds=seconds)
             rate, p50, count = answer["rate"], answer["p50"], answer["count"]
-        return Figures(rate, p50, (self._cpu_seconds() - before) / count)
+        used = {name: (after - before.get(name, 0)) / count for name, after in self._cpu_seconds().items()}
+        return Figures(rate, p50, sum(used.values()), used)
 
     async def _ask(self, **order: Any) -> Any:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order).encode() + b"\n")
         return await answer_of(self.process)
 
-    def _cpu_seconds(self) -> float:
-        """Of every process that the build has started: also of those that only one of the two builds has."""
-        children = psutil.Process(self.process.pid).children()
-        return sum(cpu_seconds({str(child.pid): child.pid for child in children}).values())
+    def _cpu_seconds(self) -> dict[str, float]:
+        """By name, of every process that the build has started: also of those that only one of the two builds has."""
+        seconds: dict[str, float] = {}
+        for child in psutil.Process(self.process.pid).children():
+            name = program(child.cmdline())
+            seconds[name] = seconds.get(name, 0) + sum(cpu_seconds({name: child.pid}).values())
+        return seconds
+
+
+def program(command: Sequence[str]) -> str:
+    """A short name of what a command runs: the last part of a Python module, or the file name of a program."""
+    if not command:
+        return "ended"
+    return command[command.index("-m") + 1].rpartition(".")[2] if "-m" in command else Path(command[0].split()[0]).name.rstrip(":")
 
 
 async def main(benchmark: str, base: str, rounds: int, seconds: float) -> int:
@@ -91,12 +103,16 @@ async def main(benchmark: str, base: str, rounds: int, seconds: float) -> int:
 async def compare(builds: list[Build], many: int, rounds: int, seconds: float) -> int:
     """Alternate between the base and this tree for so many rounds."""
     for build in builds:
-        await build.measure(many, seconds)  # warm up: connections, code paths, prepared statements
+        for callers in (many // 8, many):  # warm up: connections, code paths, prepared statements
+            await build.measure(callers, seconds)
     ratios: dict[str, list[float]] = {"rate": [], "CPU": [], "p50 with one caller": []}
+    used: dict[str, list[Mapping[str, float]]] = {build.name: [] for build in builds}
     for turn in range(rounds):
         taken = {}
         for build in builds if turn % 2 == 0 else builds[::-1]:
             taken[build.name] = await build.measure(many, seconds), await build.measure(1, seconds)
+        for name, (figures, _) in taken.items():
+            used[name].append(figures.cpu_by_process)
         (old, old_alone), (new, new_alone) = (taken[build.name] for build in builds)
         for figure, ratio in zip(ratios, (new.rate / old.rate, new.cpu / old.cpu, new_alone.p50 / old_alone.p50), strict=True):
             ratios[figure].append(ratio)
@@ -105,6 +121,9 @@ async def compare(builds: list[Build], many: int, rounds: int, seconds: float) -
             f" this tree {new.rate:.0f}/s, {new.cpu * 1000:.2f} ms CPU, p50 {new_alone.p50 * 1000:.2f} ms",
             flush=True,
         )
+    for name, by_process in used.items():
+        medians = {process: statistics.median(one.get(process, 0) for one in by_process) for process in by_process[-1]}
+        print(f"{name}, ms CPU: {', '.join(f'{process} {median * 1000:.2f}' for process, median in medians.items())}")
     return verdict(ratios, rounds)
 
 
