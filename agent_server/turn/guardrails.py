@@ -42,6 +42,9 @@ _TOKENS = {
     "google_api_key": rf"(?<=A){_BEGINS}{_spelled('AIza')}{_exactly(_WORD, 35)}",
     "json_web_token": f"(?<=e){_JWT}",
 }
+_BEGINNINGS = ("sk-", "amk_", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "AIza", "eyJ")
+"""Text without invisible characters contains none of these tokens unless it contains one of these. Most answers contain none, and
+searching for them takes a tenth of the pattern's time."""
 _TOKEN = re.compile(f"[saAgxe](?:{'|'.join(f'(?P<{kind}>{pattern})' for kind, pattern in _TOKENS.items())})", re.DOTALL)
 
 _MOST_GAPS, _LONGEST_GAP = 8, len("\\u0020")
@@ -145,8 +148,11 @@ class Redaction:
 
 def _secrets(text: str, begin: int) -> list[_Secret]:
     """The tokens in the text from `begin` on, in order. A token within another, or overlapping it, is one with it."""
-    found = [_Secret(*token.span(), token.lastgroup or "token") for token in _TOKEN.finditer(text, begin)]
-    found += _bearer_tokens(text, begin)
+    found = list(_bearer_tokens(text, begin))
+    if not text.isascii() or any(map(text.__contains__, _BEGINNINGS)):
+        found[:0] = [_Secret(*token.span(), token.lastgroup or "token") for token in _TOKEN.finditer(text, begin)]
+    if not found:
+        return found
     secrets: list[_Secret] = []
     for secret in sorted(found, key=lambda secret: secret.start):  # stable: the more telling kind comes first
         if secrets and secret.start < secrets[-1].end:

@@ -53,10 +53,13 @@ class RequestRules:
 
 
 def request_rules(descriptor_path: Path) -> list[RequestRules]:
-    """The rules for every REST path of a descriptor set (`gen/descriptor.binpb`)."""
+    """The rules for every REST path of a descriptor set (`gen/descriptor.binpb`).
+
+    Agent calls come first: Envoy tries the routes in order, and these are the calls that must be fast.
+    """
     files = FileDescriptorSet.FromString(descriptor_path.read_bytes()).file
     messages = {name: message for file in files for name, message in _named(f".{file.package}", file.message_type)}
-    return [
+    found = [
         replace(
             _rules(binding, declared(method.name, method.options).kind, body, messages[method.input_type], messages),
             streams=method.server_streaming,
@@ -66,6 +69,7 @@ def request_rules(descriptor_path: Path) -> list[RequestRules]:
         for method in service.method
         for binding, body in bindings(method)
     ]
+    return sorted(found, key=lambda rules: rules.kind is not RpcKind.AGENT_CALL)
 
 
 def _rules(binding: Binding, kind: RpcKind, body: str, request: DescriptorProto, messages: Messages) -> RequestRules:

@@ -146,6 +146,7 @@ local function unsupported_encoding(headers, is_grpc, content_type)
   end
   local encoding = headers:get("content-encoding")
   if encoding and encoding:lower() ~= "identity" then return true end
+  if content_type == "application/json" then return false end
   local charset = content_type:lower():match("charset%s*=%s*\"?([^\"; ]+)")
   return charset and charset ~= "utf-8" and charset ~= "utf8" and charset ~= "us-ascii"
 end

@@ -29,7 +29,7 @@ class MessagesHttpClient(anthropic.DefaultAioHttpClient):
         """The response, read to its end unless it is streamed."""
         response = await self._transport_for_url(request.url).handle_async_request(request)
         response.request = request
-        if isinstance(response.stream, httpx2.AsyncByteStream):
+        if isinstance(response.stream, httpx2.AsyncByteStream) and not _declares_good_size(response):
             response.stream = _Bounded(response.stream)
         if not stream:
             try:
@@ -38,6 +38,14 @@ class MessagesHttpClient(anthropic.DefaultAioHttpClient):
                 await response.aclose()
                 raise
         return response
+
+
+def _declares_good_size(response: httpx2.Response) -> bool:
+    """Whether the response is not compressed and states a length within the limit: no more than that is then read of it."""
+    if "content-encoding" in response.headers:
+        return False
+    length = response.headers.get("content-length", "")
+    return length.isdecimal() and int(length[:20]) <= LARGEST_RESPONSE_BYTES
 
 
 class _Bounded(httpx2.AsyncByteStream):

@@ -23,6 +23,7 @@ LARGEST_ANSWER_BYTES = 16_000_000
 """The most text that fits into one message of the mesh (16 MiB) together with everything else in it."""
 _LARGEST_COUNT = 2**31 - 1
 """The contract carries numbers of tokens as int32."""
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _LONGEST_WORD = 100
 _THINKING = ("thinking", "redacted_thinking")
 
@@ -121,18 +122,16 @@ class StreamReading:
 
 def metered(meter: Meter, model: str, usage: Mapping[str, Any]) -> None:
     """Tells the meter the usage that the provider reports. If it cannot be right, the estimate made so far remains."""
-    names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    reported = (usage["input_tokens"], usage["output_tokens"], *(usage.get(name) or 0 for name in names[2:]))
-    if all(_is_count(count) for count in reported):
+    read, written = usage.get("cache_read_input_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
+    reported = (usage["input_tokens"], usage["output_tokens"], read, written)
+    if all(map(_is_count, reported)):
         meter.reported(TokenUsage(model, *reported))
     else:
-        log.warning(
-            "provider_usage_implausible", model=model, **{name: repr(count)[:40] for name, count in zip(names, reported, strict=True)}
-        )
+        log.warning("provider_usage_implausible", model=model, **{name: repr(usage.get(name))[:40] for name in _COUNTS})
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_COUNT
+    return type(value) is int and 0 <= value <= _LARGEST_COUNT  # bool is a subclass of int
 
 
 def _count(value: Any) -> int:
@@ -141,7 +140,10 @@ def _count(value: Any) -> int:
 
 def _word(value: Any) -> str:
     """A short text of the provider's, without what a database or protobuf refuses; empty if it is not a text."""
-    return "".join(character for character in value[:_LONGEST_WORD] if character.isprintable()) if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    word = value[:_LONGEST_WORD]
+    return word if word.isprintable() else "".join(filter(str.isprintable, word))
 
 
 def _detail(reason: Any, sequence: Any, details: Any) -> str:

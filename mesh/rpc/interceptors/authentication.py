@@ -61,8 +61,7 @@ class Authentication(BehaviourInterceptor):
         if access.scope is None:
             raise InvalidCredentials("this rpc is internal: only services of the mesh may call it, with a call token")
         shown, address = credential(context), partial(self._peers.address_of, context)
-        with self._failed.counted(address, shown):
-            caller.adopt(await self._authenticator.authenticate(shown), address)
+        caller.adopt(await self._failed.counted(address, shown, self._authenticator.authenticate), address)
 
 
 def credential(context: Context) -> str:

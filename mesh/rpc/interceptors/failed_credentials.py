@@ -1,12 +1,12 @@
 """Limits how many credentials one address may try."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from time import monotonic
 
 from mesh.limits.limiter import CallerKind, Charge, LocalBuckets, network_of
+from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials, TokenExpired, TokenRevoked
 
 LIMIT = "failed_credentials_of_address"
@@ -28,33 +28,25 @@ class FailedCredentials:
         self._per_minute = per_minute
         self._trusted: OrderedDict[bytes, float] = OrderedDict()
 
-    @contextmanager
-    def counted(self, address: Callable[[], str], credential: str) -> Iterator[None]:
-        """Encloses the look-up of a credential. Raises RateLimitExceeded if the address has failed too often."""
+    async def counted(self, address: Callable[[], str], credential: str, look_up: Callable[[str], Awaitable[Caller]]) -> Caller:
+        """The result of `look_up(credential)`, or what it raises. Raises RateLimitExceeded if the address has failed too often."""
         digest = sha256(credential.encode(errors="replace")).digest()
-        if self._trusted.get(digest, 0.0) > monotonic():
-            with self._distrusted_on_failure(digest):
-                yield
-            return
-        charges = (Charge(LIMIT, f"{LIMIT}:{network_of(address())}", self._per_minute, CallerKind.ADDRESS),)
-        self._buckets.take(charges).check()
+        charges: tuple[Charge, ...] = ()
+        if self._trusted.get(digest, 0.0) <= monotonic():
+            charges = (Charge(LIMIT, f"{LIMIT}:{network_of(address())}", self._per_minute, CallerKind.ADDRESS),)
+            self._buckets.take(charges).check()
         try:
-            yield
-        except _FAILED:
-            raise
-        except BaseException:  # nobody knows whether the credential is good
-            self._buckets.give_back(charges)
-            raise
-        self._buckets.give_back(charges)
-        self._trust(digest)
-
-    @contextmanager
-    def _distrusted_on_failure(self, digest: bytes) -> Iterator[None]:
-        try:
-            yield
+            found = await look_up(credential)
         except _FAILED:
             self._trusted.pop(digest, None)
             raise
+        except BaseException:  # whether the credential is good remains unknown
+            self._buckets.give_back(charges)
+            raise
+        if charges:
+            self._buckets.give_back(charges)
+            self._trust(digest)
+        return found
 
     def _trust(self, digest: bytes) -> None:
         self._trusted[digest] = monotonic() + TRUSTED_SECONDS

@@ -29,6 +29,7 @@ class RequestValidation(BehaviourInterceptor):
     def __init__(self, limits: RequestLimits) -> None:
         super().__init__()
         self._limits = limits
+        self._small = min(LARGE_REQUEST_BYTES, limits.smallest_over_nodes)
 
     def deserializer(self, handler: Any) -> Callable[[bytes], Any]:
         """Checks the size of a request before it is parsed."""
@@ -49,39 +50,41 @@ class RequestValidation(BehaviourInterceptor):
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         async def checked(request: Any, context: Context) -> Message:
-            await self._check(request)
+            if self._is_small(request):
+                check(request)
+            else:
+                await self._check(request)
             return await behaviour(request, context)
 
         return checked
 
     def around_stream(self, method: str, behaviour: Stream) -> Stream:
         async def checked(request: Any, context: Context) -> AsyncIterator[Message]:
-            await self._check(request)
+            if self._is_small(request):
+                check(request)
+            else:
+                await self._check(request)
             async for message in behaviour(request, context):
                 yield message
 
         return checked
 
+    def _is_small(self, request: Any) -> bool:
+        """Whether the request is a message so small that checking it is cheap."""
+        return not isinstance(request, RequestTooLarge | Undecodable) and request.ByteSize() < self._small
+
     async def _check(self, request: Any) -> None:
         try:
-            await self._check_in_slices(request)
+            if isinstance(request, RequestTooLarge):
+                raise request
+            if isinstance(request, Message) and request.ByteSize() >= self._limits.smallest_over_nodes:
+                request_limits.check_nodes(request, self._limits)
+                await asyncio.sleep(0)
         except RequestTooLarge as error:
             REFUSED.labels(error.limit, _caller_kind()).inc()
             raise error.refusal() from None
-
-    async def _check_in_slices(self, request: Any) -> None:
-        if isinstance(request, RequestTooLarge):
-            raise request
-        if isinstance(request, Undecodable):
-            check(request)
-            return
-        size = request.ByteSize()
-        if size >= self._limits.smallest_over_nodes:
-            request_limits.check_nodes(request, self._limits)
-            await asyncio.sleep(0)
         check(request)
-        if size >= LARGE_REQUEST_BYTES:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 def check(request: Message | Undecodable) -> None:

@@ -82,7 +82,9 @@ class GrpcAgents:
 
     async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
         """Returns the complete answer; see Agents."""
-        for _ in range(2):
+        try:
+            return await self._execute(call, stop)
+        except _HostRestarted:
             with suppress(_HostRestarted):
                 return await self._execute(call, stop)
         raise _restarted_twice(call)
