@@ -11,7 +11,7 @@ AsReceived = Callable[[MeshError], grpc.aio.AioRpcError]
 
 @pytest.fixture
 def as_received() -> AsReceived:
-    """What a client's stub raises for an error: its status in the trailers, as gRPC hands it over."""
+    """The exception that a client's stub raises for an error, with the status in the trailers as gRPC delivers it."""
 
     def received(error: MeshError) -> grpc.aio.AioRpcError:
         status = status_of(error, "req_test")

@@ -13,5 +13,5 @@ from mesh import backoff
         (0.3, [0.05, 0.1, 0.2, 0.3, 0.3, 0.3, 0.3, 0.3]),
     ],
 )
-def test_delays_grow_up_to_the_longest_and_never_end(longest: float, first: list[float]) -> None:
+def test_delays_grow_to_the_maximum_and_never_end(longest: float, first: list[float]) -> None:
     assert list(islice(backoff.delays(longest), 8)) == first

@@ -1,4 +1,4 @@
-"""Every exception that may leave a service has its own row of the error table."""
+"""Every exception that may leave a service has its own row in the error table."""
 
 import importlib
 import inspect
@@ -31,22 +31,22 @@ def errors_of_all_packages() -> list[type[MeshError]]:
 ERRORS = errors_of_all_packages()
 
 
-def test_each_names_a_reason_of_the_table_itself() -> None:
+def test_each_error_declares_its_own_reason_from_the_table() -> None:
     for error in ERRORS:
         assert error.reason in TABLE, error
-        assert "reason" in vars(error) or error.reason == "INTERNAL", f"{error.__name__} leaves its reason to a base class"
+        assert "reason" in vars(error) or error.reason == "INTERNAL", f"{error.__name__} inherits its reason; declare one"
 
 
-def test_no_two_of_one_package_share_a_reason_that_is_not_internal() -> None:
-    """The two sides of the wire may: the agent host's AGENT_EXECUTION_FAILED and the orchestrator's."""
+def test_no_two_errors_of_a_package_share_a_reason_other_than_internal() -> None:
+    """Two packages may share one: both the agent host and the orchestrator raise AGENT_EXECUTION_FAILED."""
     shared = Counter((error.__module__.split(".")[0], error.reason) for error in ERRORS if error.reason != "INTERNAL")
     assert [pair for pair, times in shared.items() if times > 1] == []
 
 
-def test_each_says_in_a_sentence_what_happened() -> None:
+def test_each_docstring_is_a_sentence_that_says_what_happened() -> None:
     for error in ERRORS:
         assert inspect.getdoc(error) not in (None, inspect.getdoc(MeshError)), error
 
 
-def test_the_search_found_the_errors_of_every_package() -> None:
+def test_errors_are_collected_from_every_package() -> None:
     assert {error.__module__.split(".")[0] for error in ERRORS} == {package.__name__ for package in PACKAGES}

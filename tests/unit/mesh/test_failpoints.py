@@ -1,4 +1,4 @@
-"""Failpoints kill the process where they stand, and only where a test asked for it."""
+"""Failpoints kill the process at their position, and only if a test armed them."""
 
 import signal
 import subprocess
@@ -26,19 +26,19 @@ def run(armed: str) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.splitlines()
 
 
-def test_unarmed_they_do_nothing() -> None:
+def test_unarmed_failpoints_do_nothing() -> None:
     assert run("") == (0, ["past the first", "past the second"])
 
 
-def test_an_armed_one_kills_the_process_on_the_spot() -> None:
+def test_an_armed_failpoint_kills_the_process_at_once() -> None:
     assert run("second") == (-signal.SIGKILL, ["past the first"])
 
 
-def test_several_can_be_armed() -> None:
+def test_several_failpoints_can_be_armed() -> None:
     assert run("second,first") == (-signal.SIGKILL, [])
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_failpoint_is_refused_with_the_known_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Failpoint, "known", {})
     known = Failpoint("after_intent")
     with pytest.raises(ValueError, match=r"unknown failpoint 'elsewhere'.*after_intent"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from mesh.readiness import announce
 
 
-def test_it_holds_the_facts_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+def test_the_ready_file_has_the_facts_and_no_temporary_file_remains(tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     announce(ready, {"ports": 3})
     announce(ready, {"ports": 4})
@@ -14,6 +14,6 @@ def test_it_holds_the_facts_and_leaves_nothing_beside_it(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [ready]
 
 
-def test_nobody_asked_nothing_is_written(tmp_path: Path) -> None:
+def test_no_file_is_written_without_a_path(tmp_path: Path) -> None:
     announce(None, {"ports": 3})
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Settings: what every process of the mesh refuses to start with, and how it says so."""
+"""Settings: what every process of the mesh refuses to start with, and the error that it prints."""
 
 from pathlib import Path
 
@@ -9,24 +9,24 @@ from mesh.settings import DEFINITIONS, MeshSettings, explain
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "localhost"])
-def test_loopback_addresses_are_taken(address: str) -> None:
+def test_loopback_addresses_are_accepted(address: str) -> None:
     assert MeshSettings(host_address=address).host_address == address
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "10.0.0.1", "192.168.1.1", "::", "2001:db8::1", "example.com", "127.0.0.1.example.com", ""])
-def test_an_address_that_others_could_reach_is_refused_without_tls(address: str) -> None:
+def test_a_public_address_is_refused_without_tls(address: str) -> None:
     with pytest.raises(ValidationError, match="loopback"):
         MeshSettings(host_address=address)
     assert MeshSettings(host_address=address, mesh_tls_dir=Path("certs")).host_address == address
 
 
 @pytest.mark.parametrize("offset", [-1, 56_001])
-def test_ports_stay_within_what_tcp_has(offset: int) -> None:
+def test_ports_are_limited_to_the_tcp_range(offset: int) -> None:
     with pytest.raises(ValidationError):
         MeshSettings(port_offset=offset)
 
 
-def test_settings_come_from_the_environment_and_cannot_be_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_come_from_the_environment_and_are_immutable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT_OFFSET", "700")
     monkeypatch.setenv("LOG_FORMAT", "console")
     settings = MeshSettings()
@@ -39,13 +39,13 @@ def test_the_shipped_definitions_are_the_default() -> None:
     assert (DEFINITIONS / "schema.json").is_file()
 
 
-def test_what_is_wrong_is_told_in_one_line_without_the_values(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_printed_on_one_line_without_the_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT_OFFSET", "s3cret")
     monkeypatch.setenv("LOG_FORMAT", "s3cret")
     with pytest.raises(ValidationError) as refused:
         MeshSettings()
     assert "s3cret" not in str(refused.value)
-    told = explain(refused.value)
-    assert len(told.splitlines()) == 1
-    assert "PORT_OFFSET: " in told
-    assert "LOG_FORMAT: " in told
+    message = explain(refused.value)
+    assert len(message.splitlines()) == 1
+    assert "PORT_OFFSET: " in message
+    assert "LOG_FORMAT: " in message

@@ -1,4 +1,4 @@
-"""Background tasks: none of them can end unnoticed, and stopping them is no failure."""
+"""Background tasks: none can end unnoticed, and stopping one is not a failure."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ async def forever() -> None:
 
 
 async def breaks() -> None:
-    raise ValueError("a broken row")
+    raise ValueError("an invalid row")
 
 
 async def returns() -> None:
@@ -33,7 +33,7 @@ async def test_a_task_that_raises_stops_the_process_and_is_logged_with_its_cause
     assert line["exc_info"] is tasks.failure.cause
 
 
-async def test_a_task_that_returns_or_is_cancelled_from_elsewhere_stops_the_process() -> None:
+async def test_a_task_that_returns_or_is_cancelled_from_outside_stops_the_process() -> None:
     for cancelled in (False, True):
         tasks = BackgroundTasks()
         task = tasks.start("sweeper", forever() if cancelled else returns())
@@ -44,7 +44,7 @@ async def test_a_task_that_returns_or_is_cancelled_from_elsewhere_stops_the_proc
         assert (tasks.failure.name, tasks.failure.cause) == ("sweeper", None)
 
 
-async def test_stopping_and_cancelling_a_task_is_no_failure() -> None:
+async def test_stopping_and_cancelling_a_task_is_not_a_failure() -> None:
     tasks = BackgroundTasks()
     first, second = tasks.start("one", forever()), tasks.start("two", forever())
     tasks.cancel(first)
@@ -55,7 +55,7 @@ async def test_stopping_and_cancelling_a_task_is_no_failure() -> None:
     assert (tasks.failure, tasks.stopping.is_set()) == (None, False)
 
 
-async def test_a_task_that_returns_because_the_process_stops_is_no_failure() -> None:
+async def test_a_task_that_returns_because_the_process_stops_is_not_a_failure() -> None:
     tasks = BackgroundTasks()
 
     async def until_stopped() -> None:

@@ -1,4 +1,4 @@
-"""Log lines: one JSON document each, with service and request id, and without what tracebacks could give away."""
+"""Log lines: one JSON document each, with service and request id, and without the secrets that tracebacks could reveal."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ configure_logging("tested", sys.argv[1])
 log = structlog.get_logger()
 log.info("before any request")
 correlation.adopt("req_abc")
-log.info("told", figure=7)
+log.info("of a request", figure=7)
 log.debug("never seen")
 logging.getLogger("some.library").warning("from a %s", "library")
 logging.getLogger("some.library").info("never seen")
@@ -28,8 +28,8 @@ def fail(password):
 try:
     fail("hunter2")
 except RuntimeError as error:
-    log.error("ours", exc_info=error)
-    logging.getLogger("some.library").exception("theirs")
+    log.error("failed", exc_info=error)
+    logging.getLogger("some.library").exception("failed in a library")
 """
 
 
@@ -40,33 +40,33 @@ def lines(log_format: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, dict[str, Any]]:
+def logged() -> dict[str, dict[str, Any]]:
     return {line["event"]: line for line in map(json.loads, lines("json"))}
 
 
-def test_every_line_is_a_json_document_with_service_level_and_time(told: dict[str, dict[str, Any]]) -> None:
-    assert list(told) == ["before any request", "told", "from a library", "ours", "theirs"]
-    for line in told.values():
+def test_every_line_is_a_json_document_with_service_level_and_time(logged: dict[str, dict[str, Any]]) -> None:
+    assert list(logged) == ["before any request", "of a request", "from a library", "failed", "failed in a library"]
+    for line in logged.values():
         assert line["service"] == "tested"
         assert line["level"] in ("info", "warning", "error")
         assert line["timestamp"].endswith("Z")
-    assert told["told"]["figure"] == 7
+    assert logged["of a request"]["figure"] == 7
 
 
-def test_every_line_of_a_request_carries_its_id_the_libraries_lines_too(told: dict[str, dict[str, Any]]) -> None:
-    assert {line.get("request_id") for event, line in told.items() if event != "before any request"} == {"req_abc"}
-    assert "request_id" not in told["before any request"]
+def test_every_line_of_a_request_has_its_id_including_those_of_libraries(logged: dict[str, dict[str, Any]]) -> None:
+    assert {line.get("request_id") for event, line in logged.items() if event != "before any request"} == {"req_abc"}
+    assert "request_id" not in logged["before any request"]
 
 
-@pytest.mark.parametrize("event", ["ours", "theirs"])
-def test_a_cause_is_logged_with_its_traceback_but_without_local_variables(told: dict[str, dict[str, Any]], event: str) -> None:
-    (cause,) = told[event]["exception"]
+@pytest.mark.parametrize("event", ["failed", "failed in a library"])
+def test_an_exception_is_logged_with_its_traceback_and_without_local_variables(logged: dict[str, dict[str, Any]], event: str) -> None:
+    (cause,) = logged[event]["exception"]
     assert (cause["exc_type"], cause["exc_value"]) == ("RuntimeError", "it broke")
     assert [frame["name"] for frame in cause["frames"]][-1] == "fail"
-    assert "hunter2" not in json.dumps(told[event])
+    assert "hunter2" not in json.dumps(logged[event])
 
 
-def test_lines_for_a_person_hold_the_same_and_no_local_variables_either() -> None:
+def test_plain_text_lines_have_the_same_content_and_no_local_variables() -> None:
     text = "\n".join(lines("console"))
     assert "figure" in text
     assert "req_abc" in text

@@ -1,4 +1,4 @@
-"""JSON, also of what its fast writer refuses."""
+"""JSON encoding, including values that the fast encoder refuses."""
 
 import json
 from types import MappingProxyType
@@ -24,16 +24,16 @@ RUN = UUID(int=1)
     ],
     ids=["plain", "uuid", "mapping", "key", "huge", "no unicode"],
 )
-def test_values_are_written_so_that_they_are_read_as_they_were(value: Any, written: Any) -> None:
+def test_values_are_read_back_as_they_were_written(value: Any, written: Any) -> None:
     assert json.loads(to_json(value)) == written
 
 
-def test_it_is_compact() -> None:
+def test_the_encoding_is_compact() -> None:
     assert to_json({"a": [1, 2], "b": "c"}) == b'{"a":[1,2],"b":"c"}'
 
 
 @pytest.mark.parametrize("beside", [{}, {"huge": 10**300}], ids=["fast", "slow"])
-def test_what_nobody_knows_is_refused_or_said_by_the_caller(beside: dict[str, Any]) -> None:
+def test_an_unknown_type_is_refused_unless_the_caller_gives_a_default(beside: dict[str, Any]) -> None:
     with pytest.raises(TypeError):
         to_json({"a": object(), **beside})
     assert json.loads(to_json({"a": object(), **beside}, default=lambda _: "said")) == {"a": "said", **beside}

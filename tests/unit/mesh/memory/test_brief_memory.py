@@ -1,4 +1,4 @@
-"""What is remembered, for how long, and how often it is asked for."""
+"""What is remembered, for how long, and how often it is loaded."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from mesh.memory.brief_memory import BriefMemory
 
 
 class Source:
-    """What is asked; `gate` holds the answers back."""
+    """The loader; `gate` holds its answers back."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -23,14 +23,14 @@ class Source:
         return value
 
 
-async def test_what_was_found_is_not_asked_for_again_for_a_moment() -> None:
+async def test_a_value_is_loaded_once_within_its_lifetime() -> None:
     source = Source()
     memory = BriefMemory(source.load, 60, 10)
     assert [await memory.get("a") for _ in range(3)] == ["1"] * 3
     assert source.asked == ["a"]
 
 
-async def test_after_the_moment_it_is() -> None:
+async def test_a_value_is_loaded_again_after_its_lifetime() -> None:
     source = Source()
     memory = BriefMemory(source.load, 0, 10)
     await memory.get("a")
@@ -38,7 +38,7 @@ async def test_after_the_moment_it_is() -> None:
     assert await memory.get("a") == "new"
 
 
-async def test_what_is_not_there_is_asked_for_each_time() -> None:
+async def test_a_missing_value_is_loaded_each_time() -> None:
     source = Source()
     memory = BriefMemory(source.load, 60, 10)
     assert await memory.get("x") is None
@@ -46,7 +46,7 @@ async def test_what_is_not_there_is_asked_for_each_time() -> None:
     assert await memory.get("x") == "there"
 
 
-async def test_many_who_ask_at_once_wait_for_one_answer() -> None:
+async def test_concurrent_callers_share_one_load() -> None:
     source = Source()
     source.gate.clear()
     memory = BriefMemory(source.load, 60, 10)
@@ -58,7 +58,7 @@ async def test_many_who_ask_at_once_wait_for_one_answer() -> None:
     assert source.asked == ["a"]
 
 
-async def test_what_is_forgotten_while_it_is_looked_up_is_not_remembered() -> None:
+async def test_a_value_forgotten_during_its_load_is_not_remembered() -> None:
     source = Source()
     source.gate.clear()
     memory = BriefMemory(source.load, 60, 10)
@@ -72,7 +72,7 @@ async def test_what_is_forgotten_while_it_is_looked_up_is_not_remembered() -> No
     assert (await old, await new, await memory.get("a")) == ("1", "new", "new")
 
 
-async def test_only_so_much_is_remembered() -> None:
+async def test_the_number_of_values_is_bounded() -> None:
     source = Source()
     memory = BriefMemory(source.load, 60, 1)
     for key in ("a", "b", "a"):
@@ -80,7 +80,7 @@ async def test_only_so_much_is_remembered() -> None:
     assert source.asked == ["a", "b", "a"]
 
 
-async def test_an_error_is_told_and_forgotten() -> None:
+async def test_an_error_is_raised_and_not_remembered() -> None:
     async def broken(key: str) -> str | None:
         raise ConnectionError
 

@@ -1,4 +1,4 @@
-"""The tail of a log: what it covers, what it drops, and whom it wakes."""
+"""The tail of a log: what it covers, what it drops, and which watchers it wakes."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def tail_of(*positions: int, capacity: int = 3, after: int = 0) -> Tail[int]:
     return tail
 
 
-def test_a_tail_covers_nothing_before_it_is_started_and_after_a_reset() -> None:
+def test_a_tail_covers_nothing_before_its_start_and_after_a_reset() -> None:
     tail = Tail[int](3, position_of=lambda item: item)
     assert not tail.started
     assert tail.since(0) is None
@@ -25,18 +25,18 @@ def test_a_tail_covers_nothing_before_it_is_started_and_after_a_reset() -> None:
 
 
 @pytest.mark.parametrize(("position", "found"), [(4, None), (5, [7, 8]), (6, [7, 8]), (7, [8]), (8, []), (99, [])], ids=str)
-def test_items_after_a_position_come_in_order_also_across_gaps(position: int, found: list[int] | None) -> None:
+def test_items_after_a_position_are_returned_in_order_across_gaps(position: int, found: list[int] | None) -> None:
     assert tail_of(7, 8, after=5).since(position) == found
 
 
 @pytest.mark.parametrize(("position", "found"), [(0, None), (1, None), (2, [3, 5, 9]), (3, [5, 9])], ids=str)
-def test_a_full_tail_drops_its_oldest_items_and_no_longer_reaches_back_to_them(position: int, found: list[int] | None) -> None:
+def test_a_full_tail_drops_its_oldest_items_and_no_longer_covers_them(position: int, found: list[int] | None) -> None:
     tail = tail_of(1, 2, 3, 5, 9)
     assert tail.since(position) == found
     assert tail.end == 9
 
 
-def test_a_restarted_tail_forgets_what_it_covered_before() -> None:
+def test_a_restarted_tail_forgets_what_it_covered() -> None:
     tail = tail_of(1, 2)
     tail.start(10)
     assert tail.since(0) is None

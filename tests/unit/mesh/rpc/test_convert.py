@@ -1,4 +1,4 @@
-"""Free-form values between the contract and Python."""
+"""Conversion of free-form values between the contract and Python."""
 
 import math
 from typing import Any
@@ -26,7 +26,7 @@ def test_values_survive_a_struct(given_values: dict[str, Any]) -> None:
     assert values(struct(given_values), "context") == given_values
 
 
-def test_whole_numbers_come_back_as_int_at_every_depth() -> None:
+def test_whole_numbers_become_int_at_every_depth() -> None:
     found = values(struct({"n": 3, "deep": [{"n": 4.0}, 0.5]}), "context")
     assert repr(found) in ("{'n': 3, 'deep': [{'n': 4}, 0.5]}", "{'deep': [{'n': 4}, 0.5], 'n': 3}")
 
@@ -35,7 +35,7 @@ def test_whole_numbers_come_back_as_int_at_every_depth() -> None:
 @pytest.mark.parametrize(
     "place", [lambda n: {"a": n}, lambda n: {"a": {"b": n}}, lambda n: {"a": [1, {"b": [n]}]}], ids=["top", "inside", "deep"]
 )
-def test_numbers_that_json_has_not_are_refused_by_the_name_of_the_field(number: float, place: Any) -> None:
+def test_numbers_without_a_json_form_are_refused_with_the_field(number: float, place: Any) -> None:
     with pytest.raises(ValidationFailed) as refused:
         values(struct(place(number)), "context")
     assert refused.value.violations == (Violation("context", "contains NaN or infinity, which JSON cannot represent; send finite numbers"),)
@@ -50,7 +50,7 @@ def test_a_value_without_a_kind_is_null() -> None:
 @pytest.mark.parametrize("number", [2**53, -(2**53), 2**53 + 1, 10**22, 1e300])
 @pytest.mark.parametrize("place", [lambda n: {"a": n}, lambda n: {"a": [{"b": n}]}], ids=["top", "deep"])
 def test_numbers_that_may_have_lost_digits_are_refused(number: float, place: Any) -> None:
-    """9007199254740993 arrives as 9007199254740992: nobody can tell which of them was sent."""
+    """9007199254740993 arrives as 9007199254740992; the receiver cannot tell which of them was sent."""
     with pytest.raises(ValidationFailed) as refused:
         values(struct(place(number)), "context")
     (violation,) = refused.value.violations

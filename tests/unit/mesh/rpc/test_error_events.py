@@ -1,4 +1,4 @@
-"""The `error` event of a stream: where it stands among the messages."""
+"""The `error` event of a stream and its sequence number."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,29 +15,28 @@ from mesh.rpc.interceptors.errors import ErrorBoundary
 
 
 class Aborted(Exception):
-    """What the end of an rpc looks like from inside."""
+    """Raised in place of grpc.aio.AbortError."""
 
 
 class EndingContext:
-    """As much of a call as the end of a stream needs."""
+    """The part of a servicer context that the end of a stream uses."""
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        """The caller sent nothing."""
         return ()
 
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Any) -> None:
         raise Aborted(code.name)
 
 
-async def told(first: Message) -> Any:
-    """The error event of a stream that fails after this message."""
+async def error_event_after(first: Message) -> Any:
+    """The error event of a stream that fails after the message `first`."""
 
-    async def breaking(request: Any, context: Any) -> AsyncIterator[Message]:
+    async def failing(request: Any, context: Any) -> AsyncIterator[Message]:
         yield first
-        raise ServiceUnavailable("this server stops", component="orchestrator")
+        raise ServiceUnavailable("this server is stopping", component="orchestrator")
 
     context: Any = EndingContext()
-    messages = ErrorBoundary().around_stream("/agentmesh.x.v1.X/Y", breaking)(None, context)
+    messages = ErrorBoundary().around_stream("/agentmesh.x.v1.X/Y", failing)(None, context)
     assert await anext(messages) is first
     error = await anext(messages)
     with pytest.raises(Aborted, match="UNAVAILABLE"):
@@ -45,13 +44,13 @@ async def told(first: Message) -> Any:
     return error
 
 
-async def test_a_sequence_that_counts_goes_on() -> None:
+async def test_the_error_event_continues_a_counted_sequence() -> None:
     for first in (execution.StreamAgentResponse(sequence=7), event.WatchEventsResponse(sequence=7)):
-        after = await told(first)
+        after = await error_event_after(first)
         assert (after.sequence, after.error.code) == (8, "SERVICE_UNAVAILABLE")
 
 
-async def test_a_sequence_that_is_a_cursor_stays_where_it_is() -> None:
-    """A reader who went on after 8 would never see the change that is going to be 8."""
-    after = await told(workflow.WatchRunResponse(sequence=7))
+async def test_the_error_event_repeats_a_sequence_that_is_a_cursor() -> None:
+    """A client that resumed after 8 would never see the change that becomes number 8."""
+    after = await error_event_after(workflow.WatchRunResponse(sequence=7))
     assert (after.sequence, after.error.code) == (7, "SERVICE_UNAVAILABLE")

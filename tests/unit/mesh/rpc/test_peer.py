@@ -1,4 +1,4 @@
-"""Whose address a call has."""
+"""The client address of a call."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ SECRET, NEXT = "a secret of the gateway's", "the next one"
 
 
 class Context:
-    """What gRPC says of a call."""
+    """The part of a servicer context from which the address is read."""
 
     def __init__(self, peer: str, *metadata: tuple[str, str]) -> None:
         self._peer = peer
@@ -40,7 +40,7 @@ def address(peer: str, client: str | None = None, secret: str | None = None) -> 
         ("", ""),
     ],
 )
-def test_a_caller_without_a_gateway_has_its_own_address_whatever_it_says(peer: str, own: str) -> None:
+def test_the_address_of_a_direct_caller_is_that_of_its_connection(peer: str, own: str) -> None:
     assert address(peer) == own
     assert address(peer, "203.0.113.9") == own
 
@@ -50,22 +50,22 @@ PEERS = ["ipv4:127.0.0.1:1", "ipv6:[::1]:1", "ipv6:%5B::1%5D:1", "ipv4:10.1.2.3:
 
 @pytest.mark.parametrize("peer", PEERS)
 @pytest.mark.parametrize("secret", [SECRET, NEXT])
-def test_a_gateway_that_shows_its_secret_names_the_caller(peer: str, secret: str) -> None:
+def test_a_gateway_with_the_secret_names_the_callers_address(peer: str, secret: str) -> None:
     assert address(peer, "203.0.113.9", secret) == "203.0.113.9"
     assert address(peer, "2001:db8::9", secret) == "2001:db8::9"
 
 
 @pytest.mark.parametrize("secret", [None, "", "another", SECRET + "x", SECRET[:-1], "ü"])
-def test_nobody_else_does_not_even_from_the_gateways_machine(secret: str | None) -> None:
+def test_forwarded_addresses_are_ignored_without_the_secret(secret: str | None) -> None:
     assert address("ipv4:127.0.0.1:1", "203.0.113.9", secret) == "127.0.0.1"
     assert address("ipv6:[::1]:1", "203.0.113.9", secret) == "::1"
 
 
-def test_without_a_secret_an_empty_one_proves_nothing() -> None:
+def test_an_empty_gateway_secret_authenticates_no_gateway() -> None:
     context: Any = Context("ipv4:127.0.0.1:1", ("x-mesh-client", "203.0.113.9"), ("x-mesh-gateway", ""))
     assert Peers([]).address_of(context) == "127.0.0.1"
 
 
 @pytest.mark.parametrize("client", ["", "nonsense", "1.2.3.4, 5.6.7.8", "999.1.1.1"])
-def test_a_name_that_is_no_address_is_not_taken(client: str) -> None:
+def test_a_forwarded_value_that_is_not_an_address_is_ignored(client: str) -> None:
     assert address("ipv4:127.0.0.1:1", client, SECRET) == "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The error table both ways: what a service raises arrives at its caller as the same error, and always fits into the metadata."""
+"""The error table in both directions: the caller receives the error that the service raised, and it always fits into the metadata."""
 
 import json
 from urllib.parse import quote
@@ -18,11 +18,11 @@ REASONS = sorted(TABLE)
 RATE_LIMIT = "RATE_LIMIT_EXCEEDED"
 MOST_METADATA_BYTES = 8 * 1024
 SENT_AS_IT_IS = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
-"""gRPC escapes the rest in the text of a status, as in a URL."""
+"""gRPC percent-encodes the other characters in a status message."""
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_every_reason_goes_to_its_row_of_the_table_and_comes_back_as_it_was(reason: str, as_received: AsReceived) -> None:
+def test_every_reason_maps_to_its_row_and_back(reason: str, as_received: AsReceived) -> None:
     given_error = RemoteError(reason, "what happened", details={"agent_id": "a_agent_1_1"})
     failure = as_received(given_error)
     assert failure.code() is TABLE[reason].code
@@ -33,7 +33,7 @@ def test_every_reason_goes_to_its_row_of_the_table_and_comes_back_as_it_was(reas
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_a_status_names_its_reason_domain_and_request(reason: str) -> None:
+def test_a_status_carries_its_reason_domain_and_request_id(reason: str) -> None:
     status = status_of(RemoteError(reason, "x"), "req_abc")
     info = find(status, error_details_pb2.ErrorInfo())
     request = find(status, error_details_pb2.RequestInfo())
@@ -46,7 +46,7 @@ def test_a_status_names_its_reason_domain_and_request(reason: str) -> None:
 
 @pytest.mark.parametrize("said", [True, False])
 @pytest.mark.parametrize("reason", ["LLM_API_ERROR", "VALIDATION_ERROR"])
-def test_an_errors_own_word_on_retries_wins_over_the_table_at_the_far_end_too(reason: str, said: bool, as_received: AsReceived) -> None:
+def test_an_errors_own_retryable_overrides_the_table(reason: str, said: bool, as_received: AsReceived) -> None:
     error = error_of(as_received(RemoteError(reason, "x", retryable=said)))
     assert error is not None
     assert error.retryable is said
@@ -55,22 +55,22 @@ def test_an_errors_own_word_on_retries_wins_over_the_table_at_the_far_end_too(re
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_429_and_503_always_say_when_to_try_again_and_no_other_does_unasked(reason: str, as_received: AsReceived) -> None:
+def test_only_429_and_503_have_retry_after_by_default(reason: str, as_received: AsReceived) -> None:
     error = error_of(as_received(RemoteError(reason, "x")))
     assert error is not None
     assert error.retry_after_seconds == (1 if TABLE[reason].http_status in (429, 503) else None)
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"), [(0, 1), (0.2, 1), (1, 1), (1.01, 2), (30, 30), (1e300, 86_400), (float("inf"), 86_400), (-5, 1)]
+    ("requested", "sent"), [(0, 1), (0.2, 1), (1, 1), (1.01, 2), (30, 30), (1e300, 86_400), (float("inf"), 86_400), (-5, 1)]
 )
-def test_waits_are_told_in_whole_seconds_from_one_to_a_day(asked: float, told: int, as_received: AsReceived) -> None:
-    error = error_of(as_received(ServiceUnavailable("x", retry_after_seconds=asked)))
+def test_retry_after_is_a_whole_number_of_seconds_up_to_a_day(requested: float, sent: int, as_received: AsReceived) -> None:
+    error = error_of(as_received(ServiceUnavailable("x", retry_after_seconds=requested)))
     assert error is not None
-    assert error.retry_after_seconds == told
+    assert error.retry_after_seconds == sent
 
 
-def test_a_wait_can_be_told_with_any_reason(as_received: AsReceived) -> None:
+def test_retry_after_can_be_set_for_any_reason(as_received: AsReceived) -> None:
     error = error_of(as_received(RemoteError("LLM_API_ERROR", "x", retry_after_seconds=7)))
     assert error is not None
     assert error.retry_after_seconds == 7
@@ -85,7 +85,7 @@ def test_every_violation_arrives(as_received: AsReceived) -> None:
 
 @pytest.mark.parametrize("message", ["x" * 5_000, "é" * 5_000, "😀" * 5_000, "%" * 5_000, "\n" * 5_000, ""])
 @pytest.mark.parametrize("description", ["must be shorter", "muß kürzer sein " * 100])
-def test_hundreds_of_violations_stay_within_the_metadata_and_the_rest_is_counted(message: str, description: str) -> None:
+def test_excess_violations_are_omitted_and_counted(message: str, description: str) -> None:
     violations = [Violation(f"context.list[{i}].name", description) for i in range(700)]
     status = status_of(ValidationFailed(message, violations=violations, detail="d" * 400), "req_" + "x" * 60)
     bad, info = find(status, error_details_pb2.BadRequest()), find(status, error_details_pb2.ErrorInfo())
@@ -98,7 +98,7 @@ def test_hundreds_of_violations_stay_within_the_metadata_and_the_rest_is_counted
     assert status.ByteSize() + len(quote(summary(status), safe=SENT_AS_IT_IS)) + 500 < MOST_METADATA_BYTES
 
 
-def test_long_texts_are_cut_and_the_short_ones_beside_them_kept(as_received: AsReceived) -> None:
+def test_long_texts_are_truncated_and_short_ones_kept(as_received: AsReceived) -> None:
     details = {f"long_{i}": "ö" * 10_000 for i in range(40)} | {"agent_id": "a_agent_1_1", "input_tokens": "12"}
     failure = as_received(RemoteError("LLM_API_ERROR", "m" * 100_000, details=details))
     error = error_of(failure)
@@ -122,7 +122,7 @@ anything = st.text(st.characters(), max_size=2_000)
     wait=st.none() | st.floats(allow_nan=False),
     said=st.none() | st.booleans(),
 )
-def test_whatever_an_error_holds_its_status_can_be_sent_and_its_envelope_is_ascii(
+def test_every_error_can_be_sent_with_an_ascii_envelope(
     reason: str, message: str, details: dict[str, str], violations: list[Violation], wait: float | None, said: bool | None
 ) -> None:
     error = RemoteError(reason, message, details=details, violations=violations, retry_after_seconds=wait, retryable=said)
@@ -134,7 +134,7 @@ def test_whatever_an_error_holds_its_status_can_be_sent_and_its_envelope_is_asci
     assert json.loads(trailers[ENVELOPE_TRAILER])["error"]["code"] == reason
 
 
-def test_details_of_another_process_may_have_any_name(as_received: AsReceived) -> None:
+def test_details_from_another_process_may_have_any_name(as_received: AsReceived) -> None:
     named = {"message": "1", "self": "2", "violations": "3", "retry_after_seconds": "4"}
     error = error_of(as_received(RemoteError("INTERNAL", "x", details=named)))
     assert error is not None
@@ -163,15 +163,15 @@ def status_with(reason: str, domain: str) -> bytes:
     ],
     ids=["empty", "garbage", "another domain", "an unknown reason", "garbage inside"],
 )
-def test_a_status_that_is_not_ours_is_no_error_of_ours(details: bytes) -> None:
+def test_an_unreadable_or_foreign_status_is_not_decoded(details: bytes) -> None:
     assert error_of(foreign(grpc_status_details_bin=details)) is None
 
 
-def test_a_lost_connection_is_no_error_of_ours() -> None:
+def test_a_lost_connection_is_not_decoded() -> None:
     assert error_of(foreign()) is None
 
 
-def test_an_error_that_is_passed_on_is_not_cut_any_further(as_received: AsReceived) -> None:
+def test_a_forwarded_error_is_not_truncated_further(as_received: AsReceived) -> None:
     violations = [Violation(f"context.list[{i}]", "must be something that takes a few words to say") for i in range(300)]
     first = error_of(as_received(ValidationFailed("m" * 3_000, violations=violations, retryable=False, note="n" * 2_000)))
     assert first is not None
@@ -180,6 +180,6 @@ def test_an_error_that_is_passed_on_is_not_cut_any_further(as_received: AsReceiv
     assert (second.message, second.details, second.violations) == (first.message, first.details, first.violations)
 
 
-def test_the_base_of_all_errors_is_internal() -> None:
+def test_the_base_class_of_all_errors_is_internal() -> None:
     assert MeshError("x").reason == "INTERNAL"
     assert RATE_LIMIT in TABLE

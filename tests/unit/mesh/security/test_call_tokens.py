@@ -1,4 +1,4 @@
-"""Call tokens: what a genuine one says, and every way in which a bad one is refused."""
+"""Call tokens: the claims of a valid one, and the refusal of every kind of invalid one."""
 
 import json
 import time
@@ -40,12 +40,12 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def signed(payload: dict[str, Any] | bytes, header: str | None = None) -> str:
-    """A token with any payload, really signed with the key that hosts know, under the header that they know or another."""
+    """A token with any payload, validly signed with a key that hosts know, with the usual header or another one."""
     text = f"{minted().partition('.')[0] if header is None else header}.{encoded(payload)}"
     return f"{text}.{encoded(KEY.sign(text.encode()))}"
 
 
-def test_a_token_says_who_asks_which_agent_for_which_execution_and_for_how_long(verifier: CallTokenVerifier) -> None:
+def test_a_token_has_the_user_agent_execution_and_expiry(verifier: CallTokenVerifier) -> None:
     said = verifier.read(minted())
     assert (said.issuer, said.agent_id, said.user_id, said.execution_id) == (ORCHESTRATOR, AGENT, 42, EXECUTION)
     assert said.expires_at - said.issued_at == pytest.approx(60)
@@ -53,13 +53,13 @@ def test_a_token_says_who_asks_which_agent_for_which_execution_and_for_how_long(
     verifier.use(said, **FOR_IT)
 
 
-def test_another_implementation_reads_it_too() -> None:
+def test_another_jwt_library_reads_the_token() -> None:
     said = jwt.decode(minted(), KEY.public_key(), algorithms=["EdDSA"], audience=AGENT, issuer=ORCHESTRATOR)
     assert (said["sub"], said["execution_id"]) == ("42", EXECUTION)
     assert jwt.get_unverified_header(minted())["typ"] == "call+jwt"
 
 
-def test_the_worker_may_mint_too_and_no_two_tokens_are_alike(verifier: CallTokenVerifier) -> None:
+def test_the_worker_may_sign_tokens_and_no_two_are_equal(verifier: CallTokenVerifier) -> None:
     assert verifier.read(minted(issuer=WORKER)).issuer == WORKER
     assert len({verifier.read(minted()).token_id for _ in range(50)}) == 50
 
@@ -70,7 +70,7 @@ def other_header(**changes: Any) -> str:
 
 
 def confused() -> str:
-    """HS256 over the public key's text: what a verifier accepts that lets the token choose the algorithm."""
+    """HS256 with the public key as the secret: a verifier that lets the token choose the algorithm would accept it."""
     text = f"{other_header(alg='HS256')}.{encoded(claims())}"
     return f"{text}.{encoded(jwt.api_jws.get_algorithm_by_name('HS256').sign(text.encode(), keys.public_pem(KEY).encode()))}"
 
@@ -87,45 +87,46 @@ FORGED = {
     "no token": "nonsense",
     "dots alone": "..",
     "many dots": "a.b.c.d.e",
-    "of another key": minted(OTHER_KEY),
-    "of another key under the known header": f"{signed(claims()).rpartition('.')[0]}.{minted(OTHER_KEY).rpartition('.')[2]}",
+    "signed with another key": minted(OTHER_KEY),
+    "signed with another key under the known header": f"{signed(claims()).rpartition('.')[0]}.{minted(OTHER_KEY).rpartition('.')[2]}",
     "alg none": f"{encoded({'alg': 'none', 'typ': 'JWT'})}.{encoded(claims())}.",
     "alg none under the known key id": f"{other_header(alg='none')}.{encoded(claims())}.",
     "unsigned": minted().rpartition(".")[0] + ".",
     "without its last part": minted().rpartition(".")[0],
     "HS256 with the public key": confused(),
     "another type": signed(claims(), other_header(typ="at+jwt")),
-    "a key id that climbs": signed(claims(), other_header(kid="../../../dev/null")),
+    "a key id with a path": signed(claims(), other_header(kid="../../../dev/null")),
     "an embedded key": signed(claims(), other_header(jwk={"kty": "OKP"})),
     "another subject": tampered(),
-    "a cut signature": minted()[:-4],
+    "a truncated signature": minted()[:-4],
     "not base64": minted().rpartition(".")[0] + ".é!?",
-    "over-long": signed(claims(jti="x" * LONGEST_TOKEN)),
-    "no object": signed(b"[]"),
-    "no JSON": signed(b"\xff{"),
+    "too long": signed(claims(jti="x" * LONGEST_TOKEN)),
+    "not an object": signed(b"[]"),
+    "not JSON": signed(b"\xff{"),
     "without an audience": signed(claims(aud=None)),
-    "without an end": signed(claims(exp=None)),
+    "without an expiry": signed(claims(exp=None)),
     "without an id": signed(claims(jti=None)),
-    "a subject that is no number": signed(claims(sub="root")),
+    "a subject that is not a number": signed(claims(sub="root")),
     "of the gateway": minted(issuer=GATEWAY),
-    "of nobody we know": signed(claims(iss="spiffe://elsewhere/orchestrator")),
+    "of an unknown issuer": signed(claims(iss="spiffe://elsewhere/orchestrator")),
     "from the future": signed(claims(iat=MADE + 600, exp=MADE + 660)),
-    "good for a year": signed(claims(exp=time.time() + 31_536_000)),
-    "good for ever": signed(claims(exp=float("inf"))),
-    "ending at no time": signed(claims(exp=float("nan"))),
+    "valid for a year": signed(claims(exp=time.time() + 31_536_000)),
+    "valid forever": signed(claims(exp=float("inf"))),
+    "an expiry that is not a number": signed(claims(exp=float("nan"))),
 }
 
 
 @pytest.mark.parametrize("token", FORGED.values(), ids=FORGED.keys())
-def test_whatever_is_not_genuine_is_refused(monkeypatch: pytest.MonkeyPatch, token: str | None) -> None:
-    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: MADE + 1)  # not because it has expired, however late the tests run
+def test_an_invalid_token_is_refused(monkeypatch: pytest.MonkeyPatch, token: str | None) -> None:
+    # The clock stands still, so that no token is refused merely because it has expired.
+    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: MADE + 1)
     verifier = CallTokenVerifier([KEY.public_key()])
     with pytest.raises(InvalidCredentials) as refused:
         verifier.read(token)
     assert "call token" in refused.value.message
 
 
-def test_it_expires_after_a_minute_and_what_clocks_may_differ_by(monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier) -> None:
+def test_a_token_expires_after_a_minute_plus_the_clock_tolerance(monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier) -> None:
     token, now = minted(), time.time()
     monkeypatch.setattr("mesh.security.call_tokens.time", lambda: now + 64)
     verifier.read(token)
@@ -134,19 +135,19 @@ def test_it_expires_after_a_minute_and_what_clocks_may_differ_by(monkeypatch: py
         verifier.read(token)
 
 
-def test_a_clock_that_is_a_little_ahead_does_no_harm(verifier: CallTokenVerifier) -> None:
+def test_a_token_from_a_clock_slightly_ahead_is_accepted(verifier: CallTokenVerifier) -> None:
     ahead = time.time() + 3
     verifier.use(verifier.read(signed(claims(iat=ahead, exp=ahead + 60))), **FOR_IT)
 
 
-def test_it_lets_one_call_in_and_no_second(verifier: CallTokenVerifier) -> None:
+def test_a_token_admits_only_one_call(verifier: CallTokenVerifier) -> None:
     token = minted()
     verifier.use(verifier.read(token), **FOR_IT)
     with pytest.raises(InvalidCredentials, match="has been used"):
         verifier.use(verifier.read(token), **FOR_IT)
 
 
-def test_the_same_token_written_otherwise_is_used_all_the_same(verifier: CallTokenVerifier) -> None:
+def test_the_same_token_in_another_encoding_counts_as_used(verifier: CallTokenVerifier) -> None:
     token = minted()
     verifier.use(verifier.read(token), **FOR_IT)
     with pytest.raises(InvalidCredentials, match="has been used"):
@@ -157,62 +158,62 @@ WRONG_USES = [{"agent_id": "own_helper_agent_1_2"}, {"agent_id": ""}, {"executio
 
 
 @pytest.mark.parametrize("wrong", WRONG_USES)
-def test_it_is_for_one_execution_of_one_agent_and_a_wrong_use_leaves_it_good(verifier: CallTokenVerifier, wrong: dict[str, str]) -> None:
+def test_a_token_is_valid_for_one_execution_of_one_agent_and_a_wrong_use_does_not_consume_it(
+    verifier: CallTokenVerifier, wrong: dict[str, str]
+) -> None:
     said = verifier.read(minted())
     with pytest.raises(InvalidCredentials, match="is for another"):
         verifier.use(said, **{**FOR_IT, **wrong})
     verifier.use(said, **FOR_IT)
 
 
-def start_told_by(verifier: CallTokenVerifier) -> str:
-    """The host's start, from the refusal of a token that names another."""
+def host_start_of(verifier: CallTokenVerifier) -> str:
+    """The start of the host, read from the refusal of a token for another start."""
     with pytest.raises(InvalidCredentials, match="earlier start of this host") as refused:
         verifier.read(minted(host_start=""))
     return refused.value.details[HOST_START]
 
 
-def test_a_token_of_an_earlier_start_is_refused_with_the_start_to_mint_for(verifier: CallTokenVerifier) -> None:
-    start = start_told_by(verifier)
+def test_a_token_for_an_earlier_start_is_refused_with_the_current_start(verifier: CallTokenVerifier) -> None:
+    start = host_start_of(verifier)
     token = minted(host_start=start)
     verifier.use(verifier.read(token), **FOR_IT)
     restarted = CallTokenVerifier([KEY.public_key()])
     with pytest.raises(InvalidCredentials) as refused:
         restarted.read(token)
-    assert refused.value.details[HOST_START] == start_told_by(restarted) != start
+    assert refused.value.details[HOST_START] == host_start_of(restarted) != start
 
 
 @pytest.mark.parametrize("hours", [-1, -24, 1])
 @pytest.mark.parametrize("release", ["this", "previous"])
-def test_a_clock_that_is_set_refuses_no_new_token(
+def test_a_changed_clock_does_not_refuse_new_tokens(
     monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier, hours: int, release: str
 ) -> None:
-    start_told_by(verifier)
+    host_start_of(verifier)
     now = time.time() + hours * 3600
     monkeypatch.setattr("mesh.security.call_tokens.time", lambda: now)
     for _ in range(3):
-        start = start_told_by(verifier) if release == "this" else None
+        start = host_start_of(verifier) if release == "this" else None
         verifier.use(verifier.read(minted(host_start=start)), **FOR_IT)
 
 
-def test_a_token_that_was_used_before_the_clock_was_set_back_is_not_valid_again_later(
-    monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier
-) -> None:
-    token, made = minted(host_start=start_told_by(verifier)), time.time()
+def test_a_used_token_stays_used_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier) -> None:
+    token, made = minted(host_start=host_start_of(verifier)), time.time()
     verifier.use(verifier.read(token), **FOR_IT)
     monkeypatch.setattr("mesh.security.call_tokens.time", lambda: made - 3600)
-    start_told_by(verifier)
+    host_start_of(verifier)
     monkeypatch.setattr("mesh.security.call_tokens.time", lambda: made + 1)
     with pytest.raises(InvalidCredentials, match="earlier start"):
         verifier.read(token)
 
 
-def test_a_host_that_has_just_begun_takes_no_token_that_the_one_before_may_have_taken() -> None:
+def test_a_restarted_host_refuses_tokens_that_it_may_have_accepted_before() -> None:
     token = signed(claims(iat=time.time() - 2, exp=time.time() + 58))
     with pytest.raises(InvalidCredentials, match="before this host was started"):
         CallTokenVerifier([KEY.public_key()]).read(token)
 
 
-def test_during_a_rotation_both_keys_are_good_and_afterwards_only_the_new() -> None:
+def test_both_keys_are_valid_during_a_rotation_and_only_the_new_one_afterwards() -> None:
     both = CallTokenVerifier(keys.read_public(keys.public_pem(KEY) + keys.public_pem(OTHER_KEY)))
     both.read(minted(KEY))
     both.read(minted(OTHER_KEY))
@@ -220,7 +221,7 @@ def test_during_a_rotation_both_keys_are_good_and_afterwards_only_the_new() -> N
         CallTokenVerifier([OTHER_KEY.public_key()]).read(minted(KEY))
 
 
-def test_used_tokens_are_forgotten_when_they_could_not_be_used_anyway() -> None:
+def test_used_tokens_are_forgotten_after_they_expire() -> None:
     used = UsedTokens(3)
     for number in range(3):
         used.add(str(number), until=65 + number, now=number)
@@ -234,7 +235,7 @@ def test_used_tokens_are_forgotten_when_they_could_not_be_used_anyway() -> None:
     assert len(used) == 1
 
 
-def test_keys_that_are_none_are_told_without_being_quoted() -> None:
+def test_an_invalid_key_is_refused_without_being_quoted() -> None:
     private, public = keys.make_pair()
     for wrong in ("", "s3cret", public, private.replace("M", "N")):
         with pytest.raises(ValueError, match="Ed25519") as refused:

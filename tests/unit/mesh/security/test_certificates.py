@@ -1,4 +1,4 @@
-"""Certificates in a folder: which are taken, which are left alone, and what the development authority makes."""
+"""Certificates in a folder: which ones are loaded, which are ignored, and which the development authority creates."""
 
 import stat
 from datetime import timedelta
@@ -21,17 +21,17 @@ def authority(tmp_path: Path) -> DevelopmentAuthority:
 
 
 @pytest.fixture
-def every_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are looked at each time, not once a second."""
+def check_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes every access check the files, instead of one check a second."""
     monkeypatch.setattr("mesh.security.certificates.LOOK_SECONDS", 0)
 
 
-def test_nothing_is_read_again_while_nothing_changes(authority: DevelopmentAuthority, every_look: None) -> None:
+def test_unchanged_files_are_not_read_again(authority: DevelopmentAuthority, check_every_time: None) -> None:
     folder = TlsFolder(authority.issue(ORCHESTRATOR), ORCHESTRATOR)
     assert folder.current() is folder.current()
 
 
-def test_new_files_are_taken(authority: DevelopmentAuthority, every_look: None) -> None:
+def test_new_files_are_loaded(authority: DevelopmentAuthority, check_every_time: None) -> None:
     folder = TlsFolder(authority.issue(ORCHESTRATOR), ORCHESTRATOR)
     before = folder.current()
     path = authority.issue(ORCHESTRATOR)
@@ -40,12 +40,14 @@ def test_new_files_are_taken(authority: DevelopmentAuthority, every_look: None) 
 
 
 @pytest.mark.parametrize("broken", [ROOTS, CERTIFICATE, KEY])
-@pytest.mark.parametrize("how", ["gone", "garbled"])
-def test_what_is_not_fit_is_left_alone_until_it_is(authority: DevelopmentAuthority, every_look: None, broken: str, how: str) -> None:
+@pytest.mark.parametrize("how", ["missing", "garbled"])
+def test_unusable_files_are_ignored_until_they_are_correct(
+    authority: DevelopmentAuthority, check_every_time: None, broken: str, how: str
+) -> None:
     path = authority.issue(ORCHESTRATOR)
     folder = TlsFolder(path, ORCHESTRATOR)
     before, text = folder.current(), (path / broken).read_bytes()
-    if how == "gone":
+    if how == "missing":
         (path / broken).unlink()
     else:
         (path / broken).write_text("-----BEGIN CERTIFICATE-----\nhalf")
@@ -57,24 +59,22 @@ def test_what_is_not_fit_is_left_alone_until_it_is(authority: DevelopmentAuthori
 
 
 @pytest.mark.parametrize(
-    ("identity", "lifetime", "told"),
+    ("identity", "lifetime", "message"),
     [
         (GATEWAY, timedelta(days=1), f"is for {GATEWAY}, not for {ORCHESTRATOR}"),
         (ORCHESTRATOR, timedelta(minutes=-1), "tls.crt expired at"),
     ],
     ids=["another service", "expired"],
 )
-def test_a_certificate_that_serves_no_purpose_is_refused(
-    authority: DevelopmentAuthority, identity: str, lifetime: timedelta, told: str
-) -> None:
+def test_an_unusable_certificate_is_refused(authority: DevelopmentAuthority, identity: str, lifetime: timedelta, message: str) -> None:
     path = authority.issue(identity, lifetime=lifetime)
     with pytest.raises(CannotStart) as refused:
         TlsFolder(path, ORCHESTRATOR)
-    assert told in refused.value.message
+    assert message in refused.value.message
     assert "\n" not in refused.value.message
 
 
-def test_the_command_makes_every_service_a_certificate_and_keeps_its_authority(tmp_path: Path) -> None:
+def test_the_command_creates_a_certificate_for_every_service_and_keeps_the_authority(tmp_path: Path) -> None:
     main([str(tmp_path)])
     root = (tmp_path / ROOTS).read_bytes()
     main([str(tmp_path), "--host", "agents.example.com"])
@@ -91,7 +91,7 @@ def test_the_command_makes_every_service_a_certificate_and_keeps_its_authority(t
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 
-def test_a_stack_keeps_its_pair_of_call_token_keys_where_only_its_owner_reads_them(tmp_path: Path) -> None:
+def test_a_stack_keeps_its_call_token_keys_readable_only_by_the_owner(tmp_path: Path) -> None:
     pair = CallKeys(tmp_path / "keys")
     pair.make()
     private = pair.private.read_text()

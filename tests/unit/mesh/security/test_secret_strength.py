@@ -14,13 +14,13 @@ from mesh.security.secret_strength import weakness
         "äöü" * 5,
     ],
 )
-def test_a_secret_that_can_be_guessed_is_weak(secret: str) -> None:
+def test_a_guessable_secret_is_weak(secret: str) -> None:
     why = weakness(secret)
     assert why
     assert not secret or secret not in why
 
 
-def test_what_is_made_at_random_is_strong() -> None:
+def test_a_random_secret_is_strong() -> None:
     for _ in range(2000):
         assert weakness(secrets.token_urlsafe(32)) is None
         assert weakness(secrets.token_hex(32)) is None

@@ -1,4 +1,4 @@
-"""Access tokens without a platform; what attackers send stands in tests/e2e/identity/attacks.py."""
+"""Access tokens without a platform; forged tokens are in tests/e2e/identity/attacks.py."""
 
 import time
 
@@ -14,7 +14,7 @@ HOUR = 3600
 
 
 class Clock:
-    """A clock that a test sets, beginning now."""
+    """A clock that the test sets, starting at the current time."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -27,23 +27,23 @@ def issued(*secrets: str, clock: Clock | None = None) -> str:
     return AccessTokens(secrets, HOUR, clock or Clock()).issue(42, "john.doe", TOKEN_ID)[0]
 
 
-def test_what_is_issued_is_verified() -> None:
+def test_an_issued_token_is_verified() -> None:
     claims = AccessTokens([NEW], HOUR).verify(issued(NEW))
     assert (claims.user_id, claims.username, claims.token_id) == (42, "john.doe", TOKEN_ID)
 
 
-def test_a_token_of_the_secret_before_is_good_during_a_rotation_and_not_after_it() -> None:
+def test_a_token_signed_with_the_previous_secret_is_valid_only_during_a_rotation() -> None:
     token = issued(OLD)
     assert AccessTokens([NEW, OLD], HOUR).verify(token).user_id == 42
     with pytest.raises(InvalidCredentials):
         AccessTokens([NEW], HOUR).verify(token)
 
 
-def test_new_tokens_are_signed_by_the_first_secret() -> None:
+def test_new_tokens_are_signed_with_the_first_secret() -> None:
     assert jwt.decode(issued(NEW, OLD), NEW, ["HS256"], audience="agentmesh-api")["sub"] == "42"
 
 
-def test_a_token_that_was_verified_before_expires_all_the_same() -> None:
+def test_a_cached_verification_still_expires() -> None:
     clock = Clock()
     tokens = AccessTokens([NEW], HOUR, clock)
     token = issued(NEW, clock=clock)
@@ -56,7 +56,7 @@ def test_a_token_that_was_verified_before_expires_all_the_same() -> None:
             tokens.verify(token)
 
 
-def test_a_refused_token_is_not_remembered_as_a_good_one() -> None:
+def test_a_refused_token_is_not_cached_as_valid() -> None:
     tokens = AccessTokens([NEW], HOUR)
     for _ in range(2):
         with pytest.raises(InvalidCredentials):

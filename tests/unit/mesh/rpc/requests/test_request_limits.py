@@ -1,4 +1,4 @@
-"""Requests that cost far more than their size are refused before protobuf reads them."""
+"""Requests that cost far more than their size suggests are refused before protobuf parses them."""
 
 from contextlib import suppress
 from types import SimpleNamespace
@@ -38,7 +38,7 @@ AGENT_ID = "marketing_seo_strategist_agent_1_1"
 
 
 def read(kind: Any, data: bytes, limits: RequestLimits = request_limits.DEFAULT_LIMITS) -> Any:
-    """What becomes of request bytes before the service."""
+    """What happens to request bytes before they reach the service."""
     return RequestValidation(limits).deserializer(SimpleNamespace(request_deserializer=kind.FromString))(data)
 
 
@@ -61,7 +61,7 @@ def test_agent_calls_and_workflows_have_a_dozen_expensive_shapes() -> None:
         assert len(dict(expensive_requests(kind.DESCRIPTOR, 4096))) >= 12
 
 
-def test_the_field_the_limit_and_its_value_are_named() -> None:
+def test_the_error_names_the_field_the_limit_and_its_value() -> None:
     too_many = refused(read(CREATE, CREATE(name="x", tasks=[workflow_pb2.Task()] * 60_000).SerializeToString()))
     assert (too_many.field, too_many.description) == ("tasks", "must contain no more than 100 item(s)")
     nested = CREATE(name="x", tasks=[workflow_pb2.Task(id="a"), workflow_pb2.Task(id="b", depends_on=["a"] * 10_000)])
@@ -90,14 +90,14 @@ def request(context: dict[str, Any]) -> execution_service_pb2.ExecuteAgentReques
         ({"a": [[[]]]}, 4),
     ],
 )
-def test_every_object_list_and_value_is_a_node(context: dict[str, Any], nodes: int) -> None:
+def test_every_object_list_and_value_counts_as_a_node(context: dict[str, Any], nodes: int) -> None:
     made = request({**context, "padding": "x" * 1000})
     request_limits.check_nodes(made, RequestLimits(free_form_nodes=nodes + 1))
     with pytest.raises(RequestTooLarge, match=f"must not hold more than {nodes} values"):
         request_limits.check_nodes(made, RequestLimits(free_form_nodes=nodes))
 
 
-def test_the_contexts_of_all_tasks_of_a_workflow_count_together() -> None:
+def test_the_contexts_of_all_tasks_of_a_workflow_are_counted_together() -> None:
     tasks = [workflow_pb2.Task(id=f"t{number}", agent_id=AGENT_ID, input="x") for number in range(3)]
     for task in tasks:
         task.context.update({"a": ["x" * 20] * 4000})
@@ -118,7 +118,7 @@ JSON = st.recursive(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(max_size=8), JSON, max_size=20), st.text(max_size=500))
-def test_requests_within_the_limits_are_read_as_before(context: dict[str, Any], text: str) -> None:
+def test_requests_within_the_limits_are_parsed_unchanged(context: dict[str, Any], text: str) -> None:
     made = request({**context, "padding": "x" * request_limits.SMALL_REQUEST_BYTES})
     made.input = text
     found = read(EXECUTE, made.SerializeToString())
@@ -128,6 +128,6 @@ def test_requests_within_the_limits_are_read_as_before(context: dict[str, Any], 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(min_size=request_limits.SMALL_REQUEST_BYTES + 1, max_size=request_limits.SMALL_REQUEST_BYTES + 200))
-def test_random_bytes_are_refused_or_read_and_never_raise_anything_else(data: bytes) -> None:
+def test_random_bytes_are_parsed_or_refused_without_another_exception(data: bytes) -> None:
     with suppress(RequestTooLarge, DecodeError):
         request_limits.check_bytes(data, EXECUTE.DESCRIPTOR, request_limits.DEFAULT_LIMITS)

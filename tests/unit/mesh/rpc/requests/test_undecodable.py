@@ -1,4 +1,4 @@
-"""Why request bytes cannot be read."""
+"""Why a request cannot be decoded."""
 
 import pytest
 from agentmesh.execution.v1 import execution_service_pb2 as execution
@@ -29,7 +29,7 @@ def _reason(data: bytes, kind: type) -> tuple[str, str] | None:
     return None if found is None else (found.field, found.description)
 
 
-def test_text_that_is_not_utf_8_is_named() -> None:
+def test_invalid_utf8_is_reported_with_its_field() -> None:
     search = registry.ListAgentsRequest(category="a", search="a??b", limit=3)
     assert _reason(_damaged(search), registry.ListAgentsRequest) == ("search", "must be valid UTF-8")
     plan = workflow.CreateWorkflowRequest(name="x")
@@ -37,13 +37,13 @@ def test_text_that_is_not_utf_8_is_named() -> None:
     assert _reason(_damaged(plan), workflow.CreateWorkflowRequest) == ("tasks.depends_on", "must be valid UTF-8")
 
 
-def test_text_inside_free_form_data_is_named_by_the_field_that_holds_it() -> None:
+def test_invalid_utf8_in_free_form_data_is_reported_with_the_field_that_contains_it() -> None:
     request = execution.ExecuteAgentRequest(input="x")
     request.context.update({"a": [{"b": "??"}]})
     assert _reason(_damaged(request), execution.ExecuteAgentRequest) == ("context", "must be valid UTF-8")
 
 
-def test_nesting_that_protobuf_does_not_read_is_named() -> None:
+def test_nesting_deeper_than_protobuf_reads_is_reported() -> None:
     request = execution.ExecuteAgentRequest(input="x")
     request.context.fields["a"].CopyFrom(_nested(60))
     with pytest.raises(ValidationFailed, match=r"^context: must not be nested deeper than 100 messages"):
@@ -51,7 +51,7 @@ def test_nesting_that_protobuf_does_not_read_is_named() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x1a\x05abc", b"\x0b", b"\x12", b"\xff" * 20, b"\x0d\x01"])
-def test_bytes_that_are_no_protobuf_name_nothing(data: bytes) -> None:
+def test_bytes_that_are_not_protobuf_are_reported_without_a_field(data: bytes) -> None:
     assert _reason(data, registry.ListAgentsRequest) is None
     with pytest.raises(ValidationFailed, match="are not a message of this rpc"):
         check(Undecodable(data, registry.ListAgentsRequest.DESCRIPTOR))
