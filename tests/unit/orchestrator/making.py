@@ -1,4 +1,4 @@
-"""Definitions, intents and settlements with something sensible in every field; a test names only what it is about."""
+"""Definitions, intents and settlements with plausible defaults in every field; a test names only the fields that matter to it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -42,17 +42,17 @@ def definition(number: int = 1, **fields: Any) -> AgentDefinition:
 
 
 def catalogue(*definitions: AgentDefinition) -> Catalogue:
-    """The agents, without files and problems."""
+    """A catalogue of these agents, without files and problems."""
     return Catalogue(definitions)
 
 
 def work(**fields: Any) -> Work:
-    """What a caller asks."""
+    """The work that a caller requests."""
     return replace(Work(7, AGENT_ID, "How do we rank?", None, "req_1"), **fields)
 
 
 def intent(**fields: Any) -> Intent:
-    """A new execution's intent."""
+    """The intent of a new execution."""
     made = Intent(
         execution_id=new_id(),
         user_id=7,
@@ -76,12 +76,12 @@ def keyed(key: str, body: bytes = b"body", **fields: Any) -> Intent:
 
 
 def key_of(intent: Intent) -> str:
-    """The idempotency key of an intent; empty for none."""
+    """The idempotency key of an intent; empty if it has none."""
     return intent.claim.key if intent.claim else ""
 
 
 def completed(of: Intent, **fields: Any) -> Settlement:
-    """The settlement of an answered call."""
+    """The settlement of a completed call."""
     return replace(Settlement(of, State.COMPLETED, "Write better.", {"provider": "simulator"}, bill=BILL, seconds=1.5), **fields)
 
 
@@ -91,5 +91,5 @@ def failed(of: Intent, *, retryable: bool) -> Settlement:
 
 
 def ended(of: Intent, state: State) -> Settlement:
-    """The settlement of a call that ended in `state` at its worst case."""
+    """The settlement of a call that ended in `state`, at its worst case."""
     return Settlement(of, state, failure=Failure("CANCELLED", "gone", {}, retryable=False), bill=of.worst_case)

@@ -5,7 +5,7 @@ import pytest
 from orchestrator.adapters.executions.agents import AgentAddresses
 
 
-def test_one_host_on_this_machine_has_every_port() -> None:
+def test_a_single_local_host_has_every_port() -> None:
     assert AgentAddresses("127.0.0.1", 1, 0).target(8999) == "127.0.0.1:8999"
 
 
@@ -14,7 +14,7 @@ def test_the_shard_is_counted_from_the_first_port(port: int, shard: int) -> None
     assert AgentAddresses("agents-{shard}.agents", 3, 0).target(port) == f"agents-{shard}.agents:{port}"
 
 
-def test_a_stack_that_is_moved_keeps_its_shards() -> None:
+def test_a_stack_with_an_offset_keeps_its_shards() -> None:
     here, moved = AgentAddresses("{shard}", 7, 0), AgentAddresses("{shard}", 7, 10_001)
     shards = [target.split(":")[0] for target in map(here.target, range(8200, 9000))]
     assert [target.split(":")[0] for target in map(moved.target, range(18_201, 19_001))] == shards

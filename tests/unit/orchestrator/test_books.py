@@ -29,7 +29,7 @@ ACTS = st.recursive(
 
 
 def bought(system: str, text: str, context: dict[str, Any] | None) -> int:
-    """The input tokens that the provider bills for a prompt as the agent host makes it."""
+    """The input tokens that the provider bills for a prompt rendered by the agent host."""
     agent = Agent(definition(family_prompt=system, focus="", parameters={}), MODEL)
     prompt = agent.prompt(text, context, "")
     message = {"role": "user", "content": prompt.input}
@@ -45,7 +45,7 @@ def worst_case(system: str, text: str, context: dict[str, Any] | None) -> TokenU
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=300), st.text(min_size=1, max_size=3000), st.none() | st.dictionaries(st.text(max_size=8), ACTS, max_size=8))
-def test_the_worst_case_is_never_below_what_the_provider_bills(system: str, text: str, context: dict[str, Any] | None) -> None:
+def test_the_worst_case_is_never_below_the_bill(system: str, text: str, context: dict[str, Any] | None) -> None:
     assert worst_case(system, text, context).input_tokens >= bought(system, text, context)
 
 
@@ -54,7 +54,7 @@ def test_the_worst_case_covers_the_shortest_and_the_longest_input(text: str) -> 
     assert worst_case("You help.", text, None).input_tokens >= bought("You help.", text, None)
 
 
-def test_the_worst_case_covers_a_deeply_nested_context_as_the_agent_shows_it() -> None:
+def test_the_worst_case_covers_a_deeply_nested_context_as_rendered() -> None:
     nested: Any = [1] * 200
     for _ in range(60):
         nested = [nested, 1]
@@ -62,19 +62,19 @@ def test_the_worst_case_covers_a_deeply_nested_context_as_the_agent_shows_it() -
     assert worst_case("You help.", "Why?", context).input_tokens >= bought("You help.", "Why?", context)
 
 
-def test_the_worst_case_has_every_token_that_an_answer_may_have() -> None:
+def test_the_worst_case_includes_every_output_token() -> None:
     assert worst_case("You help.", "Why?", None).output_tokens == definition().max_tokens
 
 
 @given(st.integers(0, 900), st.integers(0, 4096))
-def test_a_bill_below_the_worst_case_in_tokens_is_below_it_in_money(input_tokens: int, output_tokens: int) -> None:
+def test_fewer_tokens_than_the_worst_case_cost_less(input_tokens: int, output_tokens: int) -> None:
     recorded = BOOKS.intent(work(input="x" * 3000), ListedAgent(definition(), MODEL, 8201), streamed=False)
     settlement = BOOKS.completed(recorded, AgentAnswer("Yes.", 1.0, {}, TokenUsage(MODEL, input_tokens, output_tokens)))
     assert settlement.bill is not None
     assert settlement.bill.cost_micro_usd <= recorded.worst_case.cost_micro_usd
 
 
-def test_an_intent_names_the_agent_as_it_is_now_and_who_asked() -> None:
+def test_an_intent_records_the_agents_revision_and_the_caller() -> None:
     agent = ListedAgent(definition(name="Ranker", revision="abcdefabcdef"), MODEL, 8201)
     recorded = BOOKS.intent(work(user_id=9, request_id="req_x", context={"a": 1}), agent, streamed=True)
     assert (recorded.agent_id, recorded.agent_name, recorded.agent_revision) == (AGENT_ID, "Ranker", "abcdefabcdef")
@@ -98,18 +98,18 @@ def test_only_an_intent_with_an_idempotency_key_claims_one() -> None:
     assert claim_of(work(idempotency_key="k")) == Claim(7, Operation.EXECUTE_AGENT, "k", body_hash(work()))
 
 
-def test_a_step_claims_a_key_that_no_caller_can_take() -> None:
+def test_a_step_claims_a_key_that_no_caller_can_use() -> None:
     step = StepRef(new_id(), "a")
     assert claim_of(work(idempotency_key=step.key, step=step)) == Claim(7, Operation.RUN_STEP, step.key, body_hash(work()))
 
 
-def test_the_body_hash_is_that_of_earlier_releases() -> None:
+def test_the_body_hash_equals_that_of_earlier_releases() -> None:
     """Keys are kept for 24 h: a request that is repeated after an upgrade must not conflict with itself."""
     body = '["marketing_seo_strategist_agent_1_1", "How do we rank?", {"a": 1, "b": "ü"}]'
     assert body_hash(work(context={"b": "ü", "a": 1})) == hashlib.sha256(body.encode()).digest()
 
 
-def test_the_body_hash_does_not_see_the_order_of_keys_at_any_depth() -> None:
+def test_the_body_hash_ignores_the_order_of_keys_at_every_depth() -> None:
     here = work(context={"a": 1, "b": {"c": [1, {"d": 2, "e": 3}], "f": None}})
     there = work(context={"b": {"f": None, "c": [1, {"e": 3, "d": 2}]}, "a": 1})
     assert body_hash(here) == body_hash(there)
@@ -127,12 +127,12 @@ def test_the_body_hash_does_not_see_the_order_of_keys_at_any_depth() -> None:
         {"context": {"a": [2, 1]}},
     ],
 )
-def test_the_body_hash_sees_every_difference_in_content(other: dict[str, Any]) -> None:
+def test_the_body_hash_changes_with_every_difference_in_content(other: dict[str, Any]) -> None:
     assert body_hash(work(**other)) != body_hash(work())
     assert body_hash(work(**other)) != body_hash(work(context={"a": True}))
 
 
-def test_the_body_hash_does_not_depend_on_who_asks() -> None:
+def test_the_body_hash_does_not_depend_on_the_caller() -> None:
     assert body_hash(work()) == body_hash(work(user_id=8, request_id="req_2"))
 
 
@@ -157,20 +157,20 @@ PROVIDER_REFUSED = RemoteError("LLM_API_ERROR", "bad request", retryable=False)
         (RemoteError("VALIDATION_ERROR", "context.market: must be a string"), State.FAILED, "none", False),
     ],
 )
-def test_each_failure_has_its_state_its_cost_and_frees_the_key_or_keeps_it(
+def test_each_failure_has_its_state_and_cost_and_releases_or_keeps_the_key(
     error: MeshError, state: State, cost: str, frees_key: bool
 ) -> None:
     recorded = intent()
     settlement = BOOKS.failed(recorded, error, "What had been sent", 2.5)
     assert (settlement.state, settlement.frees_key) == (state, frees_key)
     assert (settlement.result, settlement.seconds) == ("What had been sent", 2.5)
-    told = {"none": None, "worst case": recorded.worst_case.usage, "used": USED}
-    assert (settlement.bill.usage if settlement.bill else None) == told[cost]
+    usages = {"none": None, "worst case": recorded.worst_case.usage, "used": USED}
+    assert (settlement.bill.usage if settlement.bill else None) == usages[cost]
     assert settlement.failure is not None
     assert (settlement.failure.reason, settlement.failure.message) == (error.reason, error.message)
 
 
-def test_a_call_that_never_begun_cost_nothing() -> None:
+def test_a_call_that_never_began_costs_nothing() -> None:
     cancelled = BOOKS.never_begun(intent(), CallCancelled("gone"))
     refused = BOOKS.never_begun(intent(), ServiceUnavailable("no database"))
     assert (cancelled.state, cancelled.bill, refused.state, refused.bill) == (State.CANCELLED, None, State.FAILED, None)
@@ -183,19 +183,19 @@ def test_a_completed_call_keeps_its_key() -> None:
     assert settlement.bill.cost_micro_usd == 120 * 2 + 30 * 10
 
 
-def test_a_model_without_a_price_is_booked_like_the_dearest() -> None:
+def test_a_model_without_a_price_costs_as_much_as_the_dearest() -> None:
     agent = ListedAgent(definition(), "claude-of-tomorrow", 8201)
     dearest = ListedAgent(definition(), "claude-opus-5", 8201)
     costs = [BOOKS.intent(work(), listed, streamed=False).worst_case.cost_micro_usd for listed in (agent, dearest)]
     assert costs[0] == costs[1]
 
 
-def test_a_failure_of_the_request_itself_is_not_worth_a_retry() -> None:
+def test_an_invalid_request_is_not_retryable() -> None:
     failure = BOOKS.failed(intent(), ValidationFailed.of("context.market", "must be a string"), "", 0.0).failure
     assert failure is not None
     assert not failure.retryable
 
 
-def test_ids_are_in_the_order_of_their_making() -> None:
+def test_ids_sort_by_creation_time() -> None:
     ids = [new_id() for _ in range(1000)]
     assert ids == sorted(ids)

@@ -38,25 +38,25 @@ RECORD = Execution(
 )
 
 
-def test_every_state_has_its_status_and_every_status_its_state() -> None:
+def test_every_state_has_one_status_and_every_status_one_state() -> None:
     names = {state: f"EXECUTION_STATUS_{state.name}" for state in State}
-    told = {state: convert.execution(replace(RECORD, state=state)).status for state in State}
-    assert {state: execution_pb2.ExecutionStatus.Name(status) for state, status in told.items()} == names
-    assert set(told.values()) == set(execution_pb2.ExecutionStatus.values()) - {0}
+    shown = {state: convert.execution(replace(RECORD, state=state)).status for state in State}
+    assert {state: execution_pb2.ExecutionStatus.Name(status) for state, status in shown.items()} == names
+    assert set(shown.values()) == set(execution_pb2.ExecutionStatus.values()) - {0}
 
 
 @pytest.mark.parametrize("state", State)
-def test_a_list_can_be_asked_for_each_status(state: State) -> None:
+def test_a_list_can_be_filtered_by_each_status(state: State) -> None:
     request = pb.ListExecutionsRequest(status=execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{state.name}"))
     assert convert.query(request, 7).state is state
 
 
-def test_a_list_without_wishes_has_the_default_size_and_no_filters() -> None:
+def test_a_list_defaults_to_the_standard_page_size_and_no_filters() -> None:
     query = convert.query(pb.ListExecutionsRequest(), 7)
     assert (query.sees, query.page_size, query.before, query.agent_id, query.state) == (7, 50, None, "", None)
 
 
-def test_a_record_is_shown_whole() -> None:
+def test_a_completed_execution_is_converted_completely() -> None:
     message = convert.execution(RECORD)
     assert (message.execution_id, message.input, message.result, message.streamed) == (
         str(RECORD.execution_id),
@@ -70,14 +70,14 @@ def test_a_record_is_shown_whole() -> None:
     assert not message.HasField("failure")
 
 
-def test_a_running_record_has_neither_usage_nor_end() -> None:
+def test_a_running_execution_has_neither_usage_nor_end() -> None:
     message = convert.execution(replace(RECORD, state=State.RUNNING, bill=None, finished_at=None, context=None))
     assert not message.HasField("usage")
     assert not message.HasField("finished_at")
     assert not message.HasField("context")
 
 
-def test_a_stored_failure_is_shown_as_it_was_answered() -> None:
+def test_a_stored_failure_is_converted_as_it_was_returned() -> None:
     stored = Failure("LLM_API_ERROR", "overloaded", {"provider_status": "529"}, retryable=True)
     error = convert.execution(replace(RECORD, state=State.FAILED, failure=stored)).failure
     assert (error.code, error.message, error.request_id, error.timestamp) == (
@@ -89,7 +89,7 @@ def test_a_stored_failure_is_shown_as_it_was_answered() -> None:
     assert dict(error.details.items()) == {"provider_status": "529", "retryable": True}
 
 
-def test_the_token_of_a_page_leads_to_the_next_one() -> None:
+def test_a_page_token_leads_to_the_next_page() -> None:
     answer = convert.list_response(ExecutionPage([RECORD], more=True))
     assert convert.query(pb.ListExecutionsRequest(page_token=answer.next_page_token), 7).before == RECORD.execution_id
 
@@ -112,14 +112,14 @@ def test_the_last_page_has_no_token() -> None:
         "=" * 24,
     ],
 )
-def test_a_token_that_no_page_gave_is_refused_by_name(token: str) -> None:
+def test_an_invalid_page_token_is_refused_with_its_field(token: str) -> None:
     with pytest.raises(ValidationFailed) as refused:
         convert.query(pb.ListExecutionsRequest(page_token=token), 7)
     assert refused.value.violations[0].field == "page_token"
 
 
 @given(st.text(min_size=1, max_size=200))
-def test_no_text_whatsoever_breaks_the_reading_of_tokens(token: str) -> None:
+def test_no_text_breaks_the_parsing_of_page_tokens(token: str) -> None:
     try:
         before = convert.query(pb.ListExecutionsRequest(page_token=token), 7).before
     except ValidationFailed:
@@ -128,21 +128,21 @@ def test_no_text_whatsoever_breaks_the_reading_of_tokens(token: str) -> None:
     assert before.bytes == base64.urlsafe_b64decode(token)
 
 
-def test_a_context_of_nothing_is_not_the_absence_of_a_context() -> None:
+def test_an_empty_context_differs_from_no_context() -> None:
     absent = convert.work(pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x"), 7, "req_1")
     empty = convert.work(pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x", context=struct({})), 7, "req_1")
     assert (absent.context, empty.context) == (None, {})
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
-def test_a_context_with_a_number_that_json_cannot_write_is_refused(number: float) -> None:
+def test_a_context_with_a_number_without_a_json_form_is_refused(number: float) -> None:
     request = pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x", context=struct({"deep": [{"down": number}]}))
     with pytest.raises(ValidationFailed) as refused:
         convert.work(request, 7, "req_1")
     assert refused.value.violations[0].field == "context"
 
 
-def test_whole_numbers_of_a_context_come_back_as_whole_numbers() -> None:
+def test_whole_numbers_of_a_context_stay_whole_numbers() -> None:
     request = pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x", context=struct({"a": 3, "b": [1.0, 1.5], "c": {"d": -2}}))
     context = convert.work(request, 7, "req_1").context
     assert json.dumps(context, sort_keys=True) == '{"a": 3, "b": [1, 1.5], "c": {"d": -2}}'

@@ -1,4 +1,4 @@
-"""Events: which ones somebody wants, where they go, and how they are told."""
+"""Events: filters, topics and their JSON."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -39,11 +39,11 @@ EVENT = Event(
         (EventFilter(None, aggregate_id="agent_2"), False),
     ],
 )
-def test_a_filter_takes_what_its_owner_may_see_and_asked_for(wanted: EventFilter, takes: bool) -> None:
+def test_a_filter_matches_the_owners_events_that_were_requested(wanted: EventFilter, takes: bool) -> None:
     assert wanted.matches(EVENT) is takes
 
 
-def test_what_belongs_to_nobody_only_an_admin_sees() -> None:
+def test_only_an_admin_sees_events_without_an_owner() -> None:
     nobodys = replace(EVENT, user_id=None)
     assert EventFilter(None).matches(nobodys)
     assert not EventFilter(0).matches(nobodys)
@@ -58,11 +58,11 @@ def test_what_belongs_to_nobody_only_an_admin_sees() -> None:
         ("budget.exceeded", "agentmesh.user"),
     ],
 )
-def test_each_type_has_its_topic(event_type: str, topic: str) -> None:
+def test_each_event_type_has_its_topic(event_type: str, topic: str) -> None:
     assert topic_of(event_type) == topic
 
 
-def test_an_event_comes_back_from_json_as_it_went() -> None:
+def test_an_event_survives_its_json() -> None:
     assert convert.event_from_json(convert.event_json(EVENT)) == EVENT
 
 
@@ -71,7 +71,7 @@ def test_the_json_of_an_event_is_the_json_of_its_message() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"\xff", b'{"event_id": "1", "event_type": "a.b"}', b'{"event_id": 5}'], ids=str)
-def test_what_is_no_event_is_a_value_error(value: bytes) -> None:
+def test_json_that_is_not_an_event_raises_value_error(value: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         convert.event_from_json(value)
 
@@ -80,7 +80,7 @@ def listing(**fields: Any) -> Any:
     return convert.query(pb.ListEventsRequest(**fields), 3)
 
 
-def test_a_page_token_goes_on_where_the_page_ended_in_either_order() -> None:
+def test_a_page_token_continues_where_the_page_ended_in_either_order() -> None:
     token = convert.list_response(EventPage([EVENT], more=True)).next_page_token
     assert (listing(page_token=token).after, listing(page_token=token).before) == (7, None)
     assert listing(page_token=token, after_position=9).after == 9
@@ -90,17 +90,17 @@ def test_a_page_token_goes_on_where_the_page_ended_in_either_order() -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "AAAA", "//////////8=", "AAAAAAAAAAcA", "___________="], ids=str)
-def test_a_foreign_page_token_is_refused(token: str) -> None:
+def test_a_page_token_of_another_list_is_refused(token: str) -> None:
     with pytest.raises(ValidationFailed, match="page_token"):
         listing(page_token=token)
 
 
-def test_a_watch_begins_where_it_is_told_to_or_now() -> None:
+def test_a_watch_begins_at_the_requested_position_or_now() -> None:
     assert convert.watched(pb.WatchEventsRequest(after_position=0), 3) == (EventFilter(3), 0)
     assert convert.watched(pb.WatchEventsRequest(event_type="a.b"), None) == (EventFilter(None, "a.b"), None)
     assert convert.watched(pb.WatchEventsRequest(after_position=2**64 - 1), 3)[1] == 2**63 - 1
 
 
-def test_silence_is_a_heartbeat_with_the_position_to_go_on_after() -> None:
+def test_a_heartbeat_carries_the_position_to_resume_after() -> None:
     message = convert.watch_response(Heartbeat(12), 3)
     assert (message.sequence, message.WhichOneof("event"), message.heartbeat.position) == (3, "heartbeat", 12)

@@ -1,4 +1,4 @@
-"""docs/operations.md is complete: no setting of any process is missing."""
+"""docs/operations.md is complete: it lists every setting of every process."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -19,11 +19,11 @@ PATHS_OF_THE_INSTALLATION = {"DESCRIPTOR_PATH", "OPENAPI_PATH", "LUA_PATH", "REQ
 
 
 @pytest.mark.parametrize("process", [OrchestratorSettings, WorkerSettings, ConsumerSettings, AgentHostSettings, AccountsSettings])
-def test_every_setting_of_a_process_is_on_the_page(process: type[BaseSettings]) -> None:
+def test_every_setting_of_a_process_is_documented(process: type[BaseSettings]) -> None:
     names = {name.upper().removesuffix("_FILE") for name in process.model_fields}
     assert {name for name in names if f"`{name}" not in PAGE} <= FOR_TESTS
 
 
-def test_every_setting_of_the_gateway_is_on_the_page() -> None:
+def test_every_setting_of_the_gateway_is_documented() -> None:
     names = {field.name.upper().removesuffix("_FILE") for field in fields(GatewaySettings)}
     assert {name for name in names if f"`{name}" not in PAGE} <= PATHS_OF_THE_INSTALLATION

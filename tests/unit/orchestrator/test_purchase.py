@@ -1,4 +1,4 @@
-"""One purchase with a recorder and agents that do as the test says; what they do in earnest is tested on the real ones."""
+"""One purchase with a scripted recorder and scripted agents; other tests run the real ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,7 +27,7 @@ CALL = AgentCall(AGENT_ID, 8201, 7, new_id(), "How do we rank?", None, 10.0)
 
 @dataclass
 class Scripted:
-    """Recorder and agents in one; `asked` tells that the agent has been called."""
+    """Recorder and agents in one; `asked` is set once the agent has been called."""
 
     on_record: Callable[[], Awaitable[OriginalRequest | None]] | None = None
     on_execute: Callable[[StopSignal], Awaitable[AgentAnswer]] | None = None
@@ -35,7 +35,7 @@ class Scripted:
     settles: bool = True
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     settled: list[Settlement] = field(default_factory=list)
-    told: list[Any] = field(default_factory=list)
+    sent: list[Any] = field(default_factory=list)
 
     async def record(self, intent: Intent) -> OriginalRequest | None:
         return await self.on_record() if self.on_record else None
@@ -75,14 +75,14 @@ async def until_stopped(stop: StopSignal) -> AgentAnswer:
     stopped = asyncio.Event()
     with stop.calling(stopped.set):
         await stopped.wait()
-    raise CallCancelled("the caller went away")
+    raise CallCancelled("the caller disconnected")
 
 
-async def told_until_failure(script: Scripted) -> Exception:
-    """Reads a stream that fails into `script.told`, and gives the failure."""
+async def read_until_failure(script: Scripted) -> Exception:
+    """Read a stream that fails into `script.sent`, and return the failure."""
     try:
         async for item in purchases(script).pieces(intent(), CALL):
-            script.told.append(item)
+            script.sent.append(item)
     except Exception as failure:  # noqa: BLE001 - the test looks at it
         return failure
     raise AssertionError("the stream did not fail")
@@ -92,14 +92,14 @@ async def refuse() -> None:
     raise ServiceUnavailable("the database cannot be reached")
 
 
-async def test_an_answered_call_is_settled_before_it_is_told() -> None:
+async def test_a_call_is_settled_before_its_answer_is_returned() -> None:
     script = Scripted()
     outcome = await purchases(script).whole(intent(), CALL)
     assert outcome is script.only
     assert script.only.state is State.COMPLETED
 
 
-async def test_without_an_intent_in_the_books_no_agent_is_asked() -> None:
+async def test_no_agent_is_called_if_the_intent_cannot_be_recorded() -> None:
     script = Scripted(on_record=refuse)
     with pytest.raises(ServiceUnavailable):
         await purchases(script).whole(intent(), CALL)
@@ -107,59 +107,59 @@ async def test_without_an_intent_in_the_books_no_agent_is_asked() -> None:
     assert script.settled == []
 
 
-async def test_a_duplicate_is_told_and_not_bought() -> None:
+async def test_a_duplicate_is_returned_and_not_bought() -> None:
     earlier = OriginalRequest(new_id(), b"body")
 
-    async def known() -> OriginalRequest:
+    async def recorded() -> OriginalRequest:
         return earlier
 
-    script = Scripted(on_record=known)
+    script = Scripted(on_record=recorded)
     assert await purchases(script).whole(intent(), CALL) is earlier
     assert not script.asked.is_set()
 
 
-async def test_a_caller_who_leaves_while_the_intent_is_written_buys_nothing() -> None:
+async def test_a_caller_who_disconnects_while_the_intent_is_written_buys_nothing() -> None:
     writing, written = asyncio.Event(), asyncio.Event()
 
-    async def slowly() -> None:
+    async def wait_for_write() -> None:
         writing.set()
         await written.wait()
 
-    script = Scripted(on_record=slowly)
-    shop = purchases(script)
-    caller = asyncio.create_task(shop.whole(intent(), CALL))
+    script = Scripted(on_record=wait_for_write)
+    purchasing = purchases(script)
+    caller = asyncio.create_task(purchasing.whole(intent(), CALL))
     await writing.wait()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
     written.set()
-    await shop.drain()
+    await purchasing.drain()
     assert not script.asked.is_set()
     assert (script.only.state, script.only.bill) == (State.CANCELLED, None)
 
 
-async def test_a_caller_who_leaves_in_the_middle_stops_the_agent_and_the_call_is_settled_all_the_same() -> None:
+async def test_a_caller_who_disconnects_during_the_call_stops_the_agent_and_the_call_is_settled() -> None:
     script = Scripted(on_execute=until_stopped)
-    shop = purchases(script)
-    caller = asyncio.create_task(shop.whole(intent(), CALL))
+    purchasing = purchases(script)
+    caller = asyncio.create_task(purchasing.whole(intent(), CALL))
     await script.asked.wait()
     caller.cancel()
     with suppress(asyncio.CancelledError):
         await caller
-    await shop.drain()
+    await purchasing.drain()
     assert script.only.state is State.CANCELLED
 
 
-async def test_an_answer_that_cannot_be_settled_is_not_told() -> None:
+async def test_an_answer_that_cannot_be_settled_is_not_returned() -> None:
     bought = intent()
     with pytest.raises(AgentLost) as lost:
         await purchases(Scripted(settles=False)).whole(bought, CALL)
     assert lost.value.details["execution_id"] == str(bought.execution_id)
 
 
-async def test_a_failure_that_nobody_foresaw_is_settled_as_unknown_and_its_text_stays_inside() -> None:
+async def test_an_unexpected_failure_is_settled_as_unknown_and_its_text_is_not_returned() -> None:
     async def break_down(_: StopSignal) -> AgentAnswer:
-        raise LookupError("a secret of ours")
+        raise LookupError("an internal secret")
 
     script = Scripted(on_execute=break_down)
     with pytest.raises(AgentLost) as lost:
@@ -169,34 +169,34 @@ async def test_a_failure_that_nobody_foresaw_is_settled_as_unknown_and_its_text_
     assert "secret" not in lost.value.message + script.only.failure.message
 
 
-async def test_a_stream_tells_the_intent_the_pieces_and_the_settlement_in_this_order() -> None:
+async def test_a_stream_yields_the_intent_then_the_pieces_then_the_settlement() -> None:
     script, bought = Scripted(pieces=("Write ", None, "better.", ANSWER)), intent()
-    told = [item async for item in purchases(script).pieces(bought, CALL)]
-    assert told == [bought, "Write ", None, "better.", script.only]
+    sent = [item async for item in purchases(script).pieces(bought, CALL)]
+    assert sent == [bought, "Write ", None, "better.", script.only]
 
 
-async def test_a_stream_that_fails_before_its_first_piece_tells_nothing() -> None:
+async def test_a_stream_that_fails_before_its_first_piece_yields_nothing() -> None:
     script = Scripted(pieces=(AgentUnavailable("not there"),))
-    assert isinstance(await told_until_failure(script), AgentUnavailable)
-    assert script.told == []
+    assert isinstance(await read_until_failure(script), AgentUnavailable)
+    assert script.sent == []
     assert script.only.state is State.FAILED
 
 
-async def test_a_stream_that_fails_in_the_middle_is_settled_with_what_had_been_sent() -> None:
+async def test_a_stream_that_fails_midway_is_settled_with_the_text_sent_so_far() -> None:
     script = Scripted(pieces=("Write ", "bet", AgentLost("lost")))
-    assert isinstance(await told_until_failure(script), AgentLost)
-    assert script.told[1:] == ["Write ", "bet"]
+    assert isinstance(await read_until_failure(script), AgentLost)
+    assert script.sent[1:] == ["Write ", "bet"]
     assert (script.only.state, script.only.result) == (State.OUTCOME_UNKNOWN, "Write bet")
 
 
-async def test_a_stream_without_an_answer_at_its_end_is_lost() -> None:
+async def test_a_stream_that_ends_without_an_answer_is_lost() -> None:
     script = Scripted(pieces=("Write ",))
     with pytest.raises(AgentLost):
         _ = [item async for item in purchases(script).pieces(intent(), CALL)]
     assert script.only.state is State.OUTCOME_UNKNOWN
 
 
-async def test_draining_waits_for_what_is_under_way() -> None:
+async def test_draining_waits_for_purchases_in_progress() -> None:
     answer = asyncio.Event()
 
     async def later(_: StopSignal) -> AgentAnswer:
@@ -204,10 +204,10 @@ async def test_draining_waits_for_what_is_under_way() -> None:
         return ANSWER
 
     script = Scripted(on_execute=later)
-    shop = purchases(script)
-    caller = asyncio.create_task(shop.whole(intent(), CALL))
+    purchasing = purchases(script)
+    caller = asyncio.create_task(purchasing.whole(intent(), CALL))
     await script.asked.wait()
-    draining = asyncio.create_task(shop.drain())
+    draining = asyncio.create_task(purchasing.drain())
     await asyncio.wait([draining], timeout=0.05)
     assert not draining.done()
     answer.set()

@@ -16,7 +16,7 @@ DEFAULT_MODEL = "claude-sonnet-5-5"
 
 
 class OneAnswer:
-    """Says the same of every agent, and remembers who was asked."""
+    """Reports the same health for every agent, and records which ones were checked."""
 
     def __init__(self, state: HealthState = HealthState.SERVING) -> None:
         self.state = state
@@ -43,11 +43,11 @@ def numbers(registry: RegistryService, category: str = "", search: str = "", lim
 MANY = registry(catalogue(*(definition(number) for number in range(1, 301)), *(legal(number) for number in range(301, 311))))
 
 
-def test_agents_come_in_the_order_of_their_numbers() -> None:
+def test_agents_are_listed_by_number() -> None:
     assert numbers(registry(catalogue(definition(30), definition(4), definition(200)))) == [4, 30, 200]
 
 
-def test_pages_follow_each_other_without_gap_or_repeat_and_all_tell_the_total() -> None:
+def test_pages_have_no_gaps_and_no_repeats_and_each_has_the_total() -> None:
     pages = [MANY.list(AgentQuery(limit=47, offset=offset)) for offset in range(0, 320, 47)]
     assert [listed.definition.number for page in pages for listed in page.agents] == list(range(1, 311))
     assert {page.total for page in pages} == {310}
@@ -58,12 +58,12 @@ def test_a_page_has_at_most_two_hundred_agents(limit: int, shown: int) -> None:
     assert len(numbers(MANY, limit=limit)) == shown
 
 
-def test_an_offset_beyond_the_end_gives_an_empty_page_and_the_total() -> None:
+def test_an_offset_beyond_the_end_returns_an_empty_page_and_the_total() -> None:
     page = MANY.list(AgentQuery(offset=2**31 - 1))
     assert (page.agents, page.total) == ([], 310)
 
 
-def test_a_category_shows_only_its_own_agents() -> None:
+def test_a_category_filter_returns_only_its_agents() -> None:
     assert numbers(MANY, "legal") == list(range(301, 311))
     assert MANY.list(AgentQuery(category="legal", limit=3, offset=8)).total == 10
 
@@ -73,17 +73,17 @@ def test_an_unknown_category_has_no_agents() -> None:
     assert (page.agents, page.total) == ([], 0)
 
 
-def test_search_and_category_go_together() -> None:
+def test_search_and_category_can_be_combined() -> None:
     assert numbers(MANY, "legal", "clerk 305") == [305]
     assert numbers(MANY, "marketing", "clerk") == []
 
 
-def test_search_results_are_paged_too() -> None:
+def test_search_results_are_paged() -> None:
     page = MANY.list(AgentQuery(search="clerk", limit=4, offset=8))
     assert (len(page.agents), page.total) == (2, 10)
 
 
-def test_facets_count_the_matching_agents_and_ignore_the_filter_on_themselves() -> None:
+def test_facets_count_the_matching_agents_and_ignore_their_own_filter() -> None:
     agents = registry(catalogue(definition(1, tags=("a", "b")), definition(2, tags=("a",)), legal(3), legal(4)))
     page = agents.list(AgentQuery(category="legal"))
     assert page.total == 2
@@ -94,31 +94,31 @@ def test_facets_count_the_matching_agents_and_ignore_the_filter_on_themselves() 
     assert both.facets.tags == [FacetCount("a", 1), FacetCount("b", 1)]
 
 
-def test_a_role_narrows_a_list_and_names_can_order_it() -> None:
+def test_a_list_can_be_filtered_by_role_and_sorted_by_name() -> None:
     agents = registry(catalogue(definition(1, name="zebra"), definition(2, name="Apple"), legal(3)))
     page = agents.list(AgentQuery(role="seo_strategist", order=AgentOrder.NAME))
     assert [listed.definition.number for listed in page.agents] == [2, 1]
 
 
-def test_a_search_that_nothing_matches_names_the_nearest_agents_which_do_not_count() -> None:
+def test_a_search_without_matches_names_the_nearest_agents_without_counting_them() -> None:
     agents = registry(catalogue(definition(1), legal(2)))
     page = agents.list(AgentQuery(search="xylophone"))
     assert (page.agents, page.total) == ([], 0)
     assert page.nearest
 
 
-def test_categories_tell_their_roles_and_sizes_in_alphabetical_order() -> None:
+def test_categories_are_listed_alphabetically_with_roles_and_sizes() -> None:
     agents = catalogue(definition(1, role="writer"), definition(2), legal(3), definition(4, role="analyst"), definition(5))
-    told = [(category.name, list(category.roles), category.agent_count) for category in registry(agents).categories()]
-    assert told == [("legal", ["clerk"], 1), ("marketing", ["analyst", "seo_strategist", "writer"], 4)]
+    listed = [(category.name, list(category.roles), category.agent_count) for category in registry(agents).categories()]
+    assert listed == [("legal", ["clerk"], 1), ("marketing", ["analyst", "seo_strategist", "writer"], 4)]
 
 
-def test_an_empty_catalogue_has_no_categories_agents_and_ports() -> None:
+def test_an_empty_catalogue_has_no_categories_agents_or_ports() -> None:
     empty = registry(catalogue())
     assert (empty.list(AgentQuery()), empty.categories(), empty.ports()) == (AgentPage([], 0, Facets([], [], []), []), (), [])
 
 
-def test_an_agent_is_shown_with_its_port_and_the_model_that_answers() -> None:
+def test_an_agent_is_shown_with_its_port_and_its_effective_model() -> None:
     agents = catalogue(definition(801), definition(2, model="claude-3-5-sonnet-20241022"), definition(3, model="claude-opus-5"))
     shown = registry(agents, offset=10_000)
     assert shown.get("marketing_seo_strategist_agent_1_801").port == 18_201
@@ -126,18 +126,18 @@ def test_an_agent_is_shown_with_its_port_and_the_model_that_answers() -> None:
     assert models == [DEFAULT_MODEL, "claude-sonnet-5-5", "claude-opus-5"]
 
 
-def test_an_unknown_agent_is_not_found_by_name() -> None:
+def test_an_unknown_agent_is_not_found() -> None:
     with pytest.raises(AgentNotFound) as missing:
         MANY.get("marketing_seo_strategist_agent_1_999")
     assert missing.value.details["agent_id"] == "marketing_seo_strategist_agent_1_999"
     assert missing.value.details["nearest"].startswith("marketing_seo_strategist_agent_1_")
 
 
-def test_ports_are_told_once_each_and_in_order() -> None:
+def test_ports_are_listed_once_each_in_order() -> None:
     assert registry(catalogue(definition(801), definition(1), definition(7)), offset=100).ports() == [8301, 8307]
 
 
-def test_a_new_catalogue_shows_in_lists_search_and_categories_at_once() -> None:
+def test_a_new_catalogue_is_visible_at_once_in_lists_search_and_categories() -> None:
     changing = registry(catalogue(definition(1)))
     changed = catalogue(legal(2))
     changing.renew(changed, SearchIndex(changed.agents))
@@ -147,7 +147,7 @@ def test_a_new_catalogue_shows_in_lists_search_and_categories_at_once() -> None:
         changing.get("marketing_seo_strategist_agent_1_1")
 
 
-async def test_health_is_the_agents_own_word_from_its_own_port() -> None:
+async def test_health_is_what_the_agent_reports_on_its_port() -> None:
     probe = OneAnswer(HealthState.NOT_SERVING)
     health = await registry(catalogue(definition(801)), probe).check_health("marketing_seo_strategist_agent_1_801")
     assert (health.state, health.port) == (HealthState.NOT_SERVING, 8201)
@@ -155,12 +155,12 @@ async def test_health_is_the_agents_own_word_from_its_own_port() -> None:
     assert probe.asked == [("marketing_seo_strategist_agent_1_801", 8201)]
 
 
-async def test_an_agent_that_does_not_answer_has_no_latency() -> None:
+async def test_an_unreachable_agent_has_no_latency() -> None:
     silent = registry(catalogue(definition(1)), OneAnswer(HealthState.UNREACHABLE))
     assert (await silent.check_health("marketing_seo_strategist_agent_1_1")).latency_seconds == 0
 
 
-async def test_nobody_is_asked_about_an_unknown_agent() -> None:
+async def test_the_health_of_an_unknown_agent_is_not_checked() -> None:
     probe = OneAnswer()
     with pytest.raises(AgentNotFound):
         await registry(catalogue(), probe).check_health("marketing_seo_strategist_agent_1_1")

@@ -1,4 +1,4 @@
-"""What an orchestrator refuses to start with."""
+"""Settings with which an orchestrator refuses to start."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"database_url": None}, "DATABASE_URL"),
         ({"redis_url": None}, "REDIS_URL"),
@@ -44,15 +44,15 @@ GOOD = {
         ({"call_token_private_key_file": "/secret"}, "CALL_TOKEN_PRIVATE_KEY and CALL_TOKEN_PRIVATE_KEY_FILE are both set"),
     ],
 )
-def test_settings_that_make_no_sense_are_told_in_a_line_without_secrets(wrong: dict[str, Any], told: str) -> None:
+def test_invalid_settings_are_reported_on_one_line_without_secrets(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         OrchestratorSettings(**{**GOOD, **wrong})
-    assert told in explain(refused.value)
+    assert message in explain(refused.value)
     assert "\n" not in explain(refused.value)
     assert "hidden" not in explain(refused.value) + str(refused.value)
     assert not [value for value in wrong.values() if isinstance(value, str) and len(value) > 9 and value in explain(refused.value)]
 
 
-def test_addresses_are_settings_enough() -> None:
+def test_addresses_are_the_only_required_settings() -> None:
     settings = OrchestratorSettings(**GOOD)  # type: ignore[arg-type]
     assert (settings.orchestrator_port, settings.db_pool_size, settings.db_max_overflow) == (50051, 20, 10)

@@ -1,7 +1,7 @@
 from orchestrator.executions.stop import StopSignal
 
 
-def test_whoever_listens_hears_the_stop_once() -> None:
+def test_each_callback_is_called_once_on_stop() -> None:
     stop, heard = StopSignal(), list[str]()
     with stop.calling(lambda: heard.append("stop")):
         assert heard == []
@@ -11,7 +11,7 @@ def test_whoever_listens_hears_the_stop_once() -> None:
     assert stop.is_set
 
 
-def test_whoever_begins_to_listen_too_late_hears_it_at_once() -> None:
+def test_a_callback_registered_after_the_stop_is_called_at_once() -> None:
     stop, heard = StopSignal(), list[str]()
     stop.set()
     with stop.calling(lambda: heard.append("stop")):
@@ -19,7 +19,7 @@ def test_whoever_begins_to_listen_too_late_hears_it_at_once() -> None:
     assert heard == ["stop"]
 
 
-def test_nobody_is_called_after_the_block() -> None:
+def test_a_callback_is_not_called_after_its_block() -> None:
     stop, heard = StopSignal(), list[str]()
     with stop.calling(lambda: heard.append("stop")):
         pass
@@ -27,7 +27,7 @@ def test_nobody_is_called_after_the_block() -> None:
     assert heard == []
 
 
-def test_a_block_that_fails_does_not_listen_any_more() -> None:
+def test_a_failed_block_unregisters_its_callback() -> None:
     stop, heard = StopSignal(), list[str]()
     try:
         with stop.calling(lambda: heard.append("stop")):
@@ -37,7 +37,7 @@ def test_a_block_that_fails_does_not_listen_any_more() -> None:
     assert heard == []
 
 
-def test_a_stop_that_nobody_listens_to_is_remembered() -> None:
+def test_a_stop_without_callbacks_is_remembered() -> None:
     stop = StopSignal()
     stop.set()
     assert stop.is_set

@@ -41,7 +41,7 @@ WORKFLOW = Workflow(new_id(), 7, "Launch", RunState.PENDING, 1, THEN, tasks=[TAS
 
 
 def drafted(**fields: Any) -> Task:
-    """A task as the service gets it from a request."""
+    """A task as converted from a request."""
     given_task = wf.Task(**({"id": "write", "agent_id": AGENT_ID, "input": "Write it."} | fields))
     request = pb.CreateWorkflowRequest(name="Launch", tasks=[given_task])
     check(request)
@@ -49,7 +49,7 @@ def drafted(**fields: Any) -> Task:
     return task
 
 
-def test_what_a_user_leaves_out_has_the_documented_defaults() -> None:
+def test_omitted_fields_have_the_documented_defaults() -> None:
     assert drafted() == TASK
     assert (TASK.retry, TASK.timeout_seconds, TASK.approval) == (Retry(4, 30.0, 1.0), 120, None)
     assert drafted(retry=wf.RetryPolicy(), approval=wf.Approval()) == replace(TASK, approval=Approval("", 86_400, Decision.REJECTED))
@@ -60,7 +60,7 @@ def test_a_task_with_a_context_can_be_hashed_as_a_plain_value() -> None:
     assert asdict(drafted(context=struct({"audience": {"age": [1]}})))["context"] == {"audience": {"age": [1]}}
 
 
-def test_the_defaults_are_shown_as_what_holds() -> None:
+def test_defaults_are_returned_as_effective_values() -> None:
     shown = convert.task(replace(TASK, approval=Approval("Go?")))
     assert (shown.retry.max_attempts, shown.retry.delay_seconds, shown.retry.backoff, shown.timeout_seconds) == (4, 30, 1, 120)
     assert shown.approval == wf.Approval(message="Go?", timeout_seconds=86_400, default_decision=wf.APPROVAL_DECISION_REJECTED)
@@ -82,7 +82,7 @@ tasks = st.builds(
 
 
 @given(st.lists(tasks, min_size=1, max_size=4))
-def test_tasks_come_back_as_they_were_shown(given_tasks: list[Task]) -> None:
+def test_tasks_survive_conversion_in_both_directions(given_tasks: list[Task]) -> None:
     request = pb.CreateWorkflowRequest(name="Launch", tasks=map(convert.task, given_tasks))
     check(request)
     assert convert.draft(request, "").tasks == given_tasks
@@ -109,14 +109,14 @@ def test_tasks_come_back_as_they_were_shown(given_tasks: list[Task]) -> None:
         ({"context": struct({"a": float("inf")})}, "tasks[0].context"),
     ],
 )
-def test_what_a_task_may_not_be_is_refused_by_its_path(fields: dict[str, Any], path: str) -> None:
+def test_an_invalid_task_is_refused_with_its_path(fields: dict[str, Any], path: str) -> None:
     with pytest.raises(ValidationFailed) as refused:
         drafted(**fields)
     assert [one.field for one in refused.value.violations] == [path]
 
 
 @pytest.mark.parametrize("state", RunState)
-def test_every_state_of_a_run_is_shown_and_can_be_asked_for(state: RunState) -> None:
+def test_every_state_of_a_run_is_shown_and_can_be_filtered_by(state: RunState) -> None:
     shown = convert.workflow(replace(WORKFLOW, state=state)).status
     assert wf.WorkflowStatus.Name(shown) == f"WORKFLOW_STATUS_{state.name}"
     assert convert.query(pb.ListWorkflowsRequest(status=shown), 7).state is state
@@ -128,18 +128,18 @@ def test_every_state_of_a_step_is_shown(state: StepState) -> None:
     assert wf.StepStatus.Name(convert.step(replace(STEP, state=state), "req_1").status) == f"STEP_STATUS_{state.name}"
 
 
-def test_no_status_is_one_that_nothing_ever_has() -> None:
+def test_every_status_is_used_by_a_state() -> None:
     assert len(wf.WorkflowStatus.values()) == len(wf.RunStatus.values()) == len(RunState) + 1
     assert len(wf.StepStatus.values()) == len(StepState) + 1
     assert len(wf.ApprovalDecision.values()) == len(Decision) + 1
 
 
-def test_a_list_without_wishes_has_the_default_size_and_no_filters() -> None:
+def test_a_list_defaults_to_the_standard_page_size_and_no_filters() -> None:
     query = convert.query(pb.ListWorkflowsRequest(), None)
     assert (query.user_id, query.page_size, query.before, query.state) == (None, 50, None, None)
 
 
-def test_the_token_of_a_page_leads_to_the_next_one_and_the_last_page_has_none() -> None:
+def test_a_page_token_leads_to_the_next_page_and_the_last_page_has_none() -> None:
     answer = convert.workflow_page(WorkflowPage([WORKFLOW], more=True))
     assert convert.query(pb.ListWorkflowsRequest(page_token=answer.next_page_token), 7).before == WORKFLOW.workflow_id
     assert convert.workflow_page(WorkflowPage([WORKFLOW], more=False)).next_page_token == ""
@@ -154,7 +154,7 @@ def test_a_workflow_shows_the_results_of_its_latest_run() -> None:
     assert shown.created_at.ToDatetime(tzinfo=UTC) == THEN
 
 
-def test_a_run_that_has_not_begun_shows_nothing_that_is_not_there() -> None:
+def test_a_run_that_has_not_begun_omits_absent_fields() -> None:
     shown = convert.run(replace(RUN, steps=[replace(STEP, state=StepState.PENDING)]))
     (step,) = shown.steps
     assert {field.name for field, _ in shown.ListFields()} == {
@@ -163,7 +163,7 @@ def test_a_run_that_has_not_begun_shows_nothing_that_is_not_there() -> None:
     assert {field.name for field, _ in step.ListFields()} == {"task_id", "agent_id", "status"}
 
 
-def test_a_failed_attempt_shows_its_error_and_when_it_is_tried_again() -> None:
+def test_a_failed_attempt_shows_its_error_and_the_time_of_the_next() -> None:
     failed = Failure("LLM_API_ERROR", "overloaded", {"provider_status": "529"}, retryable=True)
     waiting = replace(STEP, state=StepState.READY, attempts=2, failure=failed, bill=BILL, next_attempt_at=THEN)
     shown = convert.step(waiting, "req_1")
@@ -193,7 +193,7 @@ def test_an_approval_shows_the_question_and_the_answer() -> None:
 
 
 @pytest.mark.parametrize("decision", Decision)
-def test_a_decision_is_read(decision: Decision) -> None:
+def test_a_decision_is_converted(decision: Decision) -> None:
     request = pb.DecideApprovalRequest(decision=wf.ApprovalDecision.Value(f"APPROVAL_DECISION_{decision.name}"))
     assert convert.decision(request) is decision
 

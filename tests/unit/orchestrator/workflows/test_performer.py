@@ -1,4 +1,4 @@
-"""One attempt of a step: what becomes of a call that fails."""
+"""One attempt of a step: what happens after a failed call."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -34,8 +34,8 @@ ASSIGNMENT = Assignment(
 )
 
 
-class EverybodyMay:
-    """Users who have lost nothing."""
+class AllAllowed:
+    """Users whose grants are all valid."""
 
     async def of(self, principals: Collection[Principal]) -> Mapping[Principal, Authority]:
         return dict.fromkeys(principals, Authority("ada", Role.USER))
@@ -48,8 +48,8 @@ class RateLimited:
         raise RemoteError("LLM_API_ERROR", "rate_limit_error", retryable=True, retry_after_seconds=7)
 
 
-async def test_steps_that_are_refused_together_do_not_come_back_together() -> None:
-    authority = RunAuthority(EverybodyMay(), cast(Any, None), cast(Any, None))
+async def test_steps_refused_together_are_retried_at_different_times() -> None:
+    authority = RunAuthority(AllAllowed(), cast(Any, None), cast(Any, None))
     performer = StepPerformer(cast(ExecutionService, RateLimited()), authority, retryable)
     outcomes = [await performer.perform(ASSIGNMENT, StopSignal()) for _ in range(20)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, AttemptFailed)]
@@ -61,7 +61,7 @@ async def test_steps_that_are_refused_together_do_not_come_back_together() -> No
 
 
 class Answering:
-    """Calls that end as the test says."""
+    """Calls that end as the test sets."""
 
     def __init__(self, outcome: Answered | MeshError) -> None:
         self._outcome = outcome
@@ -73,7 +73,7 @@ class Answering:
 
 
 async def outcome_of(outcome: Answered | MeshError, on_incomplete: OnIncomplete = OnIncomplete.FAIL) -> Outcome:
-    authority = RunAuthority(EverybodyMay(), cast(Any, None), cast(Any, None))
+    authority = RunAuthority(AllAllowed(), cast(Any, None), cast(Any, None))
     performer = StepPerformer(cast(ExecutionService, Answering(outcome)), authority, retryable)
     return await performer.perform(replace(ASSIGNMENT, on_incomplete=on_incomplete), StopSignal())
 
@@ -83,7 +83,7 @@ def answered(stop_reason: StopReason) -> Answered:
 
 
 @pytest.mark.parametrize("reason", [StopReason.REFUSAL, StopReason.MAX_TOKENS, StopReason.CONTEXT_WINDOW])
-async def test_an_incomplete_answer_fails_the_step_unless_the_task_uses_it(reason: StopReason) -> None:
+async def test_an_incomplete_answer_fails_the_step_unless_the_task_accepts_it(reason: StopReason) -> None:
     failed = await outcome_of(answered(reason))
     assert isinstance(failed, AttemptFailed)
     assert (failed.failure.reason, failed.failure.retryable) == ("ANSWER_INCOMPLETE", False)
@@ -97,7 +97,7 @@ async def test_a_complete_answer_completes_the_step(reason: StopReason) -> None:
 
 
 @pytest.mark.parametrize(("stop_reason", "used"), [("max_tokens", True), ("model_context_window_exceeded", True), ("pause_turn", False)])
-async def test_an_answer_that_was_cut_off_before_its_first_word_is_used_as_an_empty_one(stop_reason: str, used: bool) -> None:
+async def test_an_answer_truncated_before_its_first_word_is_accepted_as_empty(stop_reason: str, used: bool) -> None:
     error = RemoteError("ANSWER_INCOMPLETE", "no text", retryable=False, details={"stop_reason": stop_reason})
     assert (await outcome_of(error, OnIncomplete.USE) == Completed("")) is used
     failed = await outcome_of(error)
@@ -105,5 +105,5 @@ async def test_an_answer_that_was_cut_off_before_its_first_word_is_used_as_an_em
     assert not failed.failure.retryable
 
 
-async def test_a_missing_agent_is_waited_for() -> None:
+async def test_a_step_waits_for_a_missing_agent() -> None:
     assert isinstance(await outcome_of(AgentNotFound("gone", agent_id="own_helper_agent_1_1")), AgentMissing)

@@ -1,4 +1,4 @@
-"""The rules by which a run goes on."""
+"""The rules by which a run progresses."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ def types(progress: Progress) -> Sequence[str]:
     return [event.event_type for event in progress.events]
 
 
-def test_changes_are_numbered_without_a_gap_and_a_run_tells_of_its_steps_first() -> None:
+def test_changes_are_numbered_without_gaps_and_steps_precede_their_run() -> None:
     progress = started(step("a"))
     progress.begin("a", ME, LEASE)
     progress.report("a", ME, 1, Completed("x"), NOTHING)
@@ -46,7 +46,7 @@ def test_changes_are_numbered_without_a_gap_and_a_run_tells_of_its_steps_first()
     assert progress.run.sequence == 6
 
 
-def test_a_step_is_given_once_and_only_when_it_is_due() -> None:
+def test_a_step_is_claimed_once_and_only_when_it_is_due() -> None:
     progress = started(step("a"), step("b", "a"))
     assert not progress.begin("b", ME, LEASE)
     assert not progress.begin("nobody", ME, LEASE)
@@ -58,7 +58,7 @@ def test_a_step_is_given_once_and_only_when_it_is_due() -> None:
 
 
 @pytest.mark.parametrize(("owner", "epoch"), [(OTHER, 1), (ME, 0), (ME, 2)])
-def test_only_the_word_of_whoever_has_the_step_counts(owner: UUID, epoch: int) -> None:
+def test_only_the_current_owner_of_a_step_can_report_its_outcome(owner: UUID, epoch: int) -> None:
     progress = started(step("a"))
     progress.begin("a", ME, LEASE)
     assert not progress.report("a", owner, epoch, Completed("x"), NOTHING)
@@ -66,14 +66,14 @@ def test_only_the_word_of_whoever_has_the_step_counts(owner: UUID, epoch: int) -
 
 
 @pytest.mark.parametrize(("asked", "wait"), [(0.0, 12.5), (40.0, 50.0)])
-def test_a_retry_is_spread_over_a_part_of_its_delay(asked: float, wait: float) -> None:
+def test_a_retry_is_spread_over_part_of_its_delay(asked: float, wait: float) -> None:
     progress = started(step("a", retry=Retry(max_attempts=4, delay_seconds=10)))
     progress.begin("a", ME, LEASE)
     progress.report("a", ME, 1, AttemptFailed(BROKEN, asked, spread=0.25), NOTHING)
     assert progress.records["a"].due_at == NOW + timedelta(seconds=wait)
 
 
-def test_each_delay_is_longer_than_the_one_before_by_the_backoff() -> None:
+def test_each_delay_is_the_previous_one_times_the_backoff() -> None:
     progress = started(step("a", retry=Retry(max_attempts=4, delay_seconds=10, backoff=2)))
     delays = []
     for epoch in (1, 2, 3):
@@ -90,7 +90,7 @@ def test_each_delay_is_longer_than_the_one_before_by_the_backoff() -> None:
     assert (progress.run.state, progress.run.failed_task) == (RunState.FAILED, "a")
 
 
-def test_neither_a_hand_back_nor_a_crash_takes_an_attempt_away() -> None:
+def test_a_returned_step_and_a_crash_consume_no_attempt() -> None:
     progress = started(step("a", retry=Retry(max_attempts=1)))
     progress.begin("a", ME, LEASE)
     progress.report("a", ME, 1, HandedBack(), NOTHING)
@@ -104,7 +104,7 @@ def test_neither_a_hand_back_nor_a_crash_takes_an_attempt_away() -> None:
 
 
 @pytest.mark.parametrize(("spent", "most"), [(NOTHING, 2), (Spent(uuid4(), answered=True), 4)])
-def test_a_step_that_keeps_losing_its_worker_fails_and_later_when_its_answer_is_recorded(spent: Spent, most: int) -> None:
+def test_a_step_that_keeps_losing_its_worker_fails_later_if_its_answer_is_recorded(spent: Spent, most: int) -> None:
     progress = started(step("a"))
     for crash in range(1, most + 1):
         progress.begin("a", ME, LEASE)
@@ -114,14 +114,14 @@ def test_a_step_that_keeps_losing_its_worker_fails_and_later_when_its_answer_is_
     assert progress.run.state is RunState.FAILED
 
 
-def test_a_lease_that_was_prolonged_is_not_lost() -> None:
+def test_a_renewed_lease_is_not_lost() -> None:
     progress = started(step("a"))
     progress.begin("a", ME, LEASE)
     progress.lease_expired("a", NOTHING, crash_limit=5)
     assert states(progress) == {"a": StepState.RUNNING}
 
 
-def test_a_run_fails_once_the_last_sibling_has_stopped() -> None:
+def test_a_run_fails_once_its_last_running_step_has_stopped() -> None:
     progress = started(step("bad"), step("slow"), step("later", "bad", "slow"))
     for task_id in ("bad", "slow"):
         progress.begin(task_id, ME, LEASE)
@@ -134,7 +134,7 @@ def test_a_run_fails_once_the_last_sibling_has_stopped() -> None:
     assert types(progress) == ["workflow.started", "workflow.failed"]
 
 
-def test_a_cancel_while_a_run_fails_leaves_it_failing() -> None:
+def test_cancelling_a_failing_run_leaves_it_failing() -> None:
     progress = started(step("bad"), step("slow"))
     for task_id in ("bad", "slow"):
         progress.begin(task_id, ME, LEASE)
@@ -156,7 +156,7 @@ def test_nothing_changes_a_final_run() -> None:
     assert len(progress.changes) == changes
 
 
-def test_a_question_is_asked_when_the_steps_turn_has_come() -> None:
+def test_an_approval_is_requested_when_the_step_is_due() -> None:
     asked = StepApproval("May I?", 60, Decision.REJECTED)
     progress = started(step("a"), step("b", "a", approval=asked))
     assert types(progress) == ["workflow.started"]
@@ -169,7 +169,7 @@ def test_a_question_is_asked_when_the_steps_turn_has_come() -> None:
     assert progress.run.state is RunState.WAITING_APPROVAL
     assert types(progress)[-1] == "workflow.approval_requested"
     progress.approval_timed_out("b")
-    assert progress.run.state is RunState.WAITING_APPROVAL, "its time has not passed"
+    assert progress.run.state is RunState.WAITING_APPROVAL, "the deadline of the approval has not passed"
 
 
 def test_a_step_whose_agent_is_missing_waits_uncounted_and_fails_after_a_minute() -> None:
@@ -187,7 +187,7 @@ def test_a_step_whose_agent_is_missing_waits_uncounted_and_fails_after_a_minute(
     assert (progress.run.state, progress.run.failure) == (RunState.FAILED, gone)
 
 
-def test_an_agent_that_came_back_and_is_missing_again_is_waited_for_as_long_again() -> None:
+def test_the_wait_starts_again_if_an_agent_returns_and_disappears() -> None:
     gone = Failure("AGENT_NOT_FOUND", "not in the catalogue", {}, retryable=False)
     progress, record = started(one := step("a")), one
     outcomes: list[tuple[int, Outcome, Spent]] = [

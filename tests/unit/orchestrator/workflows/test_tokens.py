@@ -12,14 +12,14 @@ ANN, BOB = Principal(1), Principal(2)
 
 
 class CountedLimiter:
-    """The buckets of the process; counts how often it is asked."""
+    """The buckets of the process; counts the requests for tokens."""
 
     def __init__(self) -> None:
         self._buckets = LocalLimits()
         self.trips = 0
 
     async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
-        """Takes the tokens, or none."""
+        """Takes all of the tokens, or none."""
         self.trips += 1
         return self._buckets.take(charges)
 
@@ -28,11 +28,11 @@ def of_user(per_minute: int) -> OwnerTokens:
     return OwnerTokens(CountedLimiter(), lambda principal: [Charge("agent_calls", str(principal), per_minute)], clock=lambda: 0.0)
 
 
-async def test_what_is_wanted_is_taken() -> None:
+async def test_as_many_tokens_as_requested_are_taken() -> None:
     assert await of_user(600).take({ANN: 3, BOB: 5}) == {ANN: 3, BOB: 5}
 
 
-async def test_a_bucket_that_holds_less_gives_what_it_has() -> None:
+async def test_a_bucket_with_fewer_tokens_gives_all_it_has() -> None:
     tokens = of_user(10)
     assert await tokens.take({ANN: 64}) == {ANN: 10}
     assert tokens.users_without() == [1]
@@ -46,7 +46,7 @@ async def test_one_token_a_minute_is_one_token() -> None:
     assert tokens.refill_in == 60
 
 
-async def test_tokens_of_a_second_are_taken_ahead_and_kept() -> None:
+async def test_tokens_for_one_second_are_taken_ahead_and_kept() -> None:
     limiter = CountedLimiter()
     tokens = OwnerTokens(limiter, lambda principal: [Charge("agent_calls", str(principal), 600)])
     assert await tokens.take({ANN: 1}) == {ANN: 1}
@@ -57,7 +57,7 @@ async def test_tokens_of_a_second_are_taken_ahead_and_kept() -> None:
     assert limiter.trips == 1
 
 
-async def test_taking_ahead_gives_nobody_more_than_the_bucket_holds() -> None:
+async def test_tokens_taken_ahead_never_exceed_the_bucket() -> None:
     tokens = of_user(120)
     taken = 0
     while (got := (await tokens.take({ANN: 7}))[ANN]) > 0:
@@ -66,7 +66,7 @@ async def test_taking_ahead_gives_nobody_more_than_the_bucket_holds() -> None:
 
 
 async def test_the_smaller_of_two_buckets_decides() -> None:
-    """A run that was started with an API key counts for the key and for its user."""
+    """A run that was started with an API key is charged to the key and to its user."""
     key = uuid4()
 
     def charges(principal: Principal) -> list[Charge]:

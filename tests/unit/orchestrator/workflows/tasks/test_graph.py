@@ -29,29 +29,29 @@ def ref(task_id: str) -> str:
     return f"{{{{tasks.{task_id}.result}}}}"
 
 
-def test_without_dependencies_each_task_follows_the_one_before_it() -> None:
+def test_without_dependencies_each_task_follows_the_previous_one() -> None:
     assert predecessors([task("c"), task("a"), task("b")]) == {"c": (), "a": ("c",), "b": ("a",)}
     assert predecessors([task("a")]) == {"a": ()}
 
 
-def test_with_any_dependency_the_graph_decides() -> None:
+def test_any_dependency_makes_the_graph_explicit() -> None:
     assert predecessors([task("c"), task("a"), task("b", "c")]) == {"c": (), "a": (), "b": ("c",)}
 
 
-def test_a_diamond_with_references_along_its_edges_can_run() -> None:
+def test_a_diamond_with_references_along_its_edges_is_valid() -> None:
     join = task("d", "b", "c", input=f"{ref('a')} {ref('b')} {ref('c')}")
     assert wrong(task("a"), task("b", "a", input=ref("a")), task("c", "a"), join) == []
 
 
-def test_a_sequence_may_refer_to_everything_listed_before() -> None:
+def test_a_sequence_may_refer_to_every_earlier_task() -> None:
     assert wrong(task("a"), task("b"), task("c", input=ref("a") + ref("b"))) == []
 
 
-def test_two_tasks_cannot_have_one_id() -> None:
+def test_a_duplicate_task_id_is_refused() -> None:
     assert wrong(task("a"), task("b"), task("a")) == [("tasks[2].id", "must be unique: tasks[0] also has the id 'a'")]
 
 
-def test_an_unknown_dependency_is_named_by_its_place() -> None:
+def test_an_unknown_dependency_is_refused_with_its_path() -> None:
     assert wrong(task("a"), task("b", "a", "x")) == [("tasks[1].depends_on[1]", "no task of this workflow has the id 'x'")]
 
 
@@ -59,7 +59,7 @@ def test_a_task_cannot_depend_on_itself() -> None:
     assert wrong(task("a", "a")) == [("tasks[0].depends_on[0]", "a task cannot depend on itself")]
 
 
-def test_an_unknown_agent_is_named() -> None:
+def test_an_unknown_agent_is_refused_with_its_name() -> None:
     ((field, description),) = wrong(task("a"), task("b", agent_id="nobody_agent_1_999"))
     assert field == "tasks[1].agent_id"
     assert "'nobody_agent_1_999'" in description
@@ -89,13 +89,13 @@ def test_every_cycle_is_shown() -> None:
         ([task("a", input="{{tasks.b.answer}}")], "'{{tasks.b.answer}}' is not a valid reference; write {{tasks.<id>.result}}"),
     ],
 )
-def test_a_reference_that_cannot_be_resolved_is_refused(tasks: list[Task], description: str) -> None:
+def test_an_unresolvable_reference_is_refused(tasks: list[Task], description: str) -> None:
     ((field, said),) = wrong(*tasks)
     assert said == description
     assert tasks[int(field.removeprefix("tasks[").removesuffix("].input"))].input.find("{{") >= 0
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     broken = [
         task("a", "a", "x", agent_id="nobody_agent_1_999"),
         task("a"),
@@ -128,7 +128,7 @@ def order_of(tasks: list[Task]) -> Iterable[str]:
 
 
 @given(graphs())
-def test_what_has_nothing_wrong_has_an_order_in_which_every_reference_is_there(tasks: list[Task]) -> None:
+def test_a_valid_graph_has_an_order_that_resolves_every_reference(tasks: list[Task]) -> None:
     if violations(tasks, lambda _: True):
         return
     inputs = {one.id: one.input for one in tasks}
@@ -140,7 +140,7 @@ def test_what_has_nothing_wrong_has_an_order_in_which_every_reference_is_there(t
 
 
 @given(graphs())
-def test_what_has_an_order_and_no_references_has_nothing_wrong(tasks: list[Task]) -> None:
+def test_an_ordered_graph_without_references_is_valid(tasks: list[Task]) -> None:
     plain = [task(one.id, *one.depends_on) for one in tasks]
     try:
         list(order_of(plain))
@@ -151,7 +151,7 @@ def test_what_has_an_order_and_no_references_has_nothing_wrong(tasks: list[Task]
 
 
 @given(graphs())
-def test_without_the_dependencies_that_are_named_no_cycle_is_left(tasks: list[Task]) -> None:
+def test_removing_the_reported_dependencies_leaves_no_cycle(tasks: list[Task]) -> None:
     plain = [task(one.id, *one.depends_on) for one in tasks]
     named = {one.field for one in violations(plain, lambda _: True)}
     mended = [
@@ -161,7 +161,7 @@ def test_without_the_dependencies_that_are_named_no_cycle_is_left(tasks: list[Ta
     assert violations(mended, lambda _: True) == []
 
 
-def test_the_largest_and_densest_graph_is_judged_in_no_time() -> None:
+def test_the_largest_and_densest_graph_is_validated_fast() -> None:
     ids = [f"t{number}" for number in range(100)]
     found = violations([task(one, *(other for other in ids if other != one)) for one in ids], lambda _: True)
     assert len(found) == 100 * 99 / 2

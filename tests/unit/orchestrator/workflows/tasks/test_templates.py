@@ -38,22 +38,22 @@ def test_references_are_found_in_order_and_once(text: str, expected: list[str]) 
         ("see {{tasks.{{tasks.a.result}}.result}}", "{{tasks.{{tasks.a.result}}"),
     ],
 )
-def test_what_only_looks_like_a_reference_is_told_apart(text: str, shown: str) -> None:
+def test_text_that_resembles_a_reference_is_not_one(text: str, shown: str) -> None:
     assert malformed(text) == [shown]
 
 
-def test_double_braces_of_another_kind_stay_as_they_are() -> None:
+def test_other_double_braces_are_not_changed() -> None:
     text = "Use {{name}}, {{ tasks }}, {%if%} and {{x.result}}."
     assert render(text, {}) == text
 
 
-def test_an_answer_is_text_and_its_own_references_are_not_followed() -> None:
+def test_references_inside_an_answer_are_not_resolved() -> None:
     answers = {"a": r"see {{tasks.b.result}} and \1 \g<0>", "b": "secret"}
     assert render("<{{tasks.a.result}}>", answers) == r"<see {{tasks.b.result}} and \1 \g<0>>"
 
 
 @given(st.lists(st.tuples(plain_texts, task_ids), max_size=6), plain_texts, st.dictionaries(task_ids, st.text(max_size=40)))
-def test_rendering_puts_each_answer_where_its_reference_stood(parts: list[tuple[str, str]], end: str, answers: dict[str, str]) -> None:
+def test_rendering_replaces_each_reference_by_its_answer(parts: list[tuple[str, str]], end: str, answers: dict[str, str]) -> None:
     parts = [(text.removesuffix("{"), task_id) for text, task_id in parts]
     answers = {**{task_id: f"answer of {task_id}" for _, task_id in parts}, **answers}
     text = "".join(f"{text}{{{{tasks.{task_id}.result}}}}" for text, task_id in parts) + end
@@ -62,21 +62,21 @@ def test_rendering_puts_each_answer_where_its_reference_stood(parts: list[tuple[
 
 
 @given(st.text(alphabet="{}tasks.result ab-1\n", max_size=60))
-def test_no_text_breaks_the_reading(text: str) -> None:
+def test_no_text_breaks_the_parser(text: str) -> None:
     found = references(text)
     assert malformed(text) or render(text, dict.fromkeys(found, "x")) is not None
 
 
-def test_a_result_that_is_not_there_is_a_typed_error() -> None:
+def test_a_missing_result_is_a_typed_error() -> None:
     with pytest.raises(ValidationFailed, match="'b'") as refused:
         render("{{tasks.a.result}} {{tasks.b.result}}", {"a": "x"})
     assert refused.value.violations[0].field == "input"
 
 
-def test_the_longest_input_is_rendered() -> None:
+def test_the_longest_allowed_input_is_rendered() -> None:
     assert len(render("{{tasks.a.result}}y", {"a": "x" * (LONGEST_INPUT - 1)})) == LONGEST_INPUT
 
 
-def test_an_input_that_becomes_too_long_is_a_typed_error_and_is_never_made() -> None:
+def test_an_input_that_would_become_too_long_is_a_typed_error_and_is_never_built() -> None:
     with pytest.raises(ValidationFailed, match="2,000,000,000 characters"):
         render("{{tasks.a.result}}" * 10_000, {"a": "x" * LONGEST_INPUT})
