@@ -21,12 +21,12 @@ USED = TokenUsage("claude-sonnet-5-5", 11, 22)
 ANSWER = Answer("Hello world", "claude-sonnet-5-5", "end_turn")
 
 
-def as_it_is(frame: R) -> R:
+def unconverted(frame: R) -> R:
     """Stands in for the conversion to a response."""
     return frame
 
 
-class Thinker:
+class ScriptedModel:
     """A model that returns the answer or failure that the test sets, when the test allows it."""
 
     def __init__(self) -> None:
@@ -54,23 +54,23 @@ class Thinker:
 
 
 @pytest.fixture
-def thinker() -> Thinker:
-    return Thinker()
+def model() -> ScriptedModel:
+    return ScriptedModel()
 
 
 @pytest.fixture
-def turn(thinker: Thinker, request: pytest.FixtureRequest) -> Callable[[], Turn]:
+def turn(model: ScriptedModel, request: pytest.FixtureRequest) -> Callable[[], Turn]:
     """Builds turns of an agent that is named after the test, so that no other test counts in its metrics."""
     agent = Agent(define(name=request.node.name), "claude-sonnet-5-5")
-    return lambda: Turn(agent, thinker, "simulator", text="x", context=None, execution_id="e")
+    return lambda: Turn(agent, model, "simulator", text="x", context=None, execution_id="e")
 
 
 async def whole(calls: CallsInProgress, turn: Turn) -> Any:
-    return await calls.whole("e", turn, 10, as_it_is)
+    return await calls.whole("e", turn, 10, unconverted)
 
 
 async def streamed(calls: CallsInProgress, turn: Turn) -> Any:
-    return [frame async for frame in calls.frames("e", turn, 10, as_it_is)]
+    return [frame async for frame in calls.frames("e", turn, 10, unconverted)]
 
 
 both = pytest.mark.parametrize("way", [whole, streamed])
@@ -83,9 +83,9 @@ def counted(request: pytest.FixtureRequest) -> dict[str, float]:
 
 @both
 async def test_an_answer_carries_its_usage_and_is_counted(
-    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+    way: Any, model: ScriptedModel, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
-    thinker.may_answer.set()
+    model.may_answer.set()
     answered = await way(CallsInProgress(), turn())
     result = answered[-1] if isinstance(answered, list) else answered
     assert isinstance(result, Result)
@@ -101,16 +101,16 @@ async def test_an_answer_carries_its_usage_and_is_counted(
 
 @both
 async def test_cancel_ends_a_call_with_cancelled_and_the_usage_so_far(
-    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+    way: Any, model: ScriptedModel, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
     calls = CallsInProgress()
     call = asyncio.create_task(way(calls, turn()))
-    await thinker.asked.wait()
+    await model.asked.wait()
     assert calls.cancel("e")
     with pytest.raises(CallCancelled) as cancelled:
         await call
     assert TokenUsage.from_details(cancelled.value.details) == USED
-    assert thinker.ended.is_set()
+    assert model.ended.is_set()
     assert counted(request) == {"cancelled": 1}
     assert not calls.cancel("e")
 
@@ -129,33 +129,33 @@ async def test_cancel_before_the_first_step_of_the_call_ends_it(way: Any, turn: 
 
 @both
 async def test_a_disconnected_caller_ends_the_provider_call(
-    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+    way: Any, model: ScriptedModel, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
     calls = CallsInProgress()
     call = asyncio.create_task(way(calls, turn()))
-    await thinker.asked.wait()
+    await model.asked.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     async with asyncio.timeout(2):
-        await thinker.ended.wait()
+        await model.ended.wait()
     assert counted(request) == {"cancelled": 1}
     assert not calls.cancel("e")
 
 
-async def test_an_abandoned_stream_ends_the_provider_call(thinker: Thinker, turn: Callable[[], Turn]) -> None:
-    async with closing(CallsInProgress().frames("e", turn(), 10, as_it_is)) as frames:
+async def test_an_abandoned_stream_ends_the_provider_call(model: ScriptedModel, turn: Callable[[], Turn]) -> None:
+    async with closing(CallsInProgress().frames("e", turn(), 10, unconverted)) as frames:
         assert await anext(frames) == "Hello "
     async with asyncio.timeout(2):
-        await thinker.ended.wait()
+        await model.ended.wait()
 
 
 @both
 async def test_a_provider_failure_carries_the_usage_so_far(
-    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+    way: Any, model: ScriptedModel, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
-    thinker.failure = ModelApiError("it broke", retryable=True, provider_status="500")
-    thinker.may_answer.set()
+    model.failure = ModelApiError("it broke", retryable=True, provider_status="500")
+    model.may_answer.set()
     with pytest.raises(ModelApiError) as failed:
         await way(CallsInProgress(), turn())
     assert failed.value.details["provider_status"] == "500"
@@ -165,10 +165,10 @@ async def test_a_provider_failure_carries_the_usage_so_far(
 
 @both
 async def test_an_internal_error_becomes_agent_execution_failed_with_the_usage_and_without_its_text(
-    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+    way: Any, model: ScriptedModel, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
-    thinker.failure = RuntimeError("a secret inside")
-    thinker.may_answer.set()
+    model.failure = RuntimeError("a secret inside")
+    model.may_answer.set()
     with pytest.raises(AgentExecutionFailed) as failed:
         await way(CallsInProgress(), turn())
     assert "secret" not in failed.value.message
@@ -177,17 +177,17 @@ async def test_an_internal_error_becomes_agent_execution_failed_with_the_usage_a
 
 
 @both
-async def test_an_empty_answer_is_a_failure_unless_it_is_a_refusal(way: Any, thinker: Thinker, turn: Callable[[], Turn]) -> None:
-    async def nothing(prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
+async def test_an_empty_answer_is_a_failure_unless_it_is_a_refusal(way: Any, model: ScriptedModel, turn: Callable[[], Turn]) -> None:
+    async def empty_stream(prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
         meter.reported(USED)
-        yield thinker.answer
+        yield model.answer
 
-    thinker.stream = nothing  # type: ignore[method-assign]
-    thinker.answer = Answer("", "claude-sonnet-5-5", "end_turn")
+    model.stream = empty_stream  # type: ignore[method-assign]
+    model.answer = Answer("", "claude-sonnet-5-5", "end_turn")
     with pytest.raises(ModelApiError) as failed:
         await way(CallsInProgress(), turn())
     assert failed.value.retryable is True
-    thinker.answer = Answer("", "claude-sonnet-5-5", "refusal")
+    model.answer = Answer("", "claude-sonnet-5-5", "refusal")
     answered = await way(CallsInProgress(), turn())
     result = answered[-1] if isinstance(answered, list) else answered
     assert (result.text, result.metadata["stop_reason"]) == ("", "refusal")
@@ -204,19 +204,19 @@ INCOMPLETE = [
 
 
 @both
-@pytest.mark.parametrize(("answer", "told"), INCOMPLETE, ids=[f"{answer.stop_reason}-{answer.text}" for answer, _ in INCOMPLETE])
+@pytest.mark.parametrize(("answer", "message"), INCOMPLETE, ids=[f"{answer.stop_reason}-{answer.text}" for answer, _ in INCOMPLETE])
 async def test_an_unfinished_answer_is_answer_incomplete_and_not_retryable(
-    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest, answer: Answer, told: str
+    way: Any, model: ScriptedModel, turn: Callable[[], Turn], request: pytest.FixtureRequest, answer: Answer, message: str
 ) -> None:
-    async def stop(prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
+    async def incomplete_stream(prompt: Prompt, meter: Meter, timeout: float) -> AsyncIterator[str | Answer]:
         meter.reported(USED)
         yield answer.text
         yield answer
 
-    thinker.stream = stop  # type: ignore[method-assign]
+    model.stream = incomplete_stream  # type: ignore[method-assign]
     with pytest.raises(AnswerIncomplete) as failed:
         await way(CallsInProgress(), turn())
-    assert told in failed.value.message
+    assert message in failed.value.message
     details = failed.value.details
     assert (failed.value.retryable, details["stop_reason"], details["execution_id"]) == (False, answer.stop_reason, "e")
     assert TokenUsage.from_details(failed.value.details) == USED
@@ -226,10 +226,10 @@ async def test_an_unfinished_answer_is_answer_incomplete_and_not_retryable(
 @both
 @pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded", "refusal", "stop_sequence", "", "something_new"])
 async def test_a_truncated_text_is_an_answer_with_its_stop_reason(
-    way: Any, thinker: Thinker, turn: Callable[[], Turn], reason: str
+    way: Any, model: ScriptedModel, turn: Callable[[], Turn], reason: str
 ) -> None:
-    thinker.may_answer.set()
-    thinker.answer = Answer("Hello world", "m", reason, "why")
+    model.may_answer.set()
+    model.answer = Answer("Hello world", "m", reason, "why")
     answered = await way(CallsInProgress(), turn())
     result = answered[-1] if isinstance(answered, list) else answered
     assert (result.stop_reason, result.stop_detail, result.metadata["stop_reason"]) == (reason, "why", reason)
@@ -237,9 +237,9 @@ async def test_a_truncated_text_is_an_answer_with_its_stop_reason(
 
 @both
 async def test_a_response_that_cannot_be_built_is_counted_with_its_usage(
-    way: Any, thinker: Thinker, turn: Callable[[], Turn], request: pytest.FixtureRequest
+    way: Any, model: ScriptedModel, turn: Callable[[], Turn], request: pytest.FixtureRequest
 ) -> None:
-    thinker.may_answer.set()
+    model.may_answer.set()
     calls = CallsInProgress()
 
     def fail(frame: object) -> object:
@@ -259,18 +259,18 @@ async def test_a_response_that_cannot_be_built_is_counted_with_its_usage(
     assert counted(request) == {"agent_execution_failed": 1}
 
 
-async def test_a_stream_sends_heartbeats_while_the_provider_is_silent(thinker: Thinker, turn: Callable[[], Turn]) -> None:
-    async with closing(CallsInProgress(heartbeat_seconds=0.01).frames("e", turn(), 10, as_it_is)) as frames:
+async def test_a_stream_sends_heartbeats_while_the_provider_is_silent(model: ScriptedModel, turn: Callable[[], Turn]) -> None:
+    async with closing(CallsInProgress(heartbeat_seconds=0.01).frames("e", turn(), 10, unconverted)) as frames:
         assert [await anext(frames) for _ in range(3)] == ["Hello ", None, None]
 
 
-async def test_the_end_of_a_call_keeps_a_later_call_with_the_same_id_cancellable(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+async def test_the_end_of_a_call_keeps_a_later_call_with_the_same_id_cancellable(model: ScriptedModel, turn: Callable[[], Turn]) -> None:
     calls = CallsInProgress()
     first = asyncio.create_task(whole(calls, turn()))
-    await thinker.asked.wait()
-    thinker.asked.clear()
+    await model.asked.wait()
+    model.asked.clear()
     second = asyncio.create_task(whole(calls, turn()))
-    await thinker.asked.wait()
+    await model.asked.wait()
     first.cancel()
     await asyncio.wait([first])
     assert calls.cancel("e")
@@ -278,10 +278,10 @@ async def test_the_end_of_a_call_keeps_a_later_call_with_the_same_id_cancellable
         await second
 
 
-async def test_a_call_without_an_id_cannot_be_cancelled(thinker: Thinker, turn: Callable[[], Turn]) -> None:
+async def test_a_call_without_an_id_cannot_be_cancelled(model: ScriptedModel, turn: Callable[[], Turn]) -> None:
     calls = CallsInProgress()
-    call = asyncio.create_task(calls.whole("", turn(), 10, as_it_is))
-    await thinker.asked.wait()
+    call = asyncio.create_task(calls.whole("", turn(), 10, unconverted))
+    await model.asked.wait()
     assert not calls.cancel("")
-    thinker.may_answer.set()
+    model.may_answer.set()
     assert (await call).text == "Hello world"

@@ -19,8 +19,10 @@ def usage(**tokens: int | None) -> Any:
 
 
 def start(**tokens: int | None) -> Any:
-    told = usage(**({"input_tokens": 40, "output_tokens": 1, "cache_read_input_tokens": 7, "cache_creation_input_tokens": None} | tokens))
-    return SimpleNamespace(type="message_start", message=SimpleNamespace(model=MODEL, usage=told))
+    reported = usage(
+        **({"input_tokens": 40, "output_tokens": 1, "cache_read_input_tokens": 7, "cache_creation_input_tokens": None} | tokens)
+    )
+    return SimpleNamespace(type="message_start", message=SimpleNamespace(model=MODEL, usage=reported))
 
 
 def delta(text: str) -> Any:

@@ -62,9 +62,9 @@ def test_a_violation_names_its_field_and_the_remedy(context: dict[str, Any], vio
 
 def test_every_violation_is_reported_at_once() -> None:
     """An unknown key is reported with the known ones."""
-    told = dict(compile_context_schema(SCHEMA)({"tone": 1, "color": "red"}))
-    assert told.keys() == {"context.audience", "context.tone", "context.color"}
-    assert told["context.color"].startswith("is not a known key; remove it, or use one of these: audience, tone, day")
+    violations = dict(compile_context_schema(SCHEMA)({"tone": 1, "color": "red"}))
+    assert violations.keys() == {"context.audience", "context.tone", "context.color"}
+    assert violations["context.color"].startswith("is not a known key; remove it, or use one of these: audience, tone, day")
 
 
 @pytest.mark.parametrize("context", [GOOD, {"audience": {"age": 30.0}}, {**GOOD, "budget": None, "tone": "dry", "tags": ["aa"]}])
@@ -89,8 +89,8 @@ def test_a_hostile_text_cannot_stall_a_pattern() -> None:
 
 def test_a_violation_does_not_repeat_the_value() -> None:
     """A context may hold data that must not appear in an error."""
-    told = compile_context_schema({"type": "object", "dependentSchemas": {"a": {"minProperties": 3}}, "maxProperties": 1})
-    assert "secret" not in str(told({"a": "secret", "b": "secret"}))
+    check = compile_context_schema({"type": "object", "dependentSchemas": {"a": {"minProperties": 3}}, "maxProperties": 1})
+    assert "secret" not in str(check({"a": "secret", "b": "secret"}))
 
 
 @pytest.mark.parametrize("schema", [{"type": "objekt"}, {"$ref": "#/nope"}, {"$ref": "file:///etc/hostname"}, {"pattern": "("}])

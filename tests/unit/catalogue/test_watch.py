@@ -48,7 +48,7 @@ class Follower:
                 self.passed.append(catalogue)
             return catalogue
 
-    def is_quiet(self) -> bool:
+    def has_nothing_new(self) -> bool:
         """Whether no unexpected catalogue arrived."""
         return self._changes.empty()
 
@@ -161,7 +161,7 @@ async def test_a_kubernetes_mount_that_swaps_its_links_is_reported(folder: Path,
     follower = follow()
     version("..2026_11_02", family(2))
     assert numbers(await follower.next(LOSS_BOUND)) == [2]
-    assert follower.is_quiet()
+    assert follower.has_nothing_new()
 
 
 async def test_a_change_before_the_watch_starts_is_reported(folder: Path, write: Write, family: Text) -> None:
@@ -182,7 +182,7 @@ async def test_only_changes_of_definitions_are_reported(folder: Path, write: Wri
     write("a.yaml", "# a comment\n" + family(1))
     write("b.yaml", family(2))
     assert numbers(await follower.until(lambda catalogue: True)) == [1, 2]
-    assert follower.is_quiet()
+    assert follower.has_nothing_new()
 
 
 async def test_a_folder_that_disappears_keeps_its_agents_until_it_returns(folder: Path, write: Write, family: Text, follow: Follow) -> None:
