@@ -1,4 +1,4 @@
-"""A server with the real interceptors and a service that does what the test says, and a real client."""
+"""A server with the real interceptors and a scripted service, and a real client."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 async def answered(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
-    """What Execute does unless the test says otherwise."""
+    """Execute's behaviour unless the test sets another one."""
     return pb.ExecuteResponse(result="fine")
 
 
 async def streamed(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
-    """What StreamExecute does unless the test says otherwise."""
+    """StreamExecute's behaviour unless the test sets another one."""
     yield delta(1)
     yield delta(2)
 
@@ -38,7 +38,7 @@ def delta(sequence: int) -> pb.StreamExecuteResponse:
 
 
 class Scripted(AgentServiceServicer):
-    """Does what the test says. Describe and Cancel are left as they were generated."""
+    """Runs the behaviour that the test sets. Describe and Cancel keep the generated methods."""
 
     def __init__(self) -> None:
         self.execute: Callable[[pb.ExecuteRequest], Awaitable[pb.ExecuteResponse]] = answered
@@ -75,7 +75,7 @@ class Served:
         return self.channel.unary_stream(f"/{SERVICE}/StreamExecute")
 
     async def refused(self, *metadata: tuple[str, str]) -> grpc.aio.AioRpcError:
-        """What the caller of Execute gets when it fails."""
+        """The error of a failed Execute call."""
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await self.stub.Execute(REQUEST, metadata=metadata)
         return failed.value

@@ -1,4 +1,4 @@
-"""Every exception of a service and every malformed request become a documented status, and the process survives."""
+"""Every exception of a service and every malformed request become a documented status, and the server keeps running."""
 
 import json
 
@@ -29,7 +29,7 @@ async def failed_with(served: Served, error: Exception, *metadata: tuple[str, st
 
 
 @pytest.mark.parametrize("reason", sorted(TABLE))
-async def test_every_reason_arrives_with_its_code_and_comes_back_as_the_same_error(served: Served, reason: str) -> None:
+async def test_every_reason_is_received_with_its_code_as_the_same_error(served: Served, reason: str) -> None:
     failure = await failed_with(served, RemoteError(reason, "what happened", details={"agent_id": "a"}))
     assert failure.code() is TABLE[reason].code
     error = error_of(failure)
@@ -57,7 +57,7 @@ async def test_a_string_that_is_not_utf8_is_a_validation_error_that_names_its_fi
     assert [(one.field, one.description) for one in violations.field_violations] == [("input", "must be valid UTF-8")]
 
 
-async def test_undecodable_bytes_are_a_validation_error_of_a_stream_too(served: Served) -> None:
+async def test_undecodable_bytes_are_a_validation_error_in_a_stream_too(served: Served) -> None:
     call = served.raw_stream()(b"\xff\xff\xff")
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call.read()
@@ -65,7 +65,7 @@ async def test_undecodable_bytes_are_a_validation_error_of_a_stream_too(served: 
 
 
 @pytest.mark.parametrize("error", [RuntimeError(SECRET), KeyError(SECRET), AssertionError(SECRET), TimeoutError(SECRET)], ids=repr)
-async def test_an_exception_that_nobody_foresaw_is_internal_without_its_text_but_the_log_has_it(served: Served, error: Exception) -> None:
+async def test_an_unexpected_exception_is_internal_and_its_text_is_only_logged(served: Served, error: Exception) -> None:
     with capture_logs() as logs:
         failure = await failed_with(served, error, ("x-request-id", "req_abc"))
     assert failure.code() is grpc.StatusCode.INTERNAL
@@ -76,7 +76,7 @@ async def test_an_exception_that_nobody_foresaw_is_internal_without_its_text_but
     assert logged["exc_info"] is error
 
 
-async def test_an_rpc_that_nobody_wrote_is_not_implemented(served: Served) -> None:
+async def test_an_unimplemented_rpc_is_not_implemented(served: Served) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await served.stub.Cancel(pb.CancelRequest(execution_id="e"))
     assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
@@ -85,14 +85,14 @@ async def test_an_rpc_that_nobody_wrote_is_not_implemented(served: Served) -> No
     assert error.reason == "NOT_IMPLEMENTED"
 
 
-async def test_an_rpc_that_does_not_exist_is_grpcs_own_unimplemented(served: Served) -> None:
+async def test_an_unknown_rpc_gets_grpcs_own_unimplemented(served: Served) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await served.raw("Fly")(b"")
     assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert error_of(failed.value) is None
 
 
-async def test_a_transcoded_call_gets_the_finished_envelope_in_ascii_trailers(served: Served) -> None:
+async def test_a_transcoded_call_gets_the_envelope_in_ascii_trailers(served: Served) -> None:
     error = ServiceUnavailable("die Datenbank läuft nicht 😀\n", retry_after_seconds=3, component="postgresql")
     failure = await failed_with(served, error, ("x-envoy-original-path", "/api/v1/x"), ("x-request-id", "req_abc"))
     found = trailers(failure)
@@ -109,8 +109,8 @@ async def test_a_native_call_gets_no_envelope(served: Served) -> None:
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "😀", "%", "\n", "\u0000"])
-async def test_the_largest_error_still_fits_into_a_clients_metadata(served: Served, letter: str) -> None:
-    """gRPC clients refuse 8 KiB with RESOURCE_EXHAUSTED, and the reason is lost."""
+async def test_the_largest_error_fits_into_a_clients_metadata(served: Served, letter: str) -> None:
+    """gRPC clients refuse 8 KiB with RESOURCE_EXHAUSTED, and the reason would be lost."""
     violations = [Violation(f"context.list[{i}]", "must be something else" + letter * 20) for i in range(500)]
     error = ValidationFailed(letter * 5_000, violations=violations, retryable=False, note=letter * 5_000, other=letter * 5_000)
     failure = await failed_with(served, error, ("x-request-id", "req_" + "y" * 60))

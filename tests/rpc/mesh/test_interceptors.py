@@ -1,4 +1,4 @@
-"""The interceptors before a service, in their order: admission, authentication, limits, permission, validation."""
+"""The interceptors of a service in their order: admission, authentication, limits, permission, validation."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ SPACE = UUID(int=0)
 
 
 class Names:
-    """Accepts a user name as a credential, and `name+label` as an API key of that user; with `only` in the label, it may only read."""
+    """Accepts a user name as a credential, and `name+label` as an API key of that user. A key with `only` in its label may only read."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -65,17 +65,17 @@ class Names:
         self.asked.append(credential)
         name, _, label = credential.partition("+")
         if name == "expired":
-            raise TokenExpired("it has expired")
+            raise TokenExpired("the token has expired")
         if name == "lost":
-            raise ServiceUnavailable("nobody can tell")
+            raise ServiceUnavailable("the accounts cannot be read")
         if name not in NAMES:
-            raise InvalidCredentials("nobody has this name")
+            raise InvalidCredentials("no user has this name")
         scopes = frozenset({Scope.READ}) if "only" in label else frozenset(Scope)
         return Caller(NAMES[name], name, scopes=scopes, api_key_id=uuid5(SPACE, label) if label else None)
 
 
 class ByScope:
-    """Permits what the scopes of the credential allow."""
+    """Allows what the scopes of the credential allow."""
 
     async def permit(self, who: Caller, scope: Scope, method: str) -> None:
         if scope not in who.scopes:
@@ -93,7 +93,7 @@ class InProcess:
 
 
 class NoSessions:
-    """Nobody here has a session."""
+    """No user has a session."""
 
     def watched(self, session_id: UUID) -> Sequence[str]:
         return ()
@@ -103,7 +103,7 @@ class NoSessions:
 
 
 class Services(ExecutionServiceServicer, AuthServiceServicer, HealthServiceServicer):
-    """Answers as soon as `go` is set."""
+    """Returns once `go` is set."""
 
     def __init__(self) -> None:
         self.go = asyncio.Event()
@@ -141,7 +141,7 @@ def _through_gateway(address: str) -> tuple[tuple[str, str], ...]:
 
 @dataclass
 class Chain:
-    """A served chain and its clients."""
+    """A server with the chain of interceptors, and its clients."""
 
     channel: grpc.aio.Channel
     services: Services
@@ -158,12 +158,12 @@ class Chain:
         return self.executions.ExecuteAgent(request, metadata=(("authorization", f"Bearer {who}"), *more), timeout=10)
 
     def show(self, credential: str, address: str = "192.0.2.1") -> Any:
-        """Lists executions from an address."""
+        """Lists executions, as a caller with this address."""
         metadata = (("authorization", f"Bearer {credential}"), *_through_gateway(address))
         return self.executions.ListExecutions(pb.ListExecutionsRequest(), metadata=metadata, timeout=10)
 
     def new_key(self, who: str) -> Any:
-        """Asks for an API key without a name."""
+        """Requests an API key without a name."""
         return self.auth.CreateApiKey(identity.CreateApiKeyRequest(), metadata=(("authorization", f"Bearer {who}"),), timeout=10)
 
     def list(self, who: str = "bob") -> Any:
@@ -174,7 +174,7 @@ class Chain:
         return self.auth.Login(request, metadata=_through_gateway(address), timeout=10)
 
     async def busy(self, calls: int) -> None:
-        """Returns once so many calls are under way."""
+        """Returns once this many calls are in progress."""
         async with asyncio.timeout(10):
             while self.services.under_way != calls:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
@@ -203,7 +203,7 @@ async def chain() -> AsyncIterator[Chain]:
 
 
 async def error(call: Any) -> RemoteError:
-    """What the call fails with."""
+    """The error of a failed call."""
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call
     known = error_of(failed.value)
@@ -216,14 +216,14 @@ async def reason(call: Any) -> str:
 
 
 def overload(control: Admission) -> list[Slot]:
-    """Takes every place in the admission control."""
+    """Takes every place of the admission control."""
     slots = []
     while control.admits():
         slots.append(control.enter())
     return slots
 
 
-async def test_the_interceptors_run_in_their_order(chain: Chain) -> None:
+async def test_the_interceptors_run_in_order(chain: Chain) -> None:
     places = overload(chain.control)
     assert await reason(chain.execute("nobody", INVALID)) == "SERVICE_UNAVAILABLE"
     for place in places:
@@ -235,12 +235,12 @@ async def test_the_interceptors_run_in_their_order(chain: Chain) -> None:
     assert await reason(chain.new_key("eve+only-reads")) == "RATE_LIMIT_EXCEEDED"
 
 
-async def test_the_policy_is_asked_about_an_agent_by_the_service(chain: Chain) -> None:
-    """The interceptor, which does not know the agent, leaves that to it."""
+async def test_the_service_asks_the_policy_about_an_agent(chain: Chain) -> None:
+    """The interceptor does not know the agent."""
     assert (await chain.execute("eve+only-reads")).result == "fine"
 
 
-async def test_an_overload_is_told_with_all_that_the_contract_promises(chain: Chain) -> None:
+async def test_an_overload_is_reported_as_the_contract_promises(chain: Chain) -> None:
     overload(chain.control)
     request_id, original = ("x-request-id", "req_mine"), ("x-envoy-original-path", "/api/v1/agents/x/execute")
     with pytest.raises(grpc.aio.AioRpcError) as failed:
@@ -251,9 +251,9 @@ async def test_an_overload_is_told_with_all_that_the_contract_promises(chain: Ch
     assert known.details == {"component": "orchestrator", "cause": "overloaded"}
     trailers = {key: str(value) for key, value in failed.value.trailing_metadata() or () if not key.endswith("-bin")}
     assert (trailers["x-request-id"], trailers["x-mesh-status"], trailers["retry-after"]) == ("req_mine", "503", "1")
-    told = json.loads(trailers["x-mesh-envelope"])["error"]
-    assert told.pop("timestamp").endswith("Z")
-    assert told == {
+    error_body = json.loads(trailers["x-mesh-envelope"])["error"]
+    assert error_body.pop("timestamp").endswith("Z")
+    assert error_body == {
         "code": "SERVICE_UNAVAILABLE",
         "message": known.message,
         "details": {"component": "orchestrator", "cause": "overloaded", "retryable": True, "retry_after_seconds": 1},
@@ -261,26 +261,26 @@ async def test_an_overload_is_told_with_all_that_the_contract_promises(chain: Ch
     }
 
 
-async def test_a_native_caller_is_sent_no_envelope(chain: Chain) -> None:
+async def test_a_native_caller_receives_no_envelope(chain: Chain) -> None:
     overload(chain.control)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await chain.execute()
     assert not {"x-mesh-envelope", "x-mesh-status"} & {key for key, _ in failed.value.trailing_metadata() or ()}
 
 
-async def test_an_overloaded_platform_answers_its_probes(chain: Chain) -> None:
+async def test_an_overloaded_process_answers_its_probes(chain: Chain) -> None:
     overload(chain.control)
     await HealthStub(chain.channel).Check(HealthCheckRequest(), timeout=10)
     await HealthServiceStub(chain.channel).GetReadiness(health.GetReadinessRequest(), timeout=10)
 
 
-async def test_calls_are_let_in_again_when_others_have_begun(chain: Chain) -> None:
+async def test_calls_are_admitted_again_when_others_have_begun(chain: Chain) -> None:
     places = overload(chain.control)
     places[0].begun()
     assert (await chain.execute()).result == "fine"
 
 
-async def test_a_call_that_ends_in_an_error_gives_its_place_back(chain: Chain) -> None:
+async def test_a_failed_call_frees_its_place(chain: Chain) -> None:
     overload(chain.control)[0].begun()
     for _ in range(3):
         assert await reason(chain.execute("nobody")) == "AUTH_INVALID_CREDENTIALS"
@@ -290,7 +290,7 @@ def refused_by(limit: str, caller: str) -> float:
     return REGISTRY.get_sample_value("rate_limit_refused_total", {"limit": limit, "caller": caller}) or 0.0
 
 
-async def test_a_users_calls_are_counted_whatever_the_credential(chain: Chain) -> None:
+async def test_calls_of_a_user_are_counted_across_credentials(chain: Chain) -> None:
     for credential in ("bob", "bob+one", "bob+two", "bob+two", "bob", "bob"):
         await chain.execute(credential)
     refused = await error(chain.execute("bob+three"))
@@ -299,7 +299,7 @@ async def test_a_users_calls_are_counted_whatever_the_credential(chain: Chain) -
     await chain.execute("eve")
 
 
-async def test_a_key_has_a_limit_of_its_own_too(chain: Chain) -> None:
+async def test_an_api_key_has_a_limit_of_its_own(chain: Chain) -> None:
     for _ in range(4):
         await chain.execute("bob+one")
     before = refused_by("agent_calls_of_key", "api_key")
@@ -308,14 +308,14 @@ async def test_a_key_has_a_limit_of_its_own_too(chain: Chain) -> None:
     await chain.execute("bob")
 
 
-async def test_other_calls_have_another_bucket(chain: Chain) -> None:
+async def test_other_calls_have_their_own_bucket(chain: Chain) -> None:
     for _ in range(3):
         await chain.list()
     assert (await error(chain.list())).details["limit"] == "calls"
     await chain.execute()
 
 
-async def test_a_users_calls_in_flight_are_bounded(chain: Chain) -> None:
+async def test_calls_in_flight_of_a_user_are_limited(chain: Chain) -> None:
     chain.services.go.clear()
     calls = [asyncio.ensure_future(chain.execute()) for _ in range(2)]
     await chain.busy(2)
@@ -330,7 +330,7 @@ async def test_a_users_calls_in_flight_are_bounded(chain: Chain) -> None:
     await chain.execute()
 
 
-async def test_a_call_that_is_cancelled_is_in_flight_no_longer(chain: Chain) -> None:
+async def test_a_cancelled_call_is_no_longer_in_flight(chain: Chain) -> None:
     chain.services.go.clear()
     calls = [chain.execute() for _ in range(2)]
     await chain.busy(2)
@@ -341,7 +341,7 @@ async def test_a_call_that_is_cancelled_is_in_flight_no_longer(chain: Chain) -> 
     await chain.execute()
 
 
-async def test_logins_are_counted_by_name_and_address(chain: Chain) -> None:
+async def test_logins_are_limited_by_name_and_address(chain: Chain) -> None:
     for name in ("ada", " Ada"):
         await chain.login(name)
     refused = await error(chain.login("ADA"))
@@ -349,7 +349,7 @@ async def test_logins_are_counted_by_name_and_address(chain: Chain) -> None:
     await chain.login("ada", address="192.0.2.2")
 
 
-async def test_logins_under_many_names_are_counted_by_address(chain: Chain) -> None:
+async def test_logins_under_many_names_are_limited_by_address(chain: Chain) -> None:
     for name in ("a", "b", "c", "d"):
         await chain.login(name, address="2001:db8::1")
     assert (await error(chain.login("e", address="2001:db8::2"))).details["limit"] == "logins_of_address"
@@ -357,7 +357,7 @@ async def test_logins_under_many_names_are_counted_by_address(chain: Chain) -> N
 
 
 @pytest.mark.parametrize("kind", ["unknown", "expired"])
-async def test_credentials_that_fail_are_counted_by_address_before_they_are_looked_up(chain: Chain, kind: str) -> None:
+async def test_failed_credentials_are_limited_by_address_before_they_are_looked_up(chain: Chain, kind: str) -> None:
     for guess in range(FAILURES):
         assert (await reason(chain.show(f"{kind}+{guess}"))).startswith("AUTH_")
     refused = await error(chain.show(f"{kind}+more"))
@@ -370,12 +370,12 @@ async def test_credentials_that_fail_are_counted_by_address_before_they_are_look
     assert await reason(chain.show(f"{kind}+more", address="192.0.2.2")) == "AUTH_INVALID_CREDENTIALS" or kind == "expired"
 
 
-async def test_guesses_that_come_at_once_do_not_slip_through(chain: Chain) -> None:
+async def test_concurrent_guesses_do_not_exceed_the_limit(chain: Chain) -> None:
     reasons = await asyncio.gather(*(reason(chain.show(f"guess+{n}", address=f"2001:db8::{n + 1:x}")) for n in range(40)))
     assert (reasons.count("AUTH_INVALID_CREDENTIALS"), len(chain.names.asked)) == (FAILURES, FAILURES)
 
 
-async def test_whoever_was_let_in_lately_is_let_in_from_an_address_that_has_failed_too_often(chain: Chain) -> None:
+async def test_a_recently_valid_credential_is_accepted_from_a_limited_address(chain: Chain) -> None:
     await chain.show("bob")
     for guess in range(FAILURES + 1):
         await reason(chain.show(f"guess+{guess}"))
@@ -384,7 +384,7 @@ async def test_whoever_was_let_in_lately_is_let_in_from_an_address_that_has_fail
     await chain.show("eve", address="192.0.2.2")
 
 
-async def test_good_credentials_and_those_that_cannot_be_looked_up_use_up_nothing(chain: Chain) -> None:
+async def test_valid_and_unverifiable_credentials_do_not_count_as_failures(chain: Chain) -> None:
     for number in range(FAILURES + 1):
         await chain.execute(f"bob+{number}")
         assert await reason(chain.show("lost", address="127.0.0.1")) == "SERVICE_UNAVAILABLE"

@@ -1,4 +1,4 @@
-"""A new rpc is counted by the limit that fits the kind its contract declares."""
+"""A new rpc is counted by the limit for the kind that its contract declares."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -30,7 +30,7 @@ async def _answer(request: Any, context: Any) -> GetHealthResponse:
 
 @pytest.fixture
 async def served() -> AsyncIterator[grpc.aio.Channel]:
-    """A server of the made-up service behind the interceptors."""
+    """A server of the made-up service with the interceptors."""
     made_up.register()
     peers = Peers([])
     checks = (
@@ -79,7 +79,7 @@ async def test_a_paid_call_needs_a_credential(served: grpc.aio.Channel) -> None:
 
 
 @pytest.mark.parametrize("path", ["/agentmesh.made_up.v1.Oracle/Nothing", "/grpc.health.v1.Health/Check"])
-def test_an_rpc_that_declares_nothing_has_no_access(path: str) -> None:
+def test_an_rpc_without_a_declaration_has_no_access(path: str) -> None:
     made_up.register()
     with pytest.raises(LookupError):
         access_of(path)

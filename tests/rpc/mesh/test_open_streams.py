@@ -1,4 +1,4 @@
-"""How many streams may be open: by user, by address and in total."""
+"""The limits of open streams: by user, by address and in total."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -90,7 +90,7 @@ async def test_all_streams_together_are_limited() -> None:
         assert await refused(channel, "192.0.2.3") == ("streams", "3 open streams")
 
 
-async def test_reflection_counts_too() -> None:
+async def test_reflection_streams_are_counted() -> None:
     async with served(StreamAllowances(of_address=1)) as channel:
         reflection: Any = ServerReflectionStub(channel).ServerReflectionInfo(metadata=from_address("192.0.2.1"))
         await reflection.write(reflection_pb2.ServerReflectionRequest(list_services=""))
@@ -99,7 +99,7 @@ async def test_reflection_counts_too() -> None:
 
 
 class Call:
-    """What gRPC tells a handler about a call from this machine."""
+    """The context of a call from this machine."""
 
     def peer(self) -> str:
         return "ipv4:127.0.0.1:1"

@@ -1,4 +1,4 @@
-"""The request id: taken over or made, and echoed in every answer, error and log line."""
+"""The request id: taken from the caller or generated, and returned in every response, error and log line."""
 
 import re
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ async def echoed(served: Served, *metadata: tuple[str, str]) -> str:
     return str(dict(await call.trailing_metadata())["x-request-id"])
 
 
-async def test_a_well_formed_id_is_echoed_and_is_the_current_one_inside(served: Served) -> None:
+async def test_a_well_formed_id_is_returned_and_is_current_inside_the_call(served: Served) -> None:
     inside = []
 
     async def look(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
@@ -35,23 +35,23 @@ async def test_a_well_formed_id_is_echoed_and_is_the_current_one_inside(served: 
 
 
 @pytest.mark.parametrize("given_id", ["abc", "req_", "req_a b", "req_" + "a" * 61, "<script>", "req_a;b"])
-async def test_a_malformed_one_is_replaced(served: Served, given_id: str) -> None:
+async def test_a_malformed_id_is_replaced(served: Served, given_id: str) -> None:
     echo = await echoed(served, ("x-request-id", given_id))
     assert echo != given_id
     assert FORM.fullmatch(echo)
 
 
-async def test_without_one_each_call_gets_its_own(served: Served) -> None:
+async def test_each_call_without_an_id_gets_its_own(served: Served) -> None:
     first, second = await echoed(served), await echoed(served)
     assert FORM.fullmatch(first)
     assert first != second
 
 
-async def test_of_several_the_first_counts(served: Served) -> None:
+async def test_the_first_of_several_ids_is_used(served: Served) -> None:
     assert await echoed(served, ("x-request-id", "req_a"), ("x-request-id", "req_b")) == "req_a"
 
 
-async def test_an_error_carries_it_in_trailers_and_details(served: Served) -> None:
+async def test_an_error_has_the_id_in_its_trailers_and_details(served: Served) -> None:
     async def fail(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
         raise MeshError("x")
 
@@ -62,7 +62,7 @@ async def test_an_error_carries_it_in_trailers_and_details(served: Served) -> No
     assert (found["x-request-id"], info.request_id) == ("req_abc", "req_abc")
 
 
-async def test_a_stream_echoes_it_too_and_keeps_it_to_its_end(served: Served) -> None:
+async def test_a_stream_returns_the_id_and_keeps_it_to_its_end(served: Served) -> None:
     inside = []
 
     async def look(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
@@ -78,7 +78,7 @@ async def test_a_stream_echoes_it_too_and_keeps_it_to_its_end(served: Served) ->
 
 
 @pytest.mark.parametrize(("failing", "code"), [(False, "OK"), (True, "INTERNAL")])
-async def test_each_call_leaves_one_log_line_with_method_code_and_time(served: Served, failing: bool, code: str) -> None:
+async def test_each_call_logs_one_line_with_method_code_and_time(served: Served, failing: bool, code: str) -> None:
     async def fail(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
         raise MeshError("x")
 

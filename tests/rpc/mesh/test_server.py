@@ -1,4 +1,4 @@
-"""Servers: a port belongs to one of them, reflection and health are open, and a drain loses no call."""
+"""Servers: each port belongs to one server, reflection and health are open, and a drain loses no call."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERV
 
 
 class Gate:
-    """Holds calls inside the service until it is opened."""
+    """Blocks calls inside the service until it is opened."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
@@ -71,14 +71,14 @@ async def _reflected(served: Served, version: str, **question: str) -> reflectio
     return answer
 
 
-async def test_a_request_over_the_limit_is_refused_by_grpc_itself(served: Served) -> None:
+async def test_a_request_over_the_size_limit_is_refused_by_grpc(served: Served) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await served.raw()(b"\x12" + b"x" * (17 * 1024 * 1024))
     assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (await served.stub.Execute(REQUEST)).result == "fine"
 
 
-async def test_health_tells_each_service_apart(served: Served) -> None:
+async def test_health_distinguishes_services(served: Served) -> None:
     await served.health.set("one", serving=True)
     await served.health.set("two", serving=False)
     health = HealthStub(served.channel)
@@ -94,7 +94,7 @@ async def test_health_tells_each_service_apart(served: Served) -> None:
     assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_watcher_hears_of_every_change(served: Served) -> None:
+async def test_a_watcher_receives_every_change(served: Served) -> None:
     watch = HealthStub(served.channel).Watch(HealthCheckRequest(service="one"))
     assert (await watch.read()).status == HealthCheckResponse.SERVICE_UNKNOWN
     await served.health.set("one", serving=True)
@@ -104,7 +104,7 @@ async def test_a_watcher_hears_of_every_change(served: Served) -> None:
     watch.cancel()
 
 
-async def test_a_drain_says_not_serving_first_then_lets_calls_finish(served: Served) -> None:
+async def test_a_drain_reports_not_serving_first_and_then_finishes_calls(served: Served) -> None:
     gate = Gate()
     served.service.execute, served.service.stream = gate.execute, gate.stream
     watch = HealthStub(served.channel).Watch(HealthCheckRequest(service=""))
@@ -116,8 +116,8 @@ async def test_a_drain_says_not_serving_first_then_lets_calls_finish(served: Ser
     draining = asyncio.create_task(drain([served.server], [served.health], notice_seconds=0.1, grace_seconds=30))
     assert (await watch.read()).status == NOT_SERVING
     served.service.execute = lambda _: answered_in_time()
-    assert (await served.stub.Execute(REQUEST)).result == "in time"  # who has not noticed yet is still served
-    assert await watch.read() is grpc.aio.EOF  # a watcher does not hold the drain open
+    assert (await served.stub.Execute(REQUEST)).result == "in time"  # a client that has not noticed the change is still served
+    assert await watch.read() is grpc.aio.EOF  # a watcher does not delay the drain
     assert not draining.done()
     gate.open.set()
     assert (await whole).result == "late but whole"
@@ -136,7 +136,7 @@ async def answered_in_time() -> pb.ExecuteResponse:
     return pb.ExecuteResponse(result="in time")
 
 
-async def test_a_call_that_fails_during_a_drain_does_not_cut_the_others(served: Served) -> None:
+async def test_a_call_that_fails_during_a_drain_does_not_abort_the_others(served: Served) -> None:
     """grpc/grpc#37239."""
     gate, failing = Gate(), Gate()
 
@@ -160,7 +160,7 @@ async def test_a_call_that_fails_during_a_drain_does_not_cut_the_others(served: 
         await draining
 
 
-async def test_a_call_that_outlasts_the_grace_is_cut(served: Served) -> None:
+async def test_a_call_that_exceeds_the_grace_period_is_aborted(served: Served) -> None:
     gate = Gate()
     served.service.execute = gate.execute
     call = asyncio.ensure_future(served.refused())

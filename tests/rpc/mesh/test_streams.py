@@ -1,4 +1,4 @@
-"""Streams: a failure after the first message is told inside the stream and then as a status; one before it only as a status."""
+"""Streams: a failure after the first message is an error event and then a status; one before it is only a status."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,18 +25,18 @@ async def read(served: Served, *metadata: tuple[str, str]) -> tuple[list[pb.Stre
     return messages, None
 
 
-async def test_a_stream_that_goes_well_has_only_its_own_messages(served: Served) -> None:
+async def test_a_successful_stream_has_only_its_own_messages(served: Served) -> None:
     messages, failure = await read(served)
     assert ([message.sequence for message in messages], failure) == ([1, 2], None)
 
 
 async def test_a_failure_after_the_first_message_is_an_error_event_and_then_the_same_status(served: Served) -> None:
-    async def breaking(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
+    async def failing_midway(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
         yield delta(1)
         yield delta(2)
         raise FAILURE
 
-    served.service.stream = breaking
+    served.service.stream = failing_midway
     messages, failure = await read(served, ("x-request-id", "req_abc"))
     assert [(message.sequence, message.WhichOneof("event")) for message in messages] == [(1, "delta"), (2, "delta"), (3, "error")]
     event = messages[-1].error
@@ -49,12 +49,12 @@ async def test_a_failure_after_the_first_message_is_an_error_event_and_then_the_
     assert (error.reason, error.message, error.details) == ("LLM_API_ERROR", "the provider broke", {"provider_status": "200"})
 
 
-async def test_a_failure_before_the_first_message_is_a_status_alone(served: Served) -> None:
-    async def broken(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
+async def test_a_failure_before_the_first_message_is_only_a_status(served: Served) -> None:
+    async def failing_at_once(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
         raise FAILURE
         yield delta(1)
 
-    served.service.stream = broken
+    served.service.stream = failing_at_once
     messages, failure = await read(served)
     assert messages == []
     assert failure is not None
@@ -63,23 +63,23 @@ async def test_a_failure_before_the_first_message_is_a_status_alone(served: Serv
     assert error.reason == "LLM_API_ERROR"
 
 
-async def test_an_unforeseen_failure_tells_its_text_in_neither(served: Served) -> None:
-    async def breaking(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
+async def test_the_text_of_an_unexpected_failure_is_in_neither_event_nor_status(served: Served) -> None:
+    async def failing_midway(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
         yield delta(7)
         raise RuntimeError("password=hunter2")
 
-    served.service.stream = breaking
+    served.service.stream = failing_midway
     messages, failure = await read(served)
     assert (messages[-1].sequence, messages[-1].error.code) == (8, "INTERNAL")
     assert "hunter2" not in repr(messages) + repr(failure)
 
 
-async def test_violations_and_waits_stand_in_the_event_too(served: Served) -> None:
-    async def breaking(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
+async def test_the_error_event_has_violations_and_retry_after(served: Served) -> None:
+    async def failing_midway(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
         yield delta(1)
         raise ServiceUnavailable("x", retry_after_seconds=4, violations=[Violation("input", "must be shorter")])
 
-    served.service.stream = breaking
+    served.service.stream = failing_midway
     messages, _ = await read(served)
     assert values(messages[-1].error.details, "details") == {
         "retryable": True,
@@ -89,17 +89,17 @@ async def test_violations_and_waits_stand_in_the_event_too(served: Served) -> No
 
 
 async def test_a_transcoded_stream_that_fails_at_once_gets_the_envelope(served: Served) -> None:
-    async def broken(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
-        raise ValidationFailed.of("context", "must hold only finite numbers")
+    async def failing_at_once(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:
+        raise ValidationFailed.of("context", "must contain only finite numbers")
         yield delta(1)
 
-    served.service.stream = broken
+    served.service.stream = failing_at_once
     _, failure = await read(served, ("x-envoy-original-path", "/api/v1/x"))
     assert failure is not None
     assert trailers(failure)["x-mesh-status"] == "422"
 
 
-async def test_a_request_that_breaks_the_rules_is_refused_before_the_stream_begins(served: Served) -> None:
+async def test_an_invalid_request_is_refused_before_the_stream_begins(served: Served) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await served.stub.StreamExecute(pb.StreamExecuteRequest()).read()
     error = error_of(failed.value)
@@ -107,7 +107,7 @@ async def test_a_request_that_breaks_the_rules_is_refused_before_the_stream_begi
     assert [violation.field for violation in error.violations] == ["input"]
 
 
-async def test_a_client_that_leaves_ends_the_handler(served: Served) -> None:
+async def test_a_client_that_disconnects_ends_the_handler(served: Served) -> None:
     ended = asyncio.Event()
 
     async def endless(request: pb.StreamExecuteRequest) -> AsyncIterator[pb.StreamExecuteResponse]:

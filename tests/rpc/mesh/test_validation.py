@@ -1,4 +1,4 @@
-"""Requests are checked against the rules in their proto before the service sees them, and every broken rule is reported."""
+"""Requests are validated against the rules in their proto before the service sees them, and every violation is reported."""
 
 import grpc
 import pytest
@@ -21,7 +21,7 @@ async def violations_of(served: Served, request: pb.ExecuteRequest) -> dict[str,
     return {violation.field: violation.description for violation in error.violations}
 
 
-async def test_all_broken_rules_are_reported_at_once_by_the_path_of_their_field(served: Served) -> None:
+async def test_all_violations_are_reported_at_once_with_their_field_paths(served: Served) -> None:
     reached = False
 
     async def reach(request: pb.ExecuteRequest) -> pb.ExecuteResponse:
@@ -36,19 +36,19 @@ async def test_all_broken_rules_are_reported_at_once_by_the_path_of_their_field(
     assert not reached
 
 
-async def test_input_may_have_200_000_characters_and_not_one_more(served: Served) -> None:
+async def test_input_is_limited_to_200_000_characters(served: Served) -> None:
     assert (await served.stub.Execute(pb.ExecuteRequest(input="é" * 200_000))).result == "fine"
     assert set(await violations_of(served, pb.ExecuteRequest(input="é" * 200_001))) == {"input"}
 
 
-async def test_a_field_that_may_be_empty_is_not_checked_when_it_is(served: Served) -> None:
+async def test_an_optional_empty_field_is_not_validated(served: Served) -> None:
     assert (await served.stub.Execute(pb.ExecuteRequest(input="x", agent_id=""))).result == "fine"
 
 
-def test_the_message_names_the_first_and_counts_the_rest() -> None:
+def test_the_message_names_the_first_violation_and_counts_the_others() -> None:
     with pytest.raises(ValidationFailed, match=r"^agent_id: .+ \(and 1 more\)$"):
         check(pb.ExecuteRequest(agent_id="a" * 201))
 
 
-def test_a_message_without_rules_is_fine() -> None:
+def test_a_message_without_rules_is_valid() -> None:
     check(error_pb2.Error())
