@@ -1,4 +1,4 @@
-"""One orchestrator, one agent host and one provider for most tests here, on the real PostgreSQL and Redis."""
+"""One orchestrator, one agent host and one provider for most of these tests, with the real PostgreSQL and Redis."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from tests.rpc.orchestrator.running import Call, Mesh, Orchestrator, running_orc
 from tests.support.waiting import eventually
 
 ALONE, FIRST, SECOND, CHECKED = 1, 7, 807, 20
-"""Numbers of the agents: one alone on its port, two that share one, and one with a schema for its context."""
+"""Numbers of the agents: one alone on its port, two that share a port, and one with a schema for its context."""
 SCHEMA = """\
 context_schema:
   type: object
@@ -38,7 +38,6 @@ async def provider(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Si
 
 
 def write_definitions(folder: Path) -> Path:
-    """The agents of these tests."""
     folder.mkdir()
     for number in (ALONE, FIRST, SECOND):
         write_agent(folder, number)
@@ -75,7 +74,7 @@ async def shared_orchestrator(
 
 @pytest.fixture
 async def mesh(shared_orchestrator: Orchestrator, shared_host: Host, provider: Simulator, books_url: str) -> AsyncIterator[Mesh]:
-    """All of them, without what another test did to the provider; and nothing may be left open in the books."""
+    """The mesh, without the provider faults of earlier tests. Afterwards, no intent may be open in the books."""
     db = await asyncpg.connect(books_url.replace("+asyncpg", ""))
     yield Mesh(shared_orchestrator, shared_host, provider, db)
     await provider.control("DELETE", "faults")

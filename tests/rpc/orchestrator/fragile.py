@@ -1,4 +1,4 @@
-"""A mesh whose parts can be killed and brought back."""
+"""A mesh whose parts can be killed and restarted."""
 
 import contextlib
 import signal
@@ -21,7 +21,7 @@ from tests.support.waiting import eventually
 
 @dataclass
 class FragileMesh(Mesh):
-    """The mesh with its servers; `db` is made anew when PostgreSQL has been killed."""
+    """The mesh with its servers; `db` is replaced after PostgreSQL was killed."""
 
     postgres: PostgresServer
     redis: RedisServer
@@ -48,8 +48,8 @@ class FragileMesh(Mesh):
         await self.postgres.start()
         self.db = await asyncpg.connect(self.postgres.url("books").replace("+asyncpg", ""))
 
-    async def mend(self) -> None:
-        """Brings back whatever is not there, and waits until calls are answered again."""
+    async def restore(self) -> None:
+        """Restarts the parts that are down, and waits until calls are answered again."""
         await self.provider.control("DELETE", "faults")
         await self.redis.start()
         if not self.postgres.process.running:
@@ -67,7 +67,7 @@ class FragileMesh(Mesh):
 
 @contextlib.asynccontextmanager
 async def fragile_mesh(folder: Path) -> AsyncIterator[FragileMesh]:
-    """All parts of it, on free ports."""
+    """All parts of the mesh, on free ports."""
     async with contextlib.AsyncExitStack() as stack:
         postgres, redis = (
             PostgresServer(folder / "postgres", any_free_port(), settings={"fsync": "off"}),

@@ -1,4 +1,4 @@
-"""An agent that does as a test says, and a network that falls silent."""
+"""A scripted agent, and a network that stops forwarding."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,42 +11,42 @@ from agentmesh.agent.v1 import agent_service_pb2_grpc
 Behaviour = Callable[[Any], Awaitable[None]]
 
 
-class Misbehaving(agent_service_pb2_grpc.AgentServiceServicer):
-    """An agent that does as it is told, in both rpcs; its Cancel finds nothing."""
+class ScriptedAgent(agent_service_pb2_grpc.AgentServiceServicer):
+    """A scripted agent for both rpcs; its Cancel finds no call."""
 
     def __init__(self) -> None:
         self.port = 0
         self.behave: Behaviour | None = None
         self.frames: list[pb.StreamExecuteResponse] = []
         self.called = asyncio.Event()
-        self.gone = asyncio.Event()
+        self.ended = asyncio.Event()
 
     async def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:
         return pb.DescribeResponse()
 
     async def Execute(self, request: pb.ExecuteRequest, context: Any) -> pb.ExecuteResponse:
-        await self._obey(context)
+        await self._behave(context)
         return pb.ExecuteResponse()
 
     async def StreamExecute(self, request: pb.StreamExecuteRequest, context: Any) -> AsyncIterator[pb.StreamExecuteResponse]:
-        await self._obey(context)
+        await self._behave(context)
         for frame in self.frames:
             yield frame
 
     async def Cancel(self, request: pb.CancelRequest, context: Any) -> pb.CancelResponse:
         return pb.CancelResponse(found=False)
 
-    async def _obey(self, context: Any) -> None:
+    async def _behave(self, context: Any) -> None:
         self.called.set()
         try:
             if self.behave is not None:
                 await self.behave(context)
         finally:
-            self.gone.set()
+            self.ended.set()
 
 
 class SilentRelay:
-    """Passes bytes on until it falls silent; it closes nothing."""
+    """Forwards bytes until `silent` is set; it never closes a connection."""
 
     def __init__(self, target: int) -> None:
         self.silent = False

@@ -51,7 +51,7 @@ USER, PASSWORD = "tester", "correct horse battery"
 
 @dataclass
 class Orchestrator:
-    """A running orchestrator; its channel is that of the user `tester`."""
+    """A running orchestrator; its channel authenticates as the user `tester`."""
 
     process: asyncio.subprocess.Process
     port: int
@@ -77,12 +77,12 @@ class Orchestrator:
         return int(jwt.decode(self.token, options={"verify_signature": False})["sub"])
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """The lines of its log about one kind of event; those of gRPC's core go to standard error past Python and are no JSON."""
+        """The log lines of one kind of event. Lines of gRPC's core go directly to standard error and are not JSON."""
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in map(json.loads, lines) if line["event"] == event]
 
     async def stop(self) -> int:
-        """Asks it to stop and tells how it ended."""
+        """Stops the process and returns its exit code."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(40):
@@ -90,7 +90,7 @@ class Orchestrator:
 
 
 async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
-    """An orchestrator with `folder` for its files, once it is ready."""
+    """Starts an orchestrator with `folder` for its files, and returns it once it is ready."""
     ready, log_file = folder / "ready.json", folder / "log.jsonl"
     own = {"ORCHESTRATOR_PORT": "0", "READY_FILE": str(ready), "DRAIN_NOTICE_SECONDS": "0.1"}
     environment = {
@@ -124,7 +124,7 @@ async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
 
 
 def anonymous_channel(port: int, tls_dir: str | None = None) -> grpc.aio.Channel:
-    """A connection that no other client shares; by TLS, without a certificate, where the orchestrator has a folder of them."""
+    """A connection of its own; with TLS, but without a client certificate, if the orchestrator has a folder of certificates."""
     if tls_dir is not None:
         return client_channel(port, ORCHESTRATOR, Path(tls_dir), None)
     own = ("grpc.use_local_subchannel_pool", 1)
@@ -132,19 +132,19 @@ def anonymous_channel(port: int, tls_dir: str | None = None) -> grpc.aio.Channel
 
 
 async def logged_in(channel: grpc.aio.Channel, username: str = USER) -> str:
-    """An access token of the user, who is registered if it is not known."""
+    """An access token of the user, who is registered first if necessary."""
     auth: AuthServiceAsyncStub = AuthServiceStub(channel)
     try:
         await auth.Register(identity.RegisterRequest(username=username, password=PASSWORD))
     except grpc.aio.AioRpcError as failure:
-        if ours(failure).reason not in ("USERNAME_TAKEN", "REGISTRATION_CLOSED"):
+        if documented_error(failure).reason not in ("USERNAME_TAKEN", "REGISTRATION_CLOSED"):
             raise
     return (await auth.Login(identity.LoginRequest(username=username, password=PASSWORD))).access_token
 
 
 @contextlib.asynccontextmanager
 async def running_orchestrator(folder: Path, **settings: str) -> AsyncIterator[Orchestrator]:
-    """An orchestrator that is stopped at the end; it must end well and must not have met anything that nobody foresaw."""
+    """An orchestrator that is stopped at the end; it must exit with 0 and must not have logged an unexpected error."""
     orchestrator = await start_orchestrator(folder, **settings)
     try:
         yield orchestrator
@@ -172,7 +172,7 @@ class Mesh:
 
 @dataclass
 class Call:
-    """One call with a name of its own in its input, so that faults and entries of the provider's log are this call's alone."""
+    """One call with a unique name in its input, so that faults and entries in the provider's log belong to this call alone."""
 
     mesh: Mesh
     number: int = 1
@@ -197,15 +197,15 @@ class Call:
         return self.mesh.orchestrator.executions.StreamAgent(request, timeout=timeout, metadata=known)
 
     async def fault(self, name: str, argument: int | None = None, count: int | None = None) -> None:
-        """Something goes wrong at the provider with this call, and with no other."""
+        """Injects a fault at the provider for this call and no other."""
         await self.mesh.provider.fault(name, argument, count, input_contains=self.name)
 
     async def rows(self) -> list[asyncpg.Record]:
-        """What the books say of it, oldest first."""
+        """The rows of the call in the books, oldest first."""
         return await self.mesh.db.fetch("SELECT * FROM executions WHERE request_id = $1 ORDER BY execution_id", self.request_id)
 
     async def settled(self) -> asyncpg.Record:
-        """Its only execution, once it has been settled and its only event is there."""
+        """The only execution of the call, once it is settled and has its only event."""
 
         async def found() -> asyncpg.Record | None:
             rows = await self.rows()
@@ -214,8 +214,8 @@ class Call:
 
         row: asyncpg.Record = await eventually(found)
         events = await self.mesh.db.fetch("SELECT data FROM outbox WHERE metadata ->> 'request_id' = $1", self.request_id)
-        (told,) = (json.loads(event["data"]) for event in events)
-        assert (told["execution_id"], told["status"], told["cost_micro_usd"]) == (
+        (event,) = (json.loads(row["data"]) for row in events)
+        assert (event["execution_id"], event["status"], event["cost_micro_usd"]) == (
             str(row["execution_id"]),
             row["status"],
             row["cost_micro_usd"],
@@ -223,11 +223,11 @@ class Call:
         return row
 
     async def asked(self) -> bool:
-        """Whether the provider works on it, or has done so."""
+        """Whether the provider has received the request."""
         return bool(await self.purchases())
 
     async def purchases(self) -> list[dict[str, Any]]:
-        """The provider's entries about it: one for each request, as it stands now."""
+        """The provider's entries for the call: one for each request, in its current state."""
         ids = [str(row["execution_id"]) for row in await self.rows()]
         return [entries[-1] for one in ids if (entries := await self.mesh.provider.entries(one))]
 
@@ -239,14 +239,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Streamed:
-    """What came of a stream."""
+    """The events of a stream and its failure."""
 
     events: list[pb.StreamAgentResponse]
     failure: grpc.aio.AioRpcError | None
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of the events, runs of deltas as one."""
+        """The kinds of the events, with consecutive deltas as one."""
         kinds = [str(event.WhichOneof("event")) for event in self.events]
         return [kind for place, kind in enumerate(kinds) if kind != "delta" or kinds[place - 1 : place] != ["delta"]]
 
@@ -256,7 +256,7 @@ class Streamed:
 
 
 async def read(stream: Any) -> Streamed:
-    """All of a stream; its sequences must run from 1 without gaps."""
+    """Reads a whole stream; its sequences must run from 1 without gaps."""
     events: list[pb.StreamAgentResponse] = []
     failure = None
     try:
@@ -269,16 +269,16 @@ async def read(stream: Any) -> Streamed:
 
 
 async def failure_of(call: Any) -> RemoteError:
-    """The documented error that a call ends with."""
+    """The documented error of a failed call."""
     try:
         answer = await call
     except grpc.aio.AioRpcError as failure:
-        return ours(failure)
+        return documented_error(failure)
     raise AssertionError(f"the call did not fail: {answer}")
 
 
-def ours(failure: BaseException | None) -> RemoteError:
-    """The documented error behind a failure."""
+def documented_error(failure: BaseException | None) -> RemoteError:
+    """The documented error in an exception."""
     assert isinstance(failure, grpc.aio.AioRpcError), failure
     error = error_of(failure)
     assert error is not None, failure

@@ -1,4 +1,4 @@
-"""Orchestrators that die, and one that stops: events reach Kafka and watchers all the same."""
+"""Orchestrators that are killed, hang or stop: every event still reaches Kafka and the watchers."""
 
 import contextlib
 import signal
@@ -19,13 +19,13 @@ from tests.adapters.orchestrator.events.event_log import emit, leaders, none_unp
 from tests.adapters.orchestrator.events.topics import delivered, offsets
 from tests.adapters.orchestrator.looking import Connection
 from tests.conftest import CreateDatabase
-from tests.rpc.orchestrator.running import USER, ours, running_orchestrator, start_orchestrator
+from tests.rpc.orchestrator.running import USER, documented_error, running_orchestrator, start_orchestrator
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
 async def settings(create_database: CreateDatabase, shared_host: Host, redis_url: str, request: pytest.FixtureRequest) -> dict[str, str]:
-    """Of an orchestrator with books of its own."""
+    """Settings of an orchestrator with books of its own."""
     return {
         "DATABASE_URL": await create_database(f"delivery_{abs(hash(request.node.name)) % 10**8}"),
         "REDIS_URL": redis_url,
@@ -43,10 +43,10 @@ async def books(settings: dict[str, str]) -> AsyncIterator[Connection]:
         await db.close()
 
 
-async def test_a_relay_that_dies_after_publishing_repeats_and_loses_nothing(
+async def test_a_relay_killed_after_publishing_repeats_events_and_loses_none(
     settings: dict[str, str], kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
-    """Between Kafka's word and the books stands a kill: the next relay publishes again, and consumers leave out what they have seen."""
+    """It is killed between Kafka's acknowledgement and the write to the books: the next relay repeats the events, and consumers skip them."""
     since = await offsets(kafka_server)
     settings["KAFKA_BOOTSTRAP_SERVERS"] = kafka_server.bootstrap_servers
     doomed = await start_orchestrator(_folder(tmp_path, "doomed"), **settings, FAILPOINTS="relay.after_publishing")
@@ -61,12 +61,12 @@ async def test_a_relay_that_dies_after_publishing_repeats_and_loses_nothing(
             await eventually(partial(none_unpublished, db), within=20)
         after = await delivered(kafka_server, since)
         own = {key: events for key, events in after.items() if key.startswith("agent_")}
-        assert sum(map(len, own.values())) > len(ids), "the kill came too late to have anything repeated"
+        assert sum(map(len, own.values())) > len(ids), "the relay was killed too late: no event was published twice"
         for n in range(3):
             assert list(dict.fromkeys(event.event_id for event in own[f"agent_{n}"])) == ids[n::3]
 
 
-async def test_of_two_orchestrators_the_other_one_relays_when_the_first_is_killed(settings: dict[str, str], tmp_path: Path) -> None:
+async def test_the_other_orchestrator_relays_when_the_first_is_killed(settings: dict[str, str], tmp_path: Path) -> None:
     first = await start_orchestrator(_folder(tmp_path, "first"), **settings)
     async with books(settings) as db:
         await eventually(partial(leaders, db))
@@ -84,7 +84,7 @@ async def test_of_two_orchestrators_the_other_one_relays_when_the_first_is_kille
             assert [row["position"] for row in positions] == list(range(1, len(positions) + 1))
 
 
-async def test_a_relay_that_hangs_is_replaced_and_changes_nothing_when_it_wakes(settings: dict[str, str], tmp_path: Path) -> None:
+async def test_a_relay_that_hangs_is_replaced_and_changes_nothing_when_it_resumes(settings: dict[str, str], tmp_path: Path) -> None:
     async with running_orchestrator(_folder(tmp_path, "first"), **settings) as first, books(settings) as db:
         await eventually(partial(leaders, db))
         async with running_orchestrator(_folder(tmp_path, "second"), **settings) as second:
@@ -106,7 +106,7 @@ async def test_a_relay_that_hangs_is_replaced_and_changes_nothing_when_it_wakes(
             assert await db.fetchval("SELECT count(*) = max(position) FROM outbox")
 
 
-async def test_a_server_that_stops_sends_its_watchers_away_and_they_go_on_elsewhere(settings: dict[str, str], tmp_path: Path) -> None:
+async def test_a_stopping_server_ends_its_watches_and_they_resume_on_another(settings: dict[str, str], tmp_path: Path) -> None:
     async with books(settings) as db:
         async with running_orchestrator(_folder(tmp_path, "first"), **settings) as first:
             me = await db.fetchval("SELECT id FROM users WHERE username = $1", USER)
@@ -118,7 +118,7 @@ async def test_a_server_that_stops_sends_its_watchers_away_and_they_go_on_elsewh
             assert (last.WhichOneof("event"), last.error.code) == ("error", "SERVICE_UNAVAILABLE")
             with pytest.raises(grpc.aio.AioRpcError) as ended:
                 await watch.read()
-            assert ours(ended.value).reason == "SERVICE_UNAVAILABLE"
+            assert documented_error(ended.value).reason == "SERVICE_UNAVAILABLE"
             (missed,) = await emit(db, "mine", user_id=me)
         async with running_orchestrator(_folder(tmp_path, "next"), **settings) as second:
             request = pb.WatchEventsRequest(after_position=seen.position, aggregate_id="mine")

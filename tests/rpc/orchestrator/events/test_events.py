@@ -1,4 +1,4 @@
-"""EventService on a running orchestrator: the log of what its calls did."""
+"""EventService of a running orchestrator: the log of what its calls did."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 async def me(mesh: Mesh) -> int:
-    """The user who asks."""
+    """The user who calls."""
     return int(await mesh.db.fetchval("SELECT id FROM users WHERE username = $1", USER))
 
 
@@ -36,7 +36,7 @@ async def listed(mesh: Mesh, **fields: Any) -> list[Event]:
 
 @contextlib.asynccontextmanager
 async def watching(mesh: Mesh, **fields: Any) -> AsyncIterator[Any]:
-    """A watch that has begun: what comes from now on is in it."""
+    """A watch that has begun: it receives every later event."""
     call = mesh.orchestrator.events.WatchEvents(pb.WatchEventsRequest(**fields), timeout=60)
     try:
         yield call
@@ -65,7 +65,7 @@ async def test_a_call_is_an_event_that_can_be_listed(mesh: Mesh, call: Call) -> 
     assert event.timestamp.seconds > 0
 
 
-async def test_pages_hold_every_event_once_in_either_order(mesh: Mesh, me: int) -> None:
+async def test_pages_contain_every_event_once_in_either_order(mesh: Mesh, me: int) -> None:
     before = await head(mesh)
     ids = await emit(mesh.db, *["pages"] * 7, user_id=me)
     await head(mesh)
@@ -93,7 +93,7 @@ async def test_another_users_events_are_neither_listed_nor_watched(mesh: Mesh, m
     assert [event.event_id for event in await listed(mesh, after_position=before)] == [own]
 
 
-async def test_a_watch_shows_what_is_there_and_then_what_comes(mesh: Mesh, call: Call, me: int) -> None:
+async def test_a_watch_receives_past_events_and_then_new_ones(mesh: Mesh, call: Call, me: int) -> None:
     before = await head(mesh)
     ids = await emit(mesh.db, *["old"] * 450, user_id=me)
     await head(mesh)
@@ -107,14 +107,14 @@ async def test_a_watch_shows_what_is_there_and_then_what_comes(mesh: Mesh, call:
         assert message.sequence == 451
 
 
-async def test_a_watch_without_a_position_shows_only_what_comes(mesh: Mesh, me: int) -> None:
+async def test_a_watch_without_a_position_receives_only_new_events(mesh: Mesh, me: int) -> None:
     await emit(mesh.db, "past", user_id=me)
     last = await head(mesh)
     async with watching(mesh, aggregate_id="new") as watch:
         reading = asyncio.create_task(watch.read())
 
         async def seen() -> bool:
-            await emit(mesh.db, "new", user_id=me)  # again, until the watch has begun
+            await emit(mesh.db, "new", user_id=me)  # repeated until the watch has begun
             await asyncio.wait([reading], timeout=1)
             return reading.done()
 
@@ -124,8 +124,8 @@ async def test_a_watch_without_a_position_shows_only_what_comes(mesh: Mesh, me: 
         assert message.logged.position > last
 
 
-async def test_events_come_soon(mesh: Mesh, call: Call) -> None:
-    """The notifier wakes relay and watcher; without it each would look once a second."""
+async def test_events_arrive_without_waiting_for_the_poll(mesh: Mesh, call: Call) -> None:
+    """The notifier wakes relay and watcher; otherwise each would poll once a second."""
     async with watching(mesh, after_position=await head(mesh)) as watch:
         await call.execute()
         await watch.read()
@@ -138,17 +138,17 @@ async def test_events_come_soon(mesh: Mesh, call: Call) -> None:
         assert sorted(waits)[2] < 0.5
 
 
-async def test_a_page_token_of_somebody_elses_is_refused(mesh: Mesh) -> None:
+async def test_a_page_token_of_another_user_is_refused(mesh: Mesh) -> None:
     for token in ("x", "AAAA", "////////////", "_________w=="):
         error = await failure_of(mesh.orchestrator.events.ListEvents(pb.ListEventsRequest(page_token=token)))
         assert (error.reason, error.violations[0].field) == ("VALIDATION_ERROR", "page_token")
 
 
-async def test_a_position_beyond_all_reach_is_the_end_of_the_log(mesh: Mesh) -> None:
+async def test_the_largest_position_is_the_end_of_the_log(mesh: Mesh) -> None:
     assert await listed(mesh, after_position=2**64 - 1) == []
 
 
 @pytest.mark.parametrize("fields", [{"event_type": "Agent"}, {"page_size": 0}, {"order": 9}], ids=str)
-async def test_bad_questions_are_refused(mesh: Mesh, fields: dict[str, Any]) -> None:
+async def test_invalid_requests_are_refused(mesh: Mesh, fields: dict[str, Any]) -> None:
     error = await failure_of(mesh.orchestrator.events.ListEvents(pb.ListEventsRequest(**fields)))
     assert error.reason == "VALIDATION_ERROR"

@@ -1,4 +1,4 @@
-"""What the adapter makes of agents that are not there, not agents, or break off: a real gRPC server that does as the test says."""
+"""How the adapter reports agents that are missing, are not agents, or break off: against a real, scripted gRPC server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -27,7 +27,7 @@ from orchestrator.executions.errors import AgentLost, AgentUnavailable
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
 from orchestrator.registry.model import HealthState
-from tests.rpc.orchestrator.misbehaving import Behaviour, Misbehaving, SilentRelay
+from tests.rpc.orchestrator.misbehaving import Behaviour, ScriptedAgent, SilentRelay
 from tests.support.call_tokens import PUBLIC_KEY, SIGNER
 from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
@@ -44,9 +44,9 @@ async def agents() -> AsyncIterator[GrpcAgents]:
 
 
 @pytest.fixture
-async def agent() -> AsyncIterator[Misbehaving]:
+async def agent() -> AsyncIterator[ScriptedAgent]:
     """An agent on a free port."""
-    servicer, server = Misbehaving(), grpc.aio.server()
+    servicer, server = ScriptedAgent(), grpc.aio.server()
     agent_service_pb2_grpc.add_AgentServiceServicer_to_server(servicer, server)
     servicer.port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -63,7 +63,7 @@ async def unary(agents: GrpcAgents, call: AgentCall, stop: StopSignal) -> None:
 
 
 async def watched(agents: GrpcAgents, call: AgentCall, stop: StopSignal) -> None:
-    """As one call in eight that the admission control counts."""
+    """A call that the admission control samples (one in eight)."""
     admission.adopt(Admission().enter())
     await agents.execute(call, stop)
 
@@ -77,8 +77,8 @@ KINDS = pytest.mark.parametrize("ask", [unary, watched, streamed])
 Ask = Callable[[GrpcAgents, AgentCall, StopSignal], Coroutine[Any, Any, None]]
 
 
-async def failure(agents: GrpcAgents, agent: Misbehaving, ask: Ask, behave: Behaviour, seconds: float = 10) -> MeshError:
-    """What the caller hears of an agent that behaves like this."""
+async def failure(agents: GrpcAgents, agent: ScriptedAgent, ask: Ask, behave: Behaviour, seconds: float = 10) -> MeshError:
+    """The caller's error from an agent with this behaviour."""
     agent.behave = behave
     with pytest.raises(MeshError) as failed:
         await ask(agents, call_to(agent.port, seconds), StopSignal())
@@ -86,7 +86,7 @@ async def failure(agents: GrpcAgents, agent: Misbehaving, ask: Ask, behave: Beha
 
 
 def aborting(code: grpc.StatusCode, *, begun: bool) -> Behaviour:
-    """Ends with a status of gRPC's own, before or after the call has been accepted."""
+    """A behaviour that ends with a plain gRPC status, before or after the call was accepted."""
 
     async def behave(context: Any) -> None:
         if begun:
@@ -97,7 +97,7 @@ def aborting(code: grpc.StatusCode, *, begun: bool) -> Behaviour:
 
 
 def refusing(error: MeshError) -> Behaviour:
-    """Refuses a call as an agent host does."""
+    """A behaviour that refuses a call as an agent host does."""
 
     async def behave(context: Any) -> None:
         status = status_of(error, "req_1")
@@ -107,8 +107,8 @@ def refusing(error: MeshError) -> Behaviour:
 
 
 @KINDS
-async def test_an_agent_that_the_host_does_not_know_yet_is_unavailable_and_not_the_callers_fault(
-    agents: GrpcAgents, agent: Misbehaving, ask: Ask
+async def test_an_agent_that_the_host_does_not_know_yet_is_unavailable_and_not_a_callers_error(
+    agents: GrpcAgents, agent: ScriptedAgent, ask: Ask
 ) -> None:
     """Each process reads the definitions at its own time."""
     for unknown in (AgentNotFound.of(AGENT_ID), AgentNotFound("served elsewhere", agent_id=AGENT_ID, port="8299")):
@@ -118,10 +118,10 @@ async def test_an_agent_that_the_host_does_not_know_yet_is_unavailable_and_not_t
 
 
 @KINDS
-async def test_a_call_to_a_host_that_has_started_anew_is_made_again_with_a_token_for_that_start(
-    agents: GrpcAgents, agent: Misbehaving, ask: Ask
+async def test_a_call_to_a_restarted_host_is_repeated_with_a_token_for_its_new_start(
+    agents: GrpcAgents, agent: ScriptedAgent, ask: Ask
 ) -> None:
-    """The first refusal tells the start. It is kept for the calls that follow, and for a host that is restarted again."""
+    """The first refusal names the start, which is kept for later calls until the host restarts again."""
     verifier = CallTokenVerifier(keys.read_public(PUBLIC_KEY))
     seen: list[bool] = []
 
@@ -145,7 +145,7 @@ async def test_a_call_to_a_host_that_has_started_anew_is_made_again_with_a_token
 
 
 @KINDS
-async def test_a_host_that_names_a_new_start_each_time_is_unavailable(agents: GrpcAgents, agent: Misbehaving, ask: Ask) -> None:
+async def test_a_host_that_names_a_new_start_each_time_is_unavailable(agents: GrpcAgents, agent: ScriptedAgent, ask: Ask) -> None:
     async def refuse(context: Any) -> None:
         await refusing(InvalidCredentials("another start", host_start=str(new_id())))(context)
 
@@ -153,14 +153,14 @@ async def test_a_host_that_names_a_new_start_each_time_is_unavailable(agents: Gr
 
 
 @KINDS
-async def test_nobody_on_the_port_means_that_nothing_was_bought(agents: GrpcAgents, ask: Ask) -> None:
+async def test_a_closed_port_means_that_nothing_was_bought(agents: GrpcAgents, ask: Ask) -> None:
     async with asyncio.timeout(1):
         with pytest.raises(AgentUnavailable):
             await ask(agents, call_to(any_free_port()), StopSignal())
 
 
 @KINDS
-async def test_a_program_that_speaks_no_grpc_is_no_agent(agents: GrpcAgents, ask: Ask) -> None:
+async def test_a_server_that_does_not_speak_grpc_is_unavailable(agents: GrpcAgents, ask: Ask) -> None:
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
         writer.close()
@@ -171,15 +171,15 @@ async def test_a_program_that_speaks_no_grpc_is_no_agent(agents: GrpcAgents, ask
 
 
 @KINDS
-async def test_a_host_that_takes_the_connection_and_says_nothing_is_unavailable_soon(agents: GrpcAgents, ask: Ask) -> None:
-    """As one does that was stopped: its kernel still accepts."""
+async def test_a_host_that_accepts_connections_but_stays_silent_is_unavailable_within_two_seconds(agents: GrpcAgents, ask: Ask) -> None:
+    """Like a stopped process, for which the kernel still accepts connections."""
     async with await asyncio.start_server(lambda *_: None, "127.0.0.1", 0) as server, asyncio.timeout(2):
         with pytest.raises(AgentUnavailable):
             await ask(agents, call_to(server.sockets[0].getsockname()[1]), StopSignal())
 
 
 @KINDS
-async def test_a_grpc_server_that_hosts_no_agents_is_no_agent(agents: GrpcAgents, ask: Ask) -> None:
+async def test_a_grpc_server_without_agent_services_is_unavailable(agents: GrpcAgents, ask: Ask) -> None:
     server = grpc.aio.server()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -189,22 +189,20 @@ async def test_a_grpc_server_that_hosts_no_agents_is_no_agent(agents: GrpcAgents
 
 
 @pytest.mark.parametrize("ask", [watched, streamed])
-async def test_a_connection_that_breaks_before_the_call_was_accepted_bought_nothing(
-    agents: GrpcAgents, agent: Misbehaving, ask: Ask
-) -> None:
+async def test_a_connection_lost_before_the_call_was_accepted_bought_nothing(agents: GrpcAgents, agent: ScriptedAgent, ask: Ask) -> None:
     error = await failure(agents, agent, ask, aborting(grpc.StatusCode.UNAVAILABLE, begun=False))
     assert isinstance(error, AgentUnavailable)
     assert error.details == {"agent_id": AGENT_ID}
 
 
-async def test_of_a_call_whose_acceptance_nobody_watched_the_worst_is_believed(agents: GrpcAgents, agent: Misbehaving) -> None:
+async def test_an_unsampled_call_that_ends_unavailable_counts_as_lost(agents: GrpcAgents, agent: ScriptedAgent) -> None:
     error = await failure(agents, agent, unary, aborting(grpc.StatusCode.UNAVAILABLE, begun=False))
     assert isinstance(error, AgentLost)
     error = await failure(agents, agent, unary, aborting(grpc.StatusCode.UNIMPLEMENTED, begun=False))
     assert isinstance(error, AgentUnavailable)
 
 
-async def test_a_call_that_is_watched_is_known_to_have_begun_before_the_answer_comes(agents: GrpcAgents, agent: Misbehaving) -> None:
+async def test_a_sampled_call_is_known_to_have_begun_before_the_answer(agents: GrpcAgents, agent: ScriptedAgent) -> None:
     answering = asyncio.Event()
 
     async def take_over(context: Any) -> None:
@@ -223,7 +221,7 @@ async def test_a_call_that_is_watched_is_known_to_have_begun_before_the_answer_c
     await asking
 
 
-async def test_a_call_that_is_watched_and_ends_without_an_answer_is_lost(agents: GrpcAgents) -> None:
+async def test_a_sampled_call_that_ends_without_an_answer_is_lost(agents: GrpcAgents) -> None:
     async def nothing(_: Any, __: Any) -> AsyncIterator[pb.ExecuteResponse]:
         for answer in list[pb.ExecuteResponse]():
             yield answer
@@ -244,8 +242,8 @@ async def test_a_call_that_is_watched_and_ends_without_an_answer_is_lost(agents:
 @pytest.mark.parametrize(
     "code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL]
 )
-async def test_a_connection_that_breaks_afterwards_may_have_bought_something(
-    agents: GrpcAgents, agent: Misbehaving, ask: Ask, code: grpc.StatusCode
+async def test_a_connection_lost_after_the_call_was_accepted_may_have_bought_something(
+    agents: GrpcAgents, agent: ScriptedAgent, ask: Ask, code: grpc.StatusCode
 ) -> None:
     error = await failure(agents, agent, ask, aborting(code, begun=True))
     assert isinstance(error, AgentLost)
@@ -253,7 +251,7 @@ async def test_a_connection_that_breaks_afterwards_may_have_bought_something(
 
 
 @KINDS
-async def test_an_agent_that_answers_too_late_is_a_timeout(agents: GrpcAgents, agent: Misbehaving, ask: Ask) -> None:
+async def test_an_answer_after_the_deadline_is_a_timeout(agents: GrpcAgents, agent: ScriptedAgent, ask: Ask) -> None:
     async def hang(_: Any) -> None:
         await asyncio.Event().wait()
 
@@ -261,11 +259,11 @@ async def test_an_agent_that_answers_too_late_is_a_timeout(agents: GrpcAgents, a
     assert isinstance(error, UpstreamTimeout)
     assert error.details == {"agent_id": AGENT_ID, "deadline_seconds": "0.3"}
     async with asyncio.timeout(1):
-        await agent.gone.wait()
+        await agent.ended.wait()
 
 
 @KINDS
-async def test_an_error_of_ours_is_passed_on(agents: GrpcAgents, agent: Misbehaving, ask: Ask) -> None:
+async def test_an_error_of_the_mesh_is_passed_on(agents: GrpcAgents, agent: ScriptedAgent, ask: Ask) -> None:
     async def fail(context: Any) -> None:
         status = status_of(RemoteError("LLM_API_ERROR", "overloaded", retryable=True, retry_after_seconds=7), "req_1")
         await context.abort(grpc.StatusCode.INTERNAL, "overloaded", trailing_metadata=(trailing_details(status),))
@@ -282,15 +280,15 @@ DELTA, USAGE, DONE = (
 
 
 @pytest.mark.parametrize("frames", [[], [DELTA], [DELTA, USAGE], [DELTA, DONE]], ids=["nothing", "text", "no end", "no usage"])
-async def test_a_stream_that_ends_without_usage_and_end_is_lost(
-    agents: GrpcAgents, agent: Misbehaving, frames: list[pb.StreamExecuteResponse]
+async def test_a_stream_without_usage_or_end_is_lost(
+    agents: GrpcAgents, agent: ScriptedAgent, frames: list[pb.StreamExecuteResponse]
 ) -> None:
     agent.frames = frames
     with pytest.raises(AgentLost):
         await streamed(agents, call_to(agent.port), StopSignal())
 
 
-async def test_a_whole_stream_is_an_answer_whatever_comes_between(agents: GrpcAgents, agent: Misbehaving) -> None:
+async def test_a_complete_stream_is_an_answer_despite_heartbeats_and_unknown_frames(agents: GrpcAgents, agent: ScriptedAgent) -> None:
     agent.frames = [DELTA, pb.StreamExecuteResponse(heartbeat=pb.Heartbeat()), DELTA, USAGE, DONE]
     pieces = [piece async for piece in agents.stream(call_to(agent.port), StopSignal())]
     assert pieces[:3] == ["Wri", None, "Wri"]
@@ -298,7 +296,9 @@ async def test_a_whole_stream_is_an_answer_whatever_comes_between(agents: GrpcAg
 
 
 @KINDS
-async def test_an_agent_that_does_not_end_a_cancelled_call_in_time_is_cut_off(agents: GrpcAgents, agent: Misbehaving, ask: Ask) -> None:
+async def test_an_agent_that_does_not_end_a_cancelled_call_in_time_is_disconnected(
+    agents: GrpcAgents, agent: ScriptedAgent, ask: Ask
+) -> None:
     async def hang(context: Any) -> None:
         await context.send_initial_metadata(ACCEPTED)
         await asyncio.Event().wait()
@@ -311,14 +311,14 @@ async def test_an_agent_that_does_not_end_a_cancelled_call_in_time_is_cut_off(ag
     async with asyncio.timeout(GRACE_SECONDS + 1):
         with pytest.raises(CallCancelled):
             await asking
-        await agent.gone.wait()
+        await agent.ended.wait()
 
 
 @KINDS
-async def test_an_agent_that_falls_silent_is_lost_when_the_connection_is_found_dead(
-    agent: Misbehaving, ask: Ask, monkeypatch: pytest.MonkeyPatch
+async def test_a_silent_agent_is_lost_when_the_connection_is_found_dead(
+    agent: ScriptedAgent, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host that was stopped, a cable that was pulled: nothing closes the connection, only pings tell. In earnest they are slower."""
+    """A stopped host or an unplugged cable closes no connection; only pings detect it. In production they are less frequent."""
 
     async def hang(context: Any) -> None:
         await context.send_initial_metadata(ACCEPTED)
@@ -339,7 +339,7 @@ async def test_an_agent_that_falls_silent_is_lost_when_the_connection_is_found_d
         await channels.close()
 
 
-async def test_health_tells_serving_from_not_serving_unknown_and_unreachable(agents: GrpcAgents) -> None:
+async def test_health_distinguishes_serving_not_serving_unknown_and_unreachable(agents: GrpcAgents) -> None:
     server = grpc.aio.server()
     health = Health(server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -1,4 +1,4 @@
-"""AnswerFacts say the same in the answer, at the end of a stream, in the books and in a replayed answer."""
+"""AnswerFacts are the same in the answer, at the end of a stream, in the books and in a replayed answer."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ COMPLETE = {"provider": "simulator", "model": MODEL, "stop_reason": "end_turn", 
 
 
 def stored(row: Any) -> Any:
-    """The facts of a row of the books, without the revision, which must be the row's."""
+    """The facts in a row of the books, without the revision, which must be the row's."""
     facts = json.loads(row["facts"])
     assert facts.pop("agent_revision") == row["agent_revision"]
     return facts
@@ -36,14 +36,14 @@ async def test_the_end_of_a_stream_has_the_facts_of_its_execution(call: Call) ->
     assert (await call.record(done.execution_id)).facts == done.facts
 
 
-async def test_an_answer_that_was_cut_off_says_so(call: Call) -> None:
+async def test_a_truncated_answer_is_marked_as_truncated(call: Call) -> None:
     await call.fault("max-tokens", 5)
     answer = await call.execute()
     assert answer.facts.stop_reason == answer_pb2.STOP_REASON_MAX_TOKENS
     assert stored(await call.settled())["stop_reason"] == "max_tokens"
 
 
-async def test_an_unknown_stop_reason_is_kept_as_the_provider_wrote_it(call: Call) -> None:
+async def test_an_unknown_stop_reason_is_stored_as_the_provider_sent_it(call: Call) -> None:
     await call.fault("strange-stop")
     answer = await call.execute()
     assert (answer.facts.stop_reason, answer.facts.stop_detail) == (answer_pb2.STOP_REASON_UNSPECIFIED, "out_of_ideas")

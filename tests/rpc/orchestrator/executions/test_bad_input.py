@@ -1,4 +1,4 @@
-"""Each kind of bad input has its documented answer, buys nothing, and the process lives on."""
+"""Each kind of invalid input gets its documented error and buys nothing, and the process keeps running."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,7 +13,7 @@ from mesh.errors import RemoteError
 from mesh.rpc.convert import struct
 from tests.adapters.agent_host.running import agent_id
 from tests.rpc.orchestrator.conftest import CHECKED
-from tests.rpc.orchestrator.running import Call, Mesh, failure_of, ours
+from tests.rpc.orchestrator.running import Call, Mesh, documented_error, failure_of
 from tests.support.expensive_requests import expensive_requests
 
 EXECUTE = "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
@@ -21,7 +21,7 @@ EXECUTE = "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
 
 @pytest.fixture(autouse=True)
 async def still_alive(mesh: Mesh) -> AsyncIterator[None]:
-    """After each test a call is answered, and nothing unforeseen stands in the log."""
+    """After each test, a call still succeeds and the log has no unexpected error."""
     unforeseen = len(mesh.orchestrator.logged("unexpected_error"))
     yield
     assert (await mesh.call().execute()).result
@@ -29,7 +29,7 @@ async def still_alive(mesh: Mesh) -> AsyncIterator[None]:
 
 
 def nested(levels: int) -> Struct:
-    """A context of so many levels."""
+    """A context nested this deeply."""
     inner: dict[str, Any] = {}
     for _ in range(levels - 1):
         inner = {"a": inner}
@@ -37,7 +37,7 @@ def nested(levels: int) -> Struct:
 
 
 def undecodable(levels: int) -> bytes:
-    """A request whose context has so many levels; protobuf itself would not make it."""
+    """A request with a context nested this deeply, which protobuf itself would refuse to build."""
     inner = b""
     for _ in range(levels):
         value = b"\x2a" + sized(inner)
@@ -46,7 +46,7 @@ def undecodable(levels: int) -> bytes:
 
 
 def sized(data: bytes) -> bytes:
-    """The bytes with their length before them, as protobuf writes it: seven bits to a byte, the lowest first."""
+    """The bytes prefixed with their length as a varint."""
     length, size = len(data), b""
     while length > 127:
         size += bytes([length & 127 | 128])
@@ -76,22 +76,22 @@ def assert_refused(error: RemoteError, reason: str, field: str) -> None:
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-async def test_a_call_with_bad_input_is_refused_before_anything_is_recorded(call: Call, kind: str) -> None:
+async def test_a_call_with_invalid_input_is_refused_before_anything_is_recorded(call: Call, kind: str) -> None:
     fields, reason, field = REFUSED[kind]
     assert_refused(await failure_of(call.execute(**fields)), reason, field)
     assert await call.rows() == []
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-async def test_a_stream_with_bad_input_is_refused_in_the_same_way(call: Call, kind: str) -> None:
+async def test_a_stream_with_invalid_input_is_refused_in_the_same_way(call: Call, kind: str) -> None:
     fields, reason, field = REFUSED[kind]
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call.stream(**fields).read()
-    assert_refused(ours(failed.value), reason, field)
+    assert_refused(documented_error(failed.value), reason, field)
     assert await call.rows() == []
 
 
-async def test_every_broken_rule_is_told_at_once(call: Call) -> None:
+async def test_all_violations_are_reported_at_once(call: Call) -> None:
     error = await failure_of(call.execute(agent_id="a" * 201, input="", idempotency_key="ü"))
     assert [violation.field for violation in error.violations] == ["agent_id", "input", "idempotency_key"]
 
@@ -99,7 +99,7 @@ async def test_every_broken_rule_is_told_at_once(call: Call) -> None:
 @pytest.mark.parametrize(
     ("context", "field"), [({}, "context.market"), ({"market": 3}, "context.market"), ({"market": "DE", "year": 1999}, "context.year")]
 )
-async def test_a_context_that_breaks_the_agents_schema_is_refused_and_costs_nothing(
+async def test_a_context_that_violates_the_agents_schema_is_refused_and_costs_nothing(
     mesh: Mesh, context: dict[str, Any], field: str
 ) -> None:
     call = mesh.call(CHECKED)
@@ -110,7 +110,7 @@ async def test_a_context_that_breaks_the_agents_schema_is_refused_and_costs_noth
     assert await call.purchases() == []
 
 
-async def test_a_message_that_is_too_large_is_refused_by_grpc_itself(call: Call) -> None:
+async def test_a_message_that_is_too_large_is_refused_by_grpc(call: Call) -> None:
     execute = call.execute(context=struct({"a": "x" * 5_000_000}))
     with pytest.raises(grpc.aio.AioRpcError):
         await execute
@@ -123,7 +123,7 @@ async def test_a_large_context_within_the_limit_is_answered(call: Call) -> None:
     assert (await call.settled())["input_tokens"] > 60_000
 
 
-async def test_a_context_with_as_many_values_as_the_limit_allows_is_answered(call: Call) -> None:
+async def test_a_context_with_as_many_values_as_allowed_is_answered(call: Call) -> None:
     assert (await call.execute(context=struct({"a": [{"b": [None, 1.5]}] * 2_490, "padding": "x" * 20_000}))).result
 
 
@@ -131,7 +131,7 @@ EXPENSIVE = dict(expensive_requests(pb.ExecuteAgentRequest.DESCRIPTOR))
 
 
 @pytest.mark.parametrize("shape", EXPENSIVE)
-async def test_a_request_that_costs_more_than_its_size_is_refused_and_names_the_field(call: Call, mesh: Mesh, shape: str) -> None:
+async def test_an_expensive_request_is_refused_with_its_field(call: Call, mesh: Mesh, shape: str) -> None:
     error = await failure_of(raw(mesh, EXECUTE)(EXPENSIVE[shape]))
     assert error.reason == "VALIDATION_ERROR"
     assert shape == "groups" or error.details["limit"] in {"MOST_FIELDS", "LIMIT_CONTEXT_BYTES"}
@@ -155,18 +155,18 @@ UNDECODABLE = {
 
 
 @pytest.mark.parametrize("kind", UNDECODABLE)
-async def test_bytes_that_are_no_message_are_a_validation_error(mesh: Mesh, kind: str) -> None:
+async def test_bytes_that_are_not_a_message_are_a_validation_error(mesh: Mesh, kind: str) -> None:
     error = await failure_of(raw(mesh, EXECUTE)(UNDECODABLE[kind]))
     assert error.reason == "VALIDATION_ERROR"
     assert "DecodeError" not in error.message
 
 
-async def test_a_context_that_is_nested_as_deeply_as_allowed_can_be_read_again(call: Call) -> None:
+async def test_a_context_nested_as_deeply_as_allowed_can_be_read_back(call: Call) -> None:
     answer = await call.execute(context=nested(30))
     assert (await call.record(answer.execution_id)).context == nested(30)
 
 
-async def test_an_rpc_that_does_not_exist_is_unimplemented(mesh: Mesh) -> None:
+async def test_an_unknown_rpc_is_unimplemented(mesh: Mesh) -> None:
     for path in ("/agentmesh.execution.v1.ExecutionService/Nothing", "/agentmesh.nothing.v1.Service/Nothing"):
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await raw(mesh, path)(b"")
@@ -174,13 +174,13 @@ async def test_an_rpc_that_does_not_exist_is_unimplemented(mesh: Mesh) -> None:
 
 
 def raw(mesh: Mesh, path: str) -> Any:
-    """An rpc that takes and gives bytes."""
+    """An rpc that sends and receives bytes."""
     rpc: Any = mesh.orchestrator.channel.unary_unary(path)
     return rpc
 
 
 @pytest.mark.parametrize("size", [0, -1, -(2**31)])
-async def test_a_page_of_nothing_is_refused(mesh: Mesh, size: int) -> None:
+async def test_a_page_size_of_zero_is_refused(mesh: Mesh, size: int) -> None:
     executions, registry = mesh.orchestrator.executions, mesh.orchestrator.registry
     assert_refused(await failure_of(executions.ListExecutions(pb.ListExecutionsRequest(page_size=size))), "VALIDATION_ERROR", "page_size")
     request = registry_service_pb2.ListAgentsRequest(limit=size)
@@ -188,7 +188,7 @@ async def test_a_page_of_nothing_is_refused(mesh: Mesh, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [201, 1000, 2**31 - 1])
-async def test_a_page_that_is_too_large_is_read_as_the_largest(mesh: Mesh, size: int) -> None:
+async def test_a_page_size_over_the_maximum_is_reduced_to_it(mesh: Mesh, size: int) -> None:
     answer = await mesh.orchestrator.executions.ListExecutions(pb.ListExecutionsRequest(page_size=size))
     assert len(answer.executions) <= 200
     agents = await mesh.orchestrator.registry.ListAgents(registry_service_pb2.ListAgentsRequest(limit=size))
@@ -206,13 +206,13 @@ async def test_a_page_that_is_too_large_is_read_as_the_largest(mesh: Mesh, size:
         ({"status": 99}, "status"),
     ],
 )
-async def test_a_list_with_bad_wishes_is_refused(mesh: Mesh, fields: dict[str, Any], field: str) -> None:
+async def test_a_list_with_invalid_parameters_is_refused(mesh: Mesh, fields: dict[str, Any], field: str) -> None:
     error = await failure_of(mesh.orchestrator.executions.ListExecutions(pb.ListExecutionsRequest(**fields)))
     assert_refused(error, "VALIDATION_ERROR", field)
 
 
 @pytest.mark.parametrize("execution_id", ["", "x", "0192f0c1-0000-7000-8000-00000000000", "0192f0c1-0000-7000-8000-000000000000\n"])
-async def test_an_execution_id_that_is_none_is_refused(mesh: Mesh, execution_id: str) -> None:
+async def test_a_malformed_execution_id_is_refused(mesh: Mesh, execution_id: str) -> None:
     error = await failure_of(mesh.orchestrator.executions.GetExecution(pb.GetExecutionRequest(execution_id=execution_id)))
     assert_refused(error, "VALIDATION_ERROR", "execution_id")
 
@@ -220,23 +220,23 @@ async def test_an_execution_id_that_is_none_is_refused(mesh: Mesh, execution_id:
 @pytest.mark.parametrize(
     ("fields", "field"), [({"offset": -1}, "offset"), ({"search": "x" * 1001}, "search"), ({"category": "x" * 101}, "category")]
 )
-async def test_a_list_of_agents_with_bad_wishes_is_refused(mesh: Mesh, fields: dict[str, Any], field: str) -> None:
+async def test_a_list_of_agents_with_invalid_parameters_is_refused(mesh: Mesh, fields: dict[str, Any], field: str) -> None:
     error = await failure_of(mesh.orchestrator.registry.ListAgents(registry_service_pb2.ListAgentsRequest(**fields)))
     assert_refused(error, "VALIDATION_ERROR", field)
 
 
 @pytest.mark.parametrize("search", ['"', "*", "NEAR(", "-helper", "\x00", "🙂", "a OR b", "' OR 1=1"])
-async def test_a_search_can_hold_anything(mesh: Mesh, search: str) -> None:
+async def test_a_search_accepts_any_text(mesh: Mesh, search: str) -> None:
     answer = await mesh.orchestrator.registry.ListAgents(registry_service_pb2.ListAgentsRequest(search=search))
     assert answer.total in (0, 4)
 
 
 @pytest.mark.parametrize("given", ["nonsense", "req_" + "x" * 61, "req_a b", "req_"])
-async def test_a_request_id_that_is_malformed_is_replaced(call: Call, given: str) -> None:
+async def test_a_malformed_request_id_is_replaced(call: Call, given: str) -> None:
     rpc = call.mesh.orchestrator.executions.ExecuteAgent(
         pb.ExecuteAgentRequest(agent_id=agent_id(1), input=call.input), metadata=(("x-request-id", given),)
     )
     await rpc
-    told = str(dict(await rpc.trailing_metadata())["x-request-id"])
-    assert told.startswith("req_")
-    assert told != given
+    returned = str(dict(await rpc.trailing_metadata())["x-request-id"])
+    assert returned.startswith("req_")
+    assert returned != given

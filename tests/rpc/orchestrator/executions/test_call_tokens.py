@@ -1,4 +1,4 @@
-"""The orchestrator's side of call tokens: what it mints, and what users see when its agents do not know its key."""
+"""The orchestrator's side of call tokens: what it signs, and the error of users if its agents do not know its key."""
 
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from orchestrator.executions.books import new_id
 from orchestrator.executions.ports import AgentCall
 from orchestrator.executions.stop import StopSignal
 from tests.rpc.orchestrator.executions.test_agent_failures import refusing
-from tests.rpc.orchestrator.misbehaving import Misbehaving
+from tests.rpc.orchestrator.misbehaving import ScriptedAgent
 from tests.rpc.orchestrator.process.test_process import standard
-from tests.rpc.orchestrator.running import Mesh, failure_of, ours, read, running_orchestrator
+from tests.rpc.orchestrator.running import Mesh, documented_error, failure_of, read, running_orchestrator
 from tests.support.call_tokens import PUBLIC_KEY, SIGNER
 from tests.unit.orchestrator.making import AGENT_ID
 
 
-async def test_each_call_carries_a_token_of_its_own_for_its_user_agent_and_execution() -> None:
+async def test_each_call_carries_its_own_token_for_its_user_agent_and_execution() -> None:
     verifier, seen = CallTokenVerifier(keys.read_public(PUBLIC_KEY)), []
 
     async def look(context: Any) -> None:
@@ -35,7 +35,7 @@ async def test_each_call_carries_a_token_of_its_own_for_its_user_agent_and_execu
             await refusing(refusal)(context)
         await context.abort(grpc.StatusCode.ABORTED, "seen enough")
 
-    agent, server, channels = Misbehaving(), grpc.aio.server(), ChannelPool()
+    agent, server, channels = ScriptedAgent(), grpc.aio.server(), ChannelPool()
     agent.behave = look
     agent_service_pb2_grpc.add_AgentServiceServicer_to_server(agent, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -56,16 +56,16 @@ def facts(claims: CallClaims) -> tuple[str, str, int, str]:
     return claims.issuer, claims.agent_id, claims.user_id, claims.execution_id
 
 
-async def test_a_key_that_the_hosts_do_not_know_is_not_the_users_fault_and_buys_nothing(
+async def test_a_key_that_the_hosts_do_not_know_is_not_a_callers_error_and_buys_nothing(
     mesh: Mesh, books_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """A 401 would tell users to log in again."""
+    """With a 401, users would log in again."""
     settings = standard(mesh, books_url, redis_url) | {"CALL_TOKEN_PRIVATE_KEY": keys.make_pair()[0]}
-    async with running_orchestrator(tmp_path, **settings) as stranger:
-        lost = Mesh(stranger, mesh.host, mesh.provider, mesh.db)
-        whole, streamed = lost.call(), lost.call()
-        errors = [await failure_of(whole.execute()), ours((await read(streamed.stream())).failure)]
-        logged = stranger.logged("agent_refused_call_token")
+    async with running_orchestrator(tmp_path, **settings) as other_orchestrator:
+        other_mesh = Mesh(other_orchestrator, mesh.host, mesh.provider, mesh.db)
+        whole, streamed = other_mesh.call(), other_mesh.call()
+        errors = [await failure_of(whole.execute()), documented_error((await read(streamed.stream())).failure)]
+        logged = other_orchestrator.logged("agent_refused_call_token")
     assert [error.reason for error in errors] == ["AGENT_UNAVAILABLE"] * 2
     assert len(logged) == 2
     assert "a key that this host does not know" in logged[0]["why"]

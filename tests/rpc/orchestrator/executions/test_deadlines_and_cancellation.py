@@ -5,12 +5,12 @@ import grpc
 import pytest
 
 from tests.contract.gateway.relay import Relay
-from tests.rpc.orchestrator.running import Call, Mesh, anonymous_channel, failure_of, ours, read
+from tests.rpc.orchestrator.running import Call, Mesh, anonymous_channel, documented_error, failure_of, read
 from tests.support.waiting import eventually
 
 
 async def over_at_provider(call: Call) -> bool:
-    """Whether the provider is not working on the call any more."""
+    """Whether the provider has stopped working on the call."""
     return all(entry["outcome"] != "started" for entry in await call.purchases())
 
 
@@ -35,7 +35,7 @@ async def test_a_deadline_that_has_passed_buys_nothing(call: Call) -> None:
     assert await call.rows() == []
 
 
-async def test_a_provider_that_is_slower_than_the_deadline_is_a_documented_timeout_before_it_passes(call: Call) -> None:
+async def test_a_provider_slower_than_the_deadline_is_reported_before_the_deadline_passes(call: Call) -> None:
     await call.fault("hang")
     began = time.monotonic()
     error = await failure_of(call.execute(timeout=1.5))
@@ -44,7 +44,7 @@ async def test_a_provider_that_is_slower_than_the_deadline_is_a_documented_timeo
     await over_within(call, 1)
 
 
-async def test_what_a_call_that_came_too_late_may_have_cost_is_in_the_books(call: Call) -> None:
+async def test_the_books_have_the_possible_cost_of_a_call_that_timed_out(call: Call) -> None:
     await call.fault("hang")
     await failure_of(call.execute(timeout=1.2))
     row, (purchase,) = await call.settled(), await call.purchases()
@@ -53,11 +53,11 @@ async def test_what_a_call_that_came_too_late_may_have_cost_is_in_the_books(call
     assert row["output_tokens"] == 4096
 
 
-async def test_a_stream_that_is_slower_than_the_deadline_ends_with_the_event_and_the_status(call: Call) -> None:
+async def test_a_stream_slower_than_the_deadline_ends_with_the_event_and_the_status(call: Call) -> None:
     await call.fault("trickle", 200)
     streamed = await read(call.stream(timeout=1.5))
     assert streamed.kinds == ["started", "delta", "error"]
-    assert streamed.events[-1].error.code == ours(streamed.failure).reason == "LLM_API_TIMEOUT"
+    assert streamed.events[-1].error.code == documented_error(streamed.failure).reason == "LLM_API_TIMEOUT"
     assert (await call.settled())["result"] == streamed.text
     await over_within(call, 1)
 
@@ -67,7 +67,7 @@ async def test_a_call_without_a_deadline_is_answered(call: Call) -> None:
     await call.settled()
 
 
-async def test_a_client_that_cancels_a_stream_ends_the_providers_request_and_pays_what_was_used(call: Call) -> None:
+async def test_a_client_that_cancels_a_stream_ends_the_provider_request_and_pays_the_usage(call: Call) -> None:
     await call.fault("trickle", 50)
     stream = call.stream()
     for _ in range(4):
@@ -81,7 +81,7 @@ async def test_a_client_that_cancels_a_stream_ends_the_providers_request_and_pay
     assert purchase["output_tokens"] <= row["output_tokens"] < 4096
 
 
-async def test_a_client_that_cancels_a_call_ends_the_providers_request_and_pays_for_the_most_it_can_have_cost(call: Call) -> None:
+async def test_a_client_that_cancels_a_call_ends_the_provider_request_and_pays_the_worst_case(call: Call) -> None:
     await call.fault("hang")
     execute = call.execute()
     await eventually(call.asked)
@@ -93,7 +93,7 @@ async def test_a_client_that_cancels_a_call_ends_the_providers_request_and_pays_
 
 
 @pytest.mark.parametrize("kind", ["execute", "stream"])
-async def test_a_client_whose_connection_breaks_has_cancelled(mesh: Mesh, kind: str) -> None:
+async def test_a_broken_connection_is_a_cancellation(mesh: Mesh, kind: str) -> None:
     relay = Relay()
     relay.target = mesh.orchestrator.port
     await relay.accept()
@@ -108,8 +108,8 @@ async def test_a_client_whose_connection_breaks_has_cancelled(mesh: Mesh, kind: 
     assert await lost.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_client_that_cancels_at_once_leaves_nothing_open(call: Call) -> None:
-    """Wherever the cancellation meets the calls, each intent is settled; so says the fixture, which looks for open ones."""
+async def test_a_client_that_cancels_at_once_leaves_no_intent_open(call: Call) -> None:
+    """Wherever the cancellation interrupts the calls, each intent is settled; the fixture looks for open ones."""
     for turn in range(30):
         execute = call.execute()
         if turn % 3:

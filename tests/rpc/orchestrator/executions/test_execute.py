@@ -13,7 +13,7 @@ from tests.rpc.orchestrator.conftest import CHECKED, FIRST, SECOND
 from tests.rpc.orchestrator.running import Call, Mesh, failure_of
 
 
-async def test_a_call_is_answered_with_all_that_the_contract_promises(call: Call) -> None:
+async def test_an_answer_has_every_field_that_the_contract_promises(call: Call) -> None:
     answer = await call.execute()
     assert answer.agent_name == "Helper 1"
     assert len(answer.result) > 20
@@ -25,7 +25,7 @@ async def test_a_call_is_answered_with_all_that_the_contract_promises(call: Call
     assert answer.usage.cost_micro_usd == answer.usage.input_tokens * 2 + answer.usage.output_tokens * 10
 
 
-async def test_the_books_say_what_was_answered_and_what_the_provider_billed(call: Call) -> None:
+async def test_the_books_have_the_answer_and_what_the_provider_billed(call: Call) -> None:
     answer = await call.execute()
     row, (purchase,) = await call.settled(), await call.purchases()
     assert (row["status"], row["result"], row["input"]) == ("completed", answer.result, call.input)
@@ -36,7 +36,7 @@ async def test_the_books_say_what_was_answered_and_what_the_provider_billed(call
     assert json.loads(row["metadata"])["agent_revision"] == row["agent_revision"]
 
 
-async def test_an_execution_can_be_read_again(call: Call) -> None:
+async def test_an_execution_can_be_read_back(call: Call) -> None:
     answer = await call.execute(context=struct({"market": "DE", "budget": 3}))
     record = await call.record(answer.execution_id)
     assert (record.status, record.input, record.result) == (execution_pb2.EXECUTION_STATUS_COMPLETED, call.input, answer.result)
@@ -56,12 +56,12 @@ async def test_executions_are_listed_newest_first_and_without_their_texts(mesh: 
     assert {(record.input, record.result, record.HasField("context"), len(record.metadata)) for record in listed} == {("", "", False, 0)}
 
 
-async def test_two_agents_that_share_a_port_are_told_apart(mesh: Mesh) -> None:
+async def test_two_agents_that_share_a_port_are_distinguished(mesh: Mesh) -> None:
     names = [(await mesh.call(number).execute()).agent_name for number in (FIRST, SECOND)]
     assert names == [f"Helper {FIRST}", f"Helper {SECOND}"]
 
 
-async def test_the_callers_request_id_is_everywhere(call: Call) -> None:
+async def test_the_callers_request_id_appears_everywhere(call: Call) -> None:
     rpc = call.execute()
     answer = await rpc
     assert dict(await rpc.trailing_metadata())["x-request-id"] == call.request_id
@@ -83,7 +83,7 @@ async def test_the_shortest_and_the_longest_input_are_answered(call: Call, size:
     assert row["input"] == "ä" * size
 
 
-async def test_an_answer_that_holds_a_secret_is_stored_as_it_left(call: Call) -> None:
+async def test_an_answer_with_a_secret_is_stored_redacted(call: Call) -> None:
     await call.fault("secret")
     answer = await call.execute()
     assert "[redacted" in answer.result
@@ -91,7 +91,7 @@ async def test_an_answer_that_holds_a_secret_is_stored_as_it_left(call: Call) ->
     assert "guardrails" in MessageToDict(answer.metadata)
 
 
-async def test_many_calls_at_once_are_all_answered_and_recorded(mesh: Mesh) -> None:
+async def test_concurrent_calls_are_all_answered_and_recorded(mesh: Mesh) -> None:
     calls = [mesh.call() for _ in range(100)]
     answers = await asyncio.gather(*(call.execute() for call in calls))
     assert len({answer.execution_id for answer in answers}) == 100
@@ -100,13 +100,13 @@ async def test_many_calls_at_once_are_all_answered_and_recorded(mesh: Mesh) -> N
     assert [str(row["execution_id"]) for row in rows] == [answer.execution_id for answer in answers]
 
 
-async def test_an_execution_that_does_not_exist_is_not_found(mesh: Mesh) -> None:
+async def test_a_missing_execution_is_not_found(mesh: Mesh) -> None:
     request = pb.GetExecutionRequest(execution_id="0192f0c1-0000-7000-8000-000000000000")
     error = await failure_of(mesh.orchestrator.executions.GetExecution(request))
     assert (error.reason, error.details) == ("EXECUTION_NOT_FOUND", {"execution_id": request.execution_id})
 
 
-async def test_another_users_execution_is_not_found_either(call: Call) -> None:
+async def test_another_users_execution_is_not_found(call: Call) -> None:
     answer = await call.execute()
     await call.mesh.db.execute("UPDATE executions SET user_id = 8 WHERE request_id = $1", call.request_id)
     error = await failure_of(call.record(answer.execution_id))

@@ -4,24 +4,24 @@ from typing import Any
 import pytest
 
 from mesh.rpc.convert import struct
-from tests.rpc.orchestrator.running import Call, failure_of, ours, read
+from tests.rpc.orchestrator.running import Call, documented_error, failure_of, read
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
 def key(call: Call) -> dict[str, Any]:
-    """A key of this call's own, as a field of the request."""
+    """A request field with a key that is unique to this call."""
     return {"idempotency_key": f"key-{call.name}"}
 
 
-async def test_the_same_key_and_body_answer_the_same_result_and_buy_once(call: Call, key: dict[str, Any]) -> None:
+async def test_the_same_key_and_body_return_the_same_result_and_buy_once(call: Call, key: dict[str, Any]) -> None:
     first, second = await call.execute(**key), await call.execute(**key)
     assert first == second
     assert len(await call.purchases()) == 1
     assert (await call.settled())["status"] == "completed"
 
 
-async def test_the_key_may_come_as_metadata(call: Call, key: dict[str, Any]) -> None:
+async def test_the_key_may_be_metadata(call: Call, key: dict[str, Any]) -> None:
     header = (("idempotency-key", key["idempotency_key"]),)
     answers = [await call.execute(metadata=header), await call.execute(**key), await call.execute(metadata=header, **key)]
     assert len({answer.execution_id for answer in answers}) == 1
@@ -41,7 +41,7 @@ async def test_another_body_is_a_conflict_and_buys_nothing(call: Call, key: dict
     await call.settled()
 
 
-async def test_another_body_is_a_conflict_also_while_the_first_call_is_under_way(call: Call, key: dict[str, Any]) -> None:
+async def test_another_body_is_a_conflict_while_the_first_call_is_in_progress(call: Call, key: dict[str, Any]) -> None:
     await call.fault("delay", 800)
     first = call.execute(**key)
     await eventually(call.asked)
@@ -49,14 +49,14 @@ async def test_another_body_is_a_conflict_also_while_the_first_call_is_under_way
     await first
 
 
-async def test_duplicates_of_a_call_under_way_wait_for_it(call: Call, key: dict[str, Any]) -> None:
+async def test_duplicates_of_a_call_in_progress_wait_for_it(call: Call, key: dict[str, Any]) -> None:
     await call.fault("delay", 600)
     answers = await asyncio.gather(*(call.execute(**key) for _ in range(12)))
     assert len({answer.SerializeToString(deterministic=True) for answer in answers}) == 1
     assert len(await call.purchases()) == 1
 
 
-async def test_a_duplicate_whose_own_time_is_up_is_told_so_and_stops_nothing(call: Call, key: dict[str, Any]) -> None:
+async def test_a_duplicate_that_times_out_does_not_stop_the_first_call(call: Call, key: dict[str, Any]) -> None:
     await call.fault("delay", 1500)
     first = call.execute(**key)
     await eventually(call.asked)
@@ -67,8 +67,8 @@ async def test_a_duplicate_whose_own_time_is_up_is_told_so_and_stops_nothing(cal
     assert (await call.execute(**key)) == answer
 
 
-async def test_a_call_that_failed_for_good_answers_the_same_error_again(call: Call, key: dict[str, Any]) -> None:
-    """The definition's schema refuses the context; a repetition would fare no better."""
+async def test_a_permanently_failed_call_returns_the_same_error_again(call: Call, key: dict[str, Any]) -> None:
+    """The definition's schema refuses the context, so a retry would fail in the same way."""
     checked = {"agent_id": "own_helper_agent_1_20", "context": struct({"year": 1999}), **key}
     first, second = await failure_of(call.execute(**checked)), await failure_of(call.execute(**checked))
     assert first.reason == second.reason == "VALIDATION_ERROR"
@@ -76,15 +76,15 @@ async def test_a_call_that_failed_for_good_answers_the_same_error_again(call: Ca
     assert (await call.settled())["status"] == "failed"
 
 
-async def test_a_call_that_may_fare_better_is_made_again_under_the_same_key(call: Call, key: dict[str, Any]) -> None:
-    await call.fault("500", count=2)  # the agent itself asks once more
+async def test_a_call_that_failed_with_a_retryable_error_is_repeated_under_the_same_key(call: Call, key: dict[str, Any]) -> None:
+    await call.fault("500", count=2)  # the agent itself retries once
     assert (await failure_of(call.execute(**key))).reason == "LLM_API_ERROR"
     answer = await call.execute(**key)
     assert [row["status"] for row in await call.rows()] == ["failed", "completed"]
     assert (await call.execute(**key)) == answer
 
 
-async def test_a_duplicate_takes_over_when_the_first_caller_leaves(call: Call, key: dict[str, Any]) -> None:
+async def test_a_duplicate_takes_over_when_the_first_caller_disconnects(call: Call, key: dict[str, Any]) -> None:
     await call.fault("hang", count=1)
     first = call.execute(**key)
     await eventually(call.asked)
@@ -101,7 +101,7 @@ async def test_two_different_keys_in_one_request_are_refused(call: Call, key: di
 
 
 @pytest.mark.parametrize("given", ["two words", "k" * 201])
-async def test_a_key_that_is_none_is_refused_wherever_it_stands(call: Call, given: str) -> None:
+async def test_an_invalid_key_is_refused_in_field_and_metadata(call: Call, given: str) -> None:
     for refused in (call.execute(idempotency_key=given), call.execute(metadata=(("idempotency-key", given),))):
         assert (await failure_of(refused)).reason == "VALIDATION_ERROR"
     assert await call.rows() == []
@@ -117,7 +117,7 @@ async def test_a_repeated_stream_replays_the_recorded_answer_and_buys_once(call:
     assert len(await call.purchases()) == 1
 
 
-async def test_the_key_of_a_stream_may_come_as_metadata(call: Call, key: dict[str, Any]) -> None:
+async def test_the_key_of_a_stream_may_be_metadata(call: Call, key: dict[str, Any]) -> None:
     header = (("idempotency-key", key["idempotency_key"]),)
     streams = [await read(call.stream(metadata=header)), await read(call.stream(**key))]
     assert len({stream.events[0].started.execution_id for stream in streams}) == 1
@@ -134,11 +134,11 @@ async def test_a_stream_and_a_call_share_their_keys(call: Call, key: dict[str, A
 async def test_a_stream_with_the_key_of_another_body_is_a_conflict(call: Call, key: dict[str, Any]) -> None:
     await read(call.stream(**key))
     refused = await read(call.stream(input="something else", **key))
-    assert (refused.events, ours(refused.failure).reason) == ([], "IDEMPOTENCY_CONFLICT")
+    assert (refused.events, documented_error(refused.failure).reason) == ([], "IDEMPOTENCY_CONFLICT")
     await call.settled()
 
 
-async def test_a_repeated_stream_waits_for_the_one_under_way(call: Call, key: dict[str, Any]) -> None:
+async def test_a_repeated_stream_waits_for_the_one_in_progress(call: Call, key: dict[str, Any]) -> None:
     await call.fault("delay", 600)
     streams = await asyncio.gather(*(read(call.stream(**key)) for _ in range(5)))
     assert {tuple(stream.kinds) for stream in streams} == {("started", "delta", "usage", "done")}
@@ -146,8 +146,8 @@ async def test_a_repeated_stream_waits_for_the_one_under_way(call: Call, key: di
     assert len(await call.purchases()) == 1
 
 
-async def test_a_repeated_stream_of_a_call_that_failed_for_good_fails_the_same_way(call: Call, key: dict[str, Any]) -> None:
+async def test_a_repeated_stream_of_a_permanently_failed_call_fails_in_the_same_way(call: Call, key: dict[str, Any]) -> None:
     checked = {"agent_id": "own_helper_agent_1_20", "context": struct({"year": 1999}), **key}
     first, second = await read(call.stream(**checked)), await read(call.stream(**checked))
-    assert ours(first.failure).reason == ours(second.failure).reason == "VALIDATION_ERROR"
+    assert documented_error(first.failure).reason == documented_error(second.failure).reason == "VALIDATION_ERROR"
     assert (await call.settled())["status"] == "failed"

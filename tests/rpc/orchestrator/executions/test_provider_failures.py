@@ -1,4 +1,4 @@
-"""What the provider does wrong keeps its reason on the way through agent and orchestrator, and its cost in the books."""
+"""A provider failure keeps its reason through agent and orchestrator, and its cost is recorded in the books."""
 
 import json
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import grpc
 import pytest
 
-from tests.rpc.orchestrator.running import Call, failure_of, ours, read
+from tests.rpc.orchestrator.running import Call, documented_error, failure_of, read
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault looks like to the caller; `bought` says whether the provider bills for it."""
+    """The caller's error for a fault; `bought` says whether the provider bills for it."""
 
     fault: str
     reason: str
@@ -33,7 +33,7 @@ OUTCOMES = (
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.fault)
-async def test_a_providers_failure_keeps_its_reason(call: Call, outcome: Outcome) -> None:
+async def test_a_provider_failure_keeps_its_reason(call: Call, outcome: Outcome) -> None:
     await call.fault(outcome.fault, 60 if outcome.fault == "429" else None)
     execute = call.execute()
     error = await failure_of(execute)
@@ -43,7 +43,7 @@ async def test_a_providers_failure_keeps_its_reason(call: Call, outcome: Outcome
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.fault)
-async def test_a_providers_failure_is_in_the_books_with_what_it_cost(call: Call, outcome: Outcome) -> None:
+async def test_a_provider_failure_is_recorded_with_its_cost(call: Call, outcome: Outcome) -> None:
     await call.fault(outcome.fault, 60 if outcome.fault == "429" else None)
     error = await failure_of(call.execute())
     row, (purchase,) = await call.settled(), await call.purchases()
@@ -59,15 +59,15 @@ async def test_a_providers_failure_is_in_the_books_with_what_it_cost(call: Call,
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: outcome.fault)
-async def test_a_stream_keeps_the_reason_too(call: Call, outcome: Outcome) -> None:
+async def test_a_stream_keeps_the_reason_of_a_provider_failure(call: Call, outcome: Outcome) -> None:
     await call.fault(outcome.fault, 60 if outcome.fault == "429" else None)
     streamed = await read(call.stream())
-    assert ours(streamed.failure).reason == outcome.reason
+    assert documented_error(streamed.failure).reason == outcome.reason
     row = await call.settled()
     assert (row["status"], row["streamed"], (row["model"] is not None)) == ("failed", True, outcome.bought)
 
 
-async def test_a_failure_that_cost_nothing_is_tried_once_more_and_then_answered(call: Call) -> None:
+async def test_a_failure_that_cost_nothing_is_retried_once_and_then_answered(call: Call) -> None:
     await call.fault("529", count=1)
     assert (await call.execute()).result
     row = await call.settled()
@@ -79,7 +79,7 @@ async def test_a_failure_that_cost_nothing_is_tried_once_more_and_then_answered(
     assert (row["status"], row["input_tokens"]) == ("completed", entries[-1]["input_tokens"])
 
 
-async def test_a_model_that_the_provider_does_not_know_is_not_worth_a_retry(call: Call) -> None:
+async def test_a_model_that_the_provider_does_not_know_is_not_retryable(call: Call) -> None:
     await call.mesh.provider.fault("429", 600, input_contains=call.name)
     error = await failure_of(call.execute())
     assert (error.reason, error.retry_after_seconds) == ("LLM_API_ERROR", 600)

@@ -5,16 +5,16 @@ import pytest
 from agentmesh.execution.v1 import execution_pb2
 from google.protobuf.json_format import MessageToDict
 
-from tests.rpc.orchestrator.running import Call, ours, read
+from tests.rpc.orchestrator.running import Call, documented_error, read
 
 
-async def test_a_stream_comes_in_the_order_of_the_contract(call: Call) -> None:
+async def test_a_stream_has_the_order_of_the_contract(call: Call) -> None:
     streamed = await read(call.stream())
     assert streamed.failure is None
     assert streamed.kinds == ["started", "delta", "usage", "done"]
 
 
-async def test_its_events_agree_with_each_other_and_with_the_books(call: Call) -> None:
+async def test_the_events_of_a_stream_agree_with_each_other_and_with_the_books(call: Call) -> None:
     streamed = await read(call.stream())
     started, usage, done = streamed.events[0].started, streamed.events[-2].usage, streamed.events[-1].done
     row, (purchase,) = await call.settled(), await call.purchases()
@@ -26,7 +26,7 @@ async def test_its_events_agree_with_each_other_and_with_the_books(call: Call) -
     assert done.execution_time > 0
 
 
-async def test_the_first_piece_comes_while_the_provider_is_still_answering(call: Call) -> None:
+async def test_the_first_piece_arrives_while_the_provider_is_still_answering(call: Call) -> None:
     await call.fault("trickle", 40)
     stream = call.stream()
     assert (await stream.read()).WhichOneof("event") == "started"
@@ -37,7 +37,7 @@ async def test_the_first_piece_comes_while_the_provider_is_still_answering(call:
     await call.settled()
 
 
-async def test_a_stream_in_many_pieces_is_whole(call: Call) -> None:
+async def test_a_stream_in_many_pieces_is_complete(call: Call) -> None:
     await call.fault("big", 60_000)
     streamed = await read(call.stream())
     assert streamed.kinds == ["started", "delta", "usage", "done"]
@@ -45,20 +45,20 @@ async def test_a_stream_in_many_pieces_is_whole(call: Call) -> None:
     assert (await call.settled())["result"] == streamed.text
 
 
-async def test_a_failure_before_the_first_event_is_a_plain_error(call: Call) -> None:
+async def test_a_failure_before_the_first_event_is_only_a_status(call: Call) -> None:
     await call.fault("500")
     streamed = await read(call.stream())
     assert streamed.events == []
-    assert ours(streamed.failure).reason == "LLM_API_ERROR"
+    assert documented_error(streamed.failure).reason == "LLM_API_ERROR"
     assert (await call.settled())["status"] == "failed"
 
 
 @pytest.mark.parametrize("fault", ["cut", "stream-error"])
-async def test_a_failure_in_the_middle_is_an_event_and_then_the_status(call: Call, fault: str) -> None:
+async def test_a_failure_midway_is_an_event_and_then_the_status(call: Call, fault: str) -> None:
     await call.fault(fault)
     streamed = await read(call.stream())
     assert streamed.kinds == ["started", "delta", "error"]
-    error, status = streamed.events[-1].error, ours(streamed.failure)
+    error, status = streamed.events[-1].error, documented_error(streamed.failure)
     assert streamed.failure is not None
     assert streamed.failure.code() is grpc.StatusCode.INTERNAL
     assert (error.code, error.message, error.request_id) == (status.reason, status.message, call.request_id)
@@ -67,7 +67,7 @@ async def test_a_failure_in_the_middle_is_an_event_and_then_the_status(call: Cal
 
 
 @pytest.mark.parametrize("fault", ["cut", "stream-error"])
-async def test_what_was_sent_of_a_stream_that_failed_is_in_the_books_with_its_cost(call: Call, fault: str) -> None:
+async def test_the_text_sent_by_a_failed_stream_is_recorded_with_its_cost(call: Call, fault: str) -> None:
     await call.fault(fault)
     streamed = await read(call.stream())
     row, (purchase,) = await call.settled(), await call.purchases()
@@ -85,8 +85,8 @@ async def test_a_refusal_is_an_answer_without_text(call: Call) -> None:
     assert MessageToDict(streamed.events[-1].done.metadata)["stop_reason"] == "refusal"
 
 
-async def test_a_stream_can_be_read_as_slowly_as_one_likes(call: Call) -> None:
-    """The caller may read later than the provider writes; nothing is lost."""
+async def test_a_slow_reader_receives_the_whole_stream(call: Call) -> None:
+    """The caller may read more slowly than the provider writes."""
     await call.fault("big", 400_000)
     stream = call.stream()
     await call.settled()

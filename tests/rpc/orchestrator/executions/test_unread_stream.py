@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 
 class Endless:
-    """Streams large pieces as fast as they are taken, and knows when it has been ended."""
+    """Streams large pieces as fast as they are read, and records when it is ended."""
 
     def __init__(self) -> None:
         self.pieces = 0
@@ -35,17 +35,17 @@ class Endless:
             self.ended.set()
 
 
-class Anybody:
-    """Takes every credential for the same user's."""
+class AnyCredential:
+    """Accepts every credential as that of one user."""
 
     async def authenticate(self, credential: str) -> Caller:
         return Caller(1, "anybody")
 
 
-async def test_a_client_that_does_not_read_any_more_and_cancels_ends_the_stream_in_the_middle_of_a_write() -> None:
-    """The handler then stands in gRPC's write, not in our code: its generators must be closed all the same."""
+async def test_a_client_that_stops_reading_and_cancels_ends_the_stream_during_a_write() -> None:
+    """The handler is then suspended inside gRPC's write, not in our code: its generators must be closed all the same."""
     service = Endless()
-    server = build_server(chain(Authentication(Anybody(), FailedCredentials(LocalLimits(), 1000), Peers([]))))
+    server = build_server(chain(Authentication(AnyCredential(), FailedCredentials(LocalLimits(), 1000), Peers([]))))
     add_ExecutionServiceServicer_to_server(ExecutionServicer(cast(ExecutionService, service)), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

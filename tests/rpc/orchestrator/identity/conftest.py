@@ -1,4 +1,4 @@
-"""An orchestrator without agents, and people who use it."""
+"""An orchestrator without agents, and users of it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from orchestrator.adapters.identity.passwords import BcryptPasswords
 from orchestrator.adapters.identity.store import PostgresIdentityStore
 from orchestrator.adapters.postgres.engine import create_engine
 from tests.adapters.orchestrator.looking import Connection
-from tests.rpc.orchestrator.running import Orchestrator, ours, running_orchestrator
+from tests.rpc.orchestrator.running import Orchestrator, documented_error, running_orchestrator
 from tests.support.credentials import authorized
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ EVERYTHING = (READ, EXECUTE, MANAGE)
 
 
 async def error(call: Awaitable[Any]) -> RemoteError:
-    """The error that the call fails with."""
+    """The error of a failed call."""
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await call
-    return ours(failed.value)
+    return documented_error(failed.value)
 
 
 async def reason(call: Awaitable[Any]) -> str:

@@ -1,4 +1,4 @@
-"""API keys: what a key may pass on, and who may list and revoke keys."""
+"""API keys: which scopes a key may pass on, and who may list and revoke keys."""
 
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
@@ -36,7 +36,7 @@ async def refused_with(call: Awaitable[Any], field: str) -> str:
     return failure.message
 
 
-async def test_a_key_creates_no_key_that_outlives_it(ada: Person) -> None:
+async def test_a_key_cannot_create_a_key_that_outlives_it(ada: Person) -> None:
     until = after(600)
     parent = (await ada.new_key(expires_at=until)).secret
     message = await refused_with(ada.new_key(by=parent), "expires_at")
@@ -49,7 +49,7 @@ async def test_a_key_creates_no_key_that_outlives_it(ada: Person) -> None:
     assert await works(ada, child)
 
 
-async def test_a_revoked_key_takes_the_keys_that_it_created_with_it(ada: Person) -> None:
+async def test_revoking_a_key_revokes_the_keys_that_it_created(ada: Person) -> None:
     parent = await ada.new_key()
     child = await ada.new_key(by=parent.secret)
     grandchild, sibling = await ada.new_key(by=child.secret), await ada.new_key()
@@ -62,7 +62,7 @@ async def test_a_revoked_key_takes_the_keys_that_it_created_with_it(ada: Person)
     assert await works(ada, ada.tokens.access_token)
 
 
-async def test_a_key_that_asks_for_a_scope_it_lacks_is_denied_and_audited_with_its_address(ada: Person, db: Connection) -> None:
+async def test_a_key_that_requests_a_scope_it_lacks_is_denied_and_audited_with_its_address(ada: Person, db: Connection) -> None:
     narrow = await ada.new_key(scopes=(MANAGE,))
     assert await reason(ada.new_key(by=narrow.secret, scopes=(READ, MANAGE))) == "POLICY_DENIED"
     await ada.new_key(by=narrow.secret, scopes=(MANAGE,))
@@ -111,7 +111,7 @@ async def test_only_administrators_list_and_revoke_keys_of_others(ada: Person, a
 
 
 @pytest.mark.parametrize("by_key", [False, True])
-async def test_an_admin_who_is_no_admin_any_more_sees_only_their_own(ada: Person, admin: Person, db: Connection, by_key: bool) -> None:
+async def test_a_demoted_admin_sees_only_their_own_keys(ada: Person, admin: Person, db: Connection, by_key: bool) -> None:
     credential = (await admin.new_key(scopes=EVERYTHING)).secret if by_key else admin.tokens.access_token
     await admin.by(credential).ListApiKeys(pb.ListApiKeysRequest(user_id=ada.user_id))
     await db.execute("UPDATE users SET role = 'user' WHERE id = $1", admin.user_id)

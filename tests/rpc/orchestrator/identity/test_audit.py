@@ -1,4 +1,4 @@
-"""What an administrator does to objects of other users is in the audit log."""
+"""The audit log records what an administrator does to objects of other users."""
 
 from typing import Any
 
@@ -19,13 +19,15 @@ def workflows(person: Person) -> Any:
 
 
 async def waiting_run(person: Person) -> Any:
-    """A run of the person's that waits for an approval."""
+    """A run of this person that waits for an approval."""
     task = wf.Task(id="a", agent_id=AGENT, input="Do it.", approval=wf.Approval(message="Go?"))
     made = (await workflows(person).CreateWorkflow(pb.CreateWorkflowRequest(name="Launch", tasks=[task]))).workflow
     return (await workflows(person).ExecuteWorkflow(pb.ExecuteWorkflowRequest(workflow_id=made.workflow_id))).run
 
 
-async def test_an_administrator_who_decides_cancels_and_deletes_for_others_is_audited(ada: Person, admin: Person, db: Connection) -> None:
+async def test_an_administrators_decisions_cancellations_and_deletions_for_others_are_audited(
+    ada: Person, admin: Person, db: Connection
+) -> None:
     run = await waiting_run(ada)
     decide = pb.DecideApprovalRequest(run_id=run.run_id, step_id="a", decision=wf.APPROVAL_DECISION_APPROVED)
     await workflows(admin).DecideApproval(decide)
@@ -47,7 +49,7 @@ async def test_an_administrator_who_decides_cancels_and_deletes_for_others_is_au
     assert {(row["ip"], row["owner"]) for row in rows} == {("127.0.0.1", str(ada.user_id))}
 
 
-async def test_what_users_and_administrators_do_to_their_own_objects_is_not(ada: Person, admin: Person, db: Connection) -> None:
+async def test_actions_on_ones_own_objects_are_not_audited(ada: Person, admin: Person, db: Connection) -> None:
     for person in (ada, admin):
         run = await waiting_run(person)
         await workflows(person).CancelWorkflow(pb.CancelWorkflowRequest(workflow_id=run.workflow_id))

@@ -1,4 +1,4 @@
-"""Sessions and passwords: who sees and ends sessions, and what ends with a password."""
+"""Sessions and passwords: who sees and ends sessions, and what a new password ends."""
 
 import pytest
 from agentmesh.identity.v1 import identity_service_pb2 as pb
@@ -79,7 +79,7 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one_and_the
     await ada.log_in("staple of the horse")
 
 
-async def test_a_password_is_changed_only_by_a_session_that_knows_it(ada: Person, db: Connection) -> None:
+async def test_a_password_is_changed_only_by_a_session_with_the_current_password(ada: Person, db: Connection) -> None:
     wrong = pb.ChangePasswordRequest(current_password="a guess", new_password="staple of the horse")
     right = pb.ChangePasswordRequest(current_password=PASSWORD, new_password="staple of the horse")
     assert (await error(ada.auth.ChangePassword(wrong))).message == "the current password is wrong"
@@ -89,8 +89,8 @@ async def test_a_password_is_changed_only_by_a_session_that_knows_it(ada: Person
 
 
 @pytest.mark.parametrize("character", ["\x00", "\t", "\n", "\x1b", "\x7f", "\x85"])
-async def test_a_new_password_has_no_control_character(ada: Person, admin: Person, character: str) -> None:
-    """bcrypt repeats a short password after a NUL: `secret` and `secret\\0secret` would be the same."""
+async def test_a_new_password_with_a_control_character_is_refused(ada: Person, admin: Person, character: str) -> None:
+    """bcrypt repeats a short password after a NUL: `secret` and `secret\\0secret` would be equal."""
     password = f"correct{character}horse"
     calls = (
         ada.auth.Register(pb.RegisterRequest(username="control.character", password=password)),
@@ -104,17 +104,17 @@ async def test_a_new_password_has_no_control_character(ada: Person, admin: Perso
     await ada.log_in()
 
 
-async def test_a_password_repeated_after_a_nul_is_not_the_password(ada: Person) -> None:
+async def test_a_password_repeated_after_a_nul_is_refused(ada: Person) -> None:
     assert await reason(ada.log_in(f"{PASSWORD}\x00{PASSWORD}")) == "VALIDATION_ERROR"
     change = pb.ChangePasswordRequest(current_password=f"{PASSWORD}\x00{PASSWORD}", new_password="staple of the horse")
     assert await reason(ada.auth.ChangePassword(change)) == "VALIDATION_ERROR"
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM sessions WHERE user_id = $1", "DELETE FROM users WHERE id = $1"])
-async def test_a_token_without_a_row_is_refused_whatever_redis_says(
+async def test_a_token_without_a_row_is_refused_regardless_of_redis(
     ada: Person, accounts: Orchestrator, db: Connection, statement: str
 ) -> None:
-    """As after a restore of an older backup: Redis has every ended session, and this one is not among them."""
+    """As after a restore of an older backup: Redis lists every ended session, and this one is not among them."""
 
     async def trusted() -> bool:
         return bool(accounts.logged("revocations_written"))

@@ -1,4 +1,4 @@
-"""What administrators do to users, and what nobody else may."""
+"""User administration, and its refusal for everybody else."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ async def refused(person: Person, credential: str) -> bool:
     return False
 
 
-async def test_what_only_administrators_may_do_is_denied_to_users_and_to_narrow_keys(ada: Person, admin: Person) -> None:
+async def test_administration_is_denied_to_users_and_to_narrow_keys(ada: Person, admin: Person) -> None:
     reads: list[tuple[str, Any]] = [("ListUsers", pb.ListUsersRequest()), ("ListAuditEntries", pb.ListAuditEntriesRequest())]
     changes: list[tuple[str, Any]] = [
         ("CreateUser", pb.CreateUserRequest(username=f"new.{uuid7().hex}", password=PASSWORD)),
@@ -108,7 +108,7 @@ async def test_a_disabled_user_is_refused_everywhere_within_a_second_until_enabl
     await ada.log_in()
 
 
-async def test_an_update_that_cannot_be_is_refused(ada: Person, admin: Person) -> None:
+async def test_an_invalid_update_is_refused(ada: Person, admin: Person) -> None:
     assert await reason(admin.auth.UpdateUser(pb.UpdateUserRequest(user_id=ada.user_id))) == "VALIDATION_ERROR"
     assert await reason(admin.auth.UpdateUser(pb.UpdateUserRequest(user_id=2**31 - 1, disabled=True))) == "USER_NOT_FOUND"
     assert await reason(admin.auth.UpdateUser(pb.UpdateUserRequest(user_id=admin.user_id, disabled=True))) == "VALIDATION_ERROR"
@@ -135,12 +135,12 @@ async def test_the_audit_log_is_listed_in_pages_and_by_actor_and_action(ada: Per
 
 
 @pytest.mark.parametrize("name", ["admin", "Admin", "ADMIN"])
-async def test_nobody_registers_the_name_of_the_administrator(ada: Person, name: str) -> None:
+async def test_the_administrators_name_cannot_be_registered(ada: Person, name: str) -> None:
     failure = await error(ada.auth.Register(pb.RegisterRequest(username=name, password=PASSWORD)))
     assert (failure.reason, failure.message) == ("USERNAME_TAKEN", f"the name '{name}' is reserved; choose another one")
 
 
-async def test_where_registration_is_closed_administrators_create_users(
+async def test_administrators_create_users_while_registration_is_closed(
     tmp_path: Path, admin: Person, books_url: str, redis_url: str
 ) -> None:
     urls = {"DATABASE_URL": books_url, "REDIS_URL": redis_url}

@@ -1,4 +1,4 @@
-"""One part of the platform after the other dies and comes back, under a mesh of these tests' own."""
+"""The parts of the platform fail one after the other and return, in a mesh of this module's own."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from agentmesh.registry.v1 import registry_pb2, registry_service_pb2
 from mesh.errors import MeshError, RemoteError
 from tests.adapters.agent_host.running import agent_id
 from tests.rpc.orchestrator.fragile import FragileMesh, fragile_mesh
-from tests.rpc.orchestrator.running import Call, failure_of, ours, read
+from tests.rpc.orchestrator.running import Call, documented_error, failure_of, read
 from tests.support.waiting import eventually
 
 
@@ -28,10 +28,10 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Frag
 
 @pytest.fixture
 async def mesh(shared: FragileMesh) -> AsyncIterator[FragileMesh]:
-    """All parts whole before each test and after it; and then nothing may be open in the books."""
-    await shared.mend()
+    """Every part is running before and after each test, and no intent is open in the books afterwards."""
+    await shared.restore()
     yield shared
-    await shared.mend()
+    await shared.restore()
 
     async def all_settled() -> bool:
         return bool(await shared.db.fetchval("SELECT count(*) = 0 FROM executions WHERE status = 'running'"))
@@ -48,21 +48,21 @@ async def unready(mesh: FragileMesh) -> MeshError:
 
 
 def assert_worst_case(row: asyncpg.Record) -> None:
-    """Everything that the call can have cost stands in the books."""
+    """The books have the worst case of the call."""
     assert (row["status"], row["usage_estimated"], row["output_tokens"]) == ("outcome_unknown", True, 4096)
     assert row["cost_micro_usd"] == row["input_tokens"] * 2 + 4096 * 10
     assert json.loads(row["failure"])["reason"] == "AGENT_EXECUTION_FAILED"
 
 
 async def stream_failure(call: Call) -> RemoteError:
-    """How a stream ends that does not begin."""
+    """The error of a stream that fails before its first event."""
     streamed = await read(call.stream())
     assert streamed.events == []
-    return ours(streamed.failure)
+    return documented_error(streamed.failure)
 
 
-async def test_an_agent_host_that_was_killed_is_unavailable_at_once_and_buys_nothing(mesh: FragileMesh) -> None:
-    await mesh.call(1).execute()  # so that one of the agents is known and the other has never been called
+async def test_a_killed_agent_host_is_unavailable_at_once_and_buys_nothing(mesh: FragileMesh) -> None:
+    await mesh.call(1).execute()  # one agent has been called before and the other has not
     await mesh.kill_host()
     for call in (mesh.call(1), mesh.call(20)):
         for failure in (failure_of(call.execute()), stream_failure(call)):
@@ -70,12 +70,12 @@ async def test_an_agent_host_that_was_killed_is_unavailable_at_once_and_buys_not
             error = await failure
             assert time.monotonic() - began < 1
             assert (error.reason, error.retryable, error.retry_after_seconds) == ("AGENT_UNAVAILABLE", True, 1)
-        told = [(row["status"], row["model"], row["cost_micro_usd"], row["finished_at"] is None) for row in await call.rows()]
-        assert told == [("failed", None, 0, False)] * 2
+        recorded = [(row["status"], row["model"], row["cost_micro_usd"], row["finished_at"] is None) for row in await call.rows()]
+        assert recorded == [("failed", None, 0, False)] * 2
         assert await call.purchases() == []
 
 
-async def test_a_platform_without_agent_hosts_says_so_and_calls_them_within_two_seconds_of_their_return(mesh: FragileMesh) -> None:
+async def test_calls_fail_without_agent_hosts_and_succeed_within_two_seconds_of_their_return(mesh: FragileMesh) -> None:
     await mesh.kill_host()
     request = registry_service_pb2.CheckAgentHealthRequest(agent_id=agent_id(1))
     health = (await mesh.orchestrator.registry.CheckAgentHealth(request)).health
@@ -96,7 +96,7 @@ async def test_a_platform_without_agent_hosts_says_so_and_calls_them_within_two_
     assert (await readiness(mesh)).status == "ready"
 
 
-async def test_a_call_whose_agent_host_is_killed_in_the_middle_stands_at_its_worst_case(mesh: FragileMesh) -> None:
+async def test_a_call_whose_agent_host_is_killed_midway_is_recorded_at_its_worst_case(mesh: FragileMesh) -> None:
     call = mesh.call()
     await call.fault("hang")
     execute = call.execute(idempotency_key=call.name)
@@ -110,7 +110,7 @@ async def test_a_call_whose_agent_host_is_killed_in_the_middle_stands_at_its_wor
     assert await mesh.db.fetchval("SELECT free FROM idempotency_keys WHERE key = $1", call.name)
 
 
-async def test_a_stream_whose_agent_host_is_killed_in_the_middle_says_so_and_keeps_what_was_sent(mesh: FragileMesh) -> None:
+async def test_a_stream_whose_agent_host_is_killed_midway_reports_it_and_keeps_the_text_sent(mesh: FragileMesh) -> None:
     call = mesh.call()
     await call.fault("trickle", 50)
     reading = asyncio.create_task(read(call.stream()))
@@ -123,13 +123,13 @@ async def test_a_stream_whose_agent_host_is_killed_in_the_middle_says_so_and_kee
     await mesh.kill_host()
     streamed = await reading
     assert streamed.kinds == ["started", "delta", "error"]
-    assert streamed.events[-1].error.code == ours(streamed.failure).reason == "AGENT_EXECUTION_FAILED"
+    assert streamed.events[-1].error.code == documented_error(streamed.failure).reason == "AGENT_EXECUTION_FAILED"
     row = await call.settled()
     assert_worst_case(row)
     assert row["result"] == streamed.text
 
 
-async def test_an_agent_host_that_was_stopped_in_the_middle_is_waited_for_as_long_as_the_caller_wants(mesh: FragileMesh) -> None:
+async def test_an_agent_host_stopped_midway_is_waited_for_until_the_callers_deadline(mesh: FragileMesh) -> None:
     call = mesh.call()
     await call.fault("hang")
     execute = call.execute(timeout=1.5)
@@ -152,7 +152,7 @@ async def test_without_postgresql_a_call_is_refused_before_anything_is_bought(me
     assert mesh.provider.log_file.read_text() == bought
 
 
-async def test_without_postgresql_the_books_cannot_be_read_nobody_is_let_in_and_probes_answer(mesh: FragileMesh) -> None:
+async def test_without_postgresql_reads_and_logins_fail_and_probes_answer(mesh: FragileMesh) -> None:
     await mesh.kill_postgres()
     executions = mesh.orchestrator.executions
     for asked in (
@@ -164,17 +164,17 @@ async def test_without_postgresql_the_books_cannot_be_read_nobody_is_let_in_and_
     assert (await mesh.orchestrator.health.GetHealth(health_service_pb2.GetHealthRequest())).status == "healthy"
 
     async def refused() -> bool:
-        """Who a caller is is remembered for a second."""
+        """An authenticated caller is remembered for a second."""
         try:
             await mesh.orchestrator.registry.ListAgents(registry_service_pb2.ListAgentsRequest())
         except grpc.aio.AioRpcError as failure:
-            return ours(failure).reason == "SERVICE_UNAVAILABLE"
+            return documented_error(failure).reason == "SERVICE_UNAVAILABLE"
         return False
 
     await eventually(refused)
 
 
-async def test_a_call_under_way_when_postgresql_is_killed_is_answered_and_settled_when_it_is_back(mesh: FragileMesh) -> None:
+async def test_a_call_in_progress_while_postgresql_is_killed_is_answered_and_settled_after_its_return(mesh: FragileMesh) -> None:
     calls = [mesh.call() for _ in range(8)]
     for call in calls:
         await call.fault("delay", 600)
@@ -184,14 +184,14 @@ async def test_a_call_under_way_when_postgresql_is_killed_is_answered_and_settle
     await mesh.kill_postgres()
     assert (await failure_of(mesh.call().execute())).reason == "SERVICE_UNAVAILABLE"
     done, _ = await asyncio.wait([asyncio.ensure_future(under_way[0])], timeout=1)
-    assert not done  # answered by the agent, but not in the books yet
+    assert not done  # answered by the agent, but not yet settled
     await mesh.start_postgres()
     answers = [await execute for execute in under_way]
     assert [(await call.settled())["result"] for call in calls] == [answer.result for answer in answers]
     assert (await mesh.call().execute()).result
 
 
-async def test_without_redis_calls_go_on_and_the_platform_is_degraded(mesh: FragileMesh) -> None:
+async def test_without_redis_calls_succeed_and_the_platform_is_degraded(mesh: FragileMesh) -> None:
     await mesh.redis.stop()
     degraded = await readiness(mesh)
     assert degraded.status == "degraded"
@@ -207,7 +207,7 @@ async def test_without_redis_calls_go_on_and_the_platform_is_degraded(mesh: Frag
     await eventually(ready)
 
 
-async def test_a_call_whose_caller_left_while_postgresql_was_away_is_settled_all_the_same(mesh: FragileMesh) -> None:
+async def test_a_call_cancelled_while_postgresql_is_down_is_settled(mesh: FragileMesh) -> None:
     call = Call(mesh)
     await call.fault("hang")
     execute = call.execute()

@@ -1,4 +1,4 @@
-"""How the process starts and stops."""
+"""Start and stop of the process."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from sqlalchemy import make_url
 
 from tests.conftest import CreateDatabase
-from tests.rpc.orchestrator.running import JWT_SECRET, Mesh, Orchestrator, ours, read, running_orchestrator, start_orchestrator
+from tests.rpc.orchestrator.running import JWT_SECRET, Mesh, Orchestrator, documented_error, read, running_orchestrator, start_orchestrator
 from tests.support.call_tokens import PRIVATE_KEY
 from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
@@ -30,7 +30,7 @@ Start = Callable[..., Awaitable[Mesh]]
 
 @pytest.fixture
 async def start(mesh: Mesh, tmp_path: Path, books_url: str, redis_url: str) -> AsyncIterator[Start]:
-    """Starts a second orchestrator before the same agents and books."""
+    """Starts a second orchestrator with the same agents and books."""
     async with AsyncExitStack() as stack:
 
         async def begin(**settings: str) -> Mesh:
@@ -53,13 +53,13 @@ def terminate(mesh: Mesh) -> None:
 
 
 async def ended_well(orchestrator: Orchestrator) -> bool:
-    """Whether it ended with 0 and met nothing that nobody foresaw."""
+    """Whether it exited with 0 and logged no unexpected error."""
     async with asyncio.timeout(20):
         code = await orchestrator.process.wait()
     return code == 0 and "Traceback" not in orchestrator.log.read_text()
 
 
-async def test_calls_under_way_are_answered_and_settled_when_the_process_is_asked_to_stop(start: Start) -> None:
+async def test_calls_in_progress_are_answered_and_settled_on_sigterm(start: Start) -> None:
     mesh = await start()
     calls = [mesh.call() for _ in range(3)]
     for call in calls:
@@ -75,7 +75,7 @@ async def test_calls_under_way_are_answered_and_settled_when_the_process_is_aske
     assert [(await call.settled())["status"] for call in calls] == ["completed"] * 3
 
 
-async def test_a_call_that_outlasts_the_grace_is_cut_and_settled(start: Start) -> None:
+async def test_a_call_that_exceeds_the_grace_period_is_aborted_and_settled(start: Start) -> None:
     mesh = await start(DRAIN_GRACE_SECONDS="0.5")
     call = mesh.call()
     await call.fault("hang")
@@ -88,7 +88,7 @@ async def test_a_call_that_outlasts_the_grace_is_cut_and_settled(start: Start) -
     assert (row["status"], purchase["outcome"]) == ("cancelled", "client_gone")
 
 
-async def test_watchers_of_its_health_hear_that_it_stops_before_calls_are_refused(start: Start) -> None:
+async def test_health_watchers_see_not_serving_before_calls_are_refused(start: Start) -> None:
     mesh = await start(DRAIN_NOTICE_SECONDS="0.6")
     watch = HealthStub(mesh.orchestrator.channel).Watch(HealthCheckRequest())
     assert (await watch.read()).status == HealthCheckResponse.SERVING
@@ -98,13 +98,13 @@ async def test_watchers_of_its_health_hear_that_it_stops_before_calls_are_refuse
     assert await ended_well(mesh.orchestrator)
 
 
-async def test_an_interrupt_stops_it_too(start: Start) -> None:
+async def test_sigint_stops_the_process(start: Start) -> None:
     mesh = await start()
     mesh.orchestrator.process.send_signal(signal.SIGINT)
     assert await ended_well(mesh.orchestrator)
 
 
-async def test_two_that_start_at_once_on_a_fresh_database_both_serve(
+async def test_two_processes_that_start_on_an_empty_database_both_serve(
     mesh: Mesh, create_database: CreateDatabase, redis_url: str, tmp_path: Path
 ) -> None:
     settings = standard(mesh, await create_database(f"fresh_{secrets.token_hex(4)}"), redis_url)
@@ -140,7 +140,7 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"ORCHESTRATOR_PORT": "70000"}, "ORCHESTRATOR_PORT"),
         ({"DATABASE_URL": "postgresql://u:p@localhost/x"}, "DATABASE_URL: invalid URL; write it as postgresql+asyncpg://"),
@@ -162,17 +162,17 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
         "short previous secret",
     ],
 )
-async def test_settings_that_make_no_sense_are_told_in_a_line(wrong: dict[str, str], told: str) -> None:
+async def test_invalid_settings_are_reported_on_one_line(wrong: dict[str, str], message: str) -> None:
     urls = {"DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": "redis://localhost/0"}
     code, errors = await refusal({**urls, **wrong})
     assert code == 2
     assert errors.startswith("orchestrator: ")
-    assert told in errors
+    assert message in errors
     assert errors.count("\n") == 1
 
 
 async def refusal(settings: dict[str, str]) -> tuple[int | None, str]:
-    """How a process ends that does not start, and what it says."""
+    """The exit code and the output of a process that refuses to start."""
     environment = {**os.environ, "CALL_TOKEN_PRIVATE_KEY": PRIVATE_KEY, "JWT_SECRET": JWT_SECRET, **settings}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "orchestrator.processes.orchestrator", env=environment, stderr=asyncio.subprocess.PIPE
@@ -182,7 +182,7 @@ async def refusal(settings: dict[str, str]) -> tuple[int | None, str]:
     return process.returncode, errors.decode()
 
 
-async def test_without_a_database_it_does_not_start_and_says_so(mesh: Mesh, redis_url: str, tmp_path: Path) -> None:
+async def test_an_unreachable_database_is_reported_at_start(mesh: Mesh, redis_url: str, tmp_path: Path) -> None:
     nowhere = f"postgresql+asyncpg://u:p@127.0.0.1:{any_free_port()}/x"
     environment = {**standard(mesh, nowhere, redis_url), "READY_FILE": str(tmp_path / "ready")}
     assert await refusal(environment) == (2, "orchestrator: the database of DATABASE_URL cannot be reached; start it, or correct the URL\n")
@@ -190,32 +190,32 @@ async def test_without_a_database_it_does_not_start_and_says_so(mesh: Mesh, redi
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"username": "nobody"}, 'password authentication failed for user "nobody"'),
         ({"database": "nowhere"}, 'database "nowhere" does not exist'),
     ],
 )
-async def test_a_refused_connection_is_explained_in_a_line(
-    wrong: dict[str, str], told: str, mesh: Mesh, books_url: str, redis_url: str
+async def test_a_refused_database_connection_is_explained_on_one_line(
+    wrong: dict[str, str], message: str, mesh: Mesh, books_url: str, redis_url: str
 ) -> None:
     url = make_url(books_url).set(**wrong).render_as_string(hide_password=False)  # type: ignore[arg-type]
     code, errors = await refusal(standard(mesh, url, redis_url))
     assert (code, errors.count("\n")) == (2, 1)
-    assert f"the database of DATABASE_URL refuses the connection: {told}; correct the user" in errors
+    assert f"the database of DATABASE_URL refuses the connection: {message}; correct the user" in errors
 
 
-async def test_without_definitions_it_does_not_start_and_says_so(mesh: Mesh, books_url: str, redis_url: str) -> None:
+async def test_missing_definitions_are_reported_at_start(mesh: Mesh, books_url: str, redis_url: str) -> None:
     code, errors = await refusal({**standard(mesh, books_url, redis_url), "DEFINITIONS_PATH": "/nowhere"})
     assert (code, errors.count("\n")) == (2, 1)
     assert "DEFINITIONS_PATH" in errors
 
 
 @pytest.mark.parametrize("name", ["admin", "Admin", "ADMIN"])
-async def test_nobody_can_register_the_first_administrators_name(mesh: Mesh, name: str) -> None:
-    """Not even before that account exists, as here: the launcher would present a stranger's account as the administrator's."""
+async def test_the_first_administrators_name_cannot_be_registered(mesh: Mesh, name: str) -> None:
+    """Not even before the account exists, as here: the launcher would otherwise present another user's account as the administrator's."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await AuthServiceStub(mesh.orchestrator.anonymous).Register(RegisterRequest(username=name, password="a long password"))
-    error = ours(refused.value)
+    error = documented_error(refused.value)
     assert (error.reason, error.message) == ("USERNAME_TAKEN", f"the name '{name}' is reserved; choose another one")
     assert await mesh.db.fetchval("SELECT count(*) FROM users WHERE lower(username) = 'admin'") == 0

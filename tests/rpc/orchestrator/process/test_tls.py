@@ -1,4 +1,4 @@
-"""A mesh with TLS: the orchestrator reaches its agents, users reach it with and without certificates, and all of them can be renewed."""
+"""A mesh with TLS: the orchestrator reaches its agents, users reach it with and without certificates, and certificates can be renewed."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ from tests.support.waiting import eventually
 
 @dataclass
 class SecuredMesh(Mesh):
-    """The mesh and the authority behind its certificates."""
+    """The mesh and the authority that signs its certificates."""
 
     authority: DevelopmentAuthority
 
@@ -37,11 +37,11 @@ class SecuredMesh(Mesh):
         return {ORCHESTRATOR: self.orchestrator, AGENT_HOST: self.host}
 
     def reloads(self, identity: str) -> int:
-        """How often a process has said that it took new certificates."""
+        """How often a process has logged that it loaded new certificates."""
         return self.processes[identity].log.read_text().count('"certificates_reloaded"')
 
     async def renew(self, authority: DevelopmentAuthority, *trusted: DevelopmentAuthority) -> None:
-        """Gives both processes certificates of an authority and roots to trust, and returns once they have taken them."""
+        """Gives both processes certificates of an authority and roots to trust, and returns once they have loaded them."""
         before = {identity: self.reloads(identity) for identity in self.processes}
         for identity in self.processes:
             own = self.authority.folder_of(identity)
@@ -54,7 +54,7 @@ class SecuredMesh(Mesh):
 
         async def taken() -> bool:
             assert (await self.call().execute()).result
-            with contextlib.suppress(OSError):  # a server looks at its files when somebody connects, whoever it is
+            with contextlib.suppress(OSError):  # a server checks its files when a client connects
                 (await asyncio.open_connection("127.0.0.1", self.host.port(ALONE)))[1].close()
             return all(self.reloads(identity) > count for identity, count in before.items())
 
@@ -100,7 +100,7 @@ async def test_plaintext_does_not_reach_the_orchestrator(secured: SecuredMesh) -
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_call_that_is_cancelled_ends_at_the_agent_though_certificates_have_changed_meanwhile(secured: SecuredMesh) -> None:
+async def test_a_cancelled_call_ends_at_the_agent_after_certificates_changed(secured: SecuredMesh) -> None:
     call = secured.call()
     await call.fault("hang")
     execute = call.execute()
@@ -115,7 +115,7 @@ async def test_a_call_that_is_cancelled_ends_at_the_agent_though_certificates_ha
 
 
 async def test_the_whole_mesh_changes_its_authority_without_a_restart_and_no_call_fails(secured: SecuredMesh, tmp_path: Path) -> None:
-    """Trust both, then change the certificates, then trust the new alone: nobody who holds on to the old is let in any more."""
+    """First trust both authorities, then change the certificates, then trust only the new one: from then on old certificates are refused."""
     old, new = secured.authority, issue_all(tmp_path)
     slow = secured.call()
     await slow.fault("delay", 4_000)
@@ -136,7 +136,7 @@ async def test_the_whole_mesh_changes_its_authority_without_a_restart_and_no_cal
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_without_tls_an_orchestrator_does_not_listen_for_others(redis_url: str) -> None:
+async def test_without_tls_an_orchestrator_listens_only_on_loopback(redis_url: str) -> None:
     settings = {"DATABASE_URL": "postgresql+asyncpg://u:p@localhost/x", "REDIS_URL": redis_url, "HOST_ADDRESS": "0.0.0.0"}
     code, errors = await refusal(settings)
     assert (code, errors.count("\n")) == (2, 1)

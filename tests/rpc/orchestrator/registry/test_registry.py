@@ -23,7 +23,7 @@ async def listed(mesh: Mesh, **wishes: object) -> tuple[list[int], int]:
     return [agent.number for agent in answer.agents], answer.total
 
 
-async def test_agents_are_listed_by_their_numbers_with_the_total(mesh: Mesh) -> None:
+async def test_agents_are_listed_by_number_with_the_total(mesh: Mesh) -> None:
     assert await listed(mesh) == ([ALONE, FIRST, CHECKED, SECOND], 4)
     assert await listed(mesh, limit=2, offset=1) == ([FIRST, CHECKED], 4)
 
@@ -34,7 +34,7 @@ async def test_agents_are_found_by_search_and_category(mesh: Mesh) -> None:
     assert await listed(mesh, category="nobody") == ([], 0)
 
 
-async def test_an_agent_is_shown_whole(mesh: Mesh) -> None:
+async def test_an_agent_is_shown_completely(mesh: Mesh) -> None:
     agent = (await mesh.orchestrator.registry.GetAgent(pb.GetAgentRequest(agent_id=agent_id(CHECKED)))).agent
     assert (agent.agent_id, agent.name, agent.port, agent.model) == (
         *(agent_id(CHECKED), f"Helper {CHECKED}", mesh.host.port(CHECKED), "claude-sonnet-5-5"),
@@ -43,7 +43,7 @@ async def test_an_agent_is_shown_whole(mesh: Mesh) -> None:
     assert len(agent.revision) == 12
 
 
-async def test_categories_are_told_with_roles_and_sizes(mesh: Mesh) -> None:
+async def test_categories_are_listed_with_roles_and_sizes(mesh: Mesh) -> None:
     (category,) = (await mesh.orchestrator.registry.ListCategories(pb.ListCategoriesRequest())).categories
     assert (category.name, list(category.roles), category.agent_count) == ("own", ["helper"], 4)
 
@@ -58,7 +58,7 @@ async def test_a_healthy_agent_is_serving(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("rpc", ["GetAgent", "CheckAgentHealth"])
 async def test_an_unknown_agent_is_not_found(mesh: Mesh, rpc: str) -> None:
-    for wanted in ("own_helper_agent_1_999", "own_helper", "Own Helper\n"):  # nobody has to guess the form of ids
+    for wanted in ("own_helper_agent_1_999", "own_helper", "Own Helper\n"):  # ids of any form are looked up
         request = getattr(pb, f"{rpc}Request")(agent_id=wanted)
         error = await failure_of(getattr(mesh.orchestrator.registry, rpc)(request))
         assert (error.reason, error.details["agent_id"]) == ("AGENT_NOT_FOUND", wanted)
@@ -67,7 +67,7 @@ async def test_an_unknown_agent_is_not_found(mesh: Mesh, rpc: str) -> None:
         assert all(one.startswith("own_helper_agent_1_") and one in error.message for one in nearest)
 
 
-async def test_a_new_a_changed_and_a_removed_definition_show_in_registry_search_and_calls(mesh: Mesh) -> None:
+async def test_added_changed_and_removed_definitions_are_visible_in_registry_search_and_calls(mesh: Mesh) -> None:
     path = write_agent(definitions(mesh), 801, focus="You know everything about beekeeping.")  # on the port of another agent
     try:
         path.write_text(path.read_text().replace("Helps people.", "Knows beekeeping."))
@@ -91,14 +91,14 @@ async def test_a_new_a_changed_and_a_removed_definition_show_in_registry_search_
     finally:
         path.unlink()
 
-    async def gone() -> bool:
+    async def is_removed() -> bool:
         return await listed(mesh) == ([ALONE, FIRST, CHECKED, SECOND], 4)
 
-    await eventually(gone)
+    await eventually(is_removed)
     assert (await failure_of(mesh.call(801).execute())).reason == "AGENT_NOT_FOUND"
 
 
-async def test_a_broken_definition_is_reported_and_the_others_go_on(mesh: Mesh) -> None:
+async def test_an_invalid_definition_is_reported_and_the_others_are_served(mesh: Mesh) -> None:
     broken = definitions(mesh) / "broken.yaml"
     broken.write_text("category: own\nrole: [")
     try:
@@ -112,7 +112,7 @@ async def test_a_broken_definition_is_reported_and_the_others_go_on(mesh: Mesh) 
         broken.unlink()
 
 
-async def test_the_platform_says_that_it_is_healthy_and_ready(mesh: Mesh) -> None:
+async def test_the_platform_reports_healthy_and_ready(mesh: Mesh) -> None:
     health = await mesh.orchestrator.health.GetHealth(health_service_pb2.GetHealthRequest())
     ready = await mesh.orchestrator.health.GetReadiness(health_service_pb2.GetReadinessRequest())
     assert (health.status, ready.status) == ("healthy", "ready")
