@@ -46,7 +46,7 @@ async def books(settings: dict[str, str]) -> AsyncIterator[Connection]:
 async def test_a_relay_killed_after_publishing_repeats_events_and_loses_none(
     settings: dict[str, str], kafka_server: KafkaServer, tmp_path: Path
 ) -> None:
-    """It is killed between Kafka's acknowledgement and the write to the books: the next relay repeats the events, and consumers skip them."""
+    """Killed between Kafka's acknowledgement and the write to the books: the next relay repeats the events, and consumers skip them."""
     since = await offsets(kafka_server)
     settings["KAFKA_BOOTSTRAP_SERVERS"] = kafka_server.bootstrap_servers
     doomed = await start_orchestrator(_folder(tmp_path, "doomed"), **settings, FAILPOINTS="relay.after_publishing")

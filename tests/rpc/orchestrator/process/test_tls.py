@@ -115,7 +115,7 @@ async def test_a_cancelled_call_ends_at_the_agent_after_certificates_changed(sec
 
 
 async def test_the_whole_mesh_changes_its_authority_without_a_restart_and_no_call_fails(secured: SecuredMesh, tmp_path: Path) -> None:
-    """First trust both authorities, then change the certificates, then trust only the new one: from then on old certificates are refused."""
+    """Trust both authorities, then change the certificates, then trust only the new one: from then on old certificates are refused."""
     old, new = secured.authority, issue_all(tmp_path)
     slow = secured.call()
     await slow.fault("delay", 4_000)
