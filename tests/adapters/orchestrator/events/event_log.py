@@ -1,4 +1,4 @@
-"""Writes events as services do, and looks at what the relay makes of them."""
+"""Writes events as services do, and inspects how the relay handles them."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ FROM unnest($1::uuid[], $3::text[], $4::text[]) AS t (event_id, aggregate_id, da
 
 
 async def emit(db: Connection, *aggregates: str, event_type: str = "agent.executed", user_id: int | None = 1, **data: Any) -> list[str]:
-    """An event for each of the aggregates, in one statement; returns their ids."""
+    """Emit one event for each of the aggregates in one statement, and return their ids."""
     ids = [uuid7() for _ in aggregates]
     text = json.dumps(({} if user_id is None else {"user_id": user_id}) | data)
     await db.execute(EMIT, ids, event_type, list(aggregates), [text] * len(ids))
@@ -40,11 +40,11 @@ async def none_waits(db: Connection) -> bool:
 
 
 async def none_unpublished(db: Connection) -> bool:
-    """Whether Kafka has all of them."""
+    """Whether every event has been published to Kafka."""
     return await none_waits(db) and bool(await db.fetchval("SELECT published_position = last_position FROM event_relay"))
 
 
-class Bells:
+class Notifiers:
     """The two notifiers of a process."""
 
     def __init__(self, notifier: RedisNotifier) -> None:
@@ -53,14 +53,14 @@ class Bells:
 
 
 @contextlib.asynccontextmanager
-async def notifiers(redis_url: str) -> AsyncIterator[Bells]:
+async def notifiers(redis_url: str) -> AsyncIterator[Notifiers]:
     """The notifiers of a process of their own."""
     async with Redis.from_url(redis_url) as redis, RedisNotifier(redis, BackgroundTasks()) as notifier:
-        yield Bells(notifier)
+        yield Notifiers(notifier)
 
 
 @contextlib.asynccontextmanager
-async def relaying(url: str, redis_url: str, publisher: Publisher | None = None) -> AsyncIterator[Bells]:
+async def relaying(url: str, redis_url: str, publisher: Publisher | None = None) -> AsyncIterator[Notifiers]:
     """A process with a relay."""
     async with notifiers(redis_url) as own, OutboxRelay(url, own.outbox, own.events, BackgroundTasks(), publisher):
         yield own

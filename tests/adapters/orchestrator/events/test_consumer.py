@@ -1,4 +1,4 @@
-"""The consumer on a real broker and a real PostgreSQL: the effects of each event once, and poison set aside."""
+"""The consumer with a real broker and a real PostgreSQL: each event takes effect once, and unreadable messages are set aside."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ TRUTH = "SELECT event_type, coalesce(user_id, 0) AS user_id, count(*)::int AS n 
 
 @pytest.fixture
 def counts() -> EventCounts:
-    """A handler in a group of its own, which begins with what the topics hold from the first message on."""
+    """A handler in a group of its own, which starts at the first message of the topics."""
     handler = EventCounts()
     handler.name = f"counts-{uuid4().hex}"
     return handler
@@ -53,13 +53,13 @@ async def table(db: Connection, query: str) -> Counter[tuple[str, int]]:
 
 
 async def all_counted(db: Connection) -> bool:
-    """Whether what the consumer has counted is what the log holds. It is alone on the topics' newest messages."""
+    """Whether the consumer has counted exactly what is in the log. No other test may write to the topics meanwhile."""
     return await none_unpublished(db) and await table(db, TOTALS) == await table(db, TRUTH)
 
 
 @pytest.fixture
 async def empty_topics(kafka: KafkaServer, counts: EventCounts) -> None:
-    """The group begins where the topics end now."""
+    """Makes the group start at the current end of the topics."""
     ends = await offsets(kafka)
     async with AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=counts.name, enable_auto_commit=False) as member:
         member.assign(list(ends))
@@ -67,7 +67,7 @@ async def empty_topics(kafka: KafkaServer, counts: EventCounts) -> None:
 
 
 @pytest.mark.usefixtures("empty_topics")
-async def test_what_is_consumed_is_what_the_log_holds_though_broker_database_and_members_fail(
+async def test_counts_equal_the_log_despite_failures_of_broker_database_and_members(
     books_url: str,
     redis_url: str,
     db: Connection,
@@ -80,7 +80,7 @@ async def test_what_is_consumed_is_what_the_log_holds_though_broker_database_and
     async with relaying(books_url, redis_url, KafkaPublisher(kafka.bootstrap_servers)), consuming(kafka, engine, counts):
         writing = asyncio.create_task(load(other, stop))
         for _ in range(2):
-            async with consuming(kafka, engine, counts):  # a second member comes and goes
+            async with consuming(kafka, engine, counts):  # a second member joins and leaves
                 await eventually(partial(some_counted, db, random.randint(50, 150)), within=30)
         kafka.process.kill()
         await kafka.process.crashes.get()
@@ -111,7 +111,7 @@ async def send(kafka: KafkaServer, *values: bytes) -> None:
 
 
 @pytest.mark.usefixtures("empty_topics")
-async def test_messages_that_cannot_be_read_are_set_aside_with_the_reason_and_stop_nobody(
+async def test_unreadable_messages_are_set_aside_with_the_reason_and_block_nothing(
     db: Connection,
     kafka: KafkaServer,
     engine: AsyncEngine,
@@ -134,8 +134,8 @@ async def test_messages_that_cannot_be_read_are_set_aside_with_the_reason_and_st
     assert await table(db, TOTALS) == {("agent.executed", 3): 2}
 
 
-class Delicate(EventCounts):
-    """Cannot bear some events."""
+class FailingHandler(EventCounts):
+    """A handler that fails for some events."""
 
     def __init__(self, name: str, unbearable: Sequence[int]) -> None:
         self.name = name
@@ -149,13 +149,13 @@ class Delicate(EventCounts):
 
 
 @pytest.mark.usefixtures("empty_topics")
-async def test_an_event_that_the_handler_cannot_bear_is_set_aside_alone(
+async def test_an_event_that_its_handler_cannot_process_is_set_aside_alone(
     db: Connection,
     kafka: KafkaServer,
     engine: AsyncEngine,
     counts: EventCounts,
 ) -> None:
-    async with consuming(kafka, engine, Delicate(counts.name, [2, 4])):
+    async with consuming(kafka, engine, FailingHandler(counts.name, [2, 4])):
         await send(kafka, *(event_json(event(n)) for n in range(1, 6)))
         await eventually(partial(some_counted, db, 3), within=20)
     assert await table(db, TOTALS) == {("agent.executed", 3): 3}
@@ -165,7 +165,7 @@ async def test_an_event_that_the_handler_cannot_bear_is_set_aside_alone(
     assert await db.fetchval("SELECT count(*) FROM consumed_events") == 3
 
 
-async def test_what_was_seen_long_ago_is_forgotten(db: Connection, engine: AsyncEngine) -> None:
+async def test_ids_of_old_events_are_forgotten(db: Connection, engine: AsyncEngine) -> None:
     ages = "clock_timestamp() - (n + 0.5) * interval '1 hour' FROM generate_series(0, 2999) n"
     await db.execute(f"INSERT INTO consumed_events SELECT 'group', gen_random_uuid(), {ages}")
     assert await ConsumerUpkeep(engine, "group", 2).delete_expired() == 2952

@@ -1,4 +1,4 @@
-"""Watching the log: every event once and in order, for many watchers, from wherever they begin."""
+"""Watching the log: many watchers receive every event once and in order, from any starting position."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from orchestrator.events import tail as tail_module
 from orchestrator.events.model import EventFilter, Heartbeat
 from orchestrator.events.service import EventService
 from orchestrator.events.tail import EventTail
-from tests.adapters.orchestrator.events.event_log import Bells, emit, none_waits, notifiers, relaying
+from tests.adapters.orchestrator.events.event_log import Notifiers, emit, none_waits, notifiers, relaying
 from tests.adapters.orchestrator.looking import Connection
 from tests.support.waiting import eventually
 
@@ -24,8 +24,8 @@ WATCHERS = 200
 
 
 @contextlib.asynccontextmanager
-async def serving(engine: AsyncEngine, own: Bells, heartbeat_seconds: float = 15) -> AsyncIterator[EventService]:
-    """EventService as a process has it."""
+async def serving(engine: AsyncEngine, own: Notifiers, heartbeat_seconds: float = 15) -> AsyncIterator[EventService]:
+    """EventService, built as in a process."""
     store = PostgresEventStore(engine)
     tail = EventTail(store, own.events)
     following = asyncio.create_task(tail.run())
@@ -37,7 +37,7 @@ async def serving(engine: AsyncEngine, own: Bells, heartbeat_seconds: float = 15
 
 
 async def watch_for(service: EventService, seen: list[tuple[int, str]], wanted: EventFilter, most: int, position: int) -> int:
-    """Reads so many events and leaves; returns where it was."""
+    """Read this many events, then leave; returns the position reached."""
     async with contextlib.aclosing(service.watch(wanted, position)) as coming:
         async for item in coming:
             position = item.position
@@ -49,10 +49,10 @@ async def watch_for(service: EventService, seen: list[tuple[int, str]], wanted: 
     return position
 
 
-async def test_watchers_who_come_and_go_see_every_event_of_theirs_once(
+async def test_watchers_that_reconnect_receive_each_of_their_events_once(
     books_url: str, redis_url: str, db: Connection, engine: AsyncEngine
 ) -> None:
-    """Two hundred, each leaving at random and coming back after the last position that it saw."""
+    """Two hundred watchers leave at random and resume after the last position that they received."""
     total = 600
     async with relaying(books_url, redis_url), notifiers(redis_url) as own, serving(engine, own) as service:
 
@@ -76,7 +76,7 @@ async def test_watchers_who_come_and_go_see_every_event_of_theirs_once(
         assert all(seen == expected for seen in results[user::USERS])
 
 
-async def test_many_watchers_cost_one_read_and_none_when_nothing_happens(
+async def test_many_watchers_share_one_read_and_need_none_without_events(
     books_url: str, redis_url: str, db: Connection, engine: AsyncEngine
 ) -> None:
     queries = 0
@@ -101,7 +101,7 @@ async def test_many_watchers_cost_one_read_and_none_when_nothing_happens(
     assert queries < 10
 
 
-async def test_without_redis_a_watcher_sees_what_comes_within_a_second_or_so(books_url: str, db: Connection, engine: AsyncEngine) -> None:
+async def test_without_redis_a_watcher_receives_events_within_a_poll_interval(books_url: str, db: Connection, engine: AsyncEngine) -> None:
     nowhere = "redis://127.0.0.1:1/0"
     async with relaying(books_url, nowhere), notifiers(nowhere) as own, serving(engine, own) as service:
         seen: list[tuple[int, str]] = []
@@ -112,7 +112,7 @@ async def test_without_redis_a_watcher_sees_what_comes_within_a_second_or_so(boo
             await reading
 
 
-async def test_a_watcher_who_falls_far_behind_goes_on_from_the_database(
+async def test_a_watcher_that_falls_far_behind_continues_from_the_database(
     books_url: str, redis_url: str, db: Connection, engine: AsyncEngine
 ) -> None:
     async with relaying(books_url, redis_url), notifiers(redis_url) as own, serving(engine, own) as service:
@@ -126,9 +126,7 @@ async def test_a_watcher_who_falls_far_behind_goes_on_from_the_database(
         assert positions == list(range(2, 5002))
 
 
-async def test_silence_is_told_with_the_position_behind_which_there_is_nothing(
-    books_url: str, redis_url: str, db: Connection, engine: AsyncEngine
-) -> None:
+async def test_a_heartbeat_has_a_position_that_skips_no_event(books_url: str, redis_url: str, db: Connection, engine: AsyncEngine) -> None:
     async with (
         relaying(books_url, redis_url),
         notifiers(redis_url) as own,
@@ -138,25 +136,25 @@ async def test_silence_is_told_with_the_position_behind_which_there_is_nothing(
         await emit(db, *["others"] * 3, user_id=7)
         await eventually(partial(none_waits, db))
 
-        async def told() -> bool:
+        async def received() -> bool:
             return await anext(watch) == Heartbeat(3)
 
-        await eventually(told)
+        await eventually(received)
 
 
-async def test_the_bell_rings_in_other_processes_and_again_after_redis_was_away(redis_url: str) -> None:
+async def test_a_notifier_wakes_other_processes_also_after_redis_was_down(redis_url: str) -> None:
     async with Redis.from_url(redis_url) as redis, notifiers(redis_url) as here, notifiers(redis_url) as there:
-        with here.events.subscribe() as subscription, here.outbox.subscribe() as deaf:
+        with here.events.subscribe() as subscription, here.outbox.subscribe() as idle:
 
-            async def heard() -> bool:
+            async def wakes_others() -> bool:
                 there.events.notify()
                 return bool(await subscription.wait(0.2))
 
-            await eventually(heard)
-            while await deaf.wait(0.05):  # the welcome of a notifier that has just been hung
+            await eventually(wakes_others)
+            while await idle.wait(0.05):  # a notifier that has just connected wakes every subscription
                 pass
             there.events.notify()
             assert await subscription.wait(5)
-            assert not await deaf.wait(0.1)
+            assert not await idle.wait(0.1)
             await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-            await eventually(heard)
+            await eventually(wakes_others)

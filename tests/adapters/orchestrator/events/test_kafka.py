@@ -1,4 +1,4 @@
-"""The relay and a real Kafka broker: every event arrives, in order for each key, and once after deduplication."""
+"""The relay with a real Kafka broker: every event arrives, in order for each key, and once after deduplication."""
 
 import asyncio
 import json
@@ -20,12 +20,12 @@ from tests.support.waiting import eventually
 
 
 def first_of_each(events: Sequence[Event]) -> list[str]:
-    """The ids, as a consumer that leaves out what it has seen gets them."""
+    """The ids without repeats, as seen by a consumer that skips events that it has processed."""
     return list(dict.fromkeys(event.event_id for event in events))
 
 
 async def complete(db: Connection, kafka: KafkaServer, since: dict[Any, int]) -> int:
-    """Everything in the log has arrived, in order for each key; returns how many messages were repeated."""
+    """Assert that every event of the log has arrived, in order for each key; returns the number of repeated messages."""
     await eventually(partial(none_unpublished, db), within=40)
     rows = await db.fetch("SELECT aggregate_id, event_id FROM outbox ORDER BY position")
     expected: defaultdict[str, list[str]] = defaultdict(list)
@@ -36,7 +36,7 @@ async def complete(db: Connection, kafka: KafkaServer, since: dict[Any, int]) ->
     return sum(map(len, arrived.values())) - len(rows)
 
 
-async def test_an_event_arrives_as_it_is_documented(books_url: str, redis_url: str, db: Connection, kafka: KafkaServer) -> None:
+async def test_an_event_arrives_in_its_documented_form(books_url: str, redis_url: str, db: Connection, kafka: KafkaServer) -> None:
     since = await offsets(kafka)
     async with relaying(books_url, redis_url, KafkaPublisher(kafka.bootstrap_servers)):
         (called,) = await emit(db, "agent_1", agent_id="agent_1", duration=1.5)
@@ -68,7 +68,7 @@ async def test_an_event_arrives_as_it_is_documented(books_url: str, redis_url: s
     }
 
 
-async def test_a_broker_that_is_killed_under_load_gets_everything_in_order_later(
+async def test_a_broker_killed_under_load_receives_every_event_in_order_later(
     books_url: str, redis_url: str, db: Connection, other: Connection, kafka: KafkaServer
 ) -> None:
     since, stop = await offsets(kafka), asyncio.Event()
@@ -78,7 +78,7 @@ async def test_a_broker_that_is_killed_under_load_gets_everything_in_order_later
         kafka.process.kill()
         await kafka.process.crashes.get()
         gone_at = len(await stamped(db))
-        await eventually(partial(longer_than, db, gone_at + 500))  # the log goes on without Kafka
+        await eventually(partial(longer_than, db, gone_at + 500))  # the log grows without Kafka
         await kafka.start()
         await eventually(partial(published, db, gone_at + 500), within=40)
         stop.set()
@@ -95,7 +95,7 @@ async def longer_than(db: Connection, length: int) -> bool:
     return bool(await db.fetchval("SELECT last_position > $1 FROM event_relay", length))
 
 
-async def test_without_kafka_the_log_grows_and_kafka_gets_it_when_it_comes(
+async def test_without_kafka_the_log_grows_and_is_published_after_its_return(
     books_url: str, redis_url: str, db: Connection, kafka: KafkaServer
 ) -> None:
     since = await offsets(kafka)
@@ -108,7 +108,7 @@ async def test_without_kafka_the_log_grows_and_kafka_gets_it_when_it_comes(
         assert await complete(db, kafka, since) == 0
 
 
-async def test_relays_that_are_cut_off_again_and_again_repeat_events_but_lose_and_reorder_none(
+async def test_relays_that_lose_their_sessions_repeat_events_but_lose_and_reorder_none(
     books_url: str, redis_url: str, db: Connection, other: Connection, kafka: KafkaServer
 ) -> None:
     since, stop = await offsets(kafka), asyncio.Event()
@@ -124,7 +124,7 @@ async def test_relays_that_are_cut_off_again_and_again_repeat_events_but_lose_an
         await complete(db, kafka, since)
 
 
-async def test_a_relay_ends_in_time_though_kafka_is_away(books_url: str, redis_url: str, db: Connection, kafka: KafkaServer) -> None:
+async def test_a_relay_stops_in_time_while_kafka_is_down(books_url: str, redis_url: str, db: Connection, kafka: KafkaServer) -> None:
     async with relaying(books_url, redis_url, KafkaPublisher(kafka.bootstrap_servers)):
         await emit(db, "a")
         await eventually(partial(none_unpublished, db))

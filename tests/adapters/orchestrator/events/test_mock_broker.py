@@ -1,4 +1,4 @@
-"""The relay and the consumer with librdkafka's mock broker, which is there where Java is not: the whole way, without any failure."""
+"""The relay and the consumer with librdkafka's mock broker, which needs no Java: the whole path, without failures."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,16 +20,18 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def mock_broker() -> Iterator[str]:
-    """The address of a broker inside this process; it lives as long as the producer that brought it."""
+    """The address of a broker inside this process; it lives as long as the producer that started it."""
     owner = Producer({"bootstrap.servers": "", "test.mock.num.brokers": 1})
     (broker,) = owner.list_topics(timeout=10).brokers.values()
     for topic in TOPICS:
-        owner.list_topics(topic, timeout=10)  # asked for, it is made; the mock makes none by itself
+        owner.list_topics(topic, timeout=10)  # The metadata request creates the topic; the mock broker creates none by itself.
     yield f"{broker.host}:{broker.port}"
     del owner
 
 
-async def test_events_go_all_the_way(books_url: str, redis_url: str, db: Connection, engine: AsyncEngine, mock_broker: str) -> None:
+async def test_events_travel_from_the_outbox_to_the_consumer(
+    books_url: str, redis_url: str, db: Connection, engine: AsyncEngine, mock_broker: str
+) -> None:
     handler = EventCounts()
     handler.name = f"counts-{uuid4().hex}"
 

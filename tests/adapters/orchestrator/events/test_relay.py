@@ -1,4 +1,4 @@
-"""The relay on a real PostgreSQL and Redis: every committed event gets one position, in order, whatever dies."""
+"""The relay with a real PostgreSQL and Redis: every committed event gets one position, in order, despite failures."""
 
 import asyncio
 import json
@@ -18,26 +18,26 @@ from orchestrator.adapters.events.outbox_upkeep import OutboxUpkeep
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.events.model import Event
 from tests.adapters.orchestrator.conftest import LEASE_SECONDS
-from tests.adapters.orchestrator.events.event_log import Bells, emit, leaders, none_unpublished, none_waits, relaying, stamped
+from tests.adapters.orchestrator.events.event_log import Notifiers, emit, leaders, none_unpublished, none_waits, relaying, stamped
 from tests.adapters.orchestrator.looking import Connection, cut_connections
 from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import completed, intent
 
 
 @pytest.fixture
-async def relay(books_url: str, redis_url: str) -> AsyncIterator[Bells]:
+async def relay(books_url: str, redis_url: str) -> AsyncIterator[Notifiers]:
     async with relaying(books_url, redis_url) as notifiers:
         yield notifiers
 
 
 async def stamp(session: Connection, epoch: int, most: int) -> tuple[bool, int]:
-    """The relay's statement: whether the epoch still leads, and how many events it stamped."""
+    """Run the relay's statement; returns whether the epoch still leads, and the number of events stamped."""
     [(leads, count)] = await session.fetch(sql.STAMP, epoch, most)
     return leads, count
 
 
 async def all_stamped(db: Connection, ids: list[str]) -> None:
-    """Every one of these events, and nothing else, stands in the log, without gaps."""
+    """The log contains exactly these events, without gaps."""
     await eventually(partial(none_waits, db))
     log = await stamped(db)
     assert [position for position, _ in log] == list(range(1, len(ids) + 1))
@@ -66,7 +66,7 @@ async def test_a_transaction_that_commits_late_is_not_skipped(db: Connection, ot
 
 @pytest.mark.usefixtures("relay")
 async def test_events_of_one_aggregate_keep_the_order_of_their_commits(db: Connection, books_url: str) -> None:
-    """Writers who take turns by a row's lock, as those of a run do: what is written first stands first."""
+    """The writers serialize on a row lock, as those of a run do, so the first to write commits first."""
     await db.execute("CREATE TABLE IF NOT EXISTS turns (aggregate text PRIMARY KEY, turn integer NOT NULL)")
     await db.execute("INSERT INTO turns SELECT 'run_' || n, 0 FROM generate_series(0, 4) n ON CONFLICT (aggregate) DO UPDATE SET turn = 0")
 
@@ -87,13 +87,13 @@ async def test_events_of_one_aggregate_keep_the_order_of_their_commits(db: Conne
     await db.execute("DROP TABLE turns")
 
 
-async def test_a_settlement_rings_and_is_stamped_before_the_next_look(books_url: str, relay: Bells, db: Connection) -> None:
+async def test_a_settlement_notifies_the_relay_before_its_next_poll(books_url: str, relay: Notifiers, db: Connection) -> None:
     await eventually(partial(leaders, db))
     async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks(), relay.outbox.notify) as recorder:
         one = intent()
         await recorder.record(one)
-        await emit(db, "agent")  # notifications nobody
-        await eventually(partial(none_waits, db))  # from now on it is a second to the next look
+        await emit(db, "agent")  # notifies nobody
+        await eventually(partial(none_waits, db))  # the next poll is a second away
         began = asyncio.get_running_loop().time()
         with relay.events.subscribe() as subscription:
             await recorder.settle(completed(one))
@@ -102,7 +102,7 @@ async def test_a_settlement_rings_and_is_stamped_before_the_next_look(books_url:
     assert await none_waits(db)
 
 
-async def test_of_three_processes_one_relays_and_another_takes_over_when_it_is_cut_off(
+async def test_one_of_three_processes_relays_and_another_takes_over_when_its_session_ends(
     books_url: str, redis_url: str, db: Connection
 ) -> None:
     async with AsyncExitStack() as processes:
@@ -118,7 +118,7 @@ async def test_of_three_processes_one_relays_and_another_takes_over_when_it_is_c
         assert second != first
 
 
-async def test_a_relay_that_ends_lets_the_next_one_in_at_once(books_url: str, redis_url: str, db: Connection) -> None:
+async def test_a_relay_that_stops_is_replaced_at_once(books_url: str, redis_url: str, db: Connection) -> None:
     async with relaying(books_url, redis_url):
         await eventually(partial(leaders, db))
     assert await leaders(db) == []
@@ -133,7 +133,7 @@ async def test_a_relay_survives_the_loss_of_every_connection(db: Connection) -> 
     await all_stamped(db, ids)
 
 
-async def test_positions_are_given_once_though_sessions_are_cut_under_load(books_url: str, redis_url: str, db: Connection) -> None:
+async def test_positions_are_assigned_once_when_sessions_end_under_load(books_url: str, redis_url: str, db: Connection) -> None:
     async with relaying(books_url, redis_url), relaying(books_url, redis_url):
         ids: list[str] = []
         for _ in range(15):
@@ -144,8 +144,8 @@ async def test_positions_are_given_once_though_sessions_are_cut_under_load(books
         await all_stamped(db, ids)
 
 
-async def test_a_relay_that_wakes_after_its_term_changes_nothing(db: Connection, other: Connection) -> None:
-    """As if a pooler had given the lock to a second session: the epoch alone holds the first one off."""
+async def test_a_relay_that_resumes_after_its_term_changes_nothing(db: Connection, other: Connection) -> None:
+    """As if a pooler had given the lock to a second session: only the epoch fences off the first one."""
     await emit(db, "a", "b")
     [(old, _)] = await other.fetch(sql.BEGIN_TERM)
     [(new, _)] = await db.fetch(sql.BEGIN_TERM)
@@ -156,7 +156,7 @@ async def test_a_relay_that_wakes_after_its_term_changes_nothing(db: Connection,
     assert await db.fetchval(sql.MARK_PUBLISHED, new, 2) is True
 
 
-async def test_a_stamp_that_races_with_the_next_term_gives_no_position_twice(db: Connection, other: Connection) -> None:
+async def test_a_stamp_concurrent_with_the_next_term_assigns_no_position_twice(db: Connection, other: Connection) -> None:
     ids = await emit(db, "a", "b", "c")
     [(old, _)] = await other.fetch(sql.BEGIN_TERM)
     held = other.transaction()
@@ -164,7 +164,7 @@ async def test_a_stamp_that_races_with_the_next_term_gives_no_position_twice(db:
     assert await stamp(other, old, 2) == (True, 2)
     successor = asyncio.create_task(db.fetch(sql.BEGIN_TERM))
     _, pending = await asyncio.wait([successor], timeout=0.1)
-    assert pending  # until the old one's statement is decided
+    assert pending  # until the old relay's statement has ended
     await held.commit()
     [(new, _)] = await successor
     assert await stamp(db, new, 10) == (True, 1)
@@ -172,7 +172,7 @@ async def test_a_stamp_that_races_with_the_next_term_gives_no_position_twice(db:
 
 
 async def test_a_process_that_hangs_loses_its_session(books_url: str, redis_url: str, db: Connection, other: Connection) -> None:
-    """The relay's own setting, on a session that says nothing."""
+    """With the relay's own timeout, on an idle session."""
     async with relaying(books_url, redis_url):
         (pid,) = await eventually(partial(leaders, db))
         found = await db.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND application_name = 'agentmesh-relay'", pid)
@@ -180,17 +180,17 @@ async def test_a_process_that_hangs_loses_its_session(books_url: str, redis_url:
     await other.execute("SET idle_session_timeout = '100ms'")
     assert await other.fetchval(sql.ELECT, RELAY_LOCK)
 
-    async def let_go() -> bool:
+    async def is_free() -> bool:
         return await leaders(db) == []
 
-    await eventually(let_go)
+    await eventually(is_free)
 
 
-async def test_old_events_are_forgotten_and_what_waits_is_kept(engine: AsyncEngine, db: Connection, books_url: str, redis_url: str) -> None:
+async def test_old_events_are_deleted_and_unstamped_ones_kept(engine: AsyncEngine, db: Connection, books_url: str, redis_url: str) -> None:
     async with relaying(books_url, redis_url):
         await emit(db, *["a"] * 2300)
         await eventually(partial(none_waits, db))
-    await emit(db, "b")  # nobody relays: it waits
+    await emit(db, "b")  # no relay runs, so it stays unstamped
     await db.execute("UPDATE outbox SET occurred_at = clock_timestamp() - interval '31 days' WHERE position <= 2200 OR position IS NULL")
     assert await OutboxUpkeep(engine, 30, publishing=True).delete_expired() == 0
     await db.execute("UPDATE event_relay SET published_position = 1100")
@@ -211,8 +211,8 @@ async def test_the_lag_is_measured(engine: AsyncEngine, db: Connection) -> None:
     assert REGISTRY.get_sample_value("outbox_events", {"for": "kafka"}) == 0
 
 
-class Erratic:
-    """A publisher that fails in ways that nobody foresaw, and then does what it should."""
+class FailingPublisher:
+    """A publisher that first fails with unexpected errors and then works."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -221,16 +221,16 @@ class Erratic:
     async def publish(self, events: Sequence[Event]) -> int:
         if self.failures:
             self.failures -= 1
-            raise RuntimeError("nobody foresaw this")
+            raise RuntimeError("an unexpected error")
         self.accepted += [event.position for event in events[:3]]
         return min(3, len(events))
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
 
-async def test_what_nobody_foresaw_does_not_end_the_relay(books_url: str, redis_url: str, db: Connection) -> None:
-    publisher = Erratic(failures=2)
+async def test_an_unexpected_error_does_not_end_the_relay(books_url: str, redis_url: str, db: Connection) -> None:
+    publisher = FailingPublisher(failures=2)
     async with relaying(books_url, redis_url, publisher):
         await emit(db, *"abcdefgh")
         await eventually(partial(none_unpublished, db))

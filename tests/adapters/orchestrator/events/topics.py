@@ -1,4 +1,4 @@
-"""What the topics of a real broker hold, and a load of events for them."""
+"""The content of a real broker's topics, and a load of events for them."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ AGGREGATES = [f"agent_{n}" for n in range(20)]
 
 
 async def delivered(kafka: KafkaServer, since: dict[Any, int]) -> dict[str, list[Event]]:
-    """What the topics hold beyond these offsets: for each key, in the order of delivery."""
+    """The messages after these offsets: for each key, in the order of delivery."""
     found: defaultdict[str, list[Event]] = defaultdict(list)
     async with AIOKafkaConsumer(*TOPICS, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest") as consumer:
         ends = await consumer.end_offsets(consumer.assignment())
@@ -34,7 +34,7 @@ async def delivered(kafka: KafkaServer, since: dict[Any, int]) -> dict[str, list
 
 
 async def offsets(kafka: KafkaServer) -> dict[Any, int]:
-    """Where the topics end now."""
+    """The current end offsets of the topics."""
     publisher = KafkaPublisher(kafka.bootstrap_servers)
     await publisher._create_missing_topics()
     async with AIOKafkaConsumer(*TOPICS, bootstrap_servers=kafka.bootstrap_servers) as consumer:
@@ -42,7 +42,7 @@ async def offsets(kafka: KafkaServer) -> dict[Any, int]:
 
 
 async def load(db: Connection, stop: asyncio.Event) -> int:
-    """Some hundred events a second until told to stop; returns how many."""
+    """Emit several hundred events a second until `stop` is set; returns their number."""
     count = 0
     while not stop.is_set():
         await emit(db, *random.choices(AGGREGATES, k=10))
