@@ -1,4 +1,4 @@
-"""The network between the recorder and PostgreSQL, and what it loses."""
+"""A relay between the recorder and PostgreSQL that loses packets on request."""
 
 import asyncio
 from contextlib import suppress
@@ -6,16 +6,16 @@ from typing import Self
 
 
 class Relay:
-    """Passes bytes on, and cuts the connection at a packet that holds a mark: before the server gets it, or after it has answered."""
+    """Forwards bytes, and cuts the connection at a packet that contains a mark: before the server gets it, or after it has answered."""
 
     def __init__(self, server_port: int) -> None:
         self._server_port = server_port
         self._lose_answer = b""
         self._lose_request = b""
         self.silent = False
-        """Whether nothing is passed on any more, and nothing closed."""
+        """While true, nothing is forwarded and nothing is closed."""
         self.cut = 0
-        """How many connections have been cut."""
+        """The number of connections cut so far."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
@@ -26,7 +26,7 @@ class Relay:
         self._server.close()
 
     def lose_answer_to(self, mark: bytes) -> None:
-        """The next packet with `mark` reaches the server, and its answer is lost with the connection."""
+        """The next packet with `mark` reaches the server, but its response is lost with the connection."""
         self._lose_answer = mark
 
     def lose_request(self, mark: bytes) -> None:

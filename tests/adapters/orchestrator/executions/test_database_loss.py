@@ -1,4 +1,4 @@
-"""PostgreSQL dies, or goes and comes back, while intents and settlements are being written. A server of these tests' own."""
+"""PostgreSQL is killed or restarted while intents and settlements are being written. These tests have their own server."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ async def url(server: PostgresServer) -> str:
 
 @dataclass
 class Traffic:
-    """Callers who buy again and again: every second one with an idempotency key."""
+    """Callers that buy continuously, every second one with an idempotency key."""
 
     recorder: PostgresRecorder
     settled: list[Intent] = field(default_factory=list)
@@ -68,12 +68,12 @@ class Traffic:
             assert await self.recorder.record(one) is None
         except ServiceUnavailable:
             self.refused.append(one)
-            await asyncio.sleep(0.02)  # as a client does that retries
+            await asyncio.sleep(0.02)  # as a client that retries would
             return
         (self.settled if await self.recorder.settle(completed(one)) else self.lost).append(one)
 
     async def flows(self, settled: int = 200) -> None:
-        """Returns once so many more have been settled."""
+        """Returns once this many more purchases are settled."""
         goal = len(self.settled) + settled
 
         async def reached() -> bool:
@@ -83,7 +83,7 @@ class Traffic:
 
 
 async def killed(server: PostgresServer) -> None:
-    """The server dies at once, and is started again."""
+    """The server is killed and started again."""
     server.process.kill(signal.SIGKILL)
 
     async def ended() -> bool:
@@ -93,12 +93,12 @@ async def killed(server: PostgresServer) -> None:
 
 
 async def stopped(server: PostgresServer) -> None:
-    """The server ends its sessions in an orderly way."""
+    """The server ends its sessions in an orderly shutdown."""
     await server.stop()
 
 
 async def session_killed(server: PostgresServer) -> None:
-    """One session dies; the server then ends all the others and recovers by itself."""
+    """One session is killed; the server then ends all the others and recovers on its own."""
     connection = await asyncpg.connect(server.url("postgres").replace("+asyncpg", ""))
     pids = await connection.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'agentmesh-recorder'")
     os.kill(pids[0]["pid"], signal.SIGKILL)
@@ -106,7 +106,7 @@ async def session_killed(server: PostgresServer) -> None:
 
 
 @pytest.mark.parametrize("lost", [killed, stopped, session_killed], ids=lambda how: how.__name__)
-async def test_what_is_in_flight_when_the_database_goes_is_refused_or_settled_exactly_once(
+async def test_purchases_in_flight_when_the_database_stops_are_refused_or_settled_exactly_once(
     server: PostgresServer, url: str, lost: Callable[[PostgresServer], Awaitable[None]]
 ) -> None:
     async with PostgresRecorder(url, LEASE_SECONDS, BackgroundTasks()) as recorder:
@@ -141,7 +141,7 @@ async def assert_books_are_whole(url: str, traffic: Traffic) -> None:
     assert held == {one.execution_id for one in traffic.settled if one.claim}
 
 
-async def test_a_call_under_way_settles_after_the_database_is_back(server: PostgresServer, url: str) -> None:
+async def test_a_call_in_progress_is_settled_after_the_database_returns(server: PostgresServer, url: str) -> None:
     async with PostgresRecorder(url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         recorded = [keyed(f"key-{number}") for number in range(50)]
         await asyncio.gather(*map(recorder.record, recorded))
@@ -154,8 +154,8 @@ async def test_a_call_under_way_settles_after_the_database_is_back(server: Postg
         assert await recorder.record(intent()) is None
 
 
-async def test_who_waits_longer_than_the_lease_is_told_that_the_outcome_could_not_be_recorded(server: PostgresServer, url: str) -> None:
-    """And the sweeper then settles at the worst case."""
+async def test_a_settlement_that_waits_longer_than_its_lease_raises_outcome_unknown(server: PostgresServer, url: str) -> None:
+    """The sweeper then settles the execution at its worst case."""
     async with PostgresRecorder(url, lease_seconds=0.5, tasks=BackgroundTasks()) as recorder:
         recorded = intent()
         await recorder.record(recorded)
@@ -165,7 +165,7 @@ async def test_who_waits_longer_than_the_lease_is_told_that_the_outcome_could_no
         assert await Sweeper(url, 1).sweep() == 1
 
 
-async def test_a_sweeper_waits_for_a_database_that_is_away(server: PostgresServer, url: str) -> None:
+async def test_a_sweeper_waits_for_a_database_that_is_down(server: PostgresServer, url: str) -> None:
     async with PostgresRecorder(url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         orphan = intent()
         await recorder.record(orphan)

@@ -13,7 +13,7 @@ from tests.adapters.orchestrator.looking import Connection
 from tests.unit.orchestrator.making import completed, ended, failed, intent, key_of, keyed
 
 
-async def test_the_same_key_tells_whose_it_is_and_for_which_body(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_a_used_key_returns_its_execution_and_body(recorder: PostgresRecorder, db: Connection) -> None:
     first = keyed("k", b"one body")
     assert await recorder.record(first) is None
     for body in (b"one body", b"another body"):
@@ -30,7 +30,7 @@ async def test_intents_without_a_key_are_never_duplicates(recorder: PostgresReco
     assert await asyncio.gather(*(recorder.record(intent()) for _ in range(20))) == [None] * 20
 
 
-async def test_of_two_intents_with_one_key_in_one_commit_the_first_wins(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_the_first_of_two_intents_with_one_key_in_one_commit_wins(recorder: PostgresRecorder, db: Connection) -> None:
     intents = [keyed("k", b"one"), keyed("other"), keyed("k", b"two"), intent(), keyed("k", b"one")]
     outcomes = await asyncio.gather(*map(recorder.record, intents))
     winner = OriginalRequest(intents[0].execution_id, b"one")
@@ -40,8 +40,8 @@ async def test_of_two_intents_with_one_key_in_one_commit_the_first_wins(recorder
 
 
 @pytest.mark.usefixtures("no_deadlocks")
-async def test_two_recorders_that_race_for_the_same_keys_have_one_winner_each(books_url: str, db: Connection) -> None:
-    """Groups in different orders: whoever took keys in the order in which they come would wait for ever."""
+async def test_two_recorders_that_compete_for_the_same_keys_have_one_winner_each(books_url: str, db: Connection) -> None:
+    """The groups have different orders: recorders that locked keys in arrival order would deadlock."""
     dice = random.Random(7)
     async with (
         PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as here,
@@ -64,7 +64,7 @@ def assert_one_winner_each(intents: list[Intent], outcomes: list[OriginalRequest
 
 
 @pytest.mark.usefixtures("no_deadlocks")
-async def test_keys_are_claimed_and_freed_at_the_same_time(books_url: str) -> None:
+async def test_keys_are_claimed_and_released_concurrently(books_url: str) -> None:
     names = [f"key-{number}" for number in range(60)]
     async with (
         PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as here,
@@ -84,13 +84,13 @@ async def test_keys_are_claimed_and_freed_at_the_same_time(books_url: str) -> No
 
 
 async def holder_after(recorder: PostgresRecorder, settlement: Settlement, body: bytes = b"body") -> OriginalRequest | None:
-    """Settles the execution that holds its key, then tries the key again."""
+    """Settle the execution that holds the key of `one`, then claim the key again."""
     assert await recorder.settle(settlement)
     return await recorder.record(keyed(key_of(settlement.intent), body))
 
 
 @pytest.mark.parametrize("how", ["failed retryably", "cancelled", "outcome_unknown"])
-async def test_a_key_is_free_again_when_the_same_call_may_fare_better(recorder: PostgresRecorder, how: str) -> None:
+async def test_a_retryable_failure_releases_the_key(recorder: PostgresRecorder, how: str) -> None:
     first = keyed("k")
     await recorder.record(first)
     settlement = failed(first, retryable=True) if how == "failed retryably" else ended(first, State(how))
@@ -98,14 +98,14 @@ async def test_a_key_is_free_again_when_the_same_call_may_fare_better(recorder: 
 
 
 @pytest.mark.parametrize("how", ["completed", "failed for good"])
-async def test_a_key_is_kept_when_there_is_an_answer_or_no_hope(recorder: PostgresRecorder, how: str) -> None:
+async def test_an_answer_or_a_permanent_failure_keeps_the_key(recorder: PostgresRecorder, how: str) -> None:
     first = keyed("k")
     await recorder.record(first)
     settlement = completed(first) if how == "completed" else failed(first, retryable=False)
     assert await holder_after(recorder, settlement) == OriginalRequest(first.execution_id, b"body")
 
 
-async def test_a_freed_key_belongs_to_its_next_owner_alone(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_a_released_key_belongs_only_to_its_next_owner(recorder: PostgresRecorder, db: Connection) -> None:
     first, second = keyed("k", b"one"), keyed("k", b"two")
     await recorder.record(first)
     await recorder.settle(failed(first, retryable=True))
@@ -114,7 +114,7 @@ async def test_a_freed_key_belongs_to_its_next_owner_alone(recorder: PostgresRec
     assert not (await looking.key(db, second))["free"]
 
 
-async def test_a_key_lives_for_a_day(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_a_key_is_kept_for_a_day(recorder: PostgresRecorder, db: Connection) -> None:
     first = keyed("k")
     await recorder.record(first)
     row = await db.fetchrow("SELECT extract(epoch FROM expires_at - clock_timestamp())::float8 AS left FROM idempotency_keys")
@@ -122,7 +122,7 @@ async def test_a_key_lives_for_a_day(recorder: PostgresRecorder, db: Connection)
     assert 86_390 < row["left"] <= 86_400
 
 
-async def test_an_expired_key_can_be_used_again_and_lives_for_another_day(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_an_expired_key_can_be_claimed_for_another_day(recorder: PostgresRecorder, db: Connection) -> None:
     first, second = keyed("k", b"one"), keyed("k", b"two")
     await recorder.record(first)
     await recorder.settle(completed(first))
@@ -131,8 +131,8 @@ async def test_an_expired_key_can_be_used_again_and_lives_for_another_day(record
     assert await recorder.record(keyed("k", b"two")) == OriginalRequest(second.execution_id, b"two")
 
 
-async def test_a_freed_key_of_an_older_execution_is_not_freed_under_the_newer_one(recorder: PostgresRecorder, db: Connection) -> None:
-    """The older one's process was thought dead; its late settlement must not touch what is no longer its own."""
+async def test_a_late_settlement_does_not_release_the_key_of_a_newer_execution(recorder: PostgresRecorder, db: Connection) -> None:
+    """The older execution's process was presumed dead; its late settlement must not touch the key that it no longer holds."""
     first, second = keyed("k"), keyed("k")
     await recorder.record(first)
     await db.execute("UPDATE idempotency_keys SET free = true")

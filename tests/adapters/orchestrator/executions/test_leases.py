@@ -17,7 +17,7 @@ LEASE_SECONDS = 0.6
 
 @pytest.fixture
 async def recorder(books_url: str) -> AsyncIterator[PostgresRecorder]:
-    """A recorder whose leases are short."""
+    """A recorder with short leases."""
     async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         yield recorder
 
@@ -29,7 +29,7 @@ async def lease(db: Connection, of: Intent) -> datetime:
 
 
 async def renewed(db: Connection, *intents: Intent) -> None:
-    """Returns once the leases of all these intents have become longer."""
+    """Returns once the leases of all these intents have been extended."""
     before = [await lease(db, one) for one in intents]
 
     async def all_longer() -> bool:
@@ -38,7 +38,7 @@ async def renewed(db: Connection, *intents: Intent) -> None:
     await eventually(all_longer)
 
 
-async def test_a_lease_is_renewed_again_and_again_while_the_call_is_under_way(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_a_lease_is_renewed_repeatedly_while_the_call_is_in_progress(recorder: PostgresRecorder, db: Connection) -> None:
     under_way = [intent() for _ in range(3)]
     await asyncio.gather(*map(recorder.record, under_way))
     for _ in range(3):
@@ -47,7 +47,7 @@ async def test_a_lease_is_renewed_again_and_again_while_the_call_is_under_way(re
     await asyncio.gather(*(recorder.settle(completed(one)) for one in under_way))
 
 
-async def test_the_lease_of_a_settled_call_is_let_go(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_the_lease_of_a_settled_call_is_no_longer_renewed(recorder: PostgresRecorder, db: Connection) -> None:
     done, under_way = intent(), intent()
     await asyncio.gather(recorder.record(done), recorder.record(under_way))
     await recorder.settle(completed(done))
@@ -57,10 +57,10 @@ async def test_the_lease_of_a_settled_call_is_let_go(recorder: PostgresRecorder,
     await recorder.settle(completed(under_way))
 
 
-async def test_an_execution_that_somebody_holds_keeps_no_other_from_being_renewed(
+async def test_a_locked_execution_does_not_block_the_renewal_of_others(
     recorder: PostgresRecorder, db: Connection, other: Connection
 ) -> None:
-    """To wait for it while holding others ends in a deadlock with the settlement that holds it."""
+    """Waiting for it while holding others would deadlock with the settlement that holds it."""
     held, free = intent(), intent()
     await asyncio.gather(recorder.record(held), recorder.record(free))
     async with other.transaction():
@@ -80,7 +80,7 @@ async def test_leases_are_renewed_again_after_the_connection_was_lost(recorder: 
     await recorder.settle(completed(under_way))
 
 
-async def test_leases_are_renewed_again_after_the_database_refused_once(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_leases_are_renewed_again_after_a_database_error(recorder: PostgresRecorder, db: Connection) -> None:
     under_way = intent()
     await recorder.record(under_way)
     await db.execute("ALTER TABLE executions RENAME COLUMN lease_until TO hidden")

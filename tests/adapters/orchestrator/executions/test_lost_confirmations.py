@@ -1,4 +1,4 @@
-"""What becomes of a commit when the connection is lost around it: before the server has heard of it, or after it has been made."""
+"""What happens to a commit whose connection is lost: before the server received it, or after the server made it."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ async def relay(postgres_server: PostgresServer) -> AsyncIterator[Relay]:
 
 @pytest.fixture
 async def recorder(books_url: str, relay: Relay) -> AsyncIterator[PostgresRecorder]:
-    """A recorder beyond the relay; its statements are prepared, so that one packet is one commit."""
+    """A recorder behind the relay. Its statements are prepared, so that one packet is one commit."""
     through_relay = make_url(books_url).set(port=relay.port).render_as_string(hide_password=False)
     async with PostgresRecorder(through_relay, LEASE_SECONDS, BackgroundTasks()) as recorder:
         for first in (intent(), keyed("warm")):
@@ -44,7 +44,7 @@ async def settled(db: Connection, of: Intent) -> bool:
     return await looking.state(db, of) != "running"
 
 
-async def test_a_settlement_whose_confirmation_was_lost_counts_once(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
+async def test_a_settlement_with_a_lost_confirmation_counts_once(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
     recorded = keyed("k")
     await recorder.record(recorded)
     relay.lose_answer_to(str(recorded.execution_id).encode())
@@ -65,7 +65,9 @@ async def test_a_settlement_that_never_reached_the_server_is_written_by_the_next
     assert (await looking.state(db, recorded), len(await looking.events(db, recorded))) == ("completed", 1)
 
 
-async def test_a_whole_group_whose_confirmation_was_lost_counts_once_each(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
+async def test_every_settlement_of_a_group_with_a_lost_confirmation_counts_once(
+    recorder: PostgresRecorder, db: Connection, relay: Relay
+) -> None:
     recorded = [intent() for _ in range(200)]
     await asyncio.gather(*map(recorder.record, recorded))
     relay.lose_answer_to(str(recorded[100].execution_id).encode())
@@ -76,7 +78,7 @@ async def test_a_whole_group_whose_confirmation_was_lost_counts_once_each(record
     assert await db.fetchval("SELECT count(*) FROM executions WHERE status = 'completed'") == 202
 
 
-async def test_a_settlement_that_somebody_else_made_is_not_taken_for_ones_own(
+async def test_a_settlement_made_by_another_process_is_not_taken_for_ones_own(
     recorder: PostgresRecorder, db: Connection, relay: Relay
 ) -> None:
     recorded = intent()
@@ -86,7 +88,7 @@ async def test_a_settlement_that_somebody_else_made_is_not_taken_for_ones_own(
     assert not await recorder.settle(completed(recorded))
 
 
-async def test_an_intent_whose_confirmation_was_lost_is_refused_and_settled_at_no_cost(
+async def test_an_intent_with_a_lost_confirmation_is_refused_and_settled_at_no_cost(
     recorder: PostgresRecorder, db: Connection, relay: Relay
 ) -> None:
     refused = intent()
@@ -100,7 +102,9 @@ async def test_an_intent_whose_confirmation_was_lost_is_refused_and_settled_at_n
     assert json.loads(row["failure"])["reason"] == "SERVICE_UNAVAILABLE"
 
 
-async def test_the_key_of_an_intent_that_was_refused_so_is_free_again(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
+async def test_the_key_of_an_intent_refused_after_a_lost_confirmation_is_released(
+    recorder: PostgresRecorder, db: Connection, relay: Relay
+) -> None:
     refused, again = keyed("k", b"one"), keyed("k", b"two")
     relay.lose_answer_to(b"COMMIT;")
     with pytest.raises(ServiceUnavailable):
@@ -111,7 +115,7 @@ async def test_the_key_of_an_intent_that_was_refused_so_is_free_again(recorder: 
     assert await recorder.record(keyed("k", b"one")) == OriginalRequest(again.execution_id, b"two")
 
 
-async def test_an_intent_that_was_lost_on_its_way_is_refused_and_stands_as_refused(
+async def test_an_intent_that_never_reached_the_server_is_refused_and_recorded_as_refused(
     recorder: PostgresRecorder, db: Connection, relay: Relay
 ) -> None:
     refused = intent()
@@ -119,39 +123,37 @@ async def test_an_intent_that_was_lost_on_its_way_is_refused_and_stands_as_refus
     with pytest.raises(ServiceUnavailable):
         await recorder.record(refused)
 
-    async def void() -> bool:
+    async def refused_at_no_cost() -> bool:
         return bool(await db.fetchval("SELECT count(*) FROM executions WHERE status = 'failed' AND cost_micro_usd = 0"))
 
-    await eventually(void)
+    await eventually(refused_at_no_cost)
     assert len(await looking.events(db, refused)) == 1
 
 
-async def test_a_database_that_cannot_be_reached_refuses_at_once_and_nothing_is_left_to_settle(books_url: str) -> None:
+async def test_an_unreachable_database_refuses_at_once_and_leaves_nothing_to_settle(books_url: str) -> None:
     nowhere = make_url(books_url).set(port=any_free_port()).render_as_string(hide_password=False)
     async with asyncio.timeout(2), PostgresRecorder(nowhere, LEASE_SECONDS, BackgroundTasks()) as recorder:
         outcomes = await asyncio.gather(*(recorder.record(intent()) for _ in range(300)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ServiceUnavailable] * 300
 
 
-async def test_a_whole_group_of_intents_is_refused_when_nobody_knows_what_became_of_it(
-    recorder: PostgresRecorder, db: Connection, relay: Relay
-) -> None:
+async def test_a_group_of_intents_with_an_unknown_outcome_is_refused(recorder: PostgresRecorder, db: Connection, relay: Relay) -> None:
     refused = [intent() for _ in range(100)]
     relay.lose_answer_to(str(refused[50].execution_id).encode())
     outcomes = await asyncio.gather(*map(recorder.record, refused), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ServiceUnavailable] * 100
 
-    async def all_void() -> bool:
+    async def all_refused_at_no_cost() -> bool:
         return bool(await db.fetchval("SELECT count(*) = 100 FROM executions WHERE status = 'failed' AND cost_micro_usd = 0"))
 
-    await eventually(all_void)
+    await eventually(all_refused_at_no_cost)
     assert len(await looking.events(db)) == 102
 
 
 async def test_a_database_that_hangs_refuses_intents_in_bounded_time_and_is_used_again_afterwards(
     books_url: str, db: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server goes on with what we have given up, and commits it when the lock is gone: it must not stay open, nor cost anything."""
+    """The server commits the abandoned statement when the lock is released: it must neither stay open nor cost anything."""
     monkeypatch.setattr(postgres_connection, "COMMAND_SECONDS", 0.3)
     async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as recorder:
         under_way, refused = intent(), keyed("k")
@@ -171,7 +173,7 @@ async def test_a_database_that_hangs_refuses_intents_in_bounded_time_and_is_used
     assert await db.fetchval("SELECT count(*) FROM idempotency_keys WHERE NOT free") == 0
 
 
-async def test_a_recorder_ends_in_bounded_time_also_when_the_network_is_silent(
+async def test_a_recorder_closes_in_bounded_time_when_the_network_is_silent(
     books_url: str, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_connection, "CONNECT_SECONDS", 0.3)

@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import BILL, WORST_CASE, completed, ended, failed, intent, keyed
 
 
-async def test_an_intent_is_in_the_books_at_its_worst_case_when_record_returns(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_record_returns_once_the_intent_is_committed_at_its_worst_case(recorder: PostgresRecorder, db: Connection) -> None:
     recorded = intent(streamed=True)
     assert await recorder.record(recorded) is None
     row = await looking.execution(db, recorded)
@@ -62,7 +62,7 @@ async def test_an_execution_that_bought_nothing_names_no_model_and_costs_nothing
     }
 
 
-async def test_the_event_tells_who_had_what_done_and_what_it_cost(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_the_event_has_the_user_the_agent_and_the_cost(recorder: PostgresRecorder, db: Connection) -> None:
     recorded = intent()
     await recorder.record(recorded)
     await recorder.settle(completed(recorded))
@@ -87,7 +87,7 @@ async def test_an_execution_is_settled_once(recorder: PostgresRecorder, db: Conn
     assert (await looking.state(db, recorded), len(await looking.events(db))) == ("completed", 1)
 
 
-async def test_of_two_settlements_in_one_commit_one_counts(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_only_one_of_two_settlements_in_one_commit_counts(recorder: PostgresRecorder, db: Connection) -> None:
     recorded = intent()
     await recorder.record(recorded)
     outcomes = await asyncio.gather(recorder.settle(completed(recorded)), recorder.settle(ended(recorded, State.CANCELLED)))
@@ -96,7 +96,7 @@ async def test_of_two_settlements_in_one_commit_one_counts(recorder: PostgresRec
     assert looking.data(event)["status"] == await looking.state(db, recorded) == ("completed" if outcomes[0] else "cancelled")
 
 
-async def test_what_was_never_recorded_cannot_be_settled(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_an_unrecorded_intent_cannot_be_settled(recorder: PostgresRecorder, db: Connection) -> None:
     assert not await recorder.settle(completed(intent()))
     assert await looking.events(db) == []
 
@@ -113,7 +113,7 @@ async def test_hundreds_of_intents_and_settlements_are_written_in_few_commits(re
 
 
 @pytest.mark.parametrize("spoilt", [{"input": "a\x00b"}, {"agent_id": "x" * 201}, {"worst_case": None}], ids=["text", "length", "type"])
-async def test_a_bad_intent_fails_alone(recorder: PostgresRecorder, db: Connection, spoilt: dict[str, object]) -> None:
+async def test_an_invalid_intent_fails_alone(recorder: PostgresRecorder, db: Connection, spoilt: dict[str, object]) -> None:
     tokens = replace(WORST_CASE, cost_micro_usd=2**70)
     bad = intent(**spoilt) if spoilt != {"worst_case": None} else intent(worst_case=tokens)
     good = [intent() for _ in range(40)]
@@ -123,7 +123,7 @@ async def test_a_bad_intent_fails_alone(recorder: PostgresRecorder, db: Connecti
     assert await db.fetchval("SELECT count(*) FROM executions") == 40
 
 
-async def test_a_bad_settlement_fails_alone(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_an_invalid_settlement_fails_alone(recorder: PostgresRecorder, db: Connection) -> None:
     recorded = [intent() for _ in range(41)]
     await asyncio.gather(*map(recorder.record, recorded))
     settlements = [completed(one) for one in recorded]
@@ -135,7 +135,7 @@ async def test_a_bad_settlement_fails_alone(recorder: PostgresRecorder, db: Conn
     assert await recorder.settle(ended(recorded[20], State.OUTCOME_UNKNOWN))
 
 
-async def test_the_character_that_postgresql_cannot_store_is_left_out(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_the_nul_character_is_omitted(recorder: PostgresRecorder, db: Connection) -> None:
     recorded = [intent(), intent()]
     await asyncio.gather(*map(recorder.record, recorded))
     nul = {"a": "x\x00y", "deep": [{"b\x00": "\x00"}], "escaped": "\\u0000"}
@@ -149,13 +149,13 @@ async def test_the_character_that_postgresql_cannot_store_is_left_out(recorder: 
     assert json.loads((await looking.execution(db, recorded[1]))["failure"])["message"] == "overloaded"
 
 
-async def test_a_context_keeps_numbers_that_no_machine_word_holds(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_a_context_keeps_integers_beyond_64_bits(recorder: PostgresRecorder, db: Connection) -> None:
     recorded = intent(context={"big": int(1e300), "small": 0.1, "deep": [{"none": None}]})
     await recorder.record(recorded)
     assert json.loads((await looking.execution(db, recorded))["context"]) == recorded.context
 
 
-async def test_a_recorder_that_ends_closes_its_connections(books_url: str, db: Connection) -> None:
+async def test_a_recorder_that_stops_closes_its_connections(books_url: str, db: Connection) -> None:
     async with PostgresRecorder(books_url, 0.1, BackgroundTasks()) as recorder:
         recorded = intent()
         await recorder.record(recorded)

@@ -29,7 +29,7 @@ def store(engine: AsyncEngine) -> PostgresExecutionStore:
 
 
 async def bought(recorder: PostgresRecorder, *intents: Intent) -> Sequence[UUID]:
-    """Records and completes; gives the ids, newest first."""
+    """Record and complete these intents; returns their ids, newest first."""
     await asyncio.gather(*map(recorder.record, intents))
     await asyncio.gather(*(recorder.settle(completed(one)) for one in intents))
     return [one.execution_id for one in reversed(intents)]
@@ -61,7 +61,7 @@ async def test_an_execution_is_read_as_it_was_settled(recorder: PostgresRecorder
     assert read.finished_at >= read.created_at
 
 
-async def test_an_execution_under_way_has_no_bill_yet(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+async def test_a_running_execution_has_no_bill(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
     recorded = intent(context=None)
     await recorder.record(recorded)
     read = await store.get(7, recorded.execution_id)
@@ -69,7 +69,7 @@ async def test_an_execution_under_way_has_no_bill_yet(recorder: PostgresRecorder
     assert (read.state, read.bill, read.finished_at, read.context) == (State.RUNNING, None, None, None)
 
 
-async def test_an_execution_that_bought_nothing_has_no_bill_and_its_failure(
+async def test_an_execution_that_bought_nothing_has_a_failure_and_no_bill(
     recorder: PostgresRecorder, store: PostgresExecutionStore
 ) -> None:
     recorded = intent()
@@ -81,7 +81,7 @@ async def test_an_execution_that_bought_nothing_has_no_bill_and_its_failure(
     assert read.failure == Failure("LLM_API_ERROR", "overloaded", {"provider_status": "529"}, retryable=True)
 
 
-async def test_another_users_execution_is_as_if_it_were_not_there(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+async def test_another_users_execution_is_not_found(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
     theirs = intent(user_id=8)
     await bought(recorder, theirs)
     assert await store.get(7, theirs.execution_id) is None
@@ -91,21 +91,21 @@ async def test_another_users_execution_is_as_if_it_were_not_there(recorder: Post
     assert await store.get(8, theirs.execution_id) is not None
 
 
-async def test_a_list_is_newest_first_and_says_whether_there_is_more(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+async def test_a_list_is_newest_first_and_says_whether_there_are_more(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
     ids = await bought(recorder, *(intent() for _ in range(5)))
     assert await pages(store, ExecutionQuery(7, 2)) == [list(ids[0:2]), list(ids[2:4]), list(ids[4:])]
     assert await pages(store, ExecutionQuery(7, 5)) == [list(ids)]
     assert await pages(store, ExecutionQuery(8, 5)) == [[]]
 
 
-async def test_texts_are_left_out_of_lists(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+async def test_lists_omit_texts(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
     await bought(recorder, intent())
     (listed,) = (await store.list(ExecutionQuery(7, 50))).executions
     assert (listed.input, listed.context, listed.result, listed.metadata) == ("", None, "", {})
     assert (listed.state, listed.bill, listed.request_id) == (State.COMPLETED, BILL, "req_1")
 
 
-async def test_a_list_can_be_of_one_agent_in_one_state_or_both(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+async def test_a_list_can_be_filtered_by_agent_and_state(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
     mine, other, cancelled = intent(), intent(agent_id=OTHER_AGENT), intent(agent_id=OTHER_AGENT)
     await bought(recorder, mine, other)
     await recorder.record(cancelled)
@@ -120,7 +120,7 @@ async def test_a_list_can_be_of_one_agent_in_one_state_or_both(recorder: Postgre
     assert await listed(mine.agent_id, State.CANCELLED) == []
 
 
-async def test_pages_lose_and_repeat_nothing_while_new_executions_come(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+async def test_pages_lose_and_repeat_nothing_while_executions_are_added(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
     before = await bought(recorder, *(intent() for _ in range(60)))
     seen: list[UUID] = []
     query = ExecutionQuery(7, 7)
@@ -134,7 +134,7 @@ async def test_pages_lose_and_repeat_nothing_while_new_executions_come(recorder:
     assert seen == list(before)
 
 
-async def test_filtered_pages_follow_each_other_too(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
+async def test_filtered_pages_have_no_gaps_and_no_repeats(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
     await bought(recorder, *(intent(agent_id=OTHER_AGENT if number % 3 else intent().agent_id) for number in range(30)))
     found = await pages(store, ExecutionQuery(7, 3, agent_id=OTHER_AGENT, state=State.COMPLETED))
     assert [len(page) for page in found] == [3] * 6 + [2]
@@ -142,7 +142,7 @@ async def test_filtered_pages_follow_each_other_too(recorder: PostgresRecorder, 
 
 
 @pytest.mark.parametrize("condition", ["user_id = 7", f"user_id = 7 AND agent_id = '{OTHER_AGENT}'", "user_id = 7 AND execution_id < $1"])
-async def test_the_lists_of_a_user_come_from_an_index_in_their_order(db: Connection, condition: str) -> None:
+async def test_a_users_list_is_read_from_an_index_in_order(db: Connection, condition: str) -> None:
     async with db.transaction():
         await db.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
         query = f"EXPLAIN SELECT * FROM executions WHERE {condition} ORDER BY execution_id DESC LIMIT 51"
@@ -151,14 +151,14 @@ async def test_the_lists_of_a_user_come_from_an_index_in_their_order(db: Connect
     assert "Sort" not in plan
 
 
-async def test_a_restarted_servers_old_connections_are_not_noticed(engine: AsyncEngine, db: Connection) -> None:
+async def test_stale_connections_to_a_restarted_server_cause_no_error(engine: AsyncEngine, db: Connection) -> None:
     store = PostgresExecutionStore(engine)
     await asyncio.gather(*(store.get(7, new_id()) for _ in range(5)))
     assert await looking.cut_connections(db) > 0
     assert await store.get(7, new_id()) is None
 
 
-async def test_a_read_that_loses_its_connection_says_that_the_database_is_unavailable(
+async def test_a_read_that_loses_its_connection_reports_the_database_as_unavailable(
     engine: AsyncEngine, db: Connection, other: Connection
 ) -> None:
     lock = other.transaction()
@@ -176,7 +176,7 @@ async def test_a_read_that_loses_its_connection_says_that_the_database_is_unavai
         await reading
 
 
-async def test_a_database_that_is_not_there_is_unavailable_at_once(books_url: str) -> None:
+async def test_a_missing_database_is_unavailable_at_once(books_url: str) -> None:
     engine = create_engine(make_url(books_url).set(port=any_free_port()).render_as_string(hide_password=False), 1, 0)
     store = PostgresExecutionStore(engine)
     async with asyncio.timeout(1):
@@ -186,7 +186,7 @@ async def test_a_database_that_is_not_there_is_unavailable_at_once(books_url: st
             await store.list(ExecutionQuery(7, 50))
 
 
-async def test_a_pool_without_a_free_connection_is_unavailable_after_a_moment(books_url: str) -> None:
+async def test_a_pool_without_a_free_connection_is_unavailable_after_a_timeout(books_url: str) -> None:
     engine = create_engine(books_url, 1, 0)
     async with engine.connect(), asyncio.timeout(5):
         with pytest.raises(ServiceUnavailable):
@@ -194,7 +194,7 @@ async def test_a_pool_without_a_free_connection_is_unavailable_after_a_moment(bo
     await engine.dispose()
 
 
-async def test_an_error_that_is_the_queries_own_is_not_called_unavailable(engine: AsyncEngine, db: Connection) -> None:
+async def test_an_error_of_the_query_itself_is_not_reported_as_unavailable(engine: AsyncEngine, db: Connection) -> None:
     await db.execute("ALTER TABLE executions RENAME COLUMN result TO hidden")
     try:
         with pytest.raises(Exception, match="does not exist") as raised:

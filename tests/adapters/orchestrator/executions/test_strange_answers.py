@@ -1,4 +1,4 @@
-"""Whatever an agent answers, the execution is settled: nothing stays running, and no idempotency key stays taken by a running call."""
+"""Every answer of an agent is settled: no execution stays running, and no idempotency key stays claimed by a running call."""
 
 import json
 import math
@@ -31,7 +31,7 @@ Answer = Callable[[], AgentAnswer]
 
 
 class Agents:
-    """Answers with what it is given, or raises it."""
+    """Returns the given answer, or raises the given error."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -57,12 +57,12 @@ async def streamed(purchases: Purchases, one: Intent) -> None:
         pass
 
 
-def usual(**fields: Any) -> AgentAnswer:
+def ordinary_answer(**fields: Any) -> AgentAnswer:
     return replace(AgentAnswer("Write better.", 1.0, {"provider": "simulator"}, TokenUsage(MODEL, 10, 5)), **fields)
 
 
-def strange(dice: random.Random) -> AgentAnswer:
-    """An answer with something odd in every place."""
+def strange_answer(dice: random.Random) -> AgentAnswer:
+    """An answer with an unusual value in every field."""
     numbers = (0, 1, -3, -(2**31), 2**31, 2**63, 2**70)
     values: tuple[Any, ...] = (
         None,
@@ -92,12 +92,12 @@ def strange(dice: random.Random) -> AgentAnswer:
 
 @pytest.mark.parametrize("buy", [whole, streamed], ids=["whole", "streamed"])
 @pytest.mark.parametrize("seed", range(4))
-async def test_whatever_an_agent_answers_the_execution_is_settled(
+async def test_every_answer_of_an_agent_is_settled(
     recorder: PostgresRecorder, db: Connection, buy: Callable[[Purchases, Intent], Awaitable[None]], seed: int
 ) -> None:
     dice = random.Random(seed)
     for number in range(40):
-        answer = strange(dice)
+        answer = strange_answer(dice)
         with suppress(AgentLost):
             await buy(Purchases(recorder, Agents(partial(replace, answer)), BOOKS), keyed(f"{seed}-{number}"))
     rows = await db.fetch("SELECT status, model, input_tokens, output_tokens, cost_micro_usd FROM executions")
@@ -119,7 +119,7 @@ async def test_whatever_an_agent_answers_the_execution_is_settled(
 async def test_impossible_token_counts_are_recorded_as_the_nearest_possible(
     recorder: PostgresRecorder, db: Connection, usage: TokenUsage, stored: tuple[int, int, bool]
 ) -> None:
-    await whole(Purchases(recorder, Agents(lambda: usual(usage=usage)), BOOKS), intent())
+    await whole(Purchases(recorder, Agents(lambda: ordinary_answer(usage=usage)), BOOKS), intent())
     (row,) = await db.fetch("SELECT * FROM executions")
     assert (row["status"], row["input_tokens"], row["output_tokens"], row["usage_estimated"]) == ("completed", *stored)
 
@@ -143,10 +143,10 @@ async def test_a_failure_with_an_unreadable_usage_is_settled(recorder: PostgresR
     assert row["cost_micro_usd"] > 0
 
 
-async def test_an_entry_that_the_database_refuses_is_settled_at_its_worst_case(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_a_settlement_that_the_database_refuses_is_recorded_at_its_worst_case(recorder: PostgresRecorder, db: Connection) -> None:
     one = keyed("k")
     with pytest.raises(AgentLost, match="could not be recorded"):
-        await whole(Purchases(recorder, Agents(lambda: usual(metadata={"a": [math.nan, 2**70]})), BOOKS), one)
+        await whole(Purchases(recorder, Agents(lambda: ordinary_answer(metadata={"a": [math.nan, 2**70]})), BOOKS), one)
     (row,) = await db.fetch("SELECT * FROM executions")
     assert (row["status"], row["cost_micro_usd"]) == ("outcome_unknown", one.worst_case.cost_micro_usd)
-    assert await recorder.record(keyed("k")) is None  # the key is free again
+    assert await recorder.record(keyed("k")) is None  # the key was released

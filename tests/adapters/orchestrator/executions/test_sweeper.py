@@ -25,7 +25,7 @@ def sweeper(books_url: str) -> Sweeper:
 
 @pytest.fixture
 async def sweeping(sweeper: Sweeper) -> AsyncIterator[asyncio.Task[None]]:
-    """A sweeper at work."""
+    """A running sweeper."""
     task = asyncio.create_task(sweeper.run())
     yield task
     task.cancel()
@@ -33,12 +33,12 @@ async def sweeping(sweeper: Sweeper) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def orphaned(recorder: PostgresRecorder, db: Connection, *orphans: Intent) -> None:
-    """Records intents whose process then dies."""
+    """Record intents whose process then dies."""
     await asyncio.gather(*map(recorder.record, orphans))
     await looking.expire(db, *(one.execution_id for one in orphans))
 
 
-async def test_only_executions_whose_lease_has_run_out_are_swept(recorder: PostgresRecorder, db: Connection, sweeper: Sweeper) -> None:
+async def test_only_executions_with_an_expired_lease_are_swept(recorder: PostgresRecorder, db: Connection, sweeper: Sweeper) -> None:
     orphan, under_way, done = intent(), intent(), intent()
     await orphaned(recorder, db, orphan, done)
     await recorder.record(under_way)
@@ -48,7 +48,7 @@ async def test_only_executions_whose_lease_has_run_out_are_swept(recorder: Postg
     assert states == ["outcome_unknown", "running", "completed"]
 
 
-async def test_an_orphan_stands_at_its_worst_case_with_its_event_and_says_why(
+async def test_an_orphan_is_settled_at_its_worst_case_with_its_event_and_the_reason(
     recorder: PostgresRecorder, db: Connection, sweeper: Sweeper
 ) -> None:
     orphan = intent()
@@ -72,7 +72,7 @@ async def test_an_orphan_stands_at_its_worst_case_with_its_event_and_says_why(
     assert row["by"] == event["by"]
 
 
-async def test_the_key_of_an_orphan_is_free_again(recorder: PostgresRecorder, db: Connection, sweeper: Sweeper) -> None:
+async def test_the_key_of_an_orphan_is_released(recorder: PostgresRecorder, db: Connection, sweeper: Sweeper) -> None:
     orphan = keyed("k")
     await orphaned(recorder, db, orphan)
     assert await recorder.record(keyed("k")) is not None
@@ -80,9 +80,7 @@ async def test_the_key_of_an_orphan_is_free_again(recorder: PostgresRecorder, db
     assert await recorder.record(keyed("k")) is None
 
 
-async def test_a_settlement_that_comes_after_the_sweeper_is_fenced_off(
-    recorder: PostgresRecorder, db: Connection, sweeper: Sweeper
-) -> None:
+async def test_a_settlement_after_the_sweeper_is_fenced_off(recorder: PostgresRecorder, db: Connection, sweeper: Sweeper) -> None:
     orphan = keyed("k")
     await orphaned(recorder, db, orphan)
     await sweeper.sweep()
@@ -94,7 +92,7 @@ async def test_a_settlement_that_comes_after_the_sweeper_is_fenced_off(
 
 
 @pytest.mark.usefixtures("no_deadlocks")
-async def test_two_sweepers_at_once_settle_each_orphan_once(recorder: PostgresRecorder, db: Connection, books_url: str) -> None:
+async def test_two_concurrent_sweepers_settle_each_orphan_once(recorder: PostgresRecorder, db: Connection, books_url: str) -> None:
     orphans = [keyed(f"key-{number}") for number in range(700)]
     await orphaned(recorder, db, *random.sample(orphans, len(orphans)))
     swept = await asyncio.gather(*(Sweeper(books_url, 1).sweep() for _ in range(3)))
@@ -105,9 +103,7 @@ async def test_two_sweepers_at_once_settle_each_orphan_once(recorder: PostgresRe
 
 
 @pytest.mark.usefixtures("no_deadlocks")
-async def test_a_settlement_and_a_sweep_at_the_same_moment_count_once_together(
-    recorder: PostgresRecorder, db: Connection, books_url: str
-) -> None:
+async def test_only_one_of_a_concurrent_settlement_and_sweep_counts(recorder: PostgresRecorder, db: Connection, books_url: str) -> None:
     recorded = [keyed(f"key-{number}") for number in range(400)]
     await orphaned(recorder, db, *recorded)
     sweeps = [Sweeper(books_url, 1).sweep() for _ in range(2)]
@@ -120,7 +116,7 @@ async def test_a_settlement_and_a_sweep_at_the_same_moment_count_once_together(
 
 
 @pytest.mark.usefixtures("no_deadlocks")
-async def test_keys_are_freed_by_the_sweeper_while_others_claim_them(recorder: PostgresRecorder, db: Connection, books_url: str) -> None:
+async def test_the_sweeper_releases_keys_while_others_claim_them(recorder: PostgresRecorder, db: Connection, books_url: str) -> None:
     names = [f"key-{number}" for number in range(150)]
     await orphaned(recorder, db, *(keyed(name) for name in random.sample(names, 150)))
     async with PostgresRecorder(books_url, LEASE_SECONDS, BackgroundTasks()) as other:
@@ -129,7 +125,7 @@ async def test_keys_are_freed_by_the_sweeper_while_others_claim_them(recorder: P
     assert swept == 150
 
 
-async def test_keys_are_forgotten_once_they_have_expired(recorder: PostgresRecorder, db: Connection, sweeper: Sweeper) -> None:
+async def test_expired_keys_are_deleted(recorder: PostgresRecorder, db: Connection, sweeper: Sweeper) -> None:
     expired, alive = keyed("expired"), keyed("alive")
     await asyncio.gather(recorder.record(expired), recorder.record(alive))
     await db.execute("UPDATE idempotency_keys SET expires_at = clock_timestamp() - interval '1 s' WHERE key = 'expired'")
@@ -138,7 +134,7 @@ async def test_keys_are_forgotten_once_they_have_expired(recorder: PostgresRecor
 
 
 @pytest.mark.usefixtures("sweeping")
-async def test_a_sweeper_comes_back_on_its_own(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_a_sweeper_runs_periodically(recorder: PostgresRecorder, db: Connection) -> None:
     for _ in range(3):
         orphan = intent()
         await orphaned(recorder, db, orphan)
@@ -146,7 +142,7 @@ async def test_a_sweeper_comes_back_on_its_own(recorder: PostgresRecorder, db: C
 
 
 @pytest.mark.usefixtures("sweeping")
-async def test_a_sweeper_outlives_the_loss_of_its_connection(recorder: PostgresRecorder, db: Connection) -> None:
+async def test_a_sweeper_survives_the_loss_of_its_connection(recorder: PostgresRecorder, db: Connection) -> None:
     first, second = intent(), intent()
     await recorder.record(second)
     await orphaned(recorder, db, first)
@@ -156,7 +152,7 @@ async def test_a_sweeper_outlives_the_loss_of_its_connection(recorder: PostgresR
     await eventually(partial(swept, db, second))
 
 
-async def test_a_sweeper_outlives_a_database_that_refuses(
+async def test_a_sweeper_survives_a_database_error(
     recorder: PostgresRecorder, db: Connection, sweeping: asyncio.Task[None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     orphan = intent()
