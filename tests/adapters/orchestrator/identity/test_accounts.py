@@ -1,4 +1,4 @@
-"""The command for accounts, as an administrator types it."""
+"""The command line for accounts, as an administrator uses it."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ async def actions(db: Connection, username: str) -> list[str]:
     return [row["action"] for row in await db.fetch("SELECT action FROM audit_log WHERE details ->> 'username' = $1 ORDER BY id", username)]
 
 
-async def test_an_account_from_its_beginning_on(books_url: str, engine: AsyncEngine, db: Connection) -> None:
+async def test_an_account_is_created_changed_and_deleted(books_url: str, engine: AsyncEngine, db: Connection) -> None:
     name = f"admin.{uuid7().hex}"
     made = await answer(books_url, "create", name, "--role", "admin", "--key", "laptop")
     assert (made["username"], made["role"]) == (name, "admin")
@@ -75,14 +75,14 @@ async def test_an_account_from_its_beginning_on(books_url: str, engine: AsyncEng
     assert [row["name"] for row in keys] == ["ci", "laptop"]
 
 
-async def test_a_password_can_be_given_and_is_then_not_shown(books_url: str, engine: AsyncEngine) -> None:
+async def test_a_password_that_is_passed_in_is_not_printed(books_url: str, engine: AsyncEngine) -> None:
     name = f"user.{uuid7().hex}"
     made = await answer(books_url, "create", name, "--password-stdin", text="my own password\n")
     assert (made["username"], made["role"], "password" in made) == (name, "user", False)
     assert await fits(engine, name, "my own password")
 
 
-async def test_a_user_that_is_there_is_left_as_it_is_where_that_is_asked_for(books_url: str, engine: AsyncEngine) -> None:
+async def test_if_missing_leaves_an_existing_user_unchanged(books_url: str, engine: AsyncEngine) -> None:
     name = f"user.{uuid7().hex}"
     made = await answer(books_url, "create", name)
     again = await answer(books_url, "create", name.upper(), "--key", "second", "--if-missing")
@@ -94,7 +94,7 @@ async def test_a_user_that_is_there_is_left_as_it_is_where_that_is_asked_for(boo
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("set-role", "nobody.at.all", "admin"), "no user with the name 'nobody.at.all'"),
         (("reset-password", "nobody.at.all"), "no user"),
@@ -109,18 +109,18 @@ async def test_a_user_that_is_there_is_left_as_it_is_where_that_is_asked_for(boo
         (("list-users", "--page-token", "x"), "next_page_token"),
     ],
 )
-async def test_what_cannot_be_done_is_told_in_a_line(books_url: str, arguments: tuple[str, ...], told: str) -> None:
+async def test_an_error_is_reported_on_one_line(books_url: str, arguments: tuple[str, ...], message: str) -> None:
     code, output, errors = await accounts(books_url, *arguments)
     assert (code, output, errors.count("\n")) == (1, "", 1)
-    assert told in errors
+    assert message in errors
 
 
-async def test_without_a_database_that_is_told(books_url: str) -> None:
+async def test_an_unreachable_database_is_reported(books_url: str) -> None:
     code, _, errors = await accounts("postgresql+asyncpg://u:hidden@127.0.0.1:1/x", "create-key", "a", "b")
     assert (code, errors.count("\n"), "hidden" in errors) == (1, 1, False)
 
 
-async def test_the_password_of_a_user_with_a_control_character_is_refused(books_url: str) -> None:
+async def test_a_password_with_a_control_character_is_refused(books_url: str) -> None:
     for character, name in (("\t", "U+0009"), ("\x7f", "U+007F"), ("\x00", "U+0000"), ("\x85", "U+0085")):
         code, output, errors = await accounts(
             books_url, "create", f"user.{uuid7().hex}", "--password-stdin", text=f"a pass{character}word\n"
@@ -129,7 +129,7 @@ async def test_the_password_of_a_user_with_a_control_character_is_refused(books_
         assert f"contains the control character {name} at position 7" in errors
 
 
-async def test_a_user_who_registered_the_name_of_the_administrator_does_not_become_one(books_url: str) -> None:
+async def test_a_user_who_registered_the_administrators_name_does_not_become_one(books_url: str) -> None:
     name = f"boss.{uuid7().hex}"
     await answer(books_url, "create", name)
     code, output, errors = await accounts(books_url, "create", name, "--role", "admin", "--key", "ready", "--if-missing")
@@ -137,7 +137,7 @@ async def test_a_user_who_registered_the_name_of_the_administrator_does_not_beco
     assert f"user '{name}' exists and is not an administrator" in errors
 
 
-async def test_a_reset_can_keep_the_keys(books_url: str, engine: AsyncEngine) -> None:
+async def test_a_password_reset_can_keep_the_keys(books_url: str, engine: AsyncEngine) -> None:
     name = f"user.{uuid7().hex}"
     made = await answer(books_url, "create", name, "--key", "ci")
     assert (await answer(books_url, "reset-password", name, "--keep-keys"))["revoked_keys"] == 0

@@ -1,4 +1,4 @@
-"""Who may act now: roles, disabled and deleted users, revoked keys."""
+"""The current authority of users and keys: roles, disabled and deleted users, revoked keys."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,7 @@ async def looked_up(engine: AsyncEngine, *principals: Principal) -> Mapping[Prin
     return await PostgresAuthorities(engine).of(principals)
 
 
-async def test_the_role_is_that_of_now(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
+async def test_the_role_is_the_current_one(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
     admin, user = await new_user(store, Role.ADMIN), await new_user(store)
     async with store.begin() as work:
         await work.update_user(admin.user_id, role=Role.USER)
@@ -48,7 +48,7 @@ async def test_the_role_is_that_of_now(engine: AsyncEngine, store: PostgresIdent
     assert found == {first: Authority(admin.username, Role.USER), second: Authority(user.username, Role.ADMIN)}
 
 
-async def test_a_disabled_user_has_lost_its_authority_until_it_is_enabled(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
+async def test_a_disabled_user_has_no_authority_until_enabled(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
     user = await new_user(store)
     plain, keyed = Principal(user.user_id), Principal(user.user_id, (await new_key(store, user)).api_key_id)
     async with store.begin() as work:
@@ -63,14 +63,16 @@ async def test_a_disabled_user_has_lost_its_authority_until_it_is_enabled(engine
     assert {one.loss for one in (await looked_up(engine, plain, keyed)).values()} == {None}
 
 
-async def test_a_deleted_user_has_lost_its_authority(engine: AsyncEngine, store: PostgresIdentityStore, db: Connection) -> None:
+async def test_a_deleted_user_has_no_authority(engine: AsyncEngine, store: PostgresIdentityStore, db: Connection) -> None:
     user = await new_user(store)
     await db.execute("DELETE FROM users WHERE id = $1", user.user_id)
-    gone = Principal(user.user_id)
-    assert (await looked_up(engine, gone))[gone].loss is Loss.USER_DELETED
+    deleted = Principal(user.user_id)
+    assert (await looked_up(engine, deleted))[deleted].loss is Loss.USER_DELETED
 
 
-async def test_a_revoked_key_loses_what_it_started_and_no_other_key_does(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
+async def test_runs_of_a_revoked_key_lose_their_authority_and_those_of_other_keys_keep_it(
+    engine: AsyncEngine, store: PostgresIdentityStore
+) -> None:
     user, other = await new_user(store), await new_user(store)
     revoked, good = await new_key(store, user), await new_key(store, user)
     async with store.begin() as work:
@@ -86,13 +88,13 @@ async def test_a_revoked_key_loses_what_it_started_and_no_other_key_does(engine:
     assert {one: authority.loss for one, authority in found.items()} == asked
 
 
-async def test_what_an_expired_key_started_may_finish(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
+async def test_runs_of_an_expired_key_may_finish(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
     user = await new_user(store)
     expired = Principal(user.user_id, (await new_key(store, user, datetime.now(UTC) - timedelta(days=1))).api_key_id)
     assert (await looked_up(engine, expired))[expired].loss is None
 
 
-async def test_an_answer_is_remembered_and_then_looked_up_again(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
+async def test_an_authority_is_remembered_and_then_looked_up_again(engine: AsyncEngine, store: PostgresIdentityStore) -> None:
     user = await new_user(store)
     principal = Principal(user.user_id)
     patient, forgetful = PostgresAuthorities(engine, seconds=600), PostgresAuthorities(engine, seconds=0)

@@ -1,4 +1,4 @@
-"""Which sessions have ended: told by Redis, and by PostgreSQL whenever Redis may not know."""
+"""Which sessions have ended, according to Redis, and to PostgreSQL whenever Redis may not know."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,11 +24,11 @@ from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 
 PATIENT = 0.5
-"""Seconds for Redis to answer: this machine has more to do than a platform's."""
+"""The timeout of Redis in seconds, long because this machine is busier than a production one."""
 
 
 class Process:
-    """The list as one process has it, asked on the trip that counts a call."""
+    """The list of one process, looked up in the round trip that counts a call."""
 
     def __init__(self, list_: RedisRevocations, limits: RedisLimits) -> None:
         self.add = list_.add
@@ -44,7 +44,7 @@ Begin = Callable[[], Awaitable[Process]]
 
 
 class Ledger(PostgresIdentityStore):
-    """The real one, which counts how often it is asked about a session, and can be made to wait when it is asked for the list."""
+    """The real ledger; it counts how often it is asked about a session, and can delay its answer to a request for the list."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         super().__init__(engine, 30)
@@ -71,7 +71,7 @@ def ledger(engine: AsyncEngine) -> Ledger:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
-    """A Redis of the test's own, to be hurt."""
+    """A Redis of the test's own, which the test may stop."""
     server = RedisServer(tmp_path, any_free_port())
     await server.start()
     yield server
@@ -86,7 +86,7 @@ async def redis(server: RedisServer) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 async def begin(server: RedisServer, ledger: Ledger) -> AsyncIterator[Begin]:
-    """Starts one process's list."""
+    """Start the list of one process."""
     async with AsyncExitStack() as stack:
 
         async def start() -> Process:
@@ -100,7 +100,7 @@ async def begin(server: RedisServer, ledger: Ledger) -> AsyncIterator[Begin]:
 
 
 async def new_session(ledger: Ledger, *, minutes: float = 60) -> tuple[UUID, datetime]:
-    """A session, and until when its access tokens are good."""
+    """A session, and the time until which its access tokens are valid."""
     session_id, until = uuid7(), datetime.now(UTC) + timedelta(minutes=minutes)
     async with ledger.begin() as work:
         user = await work.add_user(f"user.{session_id.hex}", "no hash", Role.USER)
@@ -110,12 +110,12 @@ async def new_session(ledger: Ledger, *, minutes: float = 60) -> tuple[UUID, dat
 
 
 def ended_at(session_id: UUID, until: datetime) -> Session:
-    """What the store returns when a session ends."""
+    """The record that the store returns when a session ends."""
     return Session(session_id, 1, until, until, until, "192.0.2.1")
 
 
 async def ended_session(ledger: Ledger, *, minutes: float = 60) -> tuple[UUID, datetime]:
-    """One that has ended, of which nobody has been told."""
+    """An ended session that was not published."""
     session_id, until = await new_session(ledger, minutes=minutes)
     async with ledger.begin() as work:
         await work.end_session(session_id)
@@ -126,32 +126,32 @@ async def complete(redis: Redis) -> bool:
     return bool(await redis.exists(SENTINEL))
 
 
-async def told_by_redis(ledger: Ledger, revocations: Process, session_id: UUID) -> bool | None:
-    """What is said without the ledger; None if that had to be asked."""
+async def answer_of_redis(ledger: Ledger, revocations: Process, session_id: UUID) -> bool | None:
+    """The answer without the ledger; None if the ledger had to be asked."""
     before = ledger.asked
     revoked = await revocations.is_revoked(session_id)
     return revoked if ledger.asked == before else None
 
 
 async def trusted(ledger: Ledger, revocations: Process) -> None:
-    """Returns once the list answers by itself."""
+    """Returns once the list answers without the ledger."""
     someone, _ = await new_session(ledger)
 
     async def answers() -> bool:
-        return await told_by_redis(ledger, revocations, someone) is False
+        return await answer_of_redis(ledger, revocations, someone) is False
 
     await eventually(answers)
 
 
-async def test_once_the_list_is_written_redis_alone_is_asked(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+async def test_a_complete_list_answers_from_redis_alone(begin: Begin, ledger: Ledger, redis: Redis) -> None:
     ended, _ = await ended_session(ledger)
     revocations = await begin()
     await trusted(ledger, revocations)
     assert await complete(redis)
-    assert await told_by_redis(ledger, revocations, ended) is True
+    assert await answer_of_redis(ledger, revocations, ended) is True
 
 
-async def test_before_that_postgresql_is(begin: Begin, ledger: Ledger) -> None:
+async def test_an_incomplete_list_answers_from_postgresql(begin: Begin, ledger: Ledger) -> None:
     ledger.lists.clear()
     revocations = await begin()
     (ended, _), (going, _) = await ended_session(ledger), await new_session(ledger)
@@ -159,23 +159,23 @@ async def test_before_that_postgresql_is(begin: Begin, ledger: Ledger) -> None:
     assert ledger.asked == 2
 
 
-async def test_a_session_that_never_was_is_not_open(ledger: Ledger, begin: Begin) -> None:
+async def test_a_session_that_never_existed_is_not_open(ledger: Ledger, begin: Begin) -> None:
     ledger.lists.clear()
     assert await (await begin()).is_revoked(uuid7())
 
 
-async def test_a_flush_takes_nothing_back_and_the_list_is_written_again(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+async def test_a_flush_reopens_no_session_and_the_list_is_written_again(begin: Begin, ledger: Ledger, redis: Redis) -> None:
     ended, _ = await ended_session(ledger)
     revocations = await begin()
     await trusted(ledger, revocations)
     await redis.flushall()
     assert await revocations.is_revoked(ended)
     await trusted(ledger, revocations)
-    assert await told_by_redis(ledger, revocations, ended) is True
+    assert await answer_of_redis(ledger, revocations, ended) is True
 
 
-async def test_a_flush_while_the_list_is_written_makes_it_begin_anew(begin: Begin, ledger: Ledger, redis: Redis) -> None:
-    """The sentinel must not stand over a list of which a part was lost."""
+async def test_a_flush_while_the_list_is_written_restarts_the_writing(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+    """The sentinel must not mark a list as complete that has lost a part."""
     ended, _ = await ended_session(ledger)
     ledger.lists.clear()
     revocations = await begin()
@@ -185,31 +185,31 @@ async def test_a_flush_while_the_list_is_written_makes_it_begin_anew(begin: Begi
     ledger.lists.set()
     await ledger.listing.wait()
     await trusted(ledger, revocations)
-    assert await told_by_redis(ledger, revocations, ended) is True
+    assert await answer_of_redis(ledger, revocations, ended) is True
 
 
-async def test_what_ends_here_is_known_at_once_in_every_process(begin: Begin, ledger: Ledger) -> None:
+async def test_a_session_that_ends_here_is_known_at_once_in_every_process(begin: Begin, ledger: Ledger) -> None:
     here, there = await begin(), await begin()
     for revocations in (here, there):
         await trusted(ledger, revocations)
     session_id, until = await ended_session(ledger)
     await here.add([ended_at(session_id, until)])
-    assert [await told_by_redis(ledger, one, session_id) for one in (here, there)] == [True, True]
+    assert [await answer_of_redis(ledger, one, session_id) for one in (here, there)] == [True, True]
 
 
-async def test_what_a_process_could_not_tell_before_it_died_is_told_by_the_others(begin: Begin, ledger: Ledger) -> None:
+async def test_sessions_that_a_killed_process_did_not_publish_are_published_by_the_others(begin: Begin, ledger: Ledger) -> None:
     revocations = await begin()
     await trusted(ledger, revocations)
     session_id, _ = await ended_session(ledger)
 
     async def known() -> bool:
-        return await told_by_redis(ledger, revocations, session_id) is True
+        return await answer_of_redis(ledger, revocations, session_id) is True
 
     await eventually(known)
 
 
-async def test_without_redis_postgresql_says_what_is_so(begin: Begin, ledger: Ledger, server: RedisServer) -> None:
-    """Also what ended meanwhile; and when Redis is back with its old data, the sentinel among them, nothing is taken back."""
+async def test_without_redis_postgresql_answers(begin: Begin, ledger: Ledger, server: RedisServer) -> None:
+    """Also for sessions that ended meanwhile; when Redis returns with its old data, including the sentinel, no session is reopened."""
     revocations = await begin()
     await trusted(ledger, revocations)
     await server.process.stop()
@@ -219,10 +219,10 @@ async def test_without_redis_postgresql_says_what_is_so(begin: Begin, ledger: Le
     await server.process.start()
     assert await revocations.is_revoked(session_id)
     await trusted(ledger, revocations)
-    assert await told_by_redis(ledger, revocations, session_id) is True
+    assert await answer_of_redis(ledger, revocations, session_id) is True
 
 
-async def test_a_redis_that_hangs_costs_a_moment_and_changes_no_answer(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+async def test_a_redis_that_hangs_costs_one_timeout_and_changes_no_answer(begin: Begin, ledger: Ledger, redis: Redis) -> None:
     revocations = await begin()
     await trusted(ledger, revocations)
     (ended, _), (going, _) = await ended_session(ledger), await new_session(ledger)
@@ -232,26 +232,28 @@ async def test_a_redis_that_hangs_costs_a_moment_and_changes_no_answer(begin: Be
         assert [await revocations.is_revoked(one) for one in (ended, going) * 3] == [True, False] * 3
 
 
-async def test_a_key_stays_until_the_last_token_has_expired_and_not_for_ever(begin: Begin, ledger: Ledger, redis: Redis) -> None:
+async def test_a_key_expires_with_the_last_token(begin: Begin, ledger: Ledger, redis: Redis) -> None:
     session_id, until = await ended_session(ledger, minutes=10)
     revocations = await begin()
     await revocations.add([ended_at(session_id, until)])
     assert 10 * 60 - 30 < await redis.ttl(revocation_key(session_id)) < 10 * 60 + 120
 
 
-async def test_an_ended_session_whose_tokens_have_expired_is_in_no_list(ledger: Ledger) -> None:
+async def test_an_ended_session_with_expired_tokens_is_not_listed(ledger: Ledger) -> None:
     session_id, _ = await ended_session(ledger, minutes=-1)
     assert session_id not in {one for one, _ in await ledger.ended_sessions(None)}
 
 
-async def test_many_ended_sessions_are_spread_together_and_a_lost_redis_delays_nobody(begin: Begin, ledger: Ledger, redis: Redis) -> None:
-    """A user who is disabled may have thousands; with one trip each, a lost Redis would hold the call for minutes."""
+async def test_many_ended_sessions_are_published_together_and_a_lost_redis_delays_no_call(
+    begin: Begin, ledger: Ledger, redis: Redis
+) -> None:
+    """A disabled user may have thousands of sessions; with one round trip each, a lost Redis would delay the call for minutes."""
     here, there = await begin(), await begin()
     await trusted(ledger, here)
     await trusted(ledger, there)
     ended = [ended_at(*await new_session(ledger)) for _ in range(20)]
     await here.add(ended)
-    assert [await told_by_redis(ledger, there, session.session_id) for session in ended] == [True] * 20
+    assert [await answer_of_redis(ledger, there, session.session_id) for session in ended] == [True] * 20
     await redis.shutdown(nosave=True)
     began = asyncio.get_running_loop().time()
     await here.add(ended * 50)
