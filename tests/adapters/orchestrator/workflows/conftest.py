@@ -1,4 +1,4 @@
-"""Stores of workflows on a database without any."""
+"""Stores of workflows in an empty database."""
 
 from collections.abc import AsyncIterator
 
@@ -14,7 +14,7 @@ from tests.adapters.orchestrator.workflows.engine import NO_NEWS, Agents, Heartb
 
 @pytest.fixture
 async def users(db: Connection) -> None:
-    """Users 1 to 9, enabled. A run whose user is disabled or does not exist is cancelled."""
+    """Users 1 to 9, enabled. Runs of a disabled or missing user would be cancelled."""
     await db.execute(
         """
         INSERT INTO users (id, username, password_hash) SELECT n, 'workflows.user.' || n, 'none' FROM generate_series(1, 9) AS n

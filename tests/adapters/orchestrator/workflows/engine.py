@@ -1,4 +1,4 @@
-"""Runs and workers for the tests of the engine: the real stores and the real dispatcher, with agents that do as the test says."""
+"""Runs and workers for the tests of the engine: the real stores and the real dispatcher, with scripted agents."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -35,13 +35,13 @@ PACE = Pace(slots=8, lease=2.0, heartbeat=0.1, poll=0.2, drain=5.0)
 
 
 class Heartbeat:
-    """Bells that nobody hears."""
+    """A notifier without subscribers."""
 
     def changed(self, run_ids: Sequence[UUID]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def notify(self, run_id: UUID) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 NO_NEWS = CommitNotifier(Heartbeat(), lambda: None)
@@ -49,7 +49,7 @@ NO_NEWS = CommitNotifier(Heartbeat(), lambda: None)
 
 @dataclass
 class Agents:
-    """Performs attempts as the test says: `script` answers them, and `gates` lease_id them until they are opened or stopped."""
+    """Performs attempts: `script` answers them, and `gates` hold them until they are opened or stopped."""
 
     script: Callable[[Assignment], Outcome] = field(default=lambda assignment: Completed(f"answer of {assignment.lease_id.task_id}"))
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -57,12 +57,12 @@ class Agents:
     stopped: list[str] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
 
-    def lease_id(self, *task_ids: str) -> None:
-        """Lets these tasks begin and not end."""
+    def hold(self, *task_ids: str) -> None:
+        """Let these tasks begin but not end."""
         self.gates.update((task_id, asyncio.Event()) for task_id in task_ids)
 
-    async def has_begun(self, task_id: str) -> None:
-        """Waits until an attempt of a task has begun."""
+    async def wait_until_begun(self, task_id: str) -> None:
+        """Wait until an attempt of a task has begun."""
         await eventually(lambda: task_id in self.begun)
 
     async def perform(self, assignment: Assignment, stop: StopSignal) -> Outcome:
@@ -79,20 +79,20 @@ class Agents:
         return self.script(assignment)
 
     async def settle_again(self, assignment: Assignment) -> bool:
-        """Nothing was settled here."""
+        """These agents settle nothing."""
         return False
 
     def reported(self, assignment: Assignment) -> None:
-        """Nothing to forget."""
+        """There is nothing to forget."""
 
 
 def task(task_id: str, *after: str, **fields: Any) -> Task:
-    """A task that waits for others. A graph by itself unless it says what it comes after."""
+    """A task. The workflow becomes a graph if any of its tasks names what it depends on."""
     return Task(task_id, AGENT_ID, fields.pop("input", f"do {task_id}"), depends_on=after, **fields)
 
 
 class Runs:
-    """Makes workflows, starts them, and looks at them from outside."""
+    """Creates workflows, starts them, and inspects their runs."""
 
     def __init__(self, store: PostgresRunStore, workflows: PostgresWorkflowStore, db: Connection) -> None:
         self.store = store
@@ -106,12 +106,12 @@ class Runs:
         return await self.start_again(made.workflow_id, *tasks, user_id=user_id)
 
     async def queue(self, steps: int, user_id: int = OWNER) -> Run:
-        """A run with so many steps that are ready at once."""
+        """A run with this many steps that are ready at once."""
         tasks = [task(f"s{number}") for number in range(steps)]
         return await self.start(*tasks, task("last", "s0"), user_id=user_id)
 
     async def start_again(self, workflow_id: UUID, *tasks: Task, user_id: int = OWNER) -> Run:
-        """A run of a workflow that there is."""
+        """A run of an existing workflow."""
         before = graph.predecessors(tasks)
         meant = [Task(t.id, t.agent_id, t.input, t.context, before[t.id], t.retry, t.timeout_seconds, t.approval) for t in tasks]
         run = await self.store.start(NewRun(uuid7(), workflow_id, user_id, "ada", "user", "req_1", meant), None)
@@ -124,7 +124,7 @@ class Runs:
         return found
 
     async def reaches(self, run: Run, *states: RunState, within: float = 10) -> Run:
-        """The run once it stands in one of these states."""
+        """The run once it is in one of these states."""
 
         async def there() -> Run | None:
             found = await self.get(run)
@@ -134,28 +134,28 @@ class Runs:
         return reached
 
     async def states(self, run: Run) -> dict[str, StepState]:
-        """Where its steps stand."""
+        """The states of the run's steps."""
         return {step.task_id: step.state for step in (await self.get(run)).steps}
 
     async def events(self, run: Run) -> list[str]:
-        """The types of the events of its workflow, in order."""
+        """The types of the workflow's events, in order."""
         rows = await self.db.fetch("SELECT event_type FROM outbox WHERE aggregate_id = $1 ORDER BY id", str(run.workflow_id))
         return [row["event_type"] for row in rows]
 
 
 class LocalLimiter:
-    """The buckets that count in the process, as they do while Redis is away."""
+    """The in-process buckets, as used while Redis is down."""
 
     def __init__(self) -> None:
         self._buckets = LocalLimits()
 
     async def take(self, charges: Sequence[Charge], watch: Sequence[str] = ()) -> Verdict:
-        """Takes the tokens, or none."""
+        """Takes all of the tokens, or none."""
         return self._buckets.take(charges)
 
 
 def charges(per_minute: int) -> ChargesOf:
-    """A bucket for each user."""
+    """One bucket for each user."""
     return lambda principal: [Charge("agent_calls", f"user:{principal.user_id}", per_minute)]
 
 
@@ -170,7 +170,7 @@ def step_store(
     tokens: OwnerTokens | None = None,
     commits: CommitNotifier = NO_NEWS,
 ) -> PostgresStepStore:
-    """The store of a new worker; without limits unless the test sets them."""
+    """The store of a new worker; without limits unless the test sets some."""
     tokens = tokens or OwnerTokens(LocalLimiter(), charges(UNLIMITED))
     shares = Shares(in_flight, most_of_one_user(pace.slots))
     return PostgresStepStore(url, uuid7(), Leases(pace.lease, crash_limit), shares, tokens, commits, BackgroundTasks())
@@ -189,7 +189,7 @@ async def worker(
             yield dispatcher
         finally:
             stop.set()
-            # Not at once: a step that ends in the moment of the signal may still go on with the next.
+            # Not at once: a step that ends at the moment of the signal may still continue with its successor.
             for gate in agents.gates.values() if isinstance(agents, Agents) else ():
                 asyncio.get_running_loop().call_later(0.1, gate.set)
             await running

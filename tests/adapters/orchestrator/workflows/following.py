@@ -1,4 +1,4 @@
-"""Runs that go on without a worker process: what a worker would say is said by the test."""
+"""Runs without a worker process: the test reports what a worker would report."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -30,30 +30,30 @@ DIAMOND = (
 )
 
 
-class NoDoorbell:
-    """Nobody works here but the test."""
+class NoQueue:
+    """No worker runs."""
 
     def notify(self, run_id: UUID) -> None:
-        """Nobody hears."""
+        """There is no worker to notify."""
 
 
-class Quiet:
-    """A notifier that nobody hears."""
+class SilentNotifier:
+    """A notifier without subscribers."""
 
     def changed(self, run_ids: Sequence[UUID]) -> None:
-        """Nobody hears."""
+        """There is no subscriber."""
 
 
 @dataclass
 class Runs:
-    """The stores, and what a worker does."""
+    """The stores, and the work of a worker."""
 
     store: PostgresRunStore
     workflows: PostgresWorkflowStore
     steps: PostgresStepStore
 
     async def start(self, tasks: Sequence[Task] = DIAMOND) -> Run:
-        """A new run of a new workflow."""
+        """A run of a new workflow."""
         made = await self.workflows.create(NewWorkflow(new_id(), USER, "Launch", tasks), None)
         assert isinstance(made, Workflow)
         run = await self.store.start(NewRun(new_id(), made.workflow_id, USER, "ann", "user", "req_1", tasks), None)
@@ -61,7 +61,7 @@ class Runs:
         return run
 
     async def work(self, limit: int = 10) -> int:
-        """Does the steps that are ready now, and returns how many there were."""
+        """Complete the steps that are ready now; returns their number."""
         claimed = await self.steps.claim(limit)
         for assignment in claimed.assignments:
             done = Completed(f"the answer of {assignment.lease_id.task_id}")
@@ -69,12 +69,12 @@ class Runs:
         return len(claimed.assignments)
 
     async def finish(self) -> None:
-        """Works until there is nothing more to do."""
+        """Work until no step is ready."""
         while await self.work():
             pass
 
     async def current(self, run: Run) -> Run:
-        """The run as it stands."""
+        """The current state of the run."""
         now = await self.store.get(USER, run.run_id, View.FULL)
         assert now is not None
         return now
@@ -82,32 +82,32 @@ class Runs:
 
 @asynccontextmanager
 async def running_stores(url: str, engine: AsyncEngine, notifier: RunNotifier) -> AsyncIterator[Runs]:
-    """Stores that notify this notifier."""
+    """Stores that use this notifier."""
     async with (
-        PostgresRunStore(url, engine, CommitNotifier(notifier, lambda: None), NoDoorbell(), BackgroundTasks()) as store,
+        PostgresRunStore(url, engine, CommitNotifier(notifier, lambda: None), NoQueue(), BackgroundTasks()) as store,
         step_store(url, commits=CommitNotifier(notifier, lambda: None)) as steps,
     ):
         yield Runs(store, PostgresWorkflowStore(engine), steps)
 
 
-def told(change: Change) -> tuple[str, str]:
-    """What a change is about, and what became of it."""
+def subject_and_state(change: Change) -> tuple[str, str]:
+    """The subject of a change and its new state."""
     subject = change.subject
     return ("run" if isinstance(subject, Run) else subject.task_id, subject.state.value)
 
 
 async def watched(watch: RunWatch, run: Run, after: int = 0) -> list[Change]:
-    """Every change after one, to the end, which must come."""
+    """Every change after number `after`, to the last one, which must arrive."""
     changes: list[Change] = []
     async for item in watch.changes(run, after):
         if isinstance(item, Ended):
             assert item.sequence == (changes[-1].sequence if changes else after)
             return changes
-        assert not isinstance(item, Heartbeat), "nothing happened for too long"
+        assert not isinstance(item, Heartbeat), "no change arrived in time"
         changes.append(item)
-    raise AssertionError("the watch ended without saying so")
+    raise AssertionError("the watch ended before the run did")
 
 
 def results(changes: Sequence[Change]) -> dict[str, str]:
-    """What the steps that were completed in these changes have answered."""
+    """The results of the steps that these changes completed."""
     return {one.subject.task_id: one.subject.result for one in changes if isinstance(one.subject, Step) and one.subject.result}

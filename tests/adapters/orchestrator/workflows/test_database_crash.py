@@ -1,6 +1,6 @@
 """SIGKILL of PostgreSQL between the settlement of a step's execution and the step's own commit: the two agree afterwards.
 
-The server writes its log to disk only when a commit asks for it (wal_writer_delay), so that each crash loses every unflushed settlement.
+The server flushes its log only when a commit requests it (wal_writer_delay), so each crash loses every settlement that was not flushed.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ async def nothing() -> None:
 
 @dataclass
 class Buying:
-    """Performs attempts through a real recorder; `between` happens after an attempt is settled and before it is reported."""
+    """Performs attempts through a real recorder; `between` runs after an attempt is settled and before it is reported."""
 
     recorder: PostgresRecorder
     settles_as: State = State.COMPLETED
@@ -58,7 +58,7 @@ class Buying:
         intent = keyed(step.key, user_id=OWNER, agent_id=AGENT_ID, step=step)
         try:
             if await self.recorder.record(intent) is not None:
-                return HandedBack(0.05)  # an earlier attempt is not swept yet
+                return HandedBack(0.05)  # an earlier attempt has not been swept yet
         except ServiceUnavailable:
             return HandedBack(0.05)
         self.bought.append(step)
@@ -84,7 +84,7 @@ def _step(assignment: Assignment) -> StepRef:
 
 @dataclass
 class Platform:
-    """A server of the test's own, and the stores on it."""
+    """A server of the test's own, and the stores that use it."""
 
     server: PostgresServer
     url: str
@@ -93,7 +93,7 @@ class Platform:
     workflows: PostgresWorkflowStore
 
     async def crash(self) -> None:
-        """SIGKILL, and a new server on the same data."""
+        """SIGKILL, then a new server with the same data."""
         self.server.process.kill(signal.SIGKILL)
 
         async def ended() -> bool:
@@ -108,7 +108,7 @@ class Platform:
             return await Runs(self.runs, self.workflows, db).start(*tasks)
 
     async def ends(self, *runs: Run) -> None:
-        """Waits until these runs are final, whatever the database goes through meanwhile."""
+        """Wait until these runs are final, while the database may be down."""
         ids = [run.run_id for run in runs]
 
         async def ended() -> bool:
@@ -123,7 +123,7 @@ class Platform:
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[Connection]:
-        """A connection for a moment."""
+        """A short-lived connection."""
         connection = await asyncpg.connect(self.url.replace("+asyncpg", ""), timeout=2)
         try:
             yield connection
@@ -131,7 +131,7 @@ class Platform:
             connection.terminate()
 
     async def mismatches(self) -> list[asyncpg.Record]:
-        """Completed steps whose execution is not completed, and completed executions whose step has another."""
+        """Completed steps whose execution is not completed, and completed executions whose step has another one."""
         async with self.looking() as db:
             return await db.fetch(
                 """
@@ -169,7 +169,7 @@ PACE = Pace(slots=8, lease=20.0, heartbeat=0.1, poll=0.1, drain=5.0)
 
 
 def once(crash: Between) -> Between:
-    """The same, but only the first time."""
+    """Run `action` only the first time."""
     left = [crash]
 
     async def first() -> None:
@@ -180,7 +180,7 @@ def once(crash: Between) -> Between:
 
 
 @pytest.mark.parametrize(("settles_as", "ends_as"), [(State.COMPLETED, RunState.COMPLETED), (State.FAILED, RunState.FAILED)])
-async def test_a_settlement_that_a_crash_lost_is_settled_again(platform: Platform, settles_as: State, ends_as: RunState) -> None:
+async def test_a_settlement_lost_in_a_crash_is_settled_again(platform: Platform, settles_as: State, ends_as: RunState) -> None:
     buying = Buying(platform.recorder, settles_as, once(platform.crash))
     run = await platform.start(task("a"))
     async with worker(platform.url, buying, PACE):
@@ -194,8 +194,8 @@ async def test_a_settlement_that_a_crash_lost_is_settled_again(platform: Platfor
     assert len(buying.bought) == 1
 
 
-async def test_a_step_whose_execution_was_swept_after_a_crash_is_tried_again(platform: Platform) -> None:
-    """The sweeper came first: the execution is outcome_unknown, at its worst case, and its answer counts no more."""
+async def test_a_step_whose_execution_was_swept_after_a_crash_is_retried(platform: Platform) -> None:
+    """The sweeper came first: the execution is outcome_unknown at its worst case, and its answer no longer counts."""
 
     async def crash_and_sweep() -> None:
         await platform.crash()
@@ -215,10 +215,10 @@ async def test_a_step_whose_execution_was_swept_after_a_crash_is_tried_again(pla
 
 
 async def test_steps_and_executions_agree_after_many_crashes_under_load(platform: Platform) -> None:
-    """Crashes at any moment, not only between the two commits."""
+    """The crashes happen at any moment, not only between the two commits."""
 
     async def a_moment() -> None:
-        await asyncio.sleep(0.02)  # widens the window between the two commits; what is waited for is below
+        await asyncio.sleep(0.02)  # widens the window between the two commits; the wait for a condition is below
 
     buying = Buying(platform.recorder, between=a_moment)
     runs = [await platform.start(task("a", retry=PATIENT), task("b", "a", retry=PATIENT)) for _ in range(60)]

@@ -1,4 +1,4 @@
-"""How runs go on: the real stores and dispatchers on the real PostgreSQL; agents do as the test says."""
+"""How runs progress: the real stores and dispatchers with the real PostgreSQL; the agents are scripted."""
 
 import asyncio
 from contextlib import suppress
@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 
 
-async def test_a_sequence_runs_in_its_order_and_passes_results_on(runs: Runs, agents: Agents, books_url: str) -> None:
+async def test_a_sequence_runs_in_order_and_passes_results_on(runs: Runs, agents: Agents, books_url: str) -> None:
     run = await runs.start(task("a"), task("b", input="go on from {{tasks.a.result}}"), task("c"))
     async with worker(books_url, agents):
         ended = await runs.reaches(run, *FINAL)
@@ -30,7 +30,7 @@ async def test_a_sequence_runs_in_its_order_and_passes_results_on(runs: Runs, ag
     ("message", "stored"), [("a\x00b", "ab"), ("a\\u0000b", "a\\u0000b"), ("\\\x00", "\\")], ids=["nul", "escape", "both"]
 )
 async def test_a_failure_is_recorded_whatever_characters_its_message_has(runs: Runs, books_url: str, message: str, stored: str) -> None:
-    """PostgreSQL cannot store U+0000, so it is left out; the six characters of its JSON escape are ordinary text."""
+    """PostgreSQL cannot store U+0000, so it is omitted; the six characters of its JSON escape are ordinary text."""
     run = await runs.start(task("a"))
     failing = Agents(lambda _: AttemptFailed(Failure("GUARDRAIL_BLOCKED", message, {"cause": message}, retryable=False)))
     async with worker(books_url, failing):
@@ -39,7 +39,7 @@ async def test_a_failure_is_recorded_whatever_characters_its_message_has(runs: R
     assert ended.failure == Failure("GUARDRAIL_BLOCKED", stored, {"cause": stored}, retryable=False)
 
 
-async def test_every_change_has_the_next_sequence_and_the_run_knows_the_last(runs: Runs, agents: Agents, books_url: str) -> None:
+async def test_changes_are_numbered_without_gaps_and_the_run_knows_the_last(runs: Runs, agents: Agents, books_url: str) -> None:
     run = await runs.start(task("a"), task("b"))
     async with worker(books_url, agents):
         ended = await runs.reaches(run, *FINAL)
@@ -52,8 +52,8 @@ async def test_every_change_has_the_next_sequence_and_the_run_knows_the_last(run
     assert await runs.store.changes(run.run_id, ended.sequence, 10) == []
 
 
-async def test_independent_steps_run_at_the_same_time_and_a_join_waits_for_both(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.lease_id("b", "c")
+async def test_independent_steps_run_concurrently_and_a_join_waits_for_both(runs: Runs, agents: Agents, books_url: str) -> None:
+    agents.hold("b", "c")
     run = await runs.start(task("a"), task("b", "a"), task("c", "a"), task("d", "b", "c"))
     async with worker(books_url, agents):
         await eventually(lambda: {"b", "c"} <= set(agents.begun))
@@ -79,7 +79,7 @@ async def test_two_last_predecessors_that_finish_together_start_their_successor_
     assert len(begun) == 7 * len(started)
 
 
-async def test_a_retryable_failure_is_tried_again_after_the_delay(runs: Runs, books_url: str) -> None:
+async def test_a_retryable_failure_is_retried_after_the_delay(runs: Runs, books_url: str) -> None:
     tries: list[int] = []
 
     def flaky(assignment: Assignment) -> Outcome:
@@ -92,7 +92,7 @@ async def test_a_retryable_failure_is_tried_again_after_the_delay(runs: Runs, bo
     assert (ended.state, tries, ended.steps[0].attempts, ended.steps[0].failure) == (RunState.COMPLETED, [1, 2, 3], 3, None)
 
 
-async def test_a_provider_that_asks_for_a_longer_pause_gets_it(runs: Runs, books_url: str) -> None:
+async def test_a_longer_retry_after_of_the_provider_is_honoured(runs: Runs, books_url: str) -> None:
     run = await runs.start(task("a", retry=Retry(2, 0.01)))
     async with worker(books_url, Agents(lambda _: AttemptFailed(BROKEN, retry_after_seconds=60))):
         step = await eventually(lambda: _waits_for_another_attempt(runs, run))
@@ -102,10 +102,10 @@ async def test_a_provider_that_asks_for_a_longer_pause_gets_it(runs: Runs, books
 
 
 @pytest.mark.parametrize(("failure", "attempts"), [(BROKEN, 3), (REFUSED, 1)])
-async def test_a_failed_step_fails_the_run_after_its_siblings_have_stopped(
+async def test_a_failed_step_fails_the_run_after_the_running_steps_have_stopped(
     runs: Runs, agents: Agents, books_url: str, failure: Failure, attempts: int
 ) -> None:
-    agents.lease_id("slow")
+    agents.hold("slow")
     agents.script = lambda a: AttemptFailed(failure) if a.lease_id.task_id == "bad" else Completed("fine")
     run = await runs.start(task("first"), task("slow", "first"), task("bad", "first", retry=FAST), task("never", "slow", "bad"))
     async with worker(books_url, agents):
@@ -125,8 +125,8 @@ async def test_a_failed_step_fails_the_run_after_its_siblings_have_stopped(
     assert await runs.events(run) == ["workflow.started", "workflow.failed"]
 
 
-async def test_cancelling_stops_what_runs_and_says_what_was_stopped(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.lease_id("a")
+async def test_cancelling_stops_running_steps_and_reports_them(runs: Runs, agents: Agents, books_url: str) -> None:
+    agents.hold("a")
     run = await runs.start(task("a"), task("b"))
     async with worker(books_url, agents):
         await eventually(lambda: "a" in agents.begun)
@@ -141,14 +141,12 @@ async def test_cancelling_stops_what_runs_and_says_what_was_stopped(runs: Runs, 
         await runs.store.cancel(OWNER, run.workflow_id)
 
 
-async def test_a_run_of_which_nothing_runs_is_cancelled_at_once(runs: Runs) -> None:
+async def test_a_run_without_running_steps_is_cancelled_at_once(runs: Runs) -> None:
     run = await runs.start(task("a"))
     assert (await runs.store.cancel(OWNER, run.workflow_id)).state is RunState.CANCELLED
 
 
-async def test_a_cancel_that_races_with_completion_ends_in_one_of_the_two_and_stays_there(
-    runs: Runs, books_url: str, no_deadlocks: None
-) -> None:
+async def test_a_cancel_concurrent_with_completion_has_one_final_state(runs: Runs, books_url: str, no_deadlocks: None) -> None:
     agents = Agents()
     async with worker(books_url, agents):
         for pause in range(20):
@@ -171,8 +169,8 @@ async def test_only_one_run_of_a_workflow_is_active(runs: Runs) -> None:
     assert sorted(type(attempt).__name__ for attempt in attempts) == ["Run", *["WorkflowAlreadyRunning"] * 4]
 
 
-async def test_a_step_waits_for_approval_while_the_rest_goes_on(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.lease_id("other")
+async def test_a_step_waits_for_approval_while_other_steps_run(runs: Runs, agents: Agents, books_url: str) -> None:
+    agents.hold("other")
     run = await runs.start(task("asked", approval=Approval("May I?")), task("other"), task("end", "asked", "other"))
     async with worker(books_url, agents):
         await eventually(lambda: "other" in agents.begun)
@@ -199,7 +197,9 @@ async def test_a_rejected_step_fails_the_run(runs: Runs, agents: Agents, books_u
 
 
 @pytest.mark.parametrize(("default", "state"), [(Decision.APPROVED, RunState.COMPLETED), (Decision.REJECTED, RunState.FAILED)])
-async def test_silence_means_what_the_task_says(runs: Runs, agents: Agents, books_url: str, default: Decision, state: RunState) -> None:
+async def test_an_unanswered_approval_is_decided_by_the_tasks_default(
+    runs: Runs, agents: Agents, books_url: str, default: Decision, state: RunState
+) -> None:
     run = await runs.start(task("asked", approval=Approval("May I?", 1, default)))
     async with worker(books_url, agents):
         ended = await runs.reaches(run, *FINAL)
@@ -208,14 +208,14 @@ async def test_silence_means_what_the_task_says(runs: Runs, agents: Agents, book
     assert (ended.state, approval.decision, approval.decided_by) == (state, default, 0)
 
 
-async def test_a_worker_that_stops_hands_its_steps_back_uncounted(runs: Runs, books_url: str) -> None:
+async def test_a_stopping_worker_returns_its_steps_uncounted(runs: Runs, books_url: str) -> None:
     first, second = Agents(), Agents()
-    first.lease_id("a")
+    first.hold("a")
     run = await runs.start(task("a"))
     hasty = replace(PACE, drain=0.2)
     async with worker(books_url, first, hasty):
         await eventually(lambda: "a" in first.begun)
-        first.gates = {}  # nobody opens it: the drain ends before the step does
+        first.gates = {}  # it stays closed: the drain ends before the step does
     assert first.stopped == ["a"]
     step = (await runs.get(run)).steps[0]
     assert (step.state, step.attempts) == (StepState.READY, 0)
@@ -224,8 +224,8 @@ async def test_a_worker_that_stops_hands_its_steps_back_uncounted(runs: Runs, bo
     assert (ended.state, ended.steps[0].attempts) == (RunState.COMPLETED, 1)
 
 
-async def test_a_worker_that_stops_lets_its_steps_finish(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.lease_id("a")
+async def test_a_stopping_worker_lets_its_steps_finish(runs: Runs, agents: Agents, books_url: str) -> None:
+    agents.hold("a")
     run = await runs.start(task("a"), task("b"))
     async with worker(books_url, agents):
         await eventually(lambda: "a" in agents.begun)

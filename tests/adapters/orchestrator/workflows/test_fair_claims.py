@@ -29,7 +29,7 @@ async def complete(store: PostgresStepStore, assignments: Sequence[Assignment]) 
     await asyncio.gather(*(store.report(Report(one.lease_id, Completed("done"), take_successor=False)) for one in assignments))
 
 
-async def test_a_step_is_claimed_next_however_many_of_another_user_wait(runs: Runs, books_url: str) -> None:
+async def test_a_step_is_claimed_next_despite_many_waiting_steps_of_another_user(runs: Runs, books_url: str) -> None:
     await runs.queue(90, BUSY)
     async with step_store(books_url, WIDE) as store:
         await store.claim(4)
@@ -37,7 +37,7 @@ async def test_a_step_is_claimed_next_however_many_of_another_user_wait(runs: Ru
         assert users((await store.claim(2)).assignments) == {BUSY: 1, OTHER: 1}
 
 
-async def test_a_single_free_slot_goes_round(runs: Runs, books_url: str) -> None:
+async def test_a_single_free_slot_rotates_between_users(runs: Runs, books_url: str) -> None:
     for user in (BUSY, OTHER, THIRD):
         await runs.queue(9, user)
     async with step_store(books_url, WIDE) as store:
@@ -78,7 +78,7 @@ async def test_steps_in_flight_are_counted_across_workers(runs: Runs, books_url:
         assert len((await two.claim(64)).assignments) == 1
 
 
-async def test_users_at_their_limit_do_not_use_up_the_turns_of_the_others(runs: Runs, books_url: str) -> None:
+async def test_users_at_their_limit_do_not_consume_the_turns_of_others(runs: Runs, books_url: str) -> None:
     for user in range(1, 6):
         await runs.queue(3, user)
     async with step_store(books_url, WIDE, in_flight=1) as store:
@@ -87,7 +87,7 @@ async def test_users_at_their_limit_do_not_use_up_the_turns_of_the_others(runs: 
         assert users((await store.claim(1)).assignments) == {6: 1}
 
 
-async def test_a_user_without_tokens_is_left_out_until_there_are_some(runs: Runs, books_url: str) -> None:
+async def test_a_user_without_tokens_is_skipped_until_there_are_some(runs: Runs, books_url: str) -> None:
     now = 0.0
     tokens = OwnerTokens(LocalLimiter(), charges(20), clock=lambda: now)
     await runs.queue(40, BUSY)
@@ -101,7 +101,7 @@ async def test_a_user_without_tokens_is_left_out_until_there_are_some(runs: Runs
 
 
 async def test_steps_wait_for_tokens_and_then_run(runs: Runs, books_url: str) -> None:
-    """61 steps of a user who may have 60 at once and one a second: the last one waits for its token, and the run completes."""
+    """61 steps of a user with a burst of 60 and one token a second: the last step waits for its token, and the run completes."""
     run = await runs.queue(61, BUSY)
     agents = Agents()
     tokens = OwnerTokens(LocalLimiter(), charges(60))
@@ -110,13 +110,13 @@ async def test_steps_wait_for_tokens_and_then_run(runs: Runs, books_url: str) ->
     assert len(agents.begun) == 62
 
 
-async def test_a_worker_without_a_free_slot_leaves_successors_to_the_queue(runs: Runs, books_url: str) -> None:
+async def test_a_worker_without_a_free_slot_leaves_successors_in_the_queue(runs: Runs, books_url: str) -> None:
     """A chain must not keep its slot to its end while another user waits for one."""
     agents = Agents()
-    agents.lease_id("a")
+    agents.hold("a")
     await runs.start(task("a"), task("b"), task("c"), user_id=BUSY)
     async with worker(books_url, agents, replace(PACE, slots=1)) as dispatcher:
-        await agents.has_begun("a")
+        await agents.wait_until_begun("a")
         await runs.start(task("x"), user_id=OTHER)
         dispatcher.wake()
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A run acts with the authority that its user has now: roles, policy, disabled and deleted users, revoked keys."""
+"""A run acts with the current authority of its user: roles, policy, disabled and deleted users, revoked keys."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ ASKING = Task("a", AGENT_ID, "Do it.", approval=Approval("Go?"))
 
 
 @dataclass
-class Stage:
+class Scenario:
     """The service, its database, and the authority of runs."""
 
     service: WorkflowService
@@ -58,13 +58,13 @@ class Stage:
         return await self.service.execute(who, made.workflow_id, "req_1", "")
 
     async def recovered(self, run: Run) -> Run:
-        """The run after a worker has looked for what nobody else does."""
+        """The run after a worker's periodic recovery."""
         async with step_store(self.url) as store:
             await store.recover()
         return await self.service.run(ROOT, run.run_id, View.FULL)
 
     async def performed(self, who: Caller) -> tuple[Any, list[Caller]]:
-        """What comes of the only step that is ready, and as whom agents were called for it."""
+        """The outcome of the only ready step, and the users as whom agents were called for it."""
         called: list[Caller] = []
 
         async def execute(*_: Any) -> Any:
@@ -79,8 +79,8 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(books_url: str, db: Connection, users: None, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Stage]:
-    """The real rules and stores; only administrators may have the agent work."""
+async def scenario(books_url: str, db: Connection, users: None, engine: AsyncEngine, tmp_path: Path) -> AsyncIterator[Scenario]:
+    """The real rules and stores; only administrators may call the agent."""
     await db.execute("TRUNCATE workflows CASCADE; UPDATE users SET role = 'admin' WHERE id = 3")
     folder = shutil.copytree(POLICY, tmp_path / "policy")
     data = yaml.safe_load((folder / "access.yaml").read_text())
@@ -90,7 +90,7 @@ async def stage(books_url: str, db: Connection, users: None, engine: AsyncEngine
     authority = RunAuthority(PostgresAuthorities(engine, seconds=0), registry, PolicyService(RegopyPolicy(folder), Unlogged()))
     async with running_stores(books_url, engine, Quiet()) as runs:
         watch = RunWatch(runs.store, Deaf(), BackgroundTasks())
-        yield Stage(
+        yield Scenario(
             WorkflowService(registry, authority, runs.workflows, runs.store, PostgresExecutionStore(engine), watch),
             authority,
             db,
@@ -105,10 +105,10 @@ async def new_key(db: Connection, user_id: int) -> UUID:
     return UUID(int=(await db.fetchval(statement, user_id)).int)
 
 
-async def test_a_demoted_administrator_cannot_approve_a_restricted_agent_into_work(stage: Stage) -> None:
-    run = await stage.start(ROOT, ASKING)
-    await stage.db.execute("UPDATE users SET role = 'user' WHERE id = 3")
-    decided = await stage.service.decide(replace(ROOT, role=Role.USER), run.run_id, "a", Decision.APPROVED, "")
+async def test_a_demoted_administrator_cannot_approve_a_step_of_a_restricted_agent(scenario: Scenario) -> None:
+    run = await scenario.start(ROOT, ASKING)
+    await scenario.db.execute("UPDATE users SET role = 'user' WHERE id = 3")
+    decided = await scenario.service.decide(replace(ROOT, role=Role.USER), run.run_id, "a", Decision.APPROVED, "")
     assert (decided.state, decided.failed_task) == (RunState.FAILED, "a")
     assert decided.failure is not None
     assert (decided.failure.reason, decided.failure.details["rule"]) == ("POLICY_DENIED", "restricted_agent")
@@ -118,34 +118,34 @@ async def test_a_demoted_administrator_cannot_approve_a_restricted_agent_into_wo
     assert step.approval.decision is Decision.APPROVED
 
 
-async def test_who_may_still_run_the_agent_is_approved(stage: Stage) -> None:
-    run = await stage.start(ROOT, ASKING)
-    decided = await stage.service.decide(ROOT, run.run_id, "a", Decision.APPROVED, "")
+async def test_a_step_is_approved_if_its_user_may_still_call_the_agent(scenario: Scenario) -> None:
+    run = await scenario.start(ROOT, ASKING)
+    decided = await scenario.service.decide(ROOT, run.run_id, "a", Decision.APPROVED, "")
     assert decided.steps[0].state is StepState.READY
 
 
-async def test_an_approval_by_another_user_does_not_lend_authority(stage: Stage) -> None:
-    """An administrator approves a step of a user's run; what counts is whether the run's user may have the agent work."""
-    run = await stage.start(ANN, ASKING)
-    await stage.db.execute("UPDATE users SET username = 'renamed' WHERE id = 1")
-    decided = await stage.service.decide(ROOT, run.run_id, "a", Decision.APPROVED, "")
+async def test_an_approval_by_another_user_does_not_lend_authority(scenario: Scenario) -> None:
+    """An administrator approves a step of a user's run; what counts is whether the run's user may call the agent."""
+    run = await scenario.start(ANN, ASKING)
+    await scenario.db.execute("UPDATE users SET username = 'renamed' WHERE id = 1")
+    decided = await scenario.service.decide(ROOT, run.run_id, "a", Decision.APPROVED, "")
     assert decided.state is RunState.FAILED
-    await stage.db.execute("UPDATE users SET username = 'workflows.user.1' WHERE id = 1")
+    await scenario.db.execute("UPDATE users SET username = 'workflows.user.1' WHERE id = 1")
 
 
-async def test_a_run_whose_key_was_revoked_is_not_approved_into_work(stage: Stage) -> None:
-    key = await new_key(stage.db, ANN.user_id)
-    run = await stage.start(replace(ANN, api_key_id=key), ASKING)
-    await stage.db.execute("UPDATE api_keys SET revoked_at = now() WHERE api_key_id = $1", key)
-    decided = await stage.service.decide(ANN, run.run_id, "a", Decision.APPROVED, "")
+async def test_a_run_whose_key_was_revoked_cannot_be_approved(scenario: Scenario) -> None:
+    key = await new_key(scenario.db, ANN.user_id)
+    run = await scenario.start(replace(ANN, api_key_id=key), ASKING)
+    await scenario.db.execute("UPDATE api_keys SET revoked_at = now() WHERE api_key_id = $1", key)
+    decided = await scenario.service.decide(ANN, run.run_id, "a", Decision.APPROVED, "")
     assert decided.failure is not None
     assert (decided.failure.reason, decided.failure.details["cause"]) == ("POLICY_DENIED", "api_key_revoked")
 
 
-async def test_a_step_is_performed_with_the_role_of_now(stage: Stage) -> None:
-    await stage.start(ROOT, Task("a", AGENT_ID, "Do it."))
-    await stage.db.execute("UPDATE users SET role = 'user' WHERE id = 3")
-    outcome, called = await stage.performed(ROOT)
+async def test_a_step_is_performed_with_the_current_role(scenario: Scenario) -> None:
+    await scenario.start(ROOT, Task("a", AGENT_ID, "Do it."))
+    await scenario.db.execute("UPDATE users SET role = 'user' WHERE id = 3")
+    outcome, called = await scenario.performed(ROOT)
     assert outcome == Completed("done")
     assert [who.role for who in called] == [Role.USER]
 
@@ -158,25 +158,25 @@ async def test_a_step_is_performed_with_the_role_of_now(stage: Stage) -> None:
         ("DELETE FROM users WHERE id = 1", "user_deleted"),
     ],
 )
-async def test_a_step_of_one_who_has_lost_authority_fails_and_calls_no_agent(stage: Stage, change: str, cause: str) -> None:
-    key = await new_key(stage.db, ANN.user_id)
-    await stage.start(replace(ANN, api_key_id=key), Task("a", AGENT_ID, "Do it."))
-    await stage.db.execute(change)
-    outcome, called = await stage.performed(ANN)
+async def test_a_step_of_a_user_without_authority_fails_and_calls_no_agent(scenario: Scenario, change: str, cause: str) -> None:
+    key = await new_key(scenario.db, ANN.user_id)
+    await scenario.start(replace(ANN, api_key_id=key), Task("a", AGENT_ID, "Do it."))
+    await scenario.db.execute(change)
+    outcome, called = await scenario.performed(ANN)
     assert isinstance(outcome, AttemptFailed)
     assert (outcome.failure.reason, outcome.failure.details, outcome.failure.retryable) == ("POLICY_DENIED", {"cause": cause}, False)
     assert not called
 
 
 @pytest.mark.parametrize("change", ["UPDATE users SET disabled_at = now() WHERE id = 1", "DELETE FROM users WHERE id = 1"])
-async def test_the_runs_of_a_disabled_or_deleted_user_are_cancelled_with_a_receipt(stage: Stage, change: str) -> None:
-    waiting = await stage.start(ANN, ASKING)
-    ready = await stage.start(ANN, Task("a", AGENT_ID, "Do it."), Task("b", AGENT_ID, "Do more."))
-    other = await stage.start(ROOT, ASKING)
-    await stage.db.execute(change)
+async def test_the_runs_of_a_disabled_or_deleted_user_are_cancelled_with_a_receipt(scenario: Scenario, change: str) -> None:
+    waiting = await scenario.start(ANN, ASKING)
+    ready = await scenario.start(ANN, Task("a", AGENT_ID, "Do it."), Task("b", AGENT_ID, "Do more."))
+    other = await scenario.start(ROOT, ASKING)
+    await scenario.db.execute(change)
     for run in (waiting, ready):
-        cancelled = await stage.recovered(run)
+        cancelled = await scenario.recovered(run)
         assert (cancelled.state, cancelled.failure) == (RunState.CANCELLED, None)
         assert cancelled.cancel_requested_at is not None
         assert {step.state for step in cancelled.steps} == {StepState.CANCELLED}
-    assert (await stage.recovered(other)).state is RunState.WAITING_APPROVAL
+    assert (await scenario.recovered(other)).state is RunState.WAITING_APPROVAL

@@ -1,4 +1,4 @@
-"""Watching runs: every change once and in order, from wherever one begins, however often one comes back."""
+"""Watching runs: every change once and in order, from any starting point and across reconnects."""
 
 import asyncio
 import random
@@ -18,17 +18,17 @@ from orchestrator.workflows.model import Change, Run, RunState
 from orchestrator.workflows.ports import RunSubscriptions
 from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.workflows.following import Quiet, Runs, results, running_stores, told, watched
+from tests.adapters.orchestrator.workflows.following import Runs, SilentNotifier, results, running_stores, subject_and_state, watched
 
 SOON_SECONDS = 10
 
 
-class Deaf:
-    """Hears nothing: what it does not find by itself it never finds."""
+class NeverNotified:
+    """A notifier that never wakes anyone, so that only polling finds changes."""
 
     @contextmanager
     def subscribe(self, run_id: UUID) -> Iterator[Subscription]:
-        """A subscription that nobody notifications."""
+        """A subscription that is never notified."""
         yield Subscription()
 
 
@@ -60,24 +60,24 @@ async def runs(books_url: str, db: Connection, engine: AsyncEngine, redis_url: s
 @pytest.fixture
 async def watch(runs: Runs, redis_url: str) -> AsyncIterator[RunWatch]:
     """The watch of another process."""
-    async with notifier(redis_url) as heard, watching(runs, heard) as one:
+    async with notifier(redis_url) as notifications, watching(runs, notifications) as one:
         yield one
 
 
-async def test_a_watch_tells_everything_from_the_start_to_the_end(runs: Runs, watch: RunWatch) -> None:
+async def test_a_watch_delivers_every_change_from_start_to_end(runs: Runs, watch: RunWatch) -> None:
     run = await runs.start()
     seeing = asyncio.create_task(watched(watch, run))
     await runs.finish()
     changes = await seeing
     assert [change.sequence for change in changes] == list(range(1, len(changes) + 1))
-    assert told(changes[-1]) == ("run", "completed")
-    assert len({told(change) for change in changes}) == len(changes)
-    assert {("d", "ready"), ("d", "running"), ("d", "completed")} <= {told(change) for change in changes}
+    assert subject_and_state(changes[-1]) == ("run", "completed")
+    assert len({subject_and_state(change) for change in changes}) == len(changes)
+    assert {("d", "ready"), ("d", "running"), ("d", "completed")} <= {subject_and_state(change) for change in changes}
     assert results(changes) == {name: f"the answer of {name}" for name in "abcd"}
     assert (await runs.current(run)).sequence == len(changes)
 
 
-async def test_a_watch_goes_on_from_any_change(runs: Runs, watch: RunWatch) -> None:
+async def test_a_watch_resumes_after_any_change(runs: Runs, watch: RunWatch) -> None:
     run = await runs.start()
     await runs.finish()
     ended = await runs.current(run)
@@ -86,7 +86,7 @@ async def test_a_watch_goes_on_from_any_change(runs: Runs, watch: RunWatch) -> N
         assert await watched(watch, ended, after) == everything[after:]
 
 
-async def test_the_last_change_of_a_run_is_that_it_has_ended(runs: Runs, watch: RunWatch) -> None:
+async def test_the_last_change_of_a_run_is_its_end(runs: Runs, watch: RunWatch) -> None:
     run = await runs.start()
     await runs.work()
     await runs.store.cancel(run.user_id, run.workflow_id)
@@ -96,10 +96,10 @@ async def test_the_last_change_of_a_run_is_that_it_has_ended(runs: Runs, watch: 
     assert [isinstance(one.subject, Run) and one.subject.state.final for one in changes] == [*[False] * (len(changes) - 1), True]
 
 
-async def test_200_watchers_that_come_and_go_see_every_change_once(runs: Runs, redis_url: str) -> None:
-    """In three processes, of ten runs."""
+async def test_200_watchers_that_reconnect_see_every_change_once(runs: Runs, redis_url: str) -> None:
+    """In three processes, for ten runs."""
     started = [await runs.start() for _ in range(10)]
-    door = asyncio.Semaphore(2)  # a connection for each, beside those that the watches read with
+    door = asyncio.Semaphore(2)  # one connection for each, in addition to those that the watches read with
 
     async def as_it_stands(run: Run) -> Run:
         async with door:
@@ -131,25 +131,28 @@ async def test_200_watchers_that_come_and_go_see_every_change_once(runs: Runs, r
             assert all(change.run_id == run.run_id for change in changes)
 
 
-async def test_without_a_bell_changes_are_found_within_a_second_or_so(
+async def test_without_notifications_changes_are_found_within_a_poll_interval(
     books_url: str, db: Connection, engine: AsyncEngine, runs: Runs
 ) -> None:
-    async with running_stores(books_url, engine, Quiet()) as silent, watching(silent, Deaf(), heartbeat_seconds=3) as watch:
-        run = await silent.start()
+    async with (
+        running_stores(books_url, engine, SilentNotifier()) as quiet_runs,
+        watching(quiet_runs, NeverNotified(), heartbeat_seconds=3) as watch,
+    ):
+        run = await quiet_runs.start()
         seeing = asyncio.create_task(watched(watch, run, after=run.sequence))
-        await silent.finish()
-        assert told((await seeing)[-1]) == ("run", "completed")
+        await quiet_runs.finish()
+        assert subject_and_state((await seeing)[-1]) == ("run", "completed")
 
 
-async def test_silence_is_told_with_the_change_to_go_on_after(runs: Runs, redis_url: str) -> None:
+async def test_a_heartbeat_has_the_sequence_to_resume_after(runs: Runs, redis_url: str) -> None:
     run = await runs.start()
-    async with notifier(redis_url) as heard, watching(runs, heard, heartbeat_seconds=0.1) as watch:
+    async with notifier(redis_url) as notifications, watching(runs, notifications, heartbeat_seconds=0.1) as watch:
         items = watch.changes(run, run.sequence)
         assert [await anext(items), await anext(items)] == [Heartbeat(run.sequence)] * 2
         await items.aclose()  # type: ignore[attr-defined]  # an asynchronous generator is what it is
 
 
-async def test_a_process_that_stops_sends_its_watchers_away(runs: Runs, watch: RunWatch) -> None:
+async def test_a_stopping_process_ends_its_watches(runs: Runs, watch: RunWatch) -> None:
     run = await runs.start()
     seeing = asyncio.create_task(watched(watch, run))
     await asyncio.sleep(0)
@@ -158,16 +161,16 @@ async def test_a_process_that_stops_sends_its_watchers_away(runs: Runs, watch: R
         await seeing
 
 
-async def test_a_watcher_who_leaves_leaves_nothing_behind(runs: Runs, redis_url: str) -> None:
+async def test_a_cancelled_watch_leaves_no_subscription(runs: Runs, redis_url: str) -> None:
     run = await runs.start()
     async with (
         Redis.from_url(redis_url) as redis,
-        RedisNotifier(redis, BackgroundTasks()) as heard,
-        watching(runs, RedisRunNotifier(heard)) as watch,
+        RedisNotifier(redis, BackgroundTasks()) as notifications,
+        watching(runs, RedisRunNotifier(notifications)) as watch,
     ):
         items = watch.changes(run, 0)
         first = await anext(items)
         assert isinstance(first, Change)
-        assert heard.topics() == [f"run:{run.run_id}"]
+        assert notifications.topics() == [f"run:{run.run_id}"]
         await items.aclose()  # type: ignore[attr-defined]
-        assert heard.topics() == []
+        assert notifications.topics() == []

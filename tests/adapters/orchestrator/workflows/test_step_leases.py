@@ -1,4 +1,4 @@
-"""What becomes of the steps of a worker that died, was cut off, or slept: its lease ends, its word counts no more."""
+"""What happens to the steps of a worker that died, was disconnected, or was suspended: its lease expires and its reports are ignored."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 
 @asynccontextmanager
 async def store(url: str, lease: float = 0.2, crash_limit: int = 3) -> AsyncIterator[PostgresStepStore]:
-    """The store of a worker that gives no sign of life by itself."""
+    """The store of a worker that renews no lease by itself."""
     async with step_store(url, replace(PACE, lease=lease), crash_limit) as one:
         yield one
 
@@ -35,7 +35,7 @@ async def crashes(db: Connection, run_id: UUID) -> int:
     return int(await db.fetchval("SELECT crashes FROM steps WHERE run_id = $1", run_id))
 
 
-async def test_a_dead_workers_step_goes_to_another(runs: Runs, agents: Agents, books_url: str) -> None:
+async def test_the_step_of_a_dead_worker_is_claimed_by_another(runs: Runs, agents: Agents, books_url: str) -> None:
     run = await runs.start(task("a"))
     async with store(books_url) as dead:
         assert len((await dead.claim(8)).assignments) == 1
@@ -44,7 +44,7 @@ async def test_a_dead_workers_step_goes_to_another(runs: Runs, agents: Agents, b
     assert (ended.state, ended.steps[0].attempts, await crashes(runs.db, run.run_id)) == (RunState.COMPLETED, 2, 1)
 
 
-async def test_whoever_wakes_after_its_lease_is_fenced_off(runs: Runs, books_url: str) -> None:
+async def test_a_worker_that_resumes_after_its_lease_is_fenced_off(runs: Runs, books_url: str) -> None:
     run = await runs.start(task("a"))
     async with store(books_url) as late, store(books_url, lease=30) as other:
         (old,) = (await late.claim(8)).assignments
@@ -60,10 +60,10 @@ async def test_whoever_wakes_after_its_lease_is_fenced_off(runs: Runs, books_url
     assert (await runs.get(run)).steps[0].result == "in time"
 
 
-async def test_a_step_that_is_kept_alive_is_left_alone(runs: Runs, books_url: str) -> None:
+async def test_a_step_with_a_renewed_lease_keeps_its_owner(runs: Runs, books_url: str) -> None:
     run = await runs.start(task("a"))
     agents = Agents()
-    agents.lease_id("a")
+    agents.hold("a")
     async with worker(books_url, agents, replace(PACE, lease=0.6)), store(books_url) as other:
         await eventually(lambda: "a" in agents.begun)
         before = await runs.db.fetchval("SELECT lease_until FROM steps WHERE run_id = $1", run.run_id)
@@ -77,10 +77,10 @@ async def test_a_step_that_is_kept_alive_is_left_alone(runs: Runs, books_url: st
         assert (await runs.reaches(run, *FINAL)).steps[0].attempts == 1
 
 
-async def test_the_answer_of_a_step_counts_though_the_clock_was_set_back_before_it(
+async def test_a_steps_answer_counts_although_the_clock_was_set_back_before_it(
     runs: Runs, books_url: str, recorder: PostgresRecorder
 ) -> None:
-    """The id of the execution that answered is below that of the failed one before it."""
+    """The id of the execution that answered is lower than that of the failed one before it."""
     run = await runs.start(task("a"))
     step = StepRef(run.run_id, "a")
     async with store(books_url, lease=30) as only:
@@ -96,7 +96,7 @@ async def test_the_answer_of_a_step_counts_though_the_clock_was_set_back_before_
     assert (ended.state, ended.execution_id) == (StepState.COMPLETED, answered.execution_id)
 
 
-async def test_a_step_that_kills_its_workers_fails(runs: Runs, books_url: str) -> None:
+async def test_a_step_that_keeps_killing_its_workers_fails(runs: Runs, books_url: str) -> None:
     run = await runs.start(task("poison"), task("other", "poison"))
     async with store(books_url, lease=0.05, crash_limit=3) as dying:
         for _ in range(3):
@@ -109,7 +109,9 @@ async def test_a_step_that_kills_its_workers_fails(runs: Runs, books_url: str) -
     assert (ended.failure.reason, ended.failure.details) == ("AGENT_EXECUTION_FAILED", {"crashes": "3"})
 
 
-async def test_nobody_takes_a_step_while_its_dead_workers_purchase_is_open(runs: Runs, books_url: str, recorder: PostgresRecorder) -> None:
+async def test_no_worker_claims_a_step_while_its_dead_workers_purchase_is_open(
+    runs: Runs, books_url: str, recorder: PostgresRecorder
+) -> None:
     run = await runs.start(task("a"))
     bought = keyed(f"{run.run_id}:a", user_id=OWNER, step=StepRef(run.run_id, "a"))
     async with store(books_url) as dead, store(books_url) as other:
@@ -122,7 +124,7 @@ async def test_nobody_takes_a_step_while_its_dead_workers_purchase_is_open(runs:
         assert await other.recover() == 1
 
 
-async def test_a_cancelled_step_whose_worker_died_is_in_the_receipt_with_what_it_may_have_bought(
+async def test_a_cancelled_step_of_a_dead_worker_is_in_the_receipt_at_its_worst_case(
     runs: Runs, books_url: str, recorder: PostgresRecorder
 ) -> None:
     run = await runs.start(task("a"))
@@ -138,7 +140,7 @@ async def test_a_cancelled_step_whose_worker_died_is_in_the_receipt_with_what_it
     assert (stopped.execution_id, stopped.bill) == (bought.execution_id, bought.worst_case)
 
 
-async def test_what_a_step_used_is_the_sum_of_its_attempts(runs: Runs, books_url: str, recorder: PostgresRecorder) -> None:
+async def test_the_usage_of_a_step_is_the_sum_of_its_attempts(runs: Runs, books_url: str, recorder: PostgresRecorder) -> None:
     run = await runs.start(task("a"))
     calls = [replace(intent(), user_id=OWNER, step=StepRef(run.run_id, "a")) for _ in range(2)]
     async with store(books_url, lease=30) as one:
@@ -153,7 +155,7 @@ async def test_what_a_step_used_is_the_sum_of_its_attempts(runs: Runs, books_url
     assert (step.execution_id, step.agent_revision) == (calls[-1].execution_id, calls[-1].agent_revision)
 
 
-async def test_a_worker_finds_what_it_was_given_without_learning_of_it(runs: Runs, books_url: str) -> None:
+async def test_a_worker_recovers_claims_whose_response_was_lost(runs: Runs, books_url: str) -> None:
     await runs.start(task("a"))
     async with store(books_url, lease=30) as one:
         (assignment,) = (await one.claim(8)).assignments
@@ -162,11 +164,11 @@ async def test_a_worker_finds_what_it_was_given_without_learning_of_it(runs: Run
 
 
 async def test_lost_connections_stop_no_step(runs: Runs, agents: Agents, books_url: str) -> None:
-    agents.lease_id("a", "b")
+    agents.hold("a", "b")
     run = await runs.start(task("a"), task("b", "a"), task("c"))
     async with worker(books_url, agents):
         for task_id in ("a", "b"):
-            await agents.has_begun(task_id)
+            await agents.wait_until_begun(task_id)
             await cut_connections(runs.db)
             agents.gates[task_id].set()
             await cut_connections(runs.db)
@@ -176,11 +178,11 @@ async def test_lost_connections_stop_no_step(runs: Runs, agents: Agents, books_u
     assert sorted(agents.begun) == ["a", "b", "c"]
 
 
-async def test_a_worker_that_is_cut_off_stops_its_steps_when_their_leases_end(
+async def test_a_disconnected_worker_stops_its_steps_when_their_leases_expire(
     runs: Runs, books_url: str, postgres_server: PostgresServer
 ) -> None:
     cut_off, other = Agents(), Agents()
-    cut_off.lease_id("a")
+    cut_off.hold("a")
     run = await runs.start(task("a"))
     async with Relay(postgres_server.port) as relay:
         through = books_url.replace(f":{postgres_server.port}/", f":{relay.port}/")
@@ -195,7 +197,7 @@ async def test_a_worker_that_is_cut_off_stops_its_steps_when_their_leases_end(
 
 
 @pytest.mark.parametrize("word", [Completed("late"), AttemptFailed(BROKEN), HandedBack()])
-async def test_whatever_is_said_of_a_step_of_a_cancelled_run_means_that_it_stopped(
+async def test_every_report_of_a_cancelled_runs_step_cancels_the_step(
     runs: Runs, books_url: str, word: Completed | AttemptFailed | HandedBack
 ) -> None:
     run = await runs.start(task("a"))

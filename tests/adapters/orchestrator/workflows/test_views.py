@@ -1,4 +1,4 @@
-"""How much of a run a response holds: views, single steps, lists, and what commands return."""
+"""How much of a run a response contains: views, single steps, lists, and responses of commands."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ async def run_with(served: Served, *results: str) -> Run:
 
 
 @pytest.mark.parametrize(("size", "shown"), [(MIB // 2, True), (MIB // 2 + 1, False)])
-async def test_results_of_up_to_one_mebibyte_are_shown_unasked(served: Served, size: int, shown: bool) -> None:
+async def test_results_of_up_to_one_mebibyte_are_returned_by_default(served: Served, size: int, shown: bool) -> None:
     run = await run_with(served, "x" * size, "x" * (MIB // 2))
     found = await served.service.run(ANN, run.run_id)
     assert [bool(step.result) for step in found.steps] == [shown, shown, False]
@@ -44,7 +44,7 @@ async def test_results_of_up_to_one_mebibyte_are_shown_unasked(served: Served, s
     assert (len(workflow.results), workflow.results_omitted) == ((2, False) if shown else (0, True))
 
 
-async def test_basic_leaves_results_out_and_full_has_them(served: Served) -> None:
+async def test_basic_omits_results_and_full_has_them(served: Served) -> None:
     run = await run_with(served, "é" * 10, "x" * 2 * MIB)
     basic, full = [await served.service.run(ANN, run.run_id, view) for view in (View.BASIC, View.FULL)]
     assert ([step.result for step in basic.steps], basic.results_omitted) == (["", "", ""], True)
@@ -54,12 +54,12 @@ async def test_basic_leaves_results_out_and_full_has_them(served: Served) -> Non
     assert len((await served.service.get(ANN, run.workflow_id, View.FULL)).results) == 2
 
 
-async def test_without_results_nothing_is_left_out(served: Served) -> None:
+async def test_a_run_without_results_is_returned_completely(served: Served) -> None:
     run = await run_with(served)
     assert not (await served.service.run(ANN, run.run_id, View.BASIC)).results_omitted
 
 
-async def test_more_than_a_response_holds_is_refused_with_the_way_to_read_it(served: Served) -> None:
+async def test_a_run_too_large_for_a_response_is_refused_with_the_way_to_read_it(served: Served) -> None:
     run = await run_with(served, *(["x" * (3 * MIB)] * 2))
     for read in (served.service.run(ANN, run.run_id, View.FULL), served.service.get(ANN, run.workflow_id, View.FULL)):
         with pytest.raises(ResultsTooLarge, match="GetStep") as refused:
@@ -79,7 +79,7 @@ async def test_commands_on_a_large_run_are_committed_and_answered(served: Served
     assert not any(step.result for step in (*decided.steps, *cancelled.steps))
 
 
-async def test_a_step_shows_what_its_agent_is_sent_and_its_attempts(served: Served, recorder: PostgresRecorder) -> None:
+async def test_a_step_shows_its_resolved_input_and_its_attempts(served: Served, recorder: PostgresRecorder) -> None:
     run = await run_with(served, "an answer")
     step = StepRef(run.run_id, "last")
     intents = [keyed(f"{number}:{step.key}", user_id=ANN.user_id, step=step) for number in range(2)]
@@ -90,13 +90,13 @@ async def test_a_step_shows_what_its_agent_is_sent_and_its_attempts(served: Serv
     assert [one.execution_id for one in attempts] == [intent.execution_id for intent in intents]
 
 
-async def test_a_step_that_waits_for_others_has_been_sent_nothing(served: Served) -> None:
+async def test_a_step_that_waits_for_others_has_no_resolved_input(served: Served) -> None:
     made = await served.create()
     run = await served.execute(ANN, made.workflow_id)
     assert (await served.service.step(ANN, run.run_id, "b"))[1] == ""
 
 
-async def test_what_is_not_there_is_named(served: Served) -> None:
+async def test_a_missing_run_or_step_is_reported_with_its_id(served: Served) -> None:
     run = await run_with(served)
     with pytest.raises(StepNotFound, match="no step 'nope'"):
         await served.service.step(ANN, run.run_id, "nope")

@@ -1,4 +1,4 @@
-"""Workflows and runs as the service keeps them on PostgreSQL: whose they are, and what a key makes."""
+"""Workflows and runs in the service and PostgreSQL: ownership and idempotency."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -50,19 +50,19 @@ class NoAgents:
         return HealthState.UNREACHABLE
 
 
-class Unlogged:
-    """Denials that are not looked at."""
+class NoAuditLog:
+    """An audit log that discards its entries."""
 
     def denied(self, who: Caller, what: str, rule: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def administered(self, who: Caller, what: str, owner_id: int) -> None:
-        """Records nothing."""
+        """Record nothing."""
 
 
 @dataclass
 class Served:
-    """The service, and what stands behind it."""
+    """The service and the stores behind it."""
 
     service: WorkflowService
     registry: RegistryService
@@ -82,7 +82,7 @@ async def served(books_url: str, db: Connection, users: None, engine: AsyncEngin
     registry = RegistryService(catalogue(definition(1)), models, 0, NoAgents())
     async with running_stores(books_url, engine, Quiet()) as runs:
         watch = RunWatch(runs.store, Deaf(), BackgroundTasks())
-        authority = RunAuthority(PostgresAuthorities(engine), registry, PolicyService(RegopyPolicy(POLICY), Unlogged()))
+        authority = RunAuthority(PostgresAuthorities(engine), registry, PolicyService(RegopyPolicy(POLICY), NoAuditLog()))
         yield Served(
             WorkflowService(registry, authority, runs.workflows, runs.store, PostgresExecutionStore(engine), watch), registry, runs
         )
@@ -93,7 +93,7 @@ async def listed(served: Served, caller: Caller, **fields: Any) -> Sequence[UUID
     return [workflow.workflow_id for workflow in page.workflows]
 
 
-async def test_a_workflow_comes_back_as_it_was_described(served: Served) -> None:
+async def test_a_workflow_is_read_back_as_it_was_created(served: Served) -> None:
     task = Task("a", AGENT_ID, "Do it.", {"deep": [1, {"b": None}]}, timeout_seconds=7, approval=Approval("Go?", 60, Decision.APPROVED))
     made = await served.create(tasks=(task,))
     assert (made.name, made.user_id, made.state, made.task_count) == ("Launch", ANN.user_id, RunState.PENDING, 1)
@@ -101,7 +101,7 @@ async def test_a_workflow_comes_back_as_it_was_described(served: Served) -> None
     assert ([replace(one, depends_on=()) for one in found.tasks], found.results, found.latest_run_id) == ([task], [], None)
 
 
-async def test_everybody_sees_his_own_and_an_admin_everything(served: Served) -> None:
+async def test_users_see_their_own_workflows_and_an_admin_sees_all(served: Served) -> None:
     anns, bens = [(await served.create(caller)).workflow_id for caller in (ANN, BEN)]
     assert await listed(served, ANN) == [anns]
     assert await listed(served, BEN) == [bens]
@@ -109,7 +109,7 @@ async def test_everybody_sees_his_own_and_an_admin_everything(served: Served) ->
     assert (await served.service.get(ADMIN, anns)).user_id == ANN.user_id
 
 
-async def test_what_is_another_users_is_as_if_it_were_not_there(served: Served) -> None:
+async def test_an_object_of_another_user_is_not_found(served: Served) -> None:
     made = await served.create(ANN, ASKING)
     run = await served.execute(ANN, made.workflow_id)
     service, workflow_id = served.service, made.workflow_id
@@ -131,7 +131,7 @@ async def test_what_is_another_users_is_as_if_it_were_not_there(served: Served) 
     assert (await service.run(ANN, run.run_id)).state is RunState.WAITING_APPROVAL
 
 
-async def test_an_admin_decides_and_cancels_for_others_but_buys_nothing_in_their_name(served: Served) -> None:
+async def test_an_admin_decides_and_cancels_for_others_but_starts_no_run_in_their_name(served: Served) -> None:
     made = await served.create(ANN, ASKING)
     with pytest.raises(WorkflowNotFound):
         await served.execute(ADMIN, made.workflow_id)
@@ -143,7 +143,7 @@ async def test_an_admin_decides_and_cancels_for_others_but_buys_nothing_in_their
     assert (await served.service.cancel(ADMIN, made.workflow_id)).state is RunState.CANCELLED
 
 
-async def test_pages_are_newest_first_and_meet_without_gap(served: Served) -> None:
+async def test_pages_are_newest_first_without_gaps(served: Served) -> None:
     made = [(await served.create()).workflow_id for _ in range(5)]
     first = await served.service.list(WorkflowQuery(ANN.user_id, 2))
     assert first.more
@@ -155,14 +155,14 @@ async def test_pages_are_newest_first_and_meet_without_gap(served: Served) -> No
     assert await listed(served, ANN, state=RunState.CANCELLED) == made[:1]
 
 
-async def test_a_page_is_never_larger_than_200(served: Served) -> None:
+async def test_a_page_has_at_most_200_items(served: Served) -> None:
     for _ in range(20):  # no more at once than there are connections
         await asyncio.gather(*(served.create() for _ in range(10)))
     await served.create()
     assert len(await listed(served, ANN, page_size=100_000)) == 200
 
 
-async def test_a_run_is_worked_off_and_its_results_are_found(served: Served) -> None:
+async def test_a_run_is_completed_and_its_results_are_found(served: Served) -> None:
     made = await served.create()
     run = await served.execute(ANN, made.workflow_id)
     assert [step.state for step in run.steps] == [StepState.READY, StepState.PENDING]
@@ -174,7 +174,7 @@ async def test_a_run_is_worked_off_and_its_results_are_found(served: Served) -> 
     assert [(one.run_id, one.state, list(one.steps)) for one in page.runs] == [(run.run_id, RunState.COMPLETED, [])]
 
 
-async def test_the_active_run_is_named_to_whoever_wants_another(served: Served) -> None:
+async def test_the_error_for_a_second_run_names_the_active_one(served: Served) -> None:
     made = await served.create()
     run = await served.execute(ANN, made.workflow_id)
     for attempt in (served.execute, served.service.delete):
@@ -183,7 +183,7 @@ async def test_the_active_run_is_named_to_whoever_wants_another(served: Served) 
         assert refused.value.details == {"workflow_id": str(made.workflow_id), "run_id": str(run.run_id)}
 
 
-async def test_cancelling_before_anything_runs_is_done_at_once_and_only_once(served: Served) -> None:
+async def test_cancelling_before_any_step_runs_takes_effect_at_once_and_once(served: Served) -> None:
     made = await served.create()
     with pytest.raises(WorkflowNotRunning):
         await served.service.cancel(ANN, made.workflow_id)
@@ -199,7 +199,7 @@ async def test_cancelling_before_anything_runs_is_done_at_once_and_only_once(ser
         await served.service.cancel(ANN, made.workflow_id)
 
 
-async def test_a_question_is_answered_once(served: Served) -> None:
+async def test_an_approval_is_decided_once(served: Served) -> None:
     run = await served.execute(ANN, (await served.create(ANN, ASKING)).workflow_id)
     decisions = [served.service.decide(ANN, run.run_id, "a", decision, "") for decision in (Decision.APPROVED, Decision.REJECTED) * 3]
     outcomes = await asyncio.gather(*decisions, return_exceptions=True)
@@ -214,7 +214,7 @@ async def test_a_reason_that_cannot_be_stored_is_refused(served: Served) -> None
         await served.service.decide(ANN, run.run_id, "a", Decision.APPROVED, "\x00")
 
 
-async def test_one_key_makes_one_workflow_for_each_user(served: Served) -> None:
+async def test_one_key_creates_one_workflow_for_each_user(served: Served) -> None:
     made = await asyncio.gather(*(served.create(ANN, idempotency_key="k") for _ in range(8)))
     assert len({one.workflow_id for one in made}) == 1
     assert (await served.create(BEN, idempotency_key="k")).workflow_id != made[0].workflow_id
@@ -238,7 +238,7 @@ async def test_one_key_starts_one_run_also_after_it_has_ended(served: Served) ->
     assert (await served.execute(ANN, made.workflow_id, "k2")).run_id != runs[0].run_id
 
 
-async def test_a_key_of_a_run_that_was_refused_is_free(served: Served) -> None:
+async def test_the_key_of_a_refused_run_is_released(served: Served) -> None:
     made = await served.create()
     await served.execute(ANN, made.workflow_id)
     with pytest.raises(WorkflowAlreadyRunning):
@@ -253,7 +253,7 @@ async def test_a_key_is_forgotten_after_a_day(served: Served, db: Connection) ->
     assert (await served.create(idempotency_key="k", name="Another")).workflow_id != first.workflow_id
 
 
-async def test_agents_that_have_left_the_catalogue_are_named(served: Served) -> None:
+async def test_agents_that_left_the_catalogue_are_named(served: Served) -> None:
     made = await served.create()
     run = await served.execute(ANN, made.workflow_id, "k")
     await served.runs.finish()
@@ -261,10 +261,10 @@ async def test_agents_that_have_left_the_catalogue_are_named(served: Served) -> 
     with pytest.raises(ValidationFailed) as refused:
         await served.execute(ANN, made.workflow_id)
     assert [one.field for one in refused.value.violations] == ["tasks[0].agent_id", "tasks[1].agent_id"]
-    assert (await served.execute(ANN, made.workflow_id, "k")).run_id == run.run_id  # what has been answered is answered again
+    assert (await served.execute(ANN, made.workflow_id, "k")).run_id == run.run_id  # a repeated request gets its first response
 
 
-async def test_a_watch_cannot_begin_after_what_has_not_been(served: Served) -> None:
+async def test_a_watch_cannot_start_after_a_change_that_does_not_exist(served: Served) -> None:
     run = await served.execute(ANN, (await served.create()).workflow_id)
     with pytest.raises(ValidationFailed) as refused:
         await served.service.watch(ANN, run.run_id, run.sequence + 1)
