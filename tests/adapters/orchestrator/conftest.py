@@ -1,4 +1,4 @@
-"""One migrated database for all tests here, empty before each of them."""
+"""One migrated database for all of these tests, empty before each of them."""
 
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +30,7 @@ async def migrated_url(create_database: CreateDatabase) -> str:
 
 @pytest.fixture
 async def db(migrated_url: str) -> AsyncIterator[Connection]:
-    """Looks at the books from outside; they are empty at first."""
+    """A connection that inspects the books; they are empty at first."""
     connection = await asyncpg.connect(migrated_url.replace("+asyncpg", ""))
     await connection.execute("TRUNCATE executions, idempotency_keys, outbox, consumed_events, dead_events, event_counts RESTART IDENTITY")
     await connection.execute("UPDATE event_relay SET last_position = 0, published_position = 0")
@@ -46,7 +46,7 @@ def books_url(migrated_url: str, db: Connection) -> str:
 
 @pytest.fixture
 async def other(books_url: str) -> AsyncIterator[Connection]:
-    """A second session, to hold locks with: inside a transaction one cannot see how others wait."""
+    """A second session that can hold locks: sessions that wait for them cannot be observed from inside the transaction."""
     connection = await asyncpg.connect(books_url.replace("+asyncpg", ""))
     yield connection
     await connection.close()
@@ -60,7 +60,7 @@ async def recorder(books_url: str) -> AsyncIterator[PostgresRecorder]:
 
 @pytest.fixture
 def no_deadlocks(postgres_server: PostgresServer) -> Iterator[None]:
-    """Fails when PostgreSQL had to end a deadlock: whoever it chose has waited a second for nothing."""
+    """Fails the test if PostgreSQL had to resolve a deadlock: its victim has waited a second for nothing."""
     log = postgres_server.process.log_path
     before = log.read_text().count("deadlock detected")
     yield
@@ -76,7 +76,7 @@ async def engine(books_url: str) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 async def kafka(kafka_server: KafkaServer) -> AsyncIterator[KafkaServer]:
-    """The broker, whatever the test before has done to it."""
+    """The broker, restarted if the previous test stopped it."""
     await kafka_server.start()
     yield kafka_server
     await kafka_server.start()

@@ -1,4 +1,4 @@
-"""Looks into the books from outside."""
+"""Inspects the books."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ else:
 
 
 async def execution(db: Connection, of: Intent) -> Record:
-    """The row of an intent, with the transaction that wrote it last as `by`."""
+    """The row of an intent; `by` is the transaction that wrote it last."""
     row = await db.fetchrow("SELECT *, xmin::text AS by FROM executions WHERE execution_id = $1", of.execution_id)
     assert row is not None
     return row
@@ -28,7 +28,7 @@ async def state(db: Connection, of: Intent) -> str:
 
 
 async def events(db: Connection, of: Intent | None = None) -> list[Record]:
-    """The events of an execution, or all, with `data` and `metadata` as they are stored and the writing transaction as `by`."""
+    """The events of one execution, or all, with `data` and `metadata` as stored; `by` is the writing transaction."""
     rows = await db.fetch("SELECT *, xmin::text AS by FROM outbox ORDER BY id")
     return [row for row in rows if of is None or data(row)["execution_id"] == str(of.execution_id)]
 
@@ -38,19 +38,19 @@ def data(event: Record) -> dict[str, Any]:
 
 
 async def key(db: Connection, of: Intent) -> Record:
-    """The idempotency key of an intent, with the transaction that wrote it last as `by`."""
+    """The idempotency key of an intent; `by` is the transaction that wrote it last."""
     row = await db.fetchrow("SELECT *, xmin::text AS by FROM idempotency_keys WHERE key = $1", key_of(of))
     assert row is not None
     return row
 
 
 async def transactions(db: Connection, table: str) -> int:
-    """How many transactions wrote the rows of a table as they are now."""
+    """The number of transactions that wrote the current rows of a table."""
     return int(await db.fetchval(f"SELECT count(DISTINCT xmin::text) FROM {table}"))
 
 
 async def cut_connections(db: Connection) -> int:
-    """Ends every other session of the database; returns how many there were."""
+    """End every other session of the database; returns their number."""
     query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     return int(await db.fetchval(query))
 

@@ -1,4 +1,4 @@
-"""Old executions, runs, changes and audit entries are deleted; whatever is young, unfinished or still referred to stays."""
+"""Old executions, runs, changes and audit entries are deleted; recent, unfinished and referenced ones are kept."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def upkeep(db: Connection, engine: AsyncEngine) -> AsyncIterator[Retention
 
 
 def id_of(age: timedelta) -> UUID:
-    """A UUIDv7 that was made so long ago."""
+    """A UUIDv7 created this long ago."""
     return UUID(int=first_id_at(datetime.now(UTC) - age).int | (uuid7().int & ((1 << 62) - 1)))
 
 
@@ -72,7 +72,7 @@ async def ids(db: Connection, table: str, column: str) -> set[UUID]:
     return {row[column] for row in await db.fetch(f"SELECT DISTINCT {column} FROM {table}")}
 
 
-async def test_old_executions_go_in_batches_and_the_rest_stays(
+async def test_old_executions_are_deleted_in_batches_and_others_kept(
     db: Connection, upkeep: RetentionUpkeep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCH_ROWS", 4)
@@ -92,7 +92,7 @@ async def test_old_executions_go_in_batches_and_the_rest_stays(
     assert deleted["executions"] == 12
 
 
-async def test_old_runs_go_with_everything_of_theirs(db: Connection, upkeep: RetentionUpkeep) -> None:
+async def test_old_runs_are_deleted_with_their_rows(db: Connection, upkeep: RetentionUpkeep) -> None:
     old, cancelled = await run(db, OLD), await run(db, OLD, "cancelled")
     running, young = await run(db, OLD, "running"), await run(db, YOUNG)
     bought = await execution(db, OLD, run_id=old)
@@ -101,12 +101,12 @@ async def test_old_runs_go_with_everything_of_theirs(db: Connection, upkeep: Ret
     assert await ids(db, "run_events", "run_id") == {running, young}
     assert bought not in await ids(db, "executions", "execution_id")
     latest = {row["latest_run_id"] for row in await db.fetch("SELECT latest_run_id FROM workflows")}
-    assert latest == {running, young, None}, "a workflow must not name a run that is gone"
+    assert latest == {running, young, None}, "a workflow names a run that was deleted"
     assert cancelled not in latest
 
 
 @pytest.mark.parametrize("batch", [2, 7, 500])
-async def test_the_changes_of_a_run_go_together_and_before_the_run(
+async def test_the_changes_of_a_run_are_deleted_together_and_before_the_run(
     batch: int, db: Connection, engine: AsyncEngine, upkeep: RetentionUpkeep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BATCH_ROWS", batch)
@@ -131,7 +131,7 @@ async def test_a_watch_of_a_run_without_changes_ends_at_once(
             assert [change async for change in watch.changes(found, 0)] == [Ended(found.sequence, found.state)]
 
 
-async def test_old_audit_entries_go_and_zero_days_keep_everything(db: Connection, engine: AsyncEngine, upkeep: RetentionUpkeep) -> None:
+async def test_old_audit_entries_are_deleted_and_zero_days_keep_them(db: Connection, engine: AsyncEngine, upkeep: RetentionUpkeep) -> None:
     for age in (OLD, OLD, YOUNG):
         await db.execute(
             "INSERT INTO audit_log (at, action, subject, ip, request_id, details) VALUES (now() - $1::interval, 'x', '', '', '', '{}')", age
@@ -142,7 +142,7 @@ async def test_old_audit_entries_go_and_zero_days_keep_everything(db: Connection
     assert await db.fetchval("SELECT count(*) FROM audit_log") == 1
 
 
-async def test_of_two_processes_one_deletes_at_a_time(db: Connection, other: Connection, upkeep: RetentionUpkeep) -> None:
+async def test_only_one_of_two_processes_deletes_at_a_time(db: Connection, other: Connection, upkeep: RetentionUpkeep) -> None:
     await execution(db, OLD)
     async with other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock($1)", module.RETENTION_LOCK)

@@ -28,7 +28,7 @@ NUMBERS = range(1, 9)
 
 @pytest.fixture
 def offset() -> int:
-    """Puts the agents on free ports."""
+    """Moves the agents to free ports."""
     return free_offset(NUMBERS)
 
 
@@ -39,7 +39,7 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 async def serve(stack: AsyncExitStack, *ports: int) -> None:
-    """Hosts that serve on these ports."""
+    """Agent hosts that serve on these ports."""
     for port in ports:
         server = grpc.aio.server()
         health = Health(server)
@@ -58,13 +58,13 @@ async def hosts(stack: AsyncExitStack, offset: int, shards: int, numbers: Sequen
     return await AgentHostsProbe(agents, registry, shards).check()
 
 
-async def test_a_host_that_serves_is_counted(stack: AsyncExitStack, offset: int) -> None:
+async def test_a_serving_host_is_counted(stack: AsyncExitStack, offset: int) -> None:
     await serve(stack, 8201 + offset)
     assert await hosts(stack, offset, 1) == Component("agent_hosts", True, "1 of 1 hosts serving")
 
 
 @pytest.mark.parametrize("port", [8202, 8203])
-async def test_a_host_serves_though_another_program_has_its_lowest_ports(stack: AsyncExitStack, offset: int, port: int) -> None:
+async def test_a_host_serves_although_another_program_uses_its_lowest_ports(stack: AsyncExitStack, offset: int, port: int) -> None:
     other = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 8201 + offset)
     await serve(stack, port + offset)
     assert (await hosts(stack, offset, 1)).available
@@ -77,12 +77,12 @@ async def test_each_shard_is_a_host_and_one_that_serves_is_enough(stack: AsyncEx
     assert await hosts(stack, offset, 4) == Component("agent_hosts", True, "2 of 4 hosts serving")
 
 
-async def test_without_a_host_that_serves_there_is_nobody(stack: AsyncExitStack, offset: int) -> None:
+async def test_no_host_is_counted_if_none_serves(stack: AsyncExitStack, offset: int) -> None:
     assert await hosts(stack, offset, 2) == Component("agent_hosts", False, "0 of 2 hosts serving")
     assert await hosts(stack, offset, 2, []) == Component("agent_hosts", False, "0 of 0 hosts serving")
 
 
-async def test_postgresql_answers_or_does_not(engine: AsyncEngine, books_url: str) -> None:
+async def test_postgresql_is_reported_up_or_down(engine: AsyncEngine, books_url: str) -> None:
     probe = PostgresProbe(engine, books_url)
     assert await probe.check() == Component("postgresql", True, "answers")
     await probe.close()
@@ -99,10 +99,10 @@ async def test_postgresql_answers_or_does_not(engine: AsyncEngine, books_url: st
         ({"database": "nowhere"}, "InvalidCatalogNameError"),
     ],
 )
-async def test_postgresql_that_refuses_the_connection_is_not_ready_and_says_why(
+async def test_a_refused_connection_to_postgresql_is_not_ready_and_logged_with_its_cause(
     wrong: dict[str, str], error: str, engine: AsyncEngine, books_url: str
 ) -> None:
-    """Either kind of connection that calls use; and only the log names the user and the database."""
+    """For both kinds of connection that calls use. Only the log names the user and the database."""
     url = make_url(books_url).set(**wrong).render_as_string(hide_password=False)  # type: ignore[arg-type]
     refused = Component("postgresql", False, f"refuses the connections that calls use ({error}); see the log of the orchestrator")
     for pool, own in ((create_engine(url, 1, 0), url), (create_engine(url, 1, 0), books_url), (engine, url)):
@@ -111,10 +111,10 @@ async def test_postgresql_that_refuses_the_connection_is_not_ready_and_says_why(
             assert await probe.check() == refused
             assert await probe.check() == refused
         await probe.close()
-        assert [line["event"] for line in lines] == ["database_refuses_connections"], "told once, not at every check"
+        assert [line["event"] for line in lines] == ["database_refuses_connections"], "expected one line and not one for each check"
 
 
-async def test_redis_answers_or_does_not(redis_url: str) -> None:
+async def test_redis_is_reported_up_or_down(redis_url: str) -> None:
     async with Redis.from_url(redis_url) as redis:
         assert await RedisProbe(redis).check() == Component("redis", True, "answers")
     async with Redis(port=any_free_port()) as redis:
@@ -122,7 +122,7 @@ async def test_redis_answers_or_does_not(redis_url: str) -> None:
 
 
 @pytest.mark.parametrize("probe", ["postgresql", "redis"])
-async def test_a_component_that_is_silent_does_not_answer_within_its_bound(probe: str) -> None:
+async def test_a_silent_component_times_out(probe: str) -> None:
     silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
     async with asyncio.timeout(2):

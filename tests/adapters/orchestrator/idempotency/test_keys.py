@@ -1,4 +1,4 @@
-"""Claims to idempotency keys, the same for every operation. Races and crashes are tested with the recorder, in test_idempotency_keys."""
+"""Claims of idempotency keys, the same for every operation. Races and crashes are tested with the recorder, in test_idempotency_keys."""
 
 from uuid import UUID
 
@@ -19,14 +19,14 @@ def claim(operation: Operation, body: bytes = b"body") -> Claim:
 
 
 async def claimed(db: Connection, one: Claim) -> tuple[UUID, OriginalRequest | None]:
-    """A new resource, and the request that holds the key instead of it."""
+    """The id of a new resource, and the request that already holds the key, if any."""
     resource_id = new_id()
     return resource_id, (await keys.claim(db, [(resource_id, one)])).get(resource_id)
 
 
 async def test_the_first_claim_holds_the_key(db: Connection, engine: AsyncEngine, operation: Operation) -> None:
-    first, nobody = await claimed(db, claim(operation))
-    assert nobody is None
+    first, no_holder = await claimed(db, claim(operation))
+    assert no_holder is None
     async with engine.begin() as connection:
         assert await keys.find(connection, claim(operation)) == OriginalRequest(first, b"body")
         assert await keys.claim_one(connection, new_id(), claim(operation, b"another")) == OriginalRequest(first, b"body")
@@ -45,8 +45,8 @@ async def test_an_expired_key_can_be_claimed_and_is_deleted(db: Connection, engi
     await db.execute("UPDATE idempotency_keys SET expires_at = clock_timestamp() - interval '1 s'")
     async with engine.connect() as connection:
         assert await keys.find(connection, claim(operation)) is None
-    second, nobody = await claimed(db, claim(operation, b"another"))
-    assert nobody is None
+    second, no_holder = await claimed(db, claim(operation, b"another"))
+    assert no_holder is None
     await keys.delete_expired(db)
     assert [row["resource_id"] for row in await db.fetch("SELECT resource_id FROM idempotency_keys")] == [second]
     await db.execute("UPDATE idempotency_keys SET expires_at = clock_timestamp() - interval '1 s'")

@@ -1,4 +1,4 @@
-"""Token buckets in the real Redis, and what becomes of them when it is flushed, stopped, hung or killed."""
+"""Token buckets in the real Redis, also while it is flushed, stopped, hung or killed."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ from tests.support.ports import any_free_port
 from tests.support.waiting import eventually
 
 PATIENT = 5.0
-"""Seconds that a test waits for Redis where its speed is not the question."""
+"""The timeout of Redis in seconds, for tests that do not measure its speed."""
 
 
 def bucket(per_minute: int, name: str = "user") -> Charge:
@@ -26,7 +26,7 @@ def bucket(per_minute: int, name: str = "user") -> Charge:
 
 
 async def granted(limits: RedisLimits, charge: Charge, tries: int) -> int:
-    """How many of so many calls at once are let through."""
+    """How many of this many simultaneous calls are allowed."""
     verdicts = await asyncio.gather(*(limits.take([charge]) for _ in range(tries)))
     return sum(verdict.refused_by is None for verdict in verdicts)
 
@@ -52,7 +52,7 @@ async def client(server: RedisServer) -> AsyncIterator[Redis]:
         yield client
 
 
-async def test_a_bucket_holds_a_minutes_tokens_and_says_when_there_is_one_again(limits: RedisLimits) -> None:
+async def test_a_bucket_holds_one_minutes_tokens_and_reports_when_the_next_is_due(limits: RedisLimits) -> None:
     charge = bucket(6)
     assert await granted(limits, charge, 20) == 6
     verdict = await limits.take([charge])
@@ -61,11 +61,11 @@ async def test_a_bucket_holds_a_minutes_tokens_and_says_when_there_is_one_again(
 
 
 @pytest.mark.parametrize("per_minute", [1, 7, 600, 10**6, 10**9])
-async def test_a_bucket_may_be_small_or_as_good_as_bottomless(limits: RedisLimits, per_minute: int) -> None:
+async def test_a_bucket_may_be_tiny_or_practically_unlimited(limits: RedisLimits, per_minute: int) -> None:
     assert (await limits.take([bucket(per_minute)])) == Verdict(present=())
 
 
-async def test_tokens_come_back_one_by_one(limits: RedisLimits) -> None:
+async def test_tokens_return_one_by_one(limits: RedisLimits) -> None:
     charge = bucket(1200)
     assert await granted(limits, charge, 1300) < 1300
 
@@ -91,12 +91,12 @@ async def test_a_call_takes_from_all_its_buckets_or_from_none(limits: RedisLimit
     assert await granted(limits, wide, 20) == 9
 
 
-async def test_a_full_bucket_leaves_nothing_behind(limits: RedisLimits, client: Redis) -> None:
+async def test_a_full_bucket_leaves_no_key_behind(limits: RedisLimits, client: Redis) -> None:
     await limits.take([bucket(10)])
     assert 0 < await client.pttl("limit:user") <= 6_000
 
 
-async def test_the_same_trip_tells_which_keys_exist(limits: RedisLimits, client: Redis) -> None:
+async def test_the_same_round_trip_reports_which_keys_exist(limits: RedisLimits, client: Redis) -> None:
     await client.set("sentinel", "1")
     verdicts = await asyncio.gather(
         *(limits.take([bucket(10)], watch=["revoked:1", "sentinel"]), limits.take([], watch=["sentinel"]), limits.take([bucket(10)]))
@@ -111,7 +111,7 @@ async def test_a_call_whose_first_watched_key_exists_takes_nothing(limits: Redis
     assert await client.exists("limit:user") == 0
 
 
-async def test_a_clock_that_was_set_back_shuts_nobody_out_for_long(limits: RedisLimits, client: Redis) -> None:
+async def test_a_clock_that_was_set_back_blocks_no_caller_for_long(limits: RedisLimits, client: Redis) -> None:
     seconds, _ = await client.time()
     await client.set("limit:user", str((seconds + 86_400) * 1_000_000))
     verdict = await limits.take([bucket(10)])
@@ -119,14 +119,14 @@ async def test_a_clock_that_was_set_back_shuts_nobody_out_for_long(limits: Redis
     assert verdict.wait_seconds <= 6
 
 
-async def test_a_flush_gives_nobody_of_this_process_new_tokens(limits: RedisLimits, client: Redis) -> None:
+async def test_a_flush_gives_no_caller_of_this_process_new_tokens(limits: RedisLimits, client: Redis) -> None:
     assert await granted(limits, bucket(10), 8) == 8
     await client.flushall()
     await client.script_flush()
     assert await granted(limits, bucket(10), 8) == 2
 
 
-async def test_without_redis_the_process_goes_on_counting_what_it_has_counted(server: RedisServer, limits: RedisLimits) -> None:
+async def test_without_redis_the_process_continues_its_own_count(server: RedisServer, limits: RedisLimits) -> None:
     assert await granted(limits, bucket(10), 8) == 8
     await server.stop()
     async with asyncio.timeout(2):
@@ -134,7 +134,7 @@ async def test_without_redis_the_process_goes_on_counting_what_it_has_counted(se
         assert (await limits.take([], watch=["revoked:1"])).present is None
 
 
-async def test_redis_counts_again_when_it_is_back(server: RedisServer, limits: RedisLimits, client: Redis) -> None:
+async def test_redis_counts_again_after_its_return(server: RedisServer, limits: RedisLimits, client: Redis) -> None:
     server.process.kill()
     await server.process.crashes.get()
     while (await limits.take([bucket(1_000)])).present is not None:
@@ -148,9 +148,7 @@ async def test_redis_counts_again_when_it_is_back(server: RedisServer, limits: R
     assert await client.exists("limit:user") == 1
 
 
-async def test_a_redis_that_hangs_is_waited_for_three_times_and_then_left_alone(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_redis_that_hangs_is_skipped_after_three_timeouts(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_limits, "REST_SECONDS", 60.0)
     async with RedisLimits(server.url(), BackgroundTasks(), seconds=0.2) as limits:
         assert (await limits.take([bucket(1_000)])).present == ()

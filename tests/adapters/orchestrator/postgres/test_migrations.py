@@ -27,7 +27,7 @@ NewEngine = Callable[[], AsyncEngine]
 
 @pytest.fixture
 async def new_engine(postgres_server: PostgresServer) -> AsyncIterator[NewEngine]:
-    """Makes engines on one fresh database."""
+    """Creates engines for one new database."""
     name = f"migrations_{uuid7().hex}"
     url = await postgres_server.create_database(name)
     async with AsyncExitStack() as stack:
@@ -52,20 +52,20 @@ async def lock_is_free(engine: AsyncEngine) -> bool:
         return bool(await connection.scalar(text(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})")))
 
 
-async def test_a_fresh_database_gets_every_table(new_engine: NewEngine) -> None:
+async def test_a_new_database_gets_every_table(new_engine: NewEngine) -> None:
     engine = new_engine()
     await migrate(engine)
     assert await tables(engine) == {*metadata.tables, "alembic_version"}
 
 
-async def test_eight_that_start_at_once_migrate_once(new_engine: NewEngine) -> None:
+async def test_eight_processes_that_start_at_once_migrate_once(new_engine: NewEngine) -> None:
     engines = [new_engine() for _ in range(8)]
-    await asyncio.gather(*map(migrate, engines))  # a second run would say that the tables exist
+    await asyncio.gather(*map(migrate, engines))  # a second migration would fail because the tables exist
     async with engines[0].connect() as connection:
         assert list(await connection.scalars(text("SELECT version_num FROM alembic_version"))) == [NEWEST]
 
 
-async def test_a_database_that_is_up_to_date_is_left_alone(new_engine: NewEngine) -> None:
+async def test_an_up_to_date_database_is_not_changed(new_engine: NewEngine) -> None:
     engine = new_engine()
     await migrate(engine)
     async with engine.begin() as connection:
@@ -75,7 +75,7 @@ async def test_a_database_that_is_up_to_date_is_left_alone(new_engine: NewEngine
         assert await connection.scalar(text("SELECT count(*) FROM idempotency_keys")) == 1
 
 
-async def test_the_migrations_make_the_tables_that_the_code_describes(new_engine: NewEngine) -> None:
+async def test_the_migrations_create_the_tables_that_the_code_describes(new_engine: NewEngine) -> None:
     engine = new_engine()
     await migrate(engine)
 
@@ -87,7 +87,7 @@ async def test_the_migrations_make_the_tables_that_the_code_describes(new_engine
         assert await connection.run_sync(differences) == []
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind_and_lets_go_of_the_lock(new_engine: NewEngine) -> None:
+async def test_a_failed_migration_changes_nothing_and_releases_the_lock(new_engine: NewEngine) -> None:
     engine = new_engine()
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE outbox (id integer)"))
@@ -104,7 +104,7 @@ async def test_the_wait_for_another_process_is_bounded(new_engine: NewEngine) ->
             await migrate(new_engine(), wait_seconds=0.3)
 
 
-async def test_whoever_waits_goes_on_when_the_other_is_done(new_engine: NewEngine) -> None:
+async def test_a_waiting_process_continues_when_the_other_has_migrated(new_engine: NewEngine) -> None:
     waiting: Awaitable[None]
     async with new_engine().connect() as other:
         await other.execute(text(f"SELECT pg_advisory_lock({MIGRATION_LOCK})"))

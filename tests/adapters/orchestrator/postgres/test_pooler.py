@@ -1,4 +1,4 @@
-"""Behind a real pgbouncer: session pooling works, and transaction and statement pooling are refused in one sentence."""
+"""Behind a real pgbouncer: session pooling works, and transaction and statement pooling are refused with one sentence."""
 
 import os
 import secrets
@@ -52,7 +52,7 @@ async def test_session_pooling_works_and_is_ready(program: Path, url: str, tmp_p
 
 
 @pytest.mark.parametrize("mode", ["transaction", "statement"])
-async def test_other_pooling_is_refused_in_one_sentence(mode: str, program: Path, url: str, tmp_path: Path) -> None:
+async def test_other_pool_modes_are_refused_with_one_sentence(mode: str, program: Path, url: str, tmp_path: Path) -> None:
     async with through_pgbouncer(program, tmp_path, url, mode) as through:
         engine = create_engine(through, 2, 0)
         with pytest.raises(CannotStart, match=r"^DATABASE_URL leads to a pooler in transaction .* set pool_mode = session"):
@@ -60,5 +60,5 @@ async def test_other_pooling_is_refused_in_one_sentence(mode: str, program: Path
         await engine.dispose()
 
 
-async def test_postgresql_itself_is_no_pooler(url: str) -> None:
+async def test_postgresql_itself_is_not_taken_for_a_pooler(url: str) -> None:
     assert not await pools_transactions(url)

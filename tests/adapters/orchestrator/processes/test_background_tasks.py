@@ -1,4 +1,4 @@
-"""Every background task of every process: if one dies, the process logs it, drains and fails, whichever task it was."""
+"""Every background task of every process: if it dies, the process logs it, drains and fails."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -51,7 +51,7 @@ TASKS = {
     ),
     "consumer": ("consumer upkeep", "event consumer"),
 }
-"""The tasks that each process starts. Add a new task here: this tests that its death is reported."""
+"""The tasks that each process starts. Add new tasks here: these tests check that their death is reported."""
 URGENT = ("execution leases", "step leases", "step lease expiry")
 
 Start = Callable[[RunningProcess], Awaitable[None]]
@@ -59,7 +59,7 @@ Start = Callable[[RunningProcess], Awaitable[None]]
 
 @pytest.fixture
 def programs(migrated_url: str, redis_url: str, tmp_path: Path) -> dict[str, Start]:
-    """The main coroutine of each process, on real servers."""
+    """The main coroutine of each process, with real servers."""
     write_agent(tmp_path, 1)
     common: dict[str, Any] = {"database_url": migrated_url, "definitions_path": tmp_path, "drain_grace_seconds": 1}
     calling = {**common, "redis_url": redis_url, "call_token_private_key": PRIVATE_KEY, "db_pool_size": 2}
@@ -74,7 +74,7 @@ def programs(migrated_url: str, redis_url: str, tmp_path: Path) -> dict[str, Sta
 
 
 class Running:
-    """One process as a task of this one."""
+    """One process, run as an asyncio task of this one."""
 
     def __init__(self, start: Start, ready_file: Path) -> None:
         self._before = asyncio.all_tasks()
@@ -83,7 +83,7 @@ class Running:
         self.main = asyncio.ensure_future(start(RunningProcess(self.tasks, ready_file=ready_file)))
 
     def named(self) -> dict[str, "asyncio.Task[Any]"]:
-        """Its tasks that have names."""
+        """The named tasks of the process."""
         new = asyncio.all_tasks() - self._before
         return {task.get_name(): task for task in new if not task.get_name().startswith("Task-")}
 

@@ -1,4 +1,4 @@
-"""Real worker and consumer processes: their health port, and their end when a background task dies of a real error."""
+"""Real worker and consumer processes: their health port, and their exit when a background task dies of a real error."""
 
 import asyncio
 import json
@@ -76,18 +76,18 @@ async def program(request: pytest.FixtureRequest, create_database: CreateDatabas
     return Program(request.param, tmp_path, await create_database(f"failing_{secrets.token_hex(4)}"), redis_url)
 
 
-async def test_it_serves_health_on_loopback_and_ends_well(program: Program) -> None:
+async def test_a_process_serves_health_on_loopback_and_exits_with_0(program: Program) -> None:
     await program.start()
     assert await program.health() == HealthCheckResponse.SERVING
     program.process.terminate()
     assert await program.ended() == 0
 
 
-async def test_a_task_that_dies_ends_it_with_an_error(program: Program) -> None:
+async def test_a_task_that_dies_ends_the_process_with_an_error(program: Program) -> None:
     engine = create_engine(program.url, 1, 0)
     await migrate(engine)
     async with engine.begin() as connection:
-        # Each process has a loop that needs one of these from its start on, and a missing table is no error that may be retried.
+        # Each process has a loop that reads one of these tables from the start, and a missing table is not a retryable error.
         await connection.execute(text("ALTER TABLE steps RENAME TO gone"))
         await connection.execute(text("DROP TABLE consumed_events"))
     await engine.dispose()
@@ -98,7 +98,7 @@ async def test_a_task_that_dies_ends_it_with_an_error(program: Program) -> None:
     assert "UndefinedTableError" in json.dumps(line["exception"])
 
 
-async def test_a_health_port_that_is_taken_is_told_before_anything_starts(program: Program) -> None:
+async def test_a_health_port_in_use_is_reported_before_anything_starts(program: Program) -> None:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     await program.start(HEALTH_PORT=str(port))

@@ -1,4 +1,4 @@
-"""The wakeup between processes, on the real Redis."""
+"""Wakeups between processes through the real Redis."""
 
 from collections.abc import AsyncIterator
 
@@ -18,13 +18,13 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 async def subscribed(redis: Redis, notifiers: int) -> None:
-    """Returns once so many notifiers hear Redis."""
+    """Returns once this many notifiers are subscribed in Redis."""
     while dict(await redis.pubsub_numsub(CHANNEL)).get(CHANNEL.encode(), 0) < notifiers:
         pass
 
 
 @pytest.mark.parametrize("hurry", [True, False])
-async def test_a_ring_is_heard_here_at_once_and_in_other_processes_soon(redis: Redis, hurry: bool) -> None:
+async def test_a_notification_wakes_this_process_at_once_and_others_soon(redis: Redis, hurry: bool) -> None:
     async with RedisNotifier(redis, BackgroundTasks()) as here, RedisNotifier(redis, BackgroundTasks()) as there:
         await subscribed(redis, 2)
         with there.subscribe("connected") as connected:  # a notifier that has just connected wakes every subscription
@@ -37,7 +37,7 @@ async def test_a_ring_is_heard_here_at_once_and_in_other_processes_soon(redis: R
             assert not await deaf.wait(0)
 
 
-async def test_a_ring_in_a_hurry_takes_those_without_along(redis: Redis) -> None:
+async def test_an_urgent_notification_sends_the_delayed_ones_with_it(redis: Redis) -> None:
     async with RedisNotifier(redis, BackgroundTasks()) as here, RedisNotifier(redis, BackgroundTasks()) as there:
         await subscribed(redis, 2)
         with there.subscribe("events") as events, there.subscribe("steps") as steps:
