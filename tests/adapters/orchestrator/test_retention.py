@@ -14,8 +14,8 @@ from orchestrator.adapters.retention import retention as module
 from orchestrator.adapters.retention.retention import Retention, RetentionUpkeep, first_id_at
 from orchestrator.workflows.watch import Ended, RunWatch
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.workflows.following import USER, Quiet, running_stores
-from tests.adapters.orchestrator.workflows.test_run_watch import Deaf
+from tests.adapters.orchestrator.workflows.following import USER, SilentNotifier, running_stores
+from tests.adapters.orchestrator.workflows.test_run_watch import NeverNotified
 
 DAYS = 10
 OLD, YOUNG = timedelta(days=DAYS + 1), timedelta(days=DAYS - 1)
@@ -123,10 +123,10 @@ async def test_a_watch_of_a_run_without_changes_ends_at_once(
 ) -> None:
     run_id = await run(db, YOUNG)
     await db.execute("DELETE FROM run_events")
-    async with running_stores(books_url, engine, Quiet()) as stores:
+    async with running_stores(books_url, engine, SilentNotifier()) as stores:
         found = await stores.store.get(USER, run_id)
         assert found is not None
-        watch = RunWatch(stores.store, Deaf(), BackgroundTasks())
+        watch = RunWatch(stores.store, NeverNotified(), BackgroundTasks())
         async with asyncio.timeout(5):
             assert [change async for change in watch.changes(found, 0)] == [Ended(found.sequence, found.state)]
 

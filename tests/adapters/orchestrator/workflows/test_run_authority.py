@@ -34,9 +34,9 @@ from orchestrator.workflows.service import Draft, WorkflowService
 from orchestrator.workflows.watch import RunWatch
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.orchestrator.workflows.engine import step_store
-from tests.adapters.orchestrator.workflows.following import AGENT_ID, Quiet, running_stores
-from tests.adapters.orchestrator.workflows.test_run_watch import Deaf
-from tests.adapters.orchestrator.workflows.test_workflow_service import NoAgents, Unlogged
+from tests.adapters.orchestrator.workflows.following import AGENT_ID, SilentNotifier, running_stores
+from tests.adapters.orchestrator.workflows.test_run_watch import NeverNotified
+from tests.adapters.orchestrator.workflows.test_workflow_service import NoAgents, NoAuditLog
 from tests.unit.orchestrator.making import catalogue, definition
 
 ANN, ROOT = Caller(1, "workflows.user.1"), Caller(3, "workflows.user.3", Role.ADMIN)
@@ -87,9 +87,9 @@ async def scenario(books_url: str, db: Connection, users: None, engine: AsyncEng
     data["access"]["restricted"]["agents"] = {AGENT_ID: {"roles": ["admin"], "users": [ANN.username]}}
     (folder / "access.yaml").write_text(yaml.safe_dump(data))
     registry = RegistryService(catalogue(definition(1)), ModelNames(PriceBook.load(), "claude-sonnet-5-5"), 0, NoAgents())
-    authority = RunAuthority(PostgresAuthorities(engine, seconds=0), registry, PolicyService(RegopyPolicy(folder), Unlogged()))
-    async with running_stores(books_url, engine, Quiet()) as runs:
-        watch = RunWatch(runs.store, Deaf(), BackgroundTasks())
+    authority = RunAuthority(PostgresAuthorities(engine, seconds=0), registry, PolicyService(RegopyPolicy(folder), NoAuditLog()))
+    async with running_stores(books_url, engine, SilentNotifier()) as runs:
+        watch = RunWatch(runs.store, NeverNotified(), BackgroundTasks())
         yield Scenario(
             WorkflowService(registry, authority, runs.workflows, runs.store, PostgresExecutionStore(engine), watch),
             authority,
