@@ -16,7 +16,7 @@ from orchestrator.identity.model import Principal
 from orchestrator.workflows.assignment import Assignment, LeaseId, Spent
 from orchestrator.workflows.events import WorkflowEvent
 from orchestrator.workflows.model import Change, OnIncomplete, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
-from orchestrator.workflows.progress.progress import StepProgress
+from orchestrator.workflows.progress.step_progress import StepProgress
 
 
 class Row(Protocol):

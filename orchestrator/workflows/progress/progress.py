@@ -1,7 +1,7 @@
 """The rules by which a run progresses. They are applied while the run's row is locked and do not depend on storage."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,30 +9,13 @@ from orchestrator.executions.model import Failure
 from orchestrator.workflows import events
 from orchestrator.workflows.assignment import AgentMissing, AttemptFailed, Completed, HandedBack, Outcome, Spent
 from orchestrator.workflows.events import WorkflowEvent
-from orchestrator.workflows.model import Change, Decision, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
+from orchestrator.workflows.model import Change, Decision, Run, RunState, Step, StepState, StoppedStep
+from orchestrator.workflows.progress import failures
+from orchestrator.workflows.progress.step_progress import StepProgress
 
 MISSING_SECONDS = 60.0
 """How long a step waits for an agent that the catalogue does not have. Replacing a definition's file takes seconds."""
 MISSING_RETRY_SECONDS = 2.0
-
-
-@dataclass(slots=True)
-class StepProgress:
-    """A step with the fields that only the engine uses."""
-
-    step: Step
-    depends_on: Sequence[str]
-    retry: Retry
-    waiting: int
-    """How many of `depends_on` are not completed."""
-    epoch: int = 0
-    owner: UUID | None = None
-    lease_until: datetime | None = None
-    crashes: int = 0
-    due_at: datetime | None = None
-    """When a READY step may be claimed."""
-    missing_since: datetime | None = None
-    """When the step's agent was first missing from the catalogue; None if it is present."""
 
 
 class Progress:
@@ -118,7 +101,7 @@ class Progress:
             self._record_spent(record, spent)
             # If the answer is recorded, only the report is missing, so the step gets twice as many attempts.
             if record.crashes >= (2 * crash_limit if spent.answered else crash_limit):
-                self._fail_for_good(record, _keeps_crashing(record))
+                self._fail_for_good(record, failures.keeps_crashing(record.crashes))
             else:
                 self._ready(record, self.now)
         self._update_run()
@@ -146,7 +129,7 @@ class Progress:
         elif decision is Decision.APPROVED:
             self._ready(record, self.now)
         else:
-            self._fail_for_good(record, _rejected(approval))
+            self._fail_for_good(record, failures.rejected(approval))
         self._update_run()
         return True
 
@@ -292,16 +275,3 @@ class Progress:
 
     def _in(self, state: StepState) -> list[StepProgress]:
         return [record for record in self.records.values() if record.step.state is state]
-
-
-def _keeps_crashing(record: StepProgress) -> Failure:
-    message = f"the step's worker crashed {record.crashes} times while it ran the step; check the task's input and the worker's log"
-    return Failure("AGENT_EXECUTION_FAILED", message, {"crashes": str(record.crashes)}, retryable=False)
-
-
-def _rejected(approval: StepApproval) -> Failure:
-    if approval.decided_by:
-        message, cause = f"user {approval.decided_by} rejected the task", "approval_rejected"
-    else:
-        message, cause = f"nobody approved the task within {approval.timeout_seconds} s", "approval_timeout"
-    return Failure("POLICY_DENIED", message, {"cause": cause}, retryable=False)

@@ -15,7 +15,8 @@ from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows import failpoints
 from orchestrator.workflows.errors import WorkflowAlreadyRunning, WorkflowNotFound
 from orchestrator.workflows.model import NewRun, Run, RunState, Step, StepApproval, StepState, Task
-from orchestrator.workflows.progress.progress import Progress, StepProgress
+from orchestrator.workflows.progress.progress import Progress
+from orchestrator.workflows.progress.step_progress import StepProgress
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import pytest
 from orchestrator.executions.model import Failure
 from orchestrator.workflows.assignment import AgentMissing, AttemptFailed, Completed, HandedBack, Outcome, Spent
 from orchestrator.workflows.model import Decision, Retry, Run, RunState, Step, StepApproval, StepState
-from orchestrator.workflows.progress.progress import Progress, StepProgress
+from orchestrator.workflows.progress.progress import Progress
+from orchestrator.workflows.progress.step_progress import StepProgress
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 ME, OTHER = uuid4(), uuid4()
