@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from catalogue.catalogue import Catalogue
@@ -11,6 +10,7 @@ from catalogue.errors import DefinitionsUnreadable
 from catalogue.files.reader import read
 from catalogue.pricing.prices import PriceBook
 from catalogue.synthetic import generate
+from mesh.clock import SYSTEM_CLOCK
 
 SHIPPED = Path(__file__).resolve().parents[1] / "definitions"
 
@@ -38,7 +38,7 @@ def _lint(path: Path) -> int:
 def _warnings(catalogue: Catalogue) -> Iterator[str]:
     """Warnings about retired models and models without a price, once per file. A new model may be used before it has a price."""
     book = PriceBook.load()
-    table = book.table(datetime.now(UTC).date())
+    table = book.table(SYSTEM_CLOCK.now().date())
     for source, model in sorted({(agent.source, agent.model) for agent in catalogue.agents if agent.model}):
         successor = book.successor(model)
         if successor != model:

@@ -1,7 +1,6 @@
 """Follows a folder of definitions as it changes."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from catalogue.catalogue import Catalogue, Problem
 from catalogue.errors import DefinitionsUnreadable
 from catalogue.files.reader import read
 from catalogue.files.settling import Settling
+from mesh.clock import SYSTEM_CLOCK
 
 DEBOUNCE_MS = 200
 POLL_SECONDS = 5.0
@@ -86,11 +86,11 @@ async def _notify_of_folder(path: Path, changed: asyncio.Event, stop: asyncio.Ev
         stop_event=_StopFlag(stop),
         force_polling=polling,
     )
-    looked = time.monotonic()
+    looked = SYSTEM_CLOCK.monotonic()
     async for seen in changes:
         replaced = _identity(path) != folder
-        if seen or replaced or time.monotonic() - looked >= POLL_SECONDS:
-            looked = time.monotonic()
+        if seen or replaced or SYSTEM_CLOCK.monotonic() - looked >= POLL_SECONDS:
+            looked = SYSTEM_CLOCK.monotonic()
             changed.set()
         if replaced:
             break

@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
+from mesh.clock import SYSTEM_CLOCK, Clock
+
 R = TypeVar("R")
 
 FRAME_SECONDS = 0.025
@@ -16,7 +18,8 @@ HEARTBEAT_SECONDS = 15.0
 class PieceQueue(Generic[R]):
     """A queue between the task that reads the provider and the one that writes frames. The length of an answer bounds it."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic
         self._queue: asyncio.Queue[str | R | None] = asyncio.Queue()
 
     def put(self, item: str | R) -> None:
@@ -29,20 +32,19 @@ class PieceQueue(Generic[R]):
 
     async def frames(self, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> AsyncIterator[str | R | None]:
         """Combined text and the result, in order; None after every `heartbeat_seconds` of silence."""
-        loop = asyncio.get_running_loop()
         gathered: list[str] = []
         due = 0.0
         while True:
-            wait = max(0.0, due - loop.time()) if gathered else heartbeat_seconds
+            wait = max(0.0, due - self._now()) if gathered else heartbeat_seconds
             item, silent = await self._next(wait)
             if isinstance(item, str):
                 gathered.append(item)
-                if loop.time() < due:
+                if self._now() < due:
                     continue
             if gathered:
                 yield "".join(gathered)
                 gathered.clear()
-                due = loop.time() + FRAME_SECONDS
+                due = self._now() + FRAME_SECONDS
             elif silent:
                 yield None
             if not silent and not isinstance(item, str):

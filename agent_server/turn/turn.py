@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from time import perf_counter
 from typing import Any
 
 from prometheus_client import Counter, Histogram
@@ -13,6 +12,7 @@ from agent_server.model.errors import AnswerIncomplete, ModelApiError
 from agent_server.model.ports import Answer, Meter, Model
 from agent_server.turn.agent import Agent
 from agent_server.turn.guardrails import Redaction
+from mesh.clock import SYSTEM_CLOCK
 from mesh.usage import TokenUsage
 
 REQUESTS = Counter("agent_requests_total", "Total requests", ["agent_name", "status"])
@@ -60,7 +60,7 @@ class Turn:
         self._model = model
         self._provider = provider
         self._prompt = agent.prompt(text, context, execution_id)
-        self._began = perf_counter()
+        self._began = SYSTEM_CLOCK.monotonic()
 
     async def whole(self, timeout: float) -> Result:
         """The whole answer within `timeout` seconds. Raises what the model port raises, and AnswerIncomplete."""
@@ -94,7 +94,7 @@ class Turn:
     @property
     def seconds(self) -> float:
         """Seconds since the call arrived."""
-        return perf_counter() - self._began
+        return SYSTEM_CLOCK.monotonic() - self._began
 
     def _result(self, answer: Answer, text: str, redaction: Redaction) -> Result:
         self._check(answer, text)

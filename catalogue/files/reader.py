@@ -5,7 +5,6 @@ A file is valid or broken as a whole. A broken file becomes a problem of the cat
 
 import os
 import stat
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,12 @@ from catalogue.files.documents import Unparsable, parse_json, parse_yaml
 from catalogue.files.family import DefinitionBroken, agents_of
 from catalogue.files.settling import Settling
 from catalogue.model import AgentDefinition
+from mesh.clock import SYSTEM_CLOCK
 
 MAX_BYTES = 1024 * 1024
 _PARSERS = {".yaml": parse_yaml, ".yml": parse_yaml, ".json": parse_json}
 _NOT_DEFINITIONS = ("models.yaml", "schema.json")
-_CLOCK_GRAIN_NS = 50_000_000
+_CLOCK_GRAIN_SECONDS = 0.05
 """Two writes within one tick of the file system's clock have the same mtime, so a file this young is read again the next time."""
 
 
@@ -123,7 +123,7 @@ def _read_file(path: Path, earlier: DefinitionFile | None, settling: Settling | 
         if settling is not None:
             if not settling.is_quiet(path, stamp):
                 return earlier
-        elif time.time_ns() - status.st_mtime_ns < _CLOCK_GRAIN_NS:
+        elif SYSTEM_CLOCK.time() - status.st_mtime < _CLOCK_GRAIN_SECONDS:
             stamp = None
         text = _text(path, status)
         return DefinitionFile(path, stamp, agents_of(_PARSERS[path.suffix.lower()](text), text, path))

@@ -4,13 +4,12 @@ Files are not replaced in one step: an editor, a copy or a deployment may leave 
 a file and create it again. Taken at face value, each of these would remove agents while calls to them are running.
 """
 
-import time
-from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
 from catalogue.catalogue import Stamp
+from mesh.clock import SYSTEM_CLOCK, Clock
 
 QUIET_SECONDS = 0.3
 """A file is read once it has not changed for this long."""
@@ -34,7 +33,7 @@ class Settling:
     Time is measured on the monotonic clock: the times of files come from a clock that can be wrong, or from another machine.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._earlier: dict[tuple[Path, _Waiting], _Sighting] = {}
         self._now: dict[tuple[Path, _Waiting], _Sighting] = {}
@@ -54,7 +53,7 @@ class Settling:
         return self._has_lasted(path, stamp, _Waiting.LOSS)
 
     def _has_lasted(self, path: Path, stamp: Stamp | None, waiting: _Waiting) -> bool:
-        now = self._clock()
+        now = self._clock.monotonic()
         sighting = self._earlier.get((path, waiting))
         if sighting is None or sighting.stamp != stamp:
             sighting = _Sighting(stamp, now)

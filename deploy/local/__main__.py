@@ -8,12 +8,12 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Sequence
 
 from deploy.local.clean import remove_all
 from deploy.local.errors import LaunchError
 from deploy.local.supervision.leash import die_with_parent
+from mesh.clock import SYSTEM_CLOCK
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def up(port_offset: int, shards: int, tls: bool, kafka: bool) -> None:
     """Runs a stack until a signal tells it to stop."""
-    began = time.monotonic()
+    began = SYSTEM_CLOCK.monotonic()
     if "MAKELEVEL" in os.environ:  # run by `make up`: whoever kills make wants to stop the stack
         die_with_parent(signal.SIGTERM, os.getppid())
     from deploy.local.launcher import launch

@@ -16,7 +16,7 @@ from deploy.local.state import StateFolder
 async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environment: Mapping[str, str], began: float) -> None:
     """Runs the stack at that offset until SIGINT, SIGTERM or SIGHUP. Raises LaunchError if it cannot be started.
 
-    `began` is the time of the command, in the seconds of `time.monotonic`.
+    `began` is the time of the command, a reading of the monotonic clock.
     """
     screen = Screen(began)
     provider = Provider.from_environment(environment)

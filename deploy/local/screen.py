@@ -1,13 +1,13 @@
 """The output of `make up`: progress while the stack starts, and commands to try when it runs."""
 
 import shlex
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.secrets.credentials import ADMINISTRATOR
 from deploy.local.stack import DisabledPort, Stack
 from deploy.local.supervision.probe import http_status
+from mesh.clock import SYSTEM_CLOCK
 
 EXAMPLE_AGENT = "marketing_content_strategist_agent_1_11"
 EXAMPLE_INPUT = '{"input": "Plan the content of a bakery that opens in spring"}'
@@ -31,8 +31,8 @@ class Screen:
 
     @property
     def seconds(self) -> float:
-        """The time since `began`, which is a value of `time.monotonic`."""
-        return time.monotonic() - self._began
+        """The time since `began`, which is a reading of the monotonic clock."""
+        return SYSTEM_CLOCK.monotonic() - self._began
 
 
 async def start_screen(stack: Stack, seconds: float) -> str:

@@ -31,10 +31,10 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.simulator.messages.cache import InputUsage
+from mesh.clock import SYSTEM_CLOCK
 
 LINES_IN_MEMORY = 20_000
 NOTHING_READ = InputUsage()
@@ -99,7 +99,7 @@ def _encoded(receipt: Receipt, outcome: str, n: int) -> bytes:
     return json.dumps(
         {
             "n": n,
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": SYSTEM_CLOCK.now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "request_id": receipt.request_id,
             "execution_id": receipt.execution_id,
             "model": receipt.model,

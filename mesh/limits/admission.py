@@ -11,9 +11,9 @@ The rule is that of CoDel (RFC 8289): if no call began within the target for a w
 nobody. Then only as many calls may wait as begin within the target (Little's law).
 """
 
-from collections.abc import Callable
 from contextvars import ContextVar
-from time import monotonic
+
+from mesh.clock import SYSTEM_CLOCK, Clock
 
 TARGET_SECONDS = 0.25
 INTERVAL_SECONDS = 0.25
@@ -27,12 +27,12 @@ WATCHED = 8
 class Admission:
     """The limit of one process. Not thread-safe."""
 
-    def __init__(self, target_seconds: float = TARGET_SECONDS, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, target_seconds: float = TARGET_SECONDS, clock: Clock = SYSTEM_CLOCK) -> None:
         self._target = target_seconds
-        self._clock = clock
+        self._now = clock.monotonic
         self._most_waiting = MOST
         self._waiting = 0
-        self._interval_began = clock()
+        self._interval_began = self._now()
         self._begun = 0
         self._shortest = float("inf")
         self._passed_on = 0
@@ -46,7 +46,7 @@ class Admission:
         if self._waiting == 0:  # the queue has emptied
             self._most_waiting = MOST
         self._waiting += 1
-        return Slot(self, self._clock())
+        return Slot(self, self._now())
 
     def watches(self) -> bool:
         """Whether the call that is passed on now is watched and stands for seven others; otherwise it waits no longer."""
@@ -57,7 +57,7 @@ class Admission:
 
     def leave(self, since: float, calls: int) -> None:
         """Records that a call that waited since then, and stands for this many, has begun."""
-        now = self._clock()
+        now = self._now()
         self._waiting -= calls
         self._begun += calls
         self._shortest = min(self._shortest, now - since)

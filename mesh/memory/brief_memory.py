@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from mesh.clock import SYSTEM_CLOCK, Clock
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -15,7 +17,8 @@ class BriefMemory(Generic[K, V]):
     Concurrent requests for the same key share one look-up.
     """
 
-    def __init__(self, load: Callable[[K], Awaitable[V | None]], seconds: float, most: int) -> None:
+    def __init__(self, load: Callable[[K], Awaitable[V | None]], seconds: float, most: int, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic
         self._load = load
         self._seconds = seconds
         self._most = most
@@ -25,7 +28,7 @@ class BriefMemory(Generic[K, V]):
     async def get(self, key: K) -> V | None:
         """The value of the key, at most `seconds` old; None if there is none."""
         known = self._known.get(key)
-        if known is not None and known[0] > _now():
+        if known is not None and known[0] > self._now():
             return known[1]
         task = self._loading.get(key)
         if task is None:
@@ -40,7 +43,7 @@ class BriefMemory(Generic[K, V]):
 
     async def _look_up(self, key: K) -> V | None:
         task = asyncio.current_task()
-        asked = _now()  # the value is at least this fresh
+        asked = self._now()  # the value is at least this fresh
         try:
             value = await self._load(key)
         finally:
@@ -61,7 +64,3 @@ class BriefMemory(Generic[K, V]):
 def _retrieved(task: "asyncio.Task[V | None]") -> None:
     if not task.cancelled():
         task.exception()  # even if every caller was cancelled
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

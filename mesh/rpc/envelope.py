@@ -10,6 +10,7 @@ from typing import Any
 from agentmesh.common.v1 import error_pb2
 from google.rpc import error_details_pb2, status_pb2
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.rpc.status import TABLE, find
 
 ENVELOPE_TRAILER = "x-mesh-envelope"
@@ -23,7 +24,7 @@ _CHALLENGE = 'Bearer realm="agentmesh"'
 
 def timestamp(now: datetime | None = None) -> str:
     """`now` (default: the current time) in the format of errors: RFC 3339, UTC, whole seconds, `Z`."""
-    return (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (now or SYSTEM_CLOCK.now()).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def error_fields(status: status_pb2.Status) -> dict[str, Any]:

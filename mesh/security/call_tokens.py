@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_urlsafe
-from time import monotonic, time
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.documents.json_encoding import to_json
 from mesh.errors import ServiceUnavailable
 from mesh.security.errors import InvalidCredentials, TokenExpired
@@ -56,7 +56,8 @@ class CallClaims:
 class CallTokenSigner:
     """Mints the tokens of one service."""
 
-    def __init__(self, key: Ed25519PrivateKey, issuer: str) -> None:
+    def __init__(self, key: Ed25519PrivateKey, issuer: str, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._time = clock.time
         self._key = SigningKey(key.private_bytes_raw())
         self._issuer = issuer
         self._header = _header(key.public_key())
@@ -66,7 +67,7 @@ class CallTokenSigner:
 
         `host_start` is the id from the host's last refusal, or empty if there was none yet.
         """
-        now = time()
+        now = self._time()
         claims = {
             "iss": self._issuer,
             "aud": agent_id,
@@ -90,9 +91,10 @@ class CallTokenVerifier:
     tokens of earlier starts would look new, and new ones would look too old.
     """
 
-    def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
+    def __init__(self, keys: Sequence[Ed25519PublicKey], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._time, self._monotonic = clock.time, clock.monotonic
         self._keys = {_header(key): VerifyKey(key.public_bytes_raw()) for key in keys}
-        self._clock_offset = time() - monotonic()
+        self._clock_offset = self._time() - self._monotonic()
         self._start()
 
     def read(self, token: str | None) -> CallClaims:
@@ -100,7 +102,7 @@ class CallTokenVerifier:
         if not token:
             raise InvalidCredentials(f"only the platform may call agents: the metadata {CALL_TOKEN_KEY} must carry a call token")
         claims = _claims(self._signed_part(token))
-        now = time()
+        now = self._time()
         if claims.issuer not in CALLERS_OF_AGENTS:
             raise InvalidCredentials(f"the call token was minted by a service that may not call agents: {claims.issuer[:100]}")
         if claims.expires_at + LEEWAY_SECONDS <= now:
@@ -111,7 +113,7 @@ class CallTokenVerifier:
             )
         if not claims.issued_at <= claims.expires_at <= claims.issued_at + LIFETIME_SECONDS + 1:
             raise InvalidCredentials(f"the call token is valid for longer than the {LIFETIME_SECONDS} s allowed")
-        self._check_start(claims)
+        self._check_start(claims, now)
         return claims
 
     def use(self, claims: CallClaims, *, agent_id: str, execution_id: str) -> None:
@@ -124,15 +126,15 @@ class CallTokenVerifier:
             raise InvalidCredentials("the call token is for another agent", agent_id=agent_id)
         if claims.execution_id != execution_id:
             raise InvalidCredentials("the call token is for another execution", execution_id=execution_id)
-        self._used.add(claims.token_id, claims.expires_at + LEEWAY_SECONDS, time())
+        self._used.add(claims.token_id, claims.expires_at + LEEWAY_SECONDS, self._time())
 
     def _start(self) -> None:
         self._used = UsedTokens(MOST_REMEMBERED)
-        self._began = time()
+        self._began = self._time()
         self.host_start = token_urlsafe(12)
 
-    def _check_start(self, claims: CallClaims) -> None:
-        offset = time() - monotonic()
+    def _check_start(self, claims: CallClaims, now: float) -> None:
+        offset = now - self._monotonic()
         if offset < self._clock_offset - LEEWAY_SECONDS:
             # The clock was set back. Used tokens would be remembered for too long, and could be valid again later.
             self._clock_offset = offset

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from time import monotonic
 
 import structlog
 from cryptography import x509
@@ -13,6 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from prometheus_client import Gauge
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import CannotStart
 
 log = structlog.get_logger()
@@ -40,7 +39,8 @@ class TlsFolder:
     that cannot be used are ignored and logged. Thread-safe.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
+    def __init__(self, path: Path, identity: str, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._path = path
         self._identity = identity
         self._lock = Lock()
@@ -51,14 +51,14 @@ class TlsFolder:
             raise CannotStart(
                 f"MESH_TLS_DIR={path} cannot be used: {_described(error)}; `make certs` creates certificates for tests"
             ) from None
-        self._looked = monotonic()
+        self._looked = self._clock.monotonic()
 
     def current(self) -> Material:
         """The current files, read at most once a second; the same object as before if nothing has changed."""
-        if monotonic() - self._looked < LOOK_SECONDS:
+        if self._clock.monotonic() - self._looked < LOOK_SECONDS:
             return self._material
         with self._lock:
-            self._looked = monotonic()
+            self._looked = self._clock.monotonic()
             self._look()
         return self._material
 
@@ -84,7 +84,7 @@ class TlsFolder:
         _check_key(material.key, leaf)
         if identities_of(leaf) != [self._identity]:
             raise ValueError(f"{CERTIFICATE} is for {', '.join(identities_of(leaf)) or 'no SPIFFE id'}, not for {self._identity}")
-        if leaf.not_valid_after_utc <= datetime.now(UTC):
+        if leaf.not_valid_after_utc <= self._clock.now():
             raise ValueError(f"{CERTIFICATE} expired at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M}Z")
         EXPIRES.set(leaf.not_valid_after_utc.timestamp())
         return material

@@ -5,15 +5,16 @@ id as a string, because RFC 7519 (and PyJWT) allow no number.
 """
 
 import re
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import jwt
+from jwt.types import Options
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.security.errors import InvalidCredentials, TokenExpired
 
 ALGORITHM = "HS256"
@@ -28,6 +29,8 @@ _CLAIMS = ("sub", "username", "iat", "exp", "jti", "iss", "aud")
 _USER_ID = re.compile(r"[1-9][0-9]{0,9}")
 _LARGEST_ID = 2**31 - 1
 _TOKEN_ID = re.compile(r"[0-9a-f]{32}\.[0-9a-f]{16}")
+_OPTIONS: Options = {"require": list(_CLAIMS), "strict_aud": True, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
+"""PyJWT would read the time itself, so the times are checked here."""
 _UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
 
@@ -44,15 +47,15 @@ class AccessClaims:
 class AccessTokens:
     """Issues tokens with the first secret, and verifies tokens of all secrets."""
 
-    def __init__(self, secrets: Sequence[str], lifetime_seconds: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, secrets: Sequence[str], lifetime_seconds: int, clock: Clock = SYSTEM_CLOCK) -> None:
         self._secrets = [secret.encode() for secret in secrets]
         self.lifetime_seconds = lifetime_seconds
-        self._clock = clock
+        self._time = clock.time
         self._verified: OrderedDict[bytes, AccessClaims] = OrderedDict()
 
     def issue(self, user_id: int, username: str, token_id: str) -> tuple[str, int]:
         """A new token and when it expires. `token_id` is the session as 32 hexadecimal digits, a dot, and 16 digits for the token."""
-        now = int(self._clock())
+        now = int(self._time())
         claims = {
             "sub": str(user_id),
             "username": username,
@@ -77,7 +80,7 @@ class AccessTokens:
             claims = self._verified[digest] = self._read(token)
             if len(self._verified) > _REMEMBERED:
                 self._verified.popitem(last=False)
-        if self._clock() >= claims.expires_at + LEEWAY_SECONDS:
+        if self._time() >= claims.expires_at + LEEWAY_SECONDS:
             self._verified.pop(digest, None)
             raise _expired()
         return claims
@@ -85,13 +88,14 @@ class AccessTokens:
     def _read(self, token: str) -> AccessClaims:
         try:
             whole = self._signed(token)
-        except jwt.ExpiredSignatureError:
-            raise _expired() from None
         except _UNREADABLE:
             raise _invalid("is malformed, forged, or was not issued by this platform") from None
         if whole["header"].get("typ") != TYPE:
             raise _invalid("has another type than at+jwt")
-        return _claims(whole["payload"])
+        claims = _claims(whole["payload"])
+        if whole["payload"]["iat"] > self._time() + LEEWAY_SECONDS:
+            raise _invalid("was issued in the future: the clocks of two orchestrators differ")
+        return claims
 
     def _signed(self, token: str) -> dict[str, Any]:
         for secret in self._secrets:
@@ -100,10 +104,9 @@ class AccessTokens:
                     token,
                     secret,
                     [ALGORITHM],
-                    options={"require": list(_CLAIMS), "strict_aud": True},
+                    options=_OPTIONS,
                     audience=AUDIENCE,
                     issuer=ISSUER,
-                    leeway=LEEWAY_SECONDS,
                 )
             except jwt.InvalidSignatureError:
                 continue
@@ -118,6 +121,7 @@ def _claims(payload: dict[str, Any]) -> AccessClaims:
         and type(expires_at) is int
         and type(issued_at) is int
         and _TOKEN_ID.fullmatch(payload["jti"])
+        and "nbf" not in payload  # never issued
     )
     if not well_formed or int(payload["sub"]) > _LARGEST_ID:
         raise _invalid("has missing or invalid claims")

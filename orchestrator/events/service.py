@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ServiceUnavailable
 from mesh.rpc.requests.paging import LARGEST_PAGE
 from mesh.waiting import set_within
@@ -20,7 +21,10 @@ are scarce."""
 class EventService:
     """Shows callers the events that they may see."""
 
-    def __init__(self, store: EventStore, tail: EventTail, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+    def __init__(
+        self, store: EventStore, tail: EventTail, heartbeat_seconds: float = HEARTBEAT_SECONDS, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self._now = clock.monotonic
         self._store = store
         self._tail = tail
         self._heartbeat = heartbeat_seconds
@@ -47,7 +51,7 @@ class EventService:
         self._tail.wake()
 
     async def _follow(self, wanted: EventFilter, position: int, grown: asyncio.Event) -> AsyncIterator[Event | Heartbeat]:
-        last_sent = _now()
+        last_sent = self._now()
         while True:
             self._raise_if_stopping()
             grown.clear()
@@ -56,10 +60,10 @@ class EventService:
             for event in events:
                 yield event
             if events:
-                last_sent = _now()
-            if not more and not await set_within(grown, last_sent + self._heartbeat - _now()):
+                last_sent = self._now()
+            if not more and not await set_within(grown, last_sent + self._heartbeat - self._now()):
                 yield Heartbeat(position)
-                last_sent = _now()
+                last_sent = self._now()
 
     async def _head(self) -> int:
         async with self._reading:
@@ -77,7 +81,3 @@ class EventService:
         if self._stopping:
             message = "this server is stopping; watch again with after_position set to the last position that you received"
             raise ServiceUnavailable(message, component="orchestrator")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

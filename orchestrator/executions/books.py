@@ -1,7 +1,6 @@
 """Makes the records of a call: its worst-case cost beforehand, its bill or its failure afterwards."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from math import isfinite
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from catalogue.model import AgentDefinition
 from catalogue.pricing.prices import PriceBook
 from catalogue.pricing.tokens import estimate_tokens
 from catalogue.prompt import message_tokens, system_prompt
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import CallCancelled, MeshError, RemoteError, UpstreamTimeout
 from mesh.usage import TokenUsage
 from orchestrator.executions.errors import AgentLost
@@ -23,7 +23,8 @@ from orchestrator.registry.model import ListedAgent
 class Books:
     """Makes intents and settlements, at the prices of the current day."""
 
-    def __init__(self, prices: PriceBook, retryable: Callable[[MeshError], bool]) -> None:
+    def __init__(self, prices: PriceBook, retryable: Callable[[MeshError], bool], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._prices = prices
         self._retryable = retryable
         self._system_tokens: dict[str, int] = {}
@@ -97,7 +98,7 @@ class Books:
         return tokens
 
     def _bill(self, usage: TokenUsage) -> Bill:
-        table = self._prices.table(datetime.now(UTC).date())
+        table = self._prices.table(self._clock.now().date())
         cost = table.cost_micro_usd(usage.model, usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
         return Bill(usage, cost, table.version)
 

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from time import perf_counter
 from typing import Any
 
 import structlog
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import CallCancelled, MeshError
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import AgentLost
@@ -109,14 +109,14 @@ class Purchases:
             gone = CallCancelled("the caller cancelled before the agent was called")
             await self._settle(self._books.never_begun(intent, gone))
             raise gone
-        began = perf_counter()
+        began = SYSTEM_CLOCK.monotonic()
         try:
             answer = await ask(call, stop)
             AFTER_ANSWER.hit()
             settlement = self._books.completed(intent, answer)
         except Exception as error:
             known = _known(error, call)
-            await self._settle(self._books.failed(intent, known, "".join(sent), perf_counter() - began))
+            await self._settle(self._books.failed(intent, known, "".join(sent), SYSTEM_CLOCK.monotonic() - began))
             raise known from error
         await self._settle(settlement)
         return settlement

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.documents import free_form
 from mesh.errors import CallCancelled, RemoteError, UpstreamTimeout, ValidationFailed
 from mesh.rpc.requests.paging import LARGEST_PAGE
@@ -58,7 +59,16 @@ class Answered:
 class ExecutionService:
     """Calls agents for users, and reads executions. Times are in seconds: None means 120, and 600 is the maximum."""
 
-    def __init__(self, registry: RegistryService, policy: PolicyService, purchases: Purchases, books: Books, store: ExecutionStore) -> None:
+    def __init__(
+        self,
+        registry: RegistryService,
+        policy: PolicyService,
+        purchases: Purchases,
+        books: Books,
+        store: ExecutionStore,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._now = clock.monotonic
         self._registry = registry
         self._policy = policy
         self._purchases = purchases
@@ -71,7 +81,7 @@ class ExecutionService:
         Raises AgentNotFound, PolicyDenied, ValidationFailed, IdempotencyConflict, ServiceUnavailable, AgentUnavailable, AgentLost,
         UpstreamTimeout, or the RemoteError that the agent returned.
         """
-        ends = _now() + _bounded(seconds)
+        ends = self._now() + _bounded(seconds)
         look = _FIRST_LOOK_SECONDS
         while True:
             intent, call = await self._prepared(work, ends, streamed=False)
@@ -80,7 +90,7 @@ class ExecutionService:
                 return _fresh(outcome)
             if (earlier := await self._original_answer(intent, outcome)) is not None:
                 return earlier
-            look = await _wait_for_original(look, ends)
+            look = await self._wait_for_original(look, ends)
             if stop is not None and stop.is_set:
                 raise CallCancelled("the call was cancelled while it waited for the original call", agent_id=work.agent_id)
 
@@ -89,8 +99,8 @@ class ExecutionService:
 
         The answer of an earlier call with the same idempotency key comes in one piece.
         """
-        ends = _now() + _bounded(seconds)
-        look, heartbeat = _FIRST_LOOK_SECONDS, _now() + HEARTBEAT_SECONDS
+        ends = self._now() + _bounded(seconds)
+        look, heartbeat = _FIRST_LOOK_SECONDS, self._now() + HEARTBEAT_SECONDS
         while True:
             intent, call = await self._prepared(work, ends, streamed=True)
             original = None
@@ -103,10 +113,10 @@ class ExecutionService:
                 return
             if (earlier := await self._original_answer(intent, original)) is not None:
                 break
-            look = await _wait_for_original(look, ends)
-            if _now() > heartbeat:
+            look = await self._wait_for_original(look, ends)
+            if self._now() > heartbeat:
                 yield None
-                heartbeat = _now() + HEARTBEAT_SECONDS
+                heartbeat = self._now() + HEARTBEAT_SECONDS
         yield earlier.execution_id
         if earlier.result:
             yield earlier.result
@@ -137,7 +147,7 @@ class ExecutionService:
         definition = agent.definition
         await self._policy.check(caller.current(), Action.EXECUTE, PolicyAgent(work.agent_id, definition.category, definition.role))
         _check(work)
-        left = ends - _now() - MARGIN_SECONDS
+        left = ends - self._now() - MARGIN_SECONDS
         if left <= 0:
             message = f"the deadline is too short for a call: allow at least {MARGIN_SECONDS * 2:g} s"
             raise UpstreamTimeout(message, deadline_seconds=f"{max(0.0, left + MARGIN_SECONDS):.3f}")
@@ -167,19 +177,18 @@ class ExecutionService:
             raise RemoteError(failure.reason, failure.message, retryable=False, details=failure.details)
         return None
 
+    async def _wait_for_original(self, look: float, ends: float) -> float:
+        """Waits `look` seconds and returns how long to wait next. Raises UpstreamTimeout if the wait would exceed the caller's deadline."""
+        if self._now() + look + MARGIN_SECONDS > ends:
+            raise UpstreamTimeout("the earlier call with this idempotency key is still running; ask again with the same key")
+        await asyncio.sleep(look)
+        return min(look * 2, _SLOWEST_LOOK_SECONDS)
+
 
 def _shown(item: Intent | str | Settlement | None) -> UUID | str | Answered | None:
     if isinstance(item, Intent):
         return item.execution_id
     return _fresh(item) if isinstance(item, Settlement) else item
-
-
-async def _wait_for_original(look: float, ends: float) -> float:
-    """Waits `look` seconds and returns how long to wait next. Raises UpstreamTimeout if the wait would exceed the caller's deadline."""
-    if _now() + look + MARGIN_SECONDS > ends:
-        raise UpstreamTimeout("the earlier call with this idempotency key is still running; ask again with the same key")
-    await asyncio.sleep(look)
-    return min(look * 2, _SLOWEST_LOOK_SECONDS)
 
 
 def _fresh(settlement: Settlement) -> Answered:
@@ -198,10 +207,6 @@ def _fresh(settlement: Settlement) -> Answered:
 
 def _bounded(seconds: float | None) -> float:
     return DEFAULT_SECONDS if seconds is None else min(seconds, LONGEST_SECONDS)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _check(work: Work) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ServiceUnavailable
 from orchestrator.health.ports import Component, ComponentProbe
 
@@ -20,7 +20,8 @@ class Readiness:
 
 
 class HealthService:
-    def __init__(self, probes: Sequence[ComponentProbe], stopping: Callable[[], bool]) -> None:
+    def __init__(self, probes: Sequence[ComponentProbe], stopping: Callable[[], bool], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic
         self._probes = probes
         self._stopping = stopping
         self._turn = asyncio.Lock()
@@ -41,7 +42,7 @@ class HealthService:
     async def _check(self) -> Sequence[Component]:
         """Checks at most once a second: anyone may ask, and a check costs as much as several calls. Otherwise returns the last result."""
         async with self._turn:
-            if monotonic() - self._checked_at >= KEPT_SECONDS:
+            if self._now() - self._checked_at >= KEPT_SECONDS:
                 self._components = await asyncio.gather(*(probe.check() for probe in self._probes))
-                self._checked_at = monotonic()
+                self._checked_at = self._now()
             return self._components

@@ -1,10 +1,11 @@
 """Creating, listing and revoking API keys."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ValidationFailed
 from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials, ScopeMissing
@@ -30,13 +31,20 @@ class ApiKeyService:
     """API keys. `forget` is called with the hash of every key that is revoked here, so that this process refuses it at once."""
 
     def __init__(
-        self, store: IdentityStore, lists: IdentityLists, access: AccountAccess, denials: DenialLog, forget: Callable[[bytes], None]
+        self,
+        store: IdentityStore,
+        lists: IdentityLists,
+        access: AccountAccess,
+        denials: DenialLog,
+        forget: Callable[[bytes], None],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._store = store
         self._lists = lists
         self._access = access
         self._denials = denials
         self._forget = forget
+        self._clock = clock
 
     async def create(self, caller: Caller, new: NewApiKey, origin: Origin) -> tuple[ApiKey, str]:
         """The new key and its secret. The secret is empty for a repeated request.
@@ -47,7 +55,7 @@ class ApiKeyService:
         for missing in sorted(new.scopes - caller.scopes):
             self._denials.denied(caller, f"create an API key with scope {missing}", "missing_scope")
             raise ScopeMissing.of(missing)
-        _check(new)
+        _check(new, self._clock.now())
         secret = new_key()
         async with self._store.begin() as work:
             if new.created_by is not None:
@@ -82,8 +90,8 @@ class ApiKeyService:
         return now or key
 
 
-def _check(new: NewApiKey) -> None:
-    if new.expires_at is not None and new.expires_at <= datetime.now(UTC):
+def _check(new: NewApiKey, now: datetime) -> None:
+    if new.expires_at is not None and new.expires_at <= now:
         raise ValidationFailed.of("expires_at", f"{new.expires_at:%Y-%m-%dT%H:%M:%SZ} has passed; give a time in the future")
     if "\x00" in new.name:
         raise ValidationFailed.of("name", "must not contain the character U+0000")

@@ -1,8 +1,8 @@
 """Verifies access tokens and API keys."""
 
-from datetime import UTC, datetime
 from uuid import UUID
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.memory.brief_memory import BriefMemory
 from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials, TokenExpired, TokenRevoked
@@ -23,10 +23,11 @@ class Authenticator:
     takes effect at once. Redis can only end a session sooner: a session that PostgreSQL does not have is refused in any case.
     """
 
-    def __init__(self, tokens: AccessTokens, store: IdentityStore) -> None:
+    def __init__(self, tokens: AccessTokens, store: IdentityStore, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._tokens = tokens
-        self._sessions: BriefMemory[UUID, SessionHolder] = BriefMemory(store.session_holder, REMEMBERED_SECONDS, REMEMBERED)
-        self._keys: BriefMemory[bytes, KeyHolder] = BriefMemory(store.use_api_key, REMEMBERED_SECONDS, REMEMBERED)
+        self._sessions: BriefMemory[UUID, SessionHolder] = BriefMemory(store.session_holder, REMEMBERED_SECONDS, REMEMBERED, clock)
+        self._keys: BriefMemory[bytes, KeyHolder] = BriefMemory(store.use_api_key, REMEMBERED_SECONDS, REMEMBERED, clock)
 
     async def authenticate(self, credential: str) -> Caller:
         """The caller. Raises InvalidCredentials, TokenExpired, TokenRevoked, or ServiceUnavailable."""
@@ -55,7 +56,7 @@ class Authenticator:
         key, user = holder.key, holder.user
         if key.revoked_at is not None:
             raise TokenRevoked("the API key has been revoked; create a new one")
-        if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        if key.expires_at is not None and key.expires_at <= self._clock.now():
             raise TokenExpired("the API key has expired; create a new one")
         check_enabled(user)
         return Caller(user.user_id, user.username, user.role, key.scopes, api_key_id=key.api_key_id)

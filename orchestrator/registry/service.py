@@ -1,13 +1,12 @@
 """Lists and finds agents."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from time import perf_counter
 
 from catalogue.catalogue import Catalogue, Category
 from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
 from catalogue.search.result import Found
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.rpc.requests.paging import LARGEST_PAGE
 from orchestrator.registry import listing
 from orchestrator.registry.model import AgentHealth, AgentPage, AgentQuery, Facets, HealthState, ListedAgent
@@ -21,8 +20,15 @@ class RegistryService:
     """
 
     def __init__(
-        self, catalogue: Catalogue, models: ModelNames, port_offset: int, probe: HealthProbe, index: SearchIndex | None = None
+        self,
+        catalogue: Catalogue,
+        models: ModelNames,
+        port_offset: int,
+        probe: HealthProbe,
+        index: SearchIndex | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self._models = models
         self._offset = port_offset
         self._probe = probe
@@ -56,10 +62,10 @@ class RegistryService:
     async def check_health(self, agent_id: str) -> AgentHealth:
         """The current health of an agent. Raises AgentNotFound."""
         agent = self.get(agent_id)
-        began = perf_counter()
+        began = self._clock.monotonic()
         state = await self._probe.check(agent_id, agent.port)
-        latency = 0.0 if state is HealthState.UNREACHABLE else perf_counter() - began
-        return AgentHealth(agent_id, state, agent.port, latency, datetime.now(UTC))
+        latency = 0.0 if state is HealthState.UNREACHABLE else self._clock.monotonic() - began
+        return AgentHealth(agent_id, state, agent.port, latency, self._clock.now())
 
     def ports(self) -> Sequence[int]:
         """The ports that serve agents, in order."""

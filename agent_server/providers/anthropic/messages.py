@@ -15,6 +15,7 @@ from agent_server.providers.anthropic.errors import translated
 from agent_server.providers.anthropic.http import MessagesHttpClient
 from agent_server.providers.anthropic.usage import StreamReading, answer_of
 from agent_server.providers.anthropic.whole_messages import WholeMessages
+from mesh.clock import SYSTEM_CLOCK
 
 T = TypeVar("T")
 
@@ -107,13 +108,13 @@ async def _bounded(timeout: float) -> AsyncIterator[None]:
 
 async def _once_more(attempt: Callable[[], Awaitable[T]], meter: Meter, timeout: float) -> T:
     """Calls `attempt`, and calls it again after a failure that is retryable and cost nothing."""
-    ends = asyncio.get_running_loop().time() + timeout
+    ends = SYSTEM_CLOCK.monotonic() + timeout
     try:
         return await attempt()
     except ModelApiError as first:
         asked = first.retry_after_seconds
         wait = random.uniform(0.25, 0.75) if asked is None else asked + random.uniform(0, max(0.25, _SPREAD * asked))
-        left = ends - asyncio.get_running_loop().time()
+        left = ends - SYSTEM_CLOCK.monotonic()
         if not first.retryable or meter.usage is not None or (asked or wait) > min(RETRY_WAIT_SECONDS, left / 2):
             raise
     await asyncio.sleep(wait)

@@ -10,7 +10,7 @@ issuer, such as cert-manager or SPIRE; docs/operations.md lists what the certifi
 import argparse
 import ipaddress
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deploy.local.secrets.secret_files import write_private
+from mesh.clock import SYSTEM_CLOCK
 from mesh.security.certificates import CERTIFICATE, KEY, ROOTS
 from mesh.security.identities import SERVICES, TRUST_DOMAIN, server_name, service_of
 
@@ -81,7 +82,7 @@ class DevelopmentAuthority:
 
 
 def _builder(subject: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, lifetime: timedelta) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+    now = SYSTEM_CLOCK.now()
     return x509.CertificateBuilder(
         issuer_name=issuer,
         subject_name=_name(subject),

@@ -1,11 +1,11 @@
 """Keeps a set of programs running: starts them in order of dependency, restarts those that die or hang, stops them in reverse order."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 from deploy.local.errors import LaunchError
 from deploy.local.supervision.process import Process, describe_end
+from mesh.clock import SYSTEM_CLOCK
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
@@ -63,17 +63,17 @@ class Supervisor:
     async def _start_in_turn(self, process: Process, ready: dict[str, asyncio.Event]) -> None:
         for name in process.spec.after:
             await ready[name].wait()
-        began = time.monotonic()
+        began = SYSTEM_CLOCK.monotonic()
         await process.start()
         ready[process.name].set()
-        self._report(f"{process.name} is ready ({time.monotonic() - began:.1f} s)")
+        self._report(f"{process.name} is ready ({SYSTEM_CLOCK.monotonic() - began:.1f} s)")
 
     async def _watch(self, process: Process) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
-            began = time.monotonic()
+            began = SYSTEM_CLOCK.monotonic()
             code = await process.crashes.get()
-            if time.monotonic() - began > SETTLED_SECONDS:
+            if SYSTEM_CLOCK.monotonic() - began > SETTLED_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             self._report(f"{process.name} {describe_end(code)}; restarting it in {pause:g} s. {process.end_of_log()}")
             pause = await self._revive(process, pause)
@@ -97,16 +97,16 @@ class Supervisor:
         alive = process.spec.alive
         assert alive is not None
         pause = self._liveness / PROBES
-        pid, answered, missed = None, time.monotonic(), 0
+        pid, answered, missed = None, SYSTEM_CLOCK.monotonic(), 0
         while True:
             await asyncio.sleep(pause)
             if not process.serving:
                 pid = None
             elif process.pid != pid or await alive(pause):
-                pid, answered, missed = process.pid if process.running else None, time.monotonic(), 0
+                pid, answered, missed = process.pid if process.running else None, SYSTEM_CLOCK.monotonic(), 0
             else:
                 missed += 1
-                if missed >= FEWEST_PROBES and time.monotonic() - answered >= self._liveness and process.serving:
+                if missed >= FEWEST_PROBES and SYSTEM_CLOCK.monotonic() - answered >= self._liveness and process.serving:
                     self._report(f"{process.name} has not answered its health check for {self._liveness:g} s; killing it")
                     process.end_hard()
                     pid = None

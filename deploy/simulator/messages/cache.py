@@ -1,9 +1,8 @@
-import time
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from deploy.simulator.messages.prompt import Prompt
+from mesh.clock import SYSTEM_CLOCK, Clock
 
 MOST_PREFIXES = 20_000
 
@@ -30,13 +29,13 @@ class PromptCache:
     for its time to live. The API's minimum size of a cacheable prefix (512 to 4,096 tokens, depending on the model) is not applied.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic
         self._ends: OrderedDict[bytes, float] = OrderedDict()
 
     def usage_of(self, prompt: Prompt) -> InputUsage:
         """What this prompt reads from the cache and writes to it. Afterwards all its prefixes are cached."""
-        now = self._clock()
+        now = self._now()
         read = done = 0
         written = {300: 0, 3_600: 0}
         for end in prompt.breakpoints:

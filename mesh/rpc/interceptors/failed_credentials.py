@@ -3,8 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from time import monotonic
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.limits.limiter import CallerKind, Charge, LocalBuckets, network_of
 from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials, TokenExpired, TokenRevoked
@@ -23,16 +23,17 @@ class FailedCredentials:
     10 minutes skips the bucket: an attacker behind the same address translation does not lock out users who are already at work.
     """
 
-    def __init__(self, buckets: LocalBuckets, per_minute: int) -> None:
+    def __init__(self, buckets: LocalBuckets, per_minute: int, clock: Clock = SYSTEM_CLOCK) -> None:
         self._buckets = buckets
         self._per_minute = per_minute
+        self._now = clock.monotonic
         self._trusted: OrderedDict[bytes, float] = OrderedDict()
 
     async def counted(self, address: Callable[[], str], credential: str, look_up: Callable[[str], Awaitable[Caller]]) -> Caller:
         """The result of `look_up(credential)`, or what it raises. Raises RateLimitExceeded if the address has failed too often."""
         digest = sha256(credential.encode(errors="replace")).digest()
         charges: tuple[Charge, ...] = ()
-        if self._trusted.get(digest, 0.0) <= monotonic():
+        if self._trusted.get(digest, 0.0) <= self._now():
             charges = (Charge(LIMIT, f"{LIMIT}:{network_of(address())}", self._per_minute, CallerKind.ADDRESS),)
             self._buckets.take(charges).check()
         try:
@@ -49,7 +50,7 @@ class FailedCredentials:
         return found
 
     def _trust(self, digest: bytes) -> None:
-        self._trusted[digest] = monotonic() + TRUSTED_SECONDS
+        self._trusted[digest] = self._now() + TRUSTED_SECONDS
         self._trusted.move_to_end(digest)
         if len(self._trusted) > MOST_TRUSTED:
             self._trusted.popitem(last=False)

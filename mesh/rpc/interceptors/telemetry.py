@@ -1,7 +1,6 @@
 """The request id of a call, its log line, and the metrics of the server."""
 
 from collections.abc import AsyncIterator, Callable
-from time import perf_counter
 from typing import Any
 
 import grpc
@@ -10,6 +9,7 @@ from google.protobuf.message import Message
 from prometheus_client import Counter, Histogram
 
 from mesh import correlation
+from mesh.clock import SYSTEM_CLOCK
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
 
 log = structlog.get_logger()
@@ -69,7 +69,7 @@ class Telemetry(BehaviourInterceptor):
 def _begin(context: Context) -> float:
     request_id = correlation.adopt(metadata_value(context, correlation.REQUEST_ID_KEY))
     context.set_trailing_metadata(((correlation.REQUEST_ID_KEY, request_id),))
-    return perf_counter()
+    return SYSTEM_CLOCK.monotonic()
 
 
 def _code(context: Context) -> str:
@@ -82,7 +82,7 @@ def _ending(method: str) -> Callable[[str, float], None]:
     taken, succeeded = SECONDS.labels(method), HANDLED.labels(method, "OK")
 
     def end(code: str, began: float) -> None:
-        seconds = perf_counter() - began
+        seconds = SYSTEM_CLOCK.monotonic() - began
         (succeeded if code == "OK" else HANDLED.labels(method, code)).inc()
         taken.observe(seconds)
         log.info("call", rpc=method, code=code, seconds=round(seconds, 6))

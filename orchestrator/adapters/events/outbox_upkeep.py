@@ -7,6 +7,7 @@ from prometheus_client import Gauge
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ServiceUnavailable
 from orchestrator.adapters.events import outbox_sql as sql
 from orchestrator.adapters.postgres.engine import unavailable
@@ -27,20 +28,21 @@ class OutboxUpkeep:
     With `publishing`, events that Kafka has not accepted are measured and are never deleted.
     """
 
-    def __init__(self, engine: AsyncEngine, retention_days: float, *, publishing: bool) -> None:
+    def __init__(self, engine: AsyncEngine, retention_days: float, *, publishing: bool, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic
         self._engine = engine
         self._days = retention_days
         self._publishing = publishing
 
     async def run(self) -> None:
         """Measures and deletes until cancelled. Retries while the database is unavailable."""
-        deleted_at = -DELETE_SECONDS
+        deleted_at = float("-inf")
         while True:
             try:
                 await self.measure()
-                if _now() - deleted_at >= DELETE_SECONDS:
+                if self._now() - deleted_at >= DELETE_SECONDS:
                     await self.delete_expired()
-                    deleted_at = _now()
+                    deleted_at = self._now()
             except ServiceUnavailable as error:
                 log.warning("outbox_not_measured", error=error.message)
             except Exception as error:
@@ -72,7 +74,3 @@ class OutboxUpkeep:
         with unavailable():
             async with self._engine.begin() as connection:
                 return (await connection.execute(text(sql.DELETE_EXPIRED), arguments)).rowcount
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -12,6 +12,7 @@ import structlog
 from uuid_utils.compat import uuid7
 
 from mesh import backoff
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.tasks import BackgroundTasks
 from mesh.usage import TokenUsage
 from orchestrator.adapters.executions import recorder_sql as sql
@@ -47,14 +48,22 @@ def _no_listener() -> None:
 class PostgresRecorder:
     """Writes intents and settlements. An async context manager, one per process, which renews the leases of the process.
 
-    `told` is called after each commit that contains events.
+    `on_events` is called after each commit that contains events.
     """
 
-    def __init__(self, database_url: str, lease_seconds: float, tasks: BackgroundTasks, told: Callable[[], None] = _no_listener) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        lease_seconds: float,
+        tasks: BackgroundTasks,
+        on_events: Callable[[], None] = _no_listener,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._now = clock.monotonic
         self._tasks = tasks
         self._owner = uuid7()
         self._lease = lease_seconds
-        self._told = told
+        self._on_events = on_events
         self._intents: GroupCommit[Intent, OriginalRequest | None] = GroupCommit(database_url, self._write_intents, tasks, self._spacing)
         self._settlements: GroupCommit[_Entry, bool] = GroupCommit(database_url, self._write_settlements, tasks, self._spacing)
         self._renewals = LazyConnection(database_url)
@@ -78,7 +87,7 @@ class PostgresRecorder:
 
     async def record(self, intent: Intent) -> OriginalRequest | None:
         """Commits an intent; see Recorder."""
-        self._leases[intent.execution_id] = _now() + self._lease
+        self._leases[intent.execution_id] = self._now() + self._lease
         try:
             original = await self._intents.submit(intent)
         except NotConnected as error:
@@ -112,13 +121,13 @@ class PostgresRecorder:
 
     async def _settle(self, entry: _Entry) -> bool:
         execution_id = entry.settlement.intent.execution_id
-        self._leases.setdefault(execution_id, _now() + self._lease)
+        self._leases.setdefault(execution_id, self._now() + self._lease)
         try:
             for wait in backoff.delays():
                 try:
                     return await self._settlements.submit(entry)
                 except CONNECTION_LOST:
-                    if _now() > self._leases.get(execution_id, 0):
+                    if self._now() > self._leases.get(execution_id, 0):
                         break
                     await asyncio.sleep(wait)
             return False
@@ -160,7 +169,7 @@ class PostgresRecorder:
         events = [entry.settlement.event_id for entry in entries]
         settled = {row["event_id"] for row in await connection.fetch(sql.SETTLE, settlements, freed, flush)}
         AFTER_SETTLEMENT.hit()
-        self._told()
+        self._on_events()
         if others := [event_id for event_id in events if event_id not in settled]:
             # An earlier attempt, whose commit was not confirmed, may have succeeded.
             settled |= {row["event_id"] for row in await connection.fetch(sql.SETTLED_BEFORE, others)}
@@ -178,7 +187,7 @@ class PostgresRecorder:
             held = list(self._leases)
             if not held:
                 continue
-            until = _now() + self._lease
+            until = self._now() + self._lease
             try:
                 renewed = await (await self._renewals.get()).fetch(sql.RENEW, held, self._lease)
             except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
@@ -253,7 +262,3 @@ def _bill_row(bill: Bill | None, price_table: str) -> dict[str, Any]:
         "cost_micro_usd": 0 if bill is None else bill.cost_micro_usd,
         "price_table": price_table if bill is None else bill.price_table,
     }
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -1,11 +1,11 @@
 """Who may act now, from PostgreSQL; remembered for half a second."""
 
 from collections.abc import Collection, Mapping
-from time import monotonic
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.security.caller import Role
 from orchestrator.adapters.identity.rows import user as user_of
 from orchestrator.adapters.identity.tables import api_keys, users
@@ -20,14 +20,15 @@ REMEMBERED = 20_000
 class PostgresAuthorities:
     """Implements the port `Authorities`. All principals that are not remembered are read by one connection in two statements."""
 
-    def __init__(self, engine: AsyncEngine, seconds: float = REMEMBERED_SECONDS) -> None:
+    def __init__(self, engine: AsyncEngine, seconds: float = REMEMBERED_SECONDS, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic
         self._engine = engine
         self._seconds = seconds
         self._known: dict[Principal, tuple[float, Authority]] = {}
 
     async def of(self, principals: Collection[Principal]) -> Mapping[Principal, Authority]:
         """The authority of each principal; see the port."""
-        asked = monotonic()
+        asked = self._now()
         found = {one: known[1] for one in principals if (known := self._known.get(one)) is not None and known[0] > asked}
         missing = [one for one in dict.fromkeys(principals) if one not in found]
         if not missing:

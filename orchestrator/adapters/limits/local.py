@@ -1,8 +1,8 @@
 """Token buckets in the memory of this process."""
 
 from collections.abc import Sequence
-from time import monotonic
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.limits.limiter import Charge, Verdict
 
 MOST_BUCKETS = 20_000
@@ -11,12 +11,13 @@ MOST_BUCKETS = 20_000
 class LocalLimits:
     """Like take_tokens.lua, stores for each bucket the time at which it will be full again."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic
         self._full_at: dict[str, float] = {}
 
     def take(self, charges: Sequence[Charge]) -> Verdict:
         """Takes a token for every charge, or none."""
-        now = monotonic()
+        now = self._now()
         due = []
         for charge in charges:
             full_at = max(self._full_at.get(charge.key, 0.0), now) + charge.interval_seconds

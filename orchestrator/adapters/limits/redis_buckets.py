@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
-from time import monotonic
 from typing import Any, Self
 
 import hiredis
@@ -15,6 +14,7 @@ from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.limits.limiter import Charge, Verdict
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits.local import LocalLimits
@@ -53,11 +53,12 @@ class RedisLimits:
     that. After three failures in a row, Redis is asked again one second later, by one group of calls.
     """
 
-    def __init__(self, url: str, tasks: BackgroundTasks, seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, url: str, tasks: BackgroundTasks, seconds: float = ANSWER_SECONDS, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic
         self._tasks = tasks
         self._connection = Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS).connection_pool.make_connection()
         self._seconds = seconds
-        self._local = LocalLimits()
+        self._local = LocalLimits(clock)
         self._waiting: list[_Request] = []
         self._wake = asyncio.Event()
         self._rests_until = 0.0
@@ -84,7 +85,7 @@ class RedisLimits:
             LOCAL.inc()
             return verdict
         if self._failures >= FAILURES:
-            now = monotonic()
+            now = self._now()
             if now < self._rests_until:
                 LOCAL.inc()
                 return verdict
@@ -98,13 +99,12 @@ class RedisLimits:
         return verdict
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         began, together = 0.0, 1
         while True:
             await self._wake.wait()
-            if together > 1 and (early := began + GATHER_SECONDS - loop.time()) > 0:
+            if together > 1 and (early := began + GATHER_SECONDS - self._now()) > 0:
                 await asyncio.sleep(early)
-            began, together = loop.time(), len(self._waiting)
+            began, together = self._now(), len(self._waiting)
             group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
             if not self._waiting:
                 self._wake.clear()
@@ -147,7 +147,7 @@ class RedisLimits:
             log.warning("limits_without_redis", problem=f"{type(error).__name__} {error}".rstrip())
         self._give_up(group)
         if self._failures >= FAILURES:
-            self._rests_until = monotonic() + REST_SECONDS
+            self._rests_until = self._now() + REST_SECONDS
             self._give_up(self._waiting)
             self._waiting = []
             self._wake.clear()

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from regopy import Interpreter, RegoError
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.memory.brief_memory import BriefMemory
 from orchestrator.policy.errors import PolicyUnavailable
 from orchestrator.policy.model import Denial, Question
@@ -28,9 +29,9 @@ class RegopyPolicy:
     without a usable policy.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock = SYSTEM_CLOCK) -> None:
         self._interpreter = Interpreter()
-        self._grants: BriefMemory[Question, bool] = BriefMemory(self._granted, REMEMBERED_SECONDS, REMEMBERED)
+        self._grants: BriefMemory[Question, bool] = BriefMemory(self._granted, REMEMBERED_SECONDS, REMEMBERED, clock)
         try:
             for path in _rules(folder):
                 self._interpreter.add_module(path.name, path.read_text())

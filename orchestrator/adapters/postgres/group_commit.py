@@ -11,6 +11,7 @@ from typing import Generic, Self, TypeVar
 
 import asyncpg
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.postgres.connection import Connection, LazyConnection
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST
@@ -34,7 +35,9 @@ class GroupCommit(Generic[I, R]):
         write: Callable[[Connection, Sequence[I]], Awaitable[Sequence[R]]],
         tasks: BackgroundTasks,
         spacing: Callable[[], float] = float,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._now = clock.monotonic
         self._tasks = tasks
         self._connection = LazyConnection(database_url)
         self._write = write
@@ -68,13 +71,12 @@ class GroupCommit(Generic[I, R]):
         _fail(self._waiting, _stopped())
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         began = 0.0
         while True:
             await self._wake.wait()
-            if (early := began + self._spacing() - loop.time()) > 0:
+            if (early := began + self._spacing() - self._now()) > 0:
                 await asyncio.sleep(early)
-            began = loop.time()
+            began = self._now()
             group, self._waiting = self._waiting[:LARGEST_GROUP], self._waiting[LARGEST_GROUP:]
             if not self._waiting:
                 self._wake.clear()

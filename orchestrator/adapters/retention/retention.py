@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from time import monotonic
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from prometheus_client import Counter
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ServiceUnavailable
 from orchestrator.adapters.postgres.engine import unavailable
 from orchestrator.adapters.retention import sql
@@ -54,7 +54,8 @@ class _Kind:
 class RetentionUpkeep:
     """Any number of processes can run it; one at a time deletes."""
 
-    def __init__(self, engine: AsyncEngine, retention: Retention) -> None:
+    def __init__(self, engine: AsyncEngine, retention: Retention, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self._engine = engine
         # Runs go before executions: an execution that belongs to a run is kept as long as the run.
         self._kinds: Sequence[_Kind] = (
@@ -81,13 +82,13 @@ class RetentionUpkeep:
         return deleted
 
     async def _delete(self, kind: _Kind) -> int:
-        cutoff = datetime.now(UTC) - timedelta(days=kind.days)
+        cutoff = self._clock.now() - timedelta(days=kind.days)
         arguments: dict[str, Any] = {"cutoff": cutoff, "after": kind.start, "most": kind.most}
         if kind.start is _NIL:
             arguments["first"] = first_id_at(cutoff)
         total = 0
         while True:
-            began = monotonic()
+            began = self._clock.monotonic()
             with unavailable():
                 async with self._engine.begin() as connection:
                     if not await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": RETENTION_LOCK}):
@@ -98,7 +99,7 @@ class RetentionUpkeep:
             if batch.seen < kind.most or batch.last is None:
                 return total
             arguments["after"] = batch.last
-            await asyncio.sleep(max((monotonic() - began) * (1 / SHARE - 1), SHORTEST_PAUSE_SECONDS))
+            await asyncio.sleep(max((self._clock.monotonic() - began) * (1 / SHARE - 1), SHORTEST_PAUSE_SECONDS))
 
 
 def first_id_at(moment: datetime) -> UUID:

@@ -18,6 +18,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
 from mesh import backoff
+from mesh.clock import SYSTEM_CLOCK, Clock
 
 log = structlog.get_logger()
 
@@ -79,7 +80,8 @@ class ArqWakeup:
 class ArqWakeupListener:
     """Receives wakeups in a worker. arq's worker ends when Redis is lost; a new one is then started."""
 
-    def __init__(self, redis_url: str, poll_seconds: float, on_wakeup: Callable[[], None]) -> None:
+    def __init__(self, redis_url: str, poll_seconds: float, on_wakeup: Callable[[], None], clock: Clock = SYSTEM_CLOCK) -> None:
+        self._now = clock.monotonic
         self._redis_url = redis_url
         self._poll = poll_seconds
         self._on_wakeup = on_wakeup
@@ -87,14 +89,14 @@ class ArqWakeupListener:
     async def run(self) -> None:
         pauses = backoff.delays(_LONGEST_PAUSE_SECONDS)
         while True:
-            started_at = asyncio.get_running_loop().time()
+            started_at = self._now()
             try:
                 await self._listen()
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("wakeup_listener_disconnected", error=type(error).__name__)
             except Exception as error:  # no fault of arq's worker may end this loop
                 log.exception("wakeup_listener_failed", exc_info=error)
-            if asyncio.get_running_loop().time() - started_at > _LONGEST_PAUSE_SECONDS:
+            if self._now() - started_at > _LONGEST_PAUSE_SECONDS:
                 pauses = backoff.delays(_LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(next(pauses))
 

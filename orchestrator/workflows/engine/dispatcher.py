@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import structlog
 
 from mesh import backoff
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ServiceUnavailable
 from mesh.tasks import BackgroundTasks
 from mesh.waiting import set_within
@@ -64,7 +65,16 @@ class Pace:
 class Dispatcher:
     """Runs the steps of one worker. `wake` and `check_leases` may be called at any time."""
 
-    def __init__(self, store: StepStore, performer: Performer, wakeup: WorkerWakeup, pace: Pace, tasks: BackgroundTasks) -> None:
+    def __init__(
+        self,
+        store: StepStore,
+        performer: Performer,
+        wakeup: WorkerWakeup,
+        pace: Pace,
+        tasks: BackgroundTasks,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self._now = clock.monotonic
         self._background = tasks
         self._store = store
         self._performer = performer
@@ -123,7 +133,7 @@ class Dispatcher:
                 await asyncio.sleep(_GATHER_SECONDS)
 
     async def _claim_batch(self, free: int) -> None:
-        started_at = _now()
+        started_at = self._now()
         try:
             claimed = await self._store.claim(free)
         except ServiceUnavailable:
@@ -162,7 +172,7 @@ class Dispatcher:
         while leased is not None:
             try:
                 outcome = await self._performer.perform(leased.assignment, leased.stop)
-                started_at = _now()
+                started_at = self._now()
                 reported = await self._report(leased, outcome)
                 following = self._following(reported, started_at)
             finally:
@@ -207,7 +217,7 @@ class Dispatcher:
         while True:
             await set_within(self._check_requested, self._pace.heartbeat)
             self._check_requested.clear()
-            started_at = _now()
+            started_at = self._now()
             if asked := self._leased_steps.lease_ids:
                 with suppress(ServiceUnavailable):  # `_expire_leases` stops steps whose lease cannot be renewed
                     renewed = await self._store.renew(asked)
@@ -219,11 +229,11 @@ class Dispatcher:
         """Stops every step whose lease has expired, even if the database is unavailable."""
         while True:
             await asyncio.sleep(self._pace.heartbeat)
-            self._leased_steps.expire(_now())
+            self._leased_steps.expire(self._now())
 
     async def _adopt(self) -> None:
         try:
-            started_at = _now()
+            started_at = self._now()
             unconfirmed = await self._store.unconfirmed(self._leased_steps.lease_ids)
         except ServiceUnavailable:
             return
@@ -242,7 +252,3 @@ class Dispatcher:
             except ServiceUnavailable:
                 log.warning("steps_not_recovered")
             await asyncio.sleep(self._pace.poll)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

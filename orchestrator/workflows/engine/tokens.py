@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import ceil, floor
-from time import monotonic
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.limits.limiter import REFUSED, Charge, Limiter
 from orchestrator.identity.model import Principal
 
@@ -22,23 +22,23 @@ class OwnerTokens:
     ones, so most claims need no round trip to Redis. Claims leave out a user whose bucket is empty until it has a token again.
     """
 
-    def __init__(self, limiter: Limiter, charges_of: ChargesOf, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, limiter: Limiter, charges_of: ChargesOf, clock: Clock = SYSTEM_CLOCK) -> None:
         self._limiter = limiter
         self._charges_of = charges_of
-        self._clock = clock
+        self._now = clock.monotonic
         self._spare: dict[Principal, int] = {}
         self._empty_until: dict[int, float] = {}
 
     def users_without(self) -> list[int]:
         """Returns the users who have no token now."""
-        now = self._clock()
+        now = self._now()
         self._empty_until = {user: until for user, until in self._empty_until.items() if until > now}
         return list(self._empty_until)
 
     @property
     def refill_in(self) -> float | None:
         """The seconds until the first of those users has a token again; None if there is no such user."""
-        return max(0.0, min(self._empty_until.values()) - self._clock()) if self._empty_until else None
+        return max(0.0, min(self._empty_until.values()) - self._now()) if self._empty_until else None
 
     def take_spare(self, principal: Principal) -> bool:
         """Takes a token that this worker has in reserve; returns False if it has none."""
@@ -72,7 +72,7 @@ class OwnerTokens:
             tokens -= missing
             if tokens < needed:
                 REFUSED.labels(refused_by.limit, refused_by.caller).inc()
-                self._empty_until[principal.user_id] = self._clock() + min(60.0, token_seconds)
+                self._empty_until[principal.user_id] = self._now() + min(60.0, token_seconds)
             if tokens <= 0:
                 return 0
         else:

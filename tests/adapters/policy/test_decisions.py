@@ -13,6 +13,7 @@ from orchestrator.policy.model import Action, Question
 from orchestrator.policy.ports import Policy
 from tests.adapters.policy.cases import BOB, CASES, CLERK, Case
 from tests.adapters.policy.conftest import OpaServer
+from tests.support.clock import SetClock
 
 each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
@@ -72,11 +73,11 @@ async def test_a_grant_holds_for_a_second_and_a_denial_for_none(tmp_path: Path, 
         "package agents\nimport rego.v1\ndefault allow := false\nallow if input.user.user_id == data.admitted\ndenial := {}"
     )
     (tmp_path / "access.yaml").write_text(f"admitted: {BOB.user_id}")
-    policy, question = RegopyPolicy(tmp_path), Question(BOB, Action.READ)
+    clock = SetClock()
+    policy, question = RegopyPolicy(tmp_path, clock), Question(BOB, Action.READ)
     assert await policy.allows(question)
     assert not await policy.allows(Question(replace(BOB, user_id=BOB.user_id + 1), Action.READ))
     monkeypatch.setattr(policy, "_ask", lambda *_: False)  # as of a rule that goes by the clock
     assert await policy.allows(question)
-    later = asyncio.get_running_loop().time() + REMEMBERED_SECONDS
-    monkeypatch.setattr("mesh.memory.brief_memory._now", lambda: later)
+    clock.advance(REMEMBERED_SECONDS)
     assert not await policy.allows(question)

@@ -7,6 +7,7 @@ from anthropic import AsyncAnthropic
 
 from deploy.simulator.messages.cache import PromptCache
 from deploy.simulator.messages.prompt import Prompt
+from tests.support.clock import SetClock
 
 
 def request(shared: str, own: str, text: str = "What now?", **mark: str) -> dict[str, Any]:
@@ -46,13 +47,13 @@ async def test_a_prompt_without_marks_touches_no_cache(client: AsyncAnthropic) -
 
 
 def test_a_cached_beginning_is_forgotten_when_its_time_has_passed_unused() -> None:
-    now = 0.0
-    cache = PromptCache(clock=lambda: now)
+    clock = SetClock()
+    cache = PromptCache(clock)
     prompt = Prompt.of(request("shared " * 40, "own"))
     assert cache.usage_of(prompt).written_5m == 70
-    now = 299.0
+    clock.advance(299)
     assert cache.usage_of(prompt).read == 70
-    now = 299.0 + 301.0
+    clock.advance(301)
     assert cache.usage_of(prompt).written_5m == 70
 
 

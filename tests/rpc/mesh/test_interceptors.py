@@ -43,6 +43,7 @@ from mesh.rpc.status import error_of
 from mesh.security.caller import Caller, Scope
 from mesh.security.errors import InvalidCredentials, ScopeMissing, TokenExpired
 from orchestrator.adapters.limits.local import LocalLimits
+from tests.support.clock import SetClock
 
 AGENT = "marketing_seo_strategist_agent_1_1"
 WORK = pb.ExecuteAgentRequest(agent_id=AGENT, input="x")
@@ -183,7 +184,7 @@ class Chain:
 @pytest.fixture
 async def chain() -> AsyncIterator[Chain]:
     names = Names()
-    services, control = Services(), Admission(clock=lambda: 100.0)  # type: ignore[abstract]  # most rpcs are left unwritten on purpose
+    services, control = Services(), Admission(clock=SetClock())  # type: ignore[abstract]  # most rpcs are left unwritten on purpose
     peers = Peers([GATEWAY_SECRET])
     checks = (
         Authentication(names, FailedCredentials(LocalLimits(), FAILURES), peers),

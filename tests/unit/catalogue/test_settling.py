@@ -9,6 +9,7 @@ import pytest
 from catalogue.catalogue import Catalogue
 from catalogue.files.reader import read
 from catalogue.files.settling import CONFIRM_SECONDS, QUIET_SECONDS, Settling
+from tests.support.clock import SetClock
 
 Text = Callable[..., str]
 Write = Callable[..., Path]
@@ -19,12 +20,12 @@ class Reader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._now = 0.0
-        self._settling = Settling(lambda: self._now)
+        self._clock = SetClock()
+        self._settling = Settling(self._clock)
         self._catalogue = read(folder)
 
     def look(self, after: float = 0.0) -> Catalogue:
-        self._now += after
+        self._clock.advance(after)
         self._catalogue = read(self._folder, self._catalogue, self._settling)
         return self._catalogue
 

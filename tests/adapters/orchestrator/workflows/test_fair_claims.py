@@ -15,6 +15,7 @@ from orchestrator.workflows.engine.tokens import OwnerTokens
 from orchestrator.workflows.model import RunState
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.orchestrator.workflows.engine import PACE, Agents, LocalLimiter, Runs, charges, step_store, task, worker
+from tests.support.clock import SetClock
 from tests.support.waiting import eventually
 
 BUSY, OTHER, THIRD = 1, 2, 3
@@ -88,8 +89,7 @@ async def test_users_at_their_limit_do_not_consume_the_turns_of_others(runs: Run
 
 
 async def test_a_user_without_tokens_is_skipped_until_there_are_some(runs: Runs, books_url: str) -> None:
-    now = 0.0
-    tokens = OwnerTokens(LocalLimiter(), charges(20), clock=lambda: now)
+    tokens = OwnerTokens(LocalLimiter(), charges(20), clock=SetClock())
     await runs.queue(40, BUSY)
     async with step_store(books_url, WIDE, tokens=tokens) as store:
         first = await store.claim(40)

@@ -1,20 +1,21 @@
 from mesh.limits.admission import FEWEST, MOST, WATCHED, Admission, Slot, adopt, begun
+from tests.support.clock import SetClock
 
 
 class Scenario:
     """Admission with a clock that the test advances, and one call that waits all the time, so that the queue is never empty."""
 
     def __init__(self) -> None:
-        self.now = 100.0
-        self.control = Admission(target_seconds=0.25, clock=lambda: self.now)
+        self.clock = SetClock()
+        self.control = Admission(target_seconds=0.25, clock=self.clock)
         self.last = self.control.enter()
 
     def pass_through(self, calls: int, wait: float, every: float) -> None:
         """Calls that start one after the other, each after waiting `wait` seconds."""
         for _ in range(calls):
             slot = self.control.enter()
-            self.now += every
-            slot._since = self.now - wait
+            self.clock.advance(every)
+            slot._since = self.clock.monotonic() - wait
             slot.begun()
 
     def capacity(self) -> int:
@@ -31,11 +32,11 @@ def fill(control: Admission) -> list[Slot]:
 
 
 def test_an_idle_process_admits_a_thousand_calls() -> None:
-    assert len(fill(Admission(clock=lambda: 100.0))) == MOST
+    assert len(fill(Admission(clock=SetClock()))) == MOST
 
 
 def test_a_started_call_frees_one_place() -> None:
-    control = Admission(clock=lambda: 100.0)
+    control = Admission(clock=SetClock())
     slots = fill(control)
     slots[0].begun()
     slots[0].begun()
@@ -64,7 +65,7 @@ def test_one_call_that_did_not_wait_proves_that_there_is_no_standing_queue() -> 
 
 
 def test_forwarded_calls_stop_waiting_except_one_in_eight_that_is_sampled() -> None:
-    control = Admission(clock=lambda: 100.0)
+    control = Admission(clock=SetClock())
     slots = fill(control)
     watched = [slot for slot in slots if slot.pass_on()]
     assert len(watched) == MOST / WATCHED
@@ -79,8 +80,8 @@ def test_sampled_calls_reveal_a_queue_at_the_agents() -> None:
     for _ in range(2_000 // WATCHED):  # a thousand calls start per second
         slots = [door.control.enter() for _ in range(WATCHED)]
         [watched] = [slot for slot in slots if slot.pass_on()]
-        door.now += 0.001 * WATCHED
-        watched._since = door.now - 0.4
+        door.clock.advance(0.001 * WATCHED)
+        watched._since = door.clock.monotonic() - 0.4
         watched.begun()
     assert door.capacity() in range(225, 275)
 
@@ -101,7 +102,7 @@ def test_an_empty_queue_ends_an_overload() -> None:
 
 
 def test_begun_marks_the_call_of_the_current_task() -> None:
-    control = Admission(clock=lambda: 100.0)
+    control = Admission(clock=SetClock())
     slots = fill(control)
     begun()  # outside a call it does nothing
     assert not control.admits()

@@ -1,7 +1,6 @@
 """Call tokens: the claims of a valid one, and the refusal of every kind of invalid one."""
 
 import json
-import time
 from base64 import urlsafe_b64encode
 from typing import Any
 
@@ -9,24 +8,32 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ServiceUnavailable
 from mesh.security import keys
 from mesh.security.call_tokens import HOST_START, LONGEST_TOKEN, CallTokenSigner, CallTokenVerifier, UsedTokens
 from mesh.security.errors import InvalidCredentials, TokenExpired
 from mesh.security.identities import GATEWAY, ORCHESTRATOR, WORKER
+from tests.support.clock import SetClock
 
 KEY, OTHER_KEY = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 AGENT, EXECUTION = "own_helper_agent_1_1", "0199-execution"
+NOW = SetClock().time()
 FOR_IT = {"agent_id": AGENT, "execution_id": EXECUTION}
 
 
 @pytest.fixture
-def verifier() -> CallTokenVerifier:
-    return CallTokenVerifier([KEY.public_key()])
+def clock() -> SetClock:
+    return SetClock()
 
 
-def minted(key: Ed25519PrivateKey = KEY, issuer: str = ORCHESTRATOR, host_start: str | None = None) -> str:
-    return CallTokenSigner(key, issuer).mint(agent_id=AGENT, user_id=42, execution_id=EXECUTION, host_start=host_start)
+@pytest.fixture
+def verifier(clock: SetClock) -> CallTokenVerifier:
+    return CallTokenVerifier([KEY.public_key()], clock)
+
+
+def minted(key: Ed25519PrivateKey = KEY, issuer: str = ORCHESTRATOR, host_start: str | None = None, clock: Clock | None = None) -> str:
+    return CallTokenSigner(key, issuer, clock or SetClock()).mint(agent_id=AGENT, user_id=42, execution_id=EXECUTION, host_start=host_start)
 
 
 def encoded(data: bytes | dict[str, Any]) -> str:
@@ -34,8 +41,7 @@ def encoded(data: bytes | dict[str, Any]) -> str:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    now = time.time()
-    said = {"iss": ORCHESTRATOR, "aud": AGENT, "sub": "42", "execution_id": EXECUTION, "iat": now, "exp": now + 60, "jti": "one"}
+    said = {"iss": ORCHESTRATOR, "aud": AGENT, "sub": "42", "execution_id": EXECUTION, "iat": NOW, "exp": NOW + 60, "jti": "one"}
     return {name: value for name, value in {**said, **changes}.items() if value is not None}
 
 
@@ -49,12 +55,12 @@ def test_a_token_has_the_user_agent_execution_and_expiry(verifier: CallTokenVeri
     said = verifier.read(minted())
     assert (said.issuer, said.agent_id, said.user_id, said.execution_id) == (ORCHESTRATOR, AGENT, 42, EXECUTION)
     assert said.expires_at - said.issued_at == pytest.approx(60)
-    assert abs(said.issued_at - time.time()) < 5
+    assert said.issued_at == NOW
     verifier.use(said, **FOR_IT)
 
 
 def test_another_jwt_library_reads_the_token() -> None:
-    said = jwt.decode(minted(), KEY.public_key(), algorithms=["EdDSA"], audience=AGENT, issuer=ORCHESTRATOR)
+    said = jwt.decode(minted(clock=SYSTEM_CLOCK), KEY.public_key(), algorithms=["EdDSA"], audience=AGENT, issuer=ORCHESTRATOR)
     assert (said["sub"], said["execution_id"]) == ("42", EXECUTION)
     assert jwt.get_unverified_header(minted())["typ"] == "call+jwt"
 
@@ -80,7 +86,6 @@ def tampered() -> str:
     return f"{header}.{encoded(claims(sub='1'))}.{signature}"
 
 
-MADE = time.time()
 FORGED = {
     "missing": None,
     "empty": "",
@@ -109,34 +114,31 @@ FORGED = {
     "a subject that is not a number": signed(claims(sub="root")),
     "of the gateway": minted(issuer=GATEWAY),
     "of an unknown issuer": signed(claims(iss="spiffe://elsewhere/orchestrator")),
-    "from the future": signed(claims(iat=MADE + 600, exp=MADE + 660)),
-    "valid for a year": signed(claims(exp=time.time() + 31_536_000)),
+    "from the future": signed(claims(iat=NOW + 600, exp=NOW + 660)),
+    "valid for a year": signed(claims(exp=NOW + 31_536_000)),
     "valid forever": signed(claims(exp=float("inf"))),
     "an expiry that is not a number": signed(claims(exp=float("nan"))),
 }
 
 
 @pytest.mark.parametrize("token", FORGED.values(), ids=FORGED.keys())
-def test_an_invalid_token_is_refused(monkeypatch: pytest.MonkeyPatch, token: str | None) -> None:
-    # The clock stands still, so that no token is refused merely because it has expired.
-    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: MADE + 1)
-    verifier = CallTokenVerifier([KEY.public_key()])
+def test_an_invalid_token_is_refused(verifier: CallTokenVerifier, token: str | None) -> None:
     with pytest.raises(InvalidCredentials) as refused:
         verifier.read(token)
     assert "call token" in refused.value.message
 
 
-def test_a_token_expires_after_a_minute_plus_the_clock_tolerance(monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier) -> None:
-    token, now = minted(), time.time()
-    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: now + 64)
+def test_a_token_expires_after_a_minute_plus_the_clock_tolerance(clock: SetClock, verifier: CallTokenVerifier) -> None:
+    token = minted()
+    clock.advance(64)
     verifier.read(token)
-    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: now + 66)
+    clock.advance(2)
     with pytest.raises(TokenExpired):
         verifier.read(token)
 
 
 def test_a_token_from_a_clock_slightly_ahead_is_accepted(verifier: CallTokenVerifier) -> None:
-    ahead = time.time() + 3
+    ahead = NOW + 3
     verifier.use(verifier.read(signed(claims(iat=ahead, exp=ahead + 60))), **FOR_IT)
 
 
@@ -167,10 +169,10 @@ def test_a_token_is_valid_for_one_execution_of_one_agent_and_a_wrong_use_does_no
     verifier.use(said, **FOR_IT)
 
 
-def host_start_of(verifier: CallTokenVerifier) -> str:
+def host_start_of(verifier: CallTokenVerifier, clock: Clock | None = None) -> str:
     """The start of the host, read from the refusal of a token for another start."""
     with pytest.raises(InvalidCredentials, match="earlier start of this host") as refused:
-        verifier.read(minted(host_start=""))
+        verifier.read(minted(host_start="", clock=clock))
     return refused.value.details[HOST_START]
 
 
@@ -178,7 +180,7 @@ def test_a_token_for_an_earlier_start_is_refused_with_the_current_start(verifier
     start = host_start_of(verifier)
     token = minted(host_start=start)
     verifier.use(verifier.read(token), **FOR_IT)
-    restarted = CallTokenVerifier([KEY.public_key()])
+    restarted = CallTokenVerifier([KEY.public_key()], SetClock())
     with pytest.raises(InvalidCredentials) as refused:
         restarted.read(token)
     assert refused.value.details[HOST_START] == host_start_of(restarted) != start
@@ -186,39 +188,36 @@ def test_a_token_for_an_earlier_start_is_refused_with_the_current_start(verifier
 
 @pytest.mark.parametrize("hours", [-1, -24, 1])
 @pytest.mark.parametrize("release", ["this", "previous"])
-def test_a_changed_clock_does_not_refuse_new_tokens(
-    monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier, hours: int, release: str
-) -> None:
-    host_start_of(verifier)
-    now = time.time() + hours * 3600
-    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: now)
+def test_a_changed_clock_does_not_refuse_new_tokens(clock: SetClock, verifier: CallTokenVerifier, hours: int, release: str) -> None:
+    host_start_of(verifier, clock)
+    clock.set_back(-hours * 3600)
     for _ in range(3):
-        start = host_start_of(verifier) if release == "this" else None
-        verifier.use(verifier.read(minted(host_start=start)), **FOR_IT)
+        start = host_start_of(verifier, clock) if release == "this" else None
+        verifier.use(verifier.read(minted(host_start=start, clock=clock)), **FOR_IT)
 
 
-def test_a_used_token_stays_used_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch, verifier: CallTokenVerifier) -> None:
-    token, made = minted(host_start=host_start_of(verifier)), time.time()
+def test_a_used_token_stays_used_when_the_clock_is_set_back(clock: SetClock, verifier: CallTokenVerifier) -> None:
+    token = minted(host_start=host_start_of(verifier))
     verifier.use(verifier.read(token), **FOR_IT)
-    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: made - 3600)
-    host_start_of(verifier)
-    monkeypatch.setattr("mesh.security.call_tokens.time", lambda: made + 1)
+    clock.set_back(3600)
+    host_start_of(verifier, clock)
+    clock.advance(3601)
     with pytest.raises(InvalidCredentials, match="earlier start"):
         verifier.read(token)
 
 
 def test_a_restarted_host_refuses_tokens_that_it_may_have_accepted_before() -> None:
-    token = signed(claims(iat=time.time() - 2, exp=time.time() + 58))
+    token = signed(claims(iat=NOW - 2, exp=NOW + 58))
     with pytest.raises(InvalidCredentials, match="before this host was started"):
-        CallTokenVerifier([KEY.public_key()]).read(token)
+        CallTokenVerifier([KEY.public_key()], SetClock()).read(token)
 
 
 def test_both_keys_are_valid_during_a_rotation_and_only_the_new_one_afterwards() -> None:
-    both = CallTokenVerifier(keys.read_public(keys.public_pem(KEY) + keys.public_pem(OTHER_KEY)))
+    both = CallTokenVerifier(keys.read_public(keys.public_pem(KEY) + keys.public_pem(OTHER_KEY)), SetClock())
     both.read(minted(KEY))
     both.read(minted(OTHER_KEY))
     with pytest.raises(InvalidCredentials):
-        CallTokenVerifier([OTHER_KEY.public_key()]).read(minted(KEY))
+        CallTokenVerifier([OTHER_KEY.public_key()], SetClock()).read(minted(KEY))
 
 
 def test_used_tokens_are_forgotten_after_they_expire() -> None:

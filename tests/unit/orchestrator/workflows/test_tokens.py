@@ -7,6 +7,7 @@ from mesh.limits.limiter import Charge, Verdict
 from orchestrator.adapters.limits.local import LocalLimits
 from orchestrator.identity.model import Principal
 from orchestrator.workflows.engine.tokens import OwnerTokens
+from tests.support.clock import SetClock
 
 ANN, BOB = Principal(1), Principal(2)
 
@@ -25,7 +26,7 @@ class CountedLimiter:
 
 
 def of_user(per_minute: int) -> OwnerTokens:
-    return OwnerTokens(CountedLimiter(), lambda principal: [Charge("agent_calls", str(principal), per_minute)], clock=lambda: 0.0)
+    return OwnerTokens(CountedLimiter(), lambda principal: [Charge("agent_calls", str(principal), per_minute)], clock=SetClock())
 
 
 async def test_as_many_tokens_as_requested_are_taken() -> None:
@@ -73,6 +74,6 @@ async def test_the_smaller_of_two_buckets_decides() -> None:
         of_key = [Charge("agent_calls_of_key", str(principal.api_key_id), 4)] if principal.api_key_id else []
         return [Charge("agent_calls", str(principal.user_id), 30), *of_key]
 
-    tokens = OwnerTokens(CountedLimiter(), charges, clock=lambda: 0.0)
+    tokens = OwnerTokens(CountedLimiter(), charges, clock=SetClock())
     assert await tokens.take({Principal(1, key): 20}) == {Principal(1, key): 4}
     assert await tokens.take({Principal(1): 40}) == {Principal(1): 26}
