@@ -49,7 +49,6 @@ from orchestrator.health.service import HealthService
 from orchestrator.health.servicer import HealthServicer
 from orchestrator.registry.service import RegistryService
 from orchestrator.registry.servicer import RegistryServicer
-from orchestrator.workflows.servicer import WorkflowServicer
 
 MAX_REQUEST_BYTES = 4 * 1024 * 1024 + 64 * 1024
 """A JSON body of 4 MiB becomes a smaller protobuf message. The rest leaves room for the metadata fields of gRPC callers."""
@@ -118,7 +117,7 @@ async def assemble(
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
-    add_WorkflowServiceServicer_to_server(WorkflowServicer(workflows), server)
+    add_WorkflowServiceServicer_to_server(workflows, server)
     add_HealthServiceServicer_to_server(HealthServicer(HealthService(probes, tasks.stopping.is_set)), server)
     add_reflection(server, SERVICES)
     return Assembled(registry, server, (events.stop, run_watch.stop))

@@ -17,7 +17,9 @@ from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
 from orchestrator.workflows.authority import RunAuthority
+from orchestrator.workflows.background import BackgroundExecutions
 from orchestrator.workflows.service import WorkflowService
+from orchestrator.workflows.servicer import WorkflowServicer
 from orchestrator.workflows.watch import RunWatch
 
 
@@ -29,7 +31,7 @@ async def build_workflows(
     registry: RegistryService,
     policy: PolicyService,
     notifier: RedisNotifier,
-) -> tuple[WorkflowService, RunWatch]:
+) -> tuple[WorkflowServicer, RunWatch]:
     """Builds the services for workflows and runs. Workers run the steps."""
     run_notifier, wakeup = RedisRunNotifier(notifier), ArqWakeup(settings.redis_url, TopicNotifier(notifier, "steps").notify)
     commit_notifier = CommitNotifier(run_notifier, TopicNotifier(notifier, "outbox", hurry=False).notify)
@@ -40,4 +42,5 @@ async def build_workflows(
     authority = RunAuthority(PostgresAuthorities(engine), registry, policy)
     workflows, executions = PostgresWorkflowStore(engine), PostgresExecutionStore(engine)
     service = WorkflowService(registry, authority, workflows, runs, executions, run_watch, policy.administered)
-    return service, run_watch
+    background = BackgroundExecutions(registry, policy, runs, workflows)
+    return WorkflowServicer(service, background), run_watch

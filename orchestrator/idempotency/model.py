@@ -18,6 +18,7 @@ class Operation(StrEnum):
     """Separate from the operations of callers, so that no caller can take a step's key."""
     CREATE_WORKFLOW = "workflow.v1.CreateWorkflow"
     EXECUTE_WORKFLOW = "workflow.v1.ExecuteWorkflow"
+    START_AGENT = "workflow.v1.StartAgent"
     CREATE_API_KEY = "identity.v1.CreateApiKey"
 
     @property

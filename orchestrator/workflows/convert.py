@@ -1,7 +1,7 @@
 """Converts between workflows and the messages of agentmesh.workflow.v1."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,14 +11,20 @@ from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 
 from mesh.rpc.convert import struct, values
-from mesh.rpc.requests.paging import page_size, page_token, read_page_token
+from mesh.rpc.requests.paging import invalid_page_token, page_size, page_token, read_page_token, read_text_token, text_token
+from mesh.security.caller import Caller
 from orchestrator.executions.convert import bill, execution, facts_to_proto, failure
 from orchestrator.executions.model import Execution
+from orchestrator.workflows.background import AgentWork
 from orchestrator.workflows.model import (
     Approval,
+    ApprovalPage,
+    ApprovalPlace,
+    ApprovalQuery,
     Change,
     Decision,
     OnIncomplete,
+    PendingApproval,
     Retry,
     Run,
     RunPage,
@@ -46,6 +52,7 @@ _STATE = {status: state for state, status in _WORKFLOW_STATUS.items()}
 _RUN_STATE = {status: state for state, status in _RUN_STATUS.items()}
 _ON_INCOMPLETE = {wf.ON_INCOMPLETE_FAIL: OnIncomplete.FAIL, wf.ON_INCOMPLETE_USE: OnIncomplete.USE}
 _VIEW = {wf.VIEW_UNSPECIFIED: View.FITTING, wf.VIEW_BASIC: View.BASIC, wf.VIEW_FULL: View.FULL}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DECIDED = {status: one for one, status in _DECISION.items()}
 
 
@@ -68,6 +75,37 @@ def run_query(request: pb.ListRunsRequest, sees: int | None) -> RunQuery:
         _RUN_STATE.get(request.status),
         request.agent_id,
     )
+
+
+def agent_work(request: pb.StartAgentRequest, idempotency_key: str) -> AgentWork:
+    return AgentWork(
+        request.agent_id,
+        request.input,
+        context=dict(values(request.context, "context")) if request.HasField("context") else None,
+        retry=Retry(**_given(request.retry, "max_attempts", "delay_seconds", "backoff")),
+        idempotency_key=idempotency_key,
+        **_given(request, "timeout_seconds"),
+    )
+
+
+def approval_query(request: pb.ListApprovalsRequest, caller: Caller) -> ApprovalQuery:
+    """Converts the request. Raises ValidationFailed for a page token that this service did not issue."""
+    after = None
+    if (text := read_text_token(request.page_token)) is not None:
+        try:
+            micros, run_id, task_id = text.split(":", 2)
+            after = ApprovalPlace(_EPOCH + timedelta(microseconds=int(micros)), UUID(run_id), task_id)
+        except (ValueError, OverflowError):
+            raise invalid_page_token() from None
+    return ApprovalQuery(caller.sees if request.all_users else caller.user_id, page_size(request), after)
+
+
+def approval_page(page: ApprovalPage) -> pb.ListApprovalsResponse:
+    token = ""
+    if page.more:
+        last = page.approvals[-1].place
+        token = text_token(f"{(last.expires_at - _EPOCH) // timedelta(microseconds=1)}:{last.run_id}:{last.task_id}")
+    return pb.ListApprovalsResponse(approvals=map(_pending_approval, page.approvals), next_page_token=token)
 
 
 def view(request: pb.GetRunRequest | pb.GetWorkflowRequest) -> View:
@@ -121,7 +159,8 @@ def task(task: Task) -> wf.Task:
 def run(run: Run) -> wf.Run:
     return wf.Run(
         run_id=str(run.run_id),
-        workflow_id=str(run.workflow_id),
+        workflow_id=_id(run.workflow_id),
+        agent_id=run.agent_id,
         status=_RUN_STATUS[run.state],
         steps=[step(one, run.request_id) for one in run.steps],
         failure=None if run.failure is None else failure(run.failure, run.request_id, run.finished_at),
@@ -214,6 +253,19 @@ def _step_approval(approval: StepApproval) -> wf.StepApproval:
         decided_at=_time(approval.decided_at),
         expires_at=_time(approval.expires_at),
         reason=approval.reason,
+    )
+
+
+def _pending_approval(pending: PendingApproval) -> pb.PendingApproval:
+    return pb.PendingApproval(
+        run_id=str(pending.run_id),
+        step_id=pending.task_id,
+        agent_id=pending.agent_id,
+        workflow_id=_id(pending.workflow_id),
+        workflow_name=pending.workflow_name,
+        user_id=pending.user_id,
+        approval=_step_approval(pending.approval),
+        run_created_at=_time(pending.run_created_at),
     )
 
 

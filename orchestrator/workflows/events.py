@@ -9,11 +9,16 @@ from orchestrator.workflows.model import Run, Step
 
 @dataclass(frozen=True, slots=True)
 class WorkflowEvent:
-    """An event of a run. Its aggregate is the workflow; `data` is the free-form part of the envelope."""
+    """An event of a run. `data` is the free-form part of the envelope."""
 
     run: Run
     event_type: str
     data: Mapping[str, Any]
+
+    @property
+    def aggregate_id(self) -> str:
+        """The workflow, whose events are thereby published in order; the run itself if it has none."""
+        return str(self.run.workflow_id or self.run.run_id)
 
 
 def started(run: Run, task_count: int) -> WorkflowEvent:
@@ -65,7 +70,8 @@ def approval_requested(run: Run, step: Step) -> WorkflowEvent:
 
 
 def _event(run: Run, event_type: str, **data: Any) -> WorkflowEvent:
-    return WorkflowEvent(run, event_type, {"workflow_id": str(run.workflow_id), "run_id": str(run.run_id), "user_id": run.user_id, **data})
+    about = {"workflow_id": str(run.workflow_id or ""), "run_id": str(run.run_id), "user_id": run.user_id}
+    return WorkflowEvent(run, event_type, {**about, **data})
 
 
 def _seconds(run: Run) -> float:

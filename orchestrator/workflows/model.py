@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from orchestrator.executions.facts import AnswerFacts
@@ -179,10 +179,11 @@ class StoppedStep:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution of a workflow. `steps` is empty in lists and in changes."""
+    """One execution of a workflow, or a background execution of one agent. `steps` is empty in lists and in changes."""
 
     run_id: UUID
-    workflow_id: UUID
+    workflow_id: UUID | None
+    """None for a background execution."""
     user_id: int
     state: RunState
     sequence: int
@@ -196,6 +197,8 @@ class Run:
     finished_at: datetime | None = None
     api_key_id: UUID | None = None
     """The API key that started the run; None if an access token did."""
+    agent_id: str = ""
+    """The agent of a background execution; empty for a run of a workflow."""
     steps: Sequence[Step] = ()
     results_omitted: bool = False
     """Whether the view left out results of the steps."""
@@ -227,16 +230,67 @@ class NewWorkflow:
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to start. `tasks` are the workflow's, with `depends_on` set to `graph.predecessors`."""
+    """A run to start.
+
+    `tasks` are the workflow's, with `depends_on` set to `graph.predecessors`. A background execution has one task and no workflow.
+    """
 
     run_id: UUID
-    workflow_id: UUID
+    workflow_id: UUID | None
     user_id: int
     username: str
     role: str
     request_id: str
     tasks: Sequence[Task]
     api_key_id: UUID | None = None
+
+    @property
+    def agent_id(self) -> str:
+        """The agent of a background execution; empty for a run of a workflow."""
+        return self.tasks[0].agent_id if self.workflow_id is None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingApproval:
+    """A step that waits for a decision. Its `approval` is set and has an expiry."""
+
+    run_id: UUID
+    task_id: str
+    agent_id: str
+    user_id: int
+    workflow_id: UUID | None
+    workflow_name: str
+    approval: StepApproval
+    expires_at: datetime
+    run_created_at: datetime
+
+    @property
+    def place(self) -> "ApprovalPlace":
+        """Where it comes in lists."""
+        return ApprovalPlace(self.expires_at, self.run_id, self.task_id)
+
+
+class ApprovalPlace(NamedTuple):
+    """A place in the order of pending approvals."""
+
+    expires_at: datetime
+    run_id: UUID
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalQuery:
+    """Selects pending approvals in the order of their expiry: those of a user (None: all users) after `after`."""
+
+    user_id: int | None
+    page_size: int
+    after: ApprovalPlace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPage:
+    approvals: Sequence[PendingApproval]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)

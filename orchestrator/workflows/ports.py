@@ -9,6 +9,8 @@ from orchestrator.executions.model import Failure
 from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows.assignment import Assignment, Claimed, LeaseId, Report, Reported
 from orchestrator.workflows.model import (
+    ApprovalPage,
+    ApprovalQuery,
     Change,
     Decision,
     NewRun,
@@ -99,6 +101,10 @@ class RunStore(Protocol):
 
     async def list(self, query: RunQuery) -> RunPage:
         """Returns a page of runs, newest first."""
+        ...
+
+    async def approvals(self, query: ApprovalQuery) -> ApprovalPage:
+        """Returns a page of the steps that wait for a decision, in the order of their expiry."""
         ...
 
     async def changes(self, run_id: UUID, after_sequence: int, limit: int) -> Sequence[Change]:

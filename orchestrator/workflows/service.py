@@ -21,6 +21,8 @@ from orchestrator.registry.service import RegistryService
 from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.errors import RunNotFound, StepNotFound, WorkflowNotFound
 from orchestrator.workflows.model import (
+    ApprovalPage,
+    ApprovalQuery,
     Change,
     Decision,
     NewRun,
@@ -156,6 +158,10 @@ class WorkflowService:
             await self.get(caller, query.workflow_id, View.BASIC)
         return await self._runs.list(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
 
+    async def approvals(self, query: ApprovalQuery) -> ApprovalPage:
+        """Returns a page of at most 200 steps that wait for a decision, the one whose time runs out first at the top."""
+        return await self._runs.approvals(replace(query, page_size=min(query.page_size, LARGEST_PAGE)))
+
     async def run(self, caller: Caller, run_id: UUID, view: View = View.FITTING) -> Run:
         """Returns one run with its steps. Raises RunNotFound and ResultsTooLarge."""
         run = await self._runs.get(caller.sees, run_id, view)
@@ -256,7 +262,9 @@ def _body(task: Task) -> dict[str, Any]:
 
 def _sent(details: StepDetails) -> str:
     try:
-        return "" if details.waits else templates.render(details.input, details.results)
+        if details.waits:
+            return ""
+        return details.input if details.run.workflow_id is None else templates.render(details.input, details.results)
     except ValidationFailed:
         return ""  # the input is too long: the step fails with this error and its agent is not called
 

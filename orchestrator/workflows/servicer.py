@@ -15,14 +15,16 @@ from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.requests.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.security import caller
 from orchestrator.workflows import convert
+from orchestrator.workflows.background import BackgroundExecutions
 from orchestrator.workflows.service import WorkflowService
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
-    def __init__(self, service: WorkflowService) -> None:
+    def __init__(self, service: WorkflowService, background: BackgroundExecutions) -> None:
         self._service = service
+        self._background = background
 
     async def CreateWorkflow(self, request: pb.CreateWorkflowRequest, context: Context) -> pb.CreateWorkflowResponse:
         draft = convert.draft(request, _key(request, context))
@@ -69,10 +71,17 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         async for change in changes:
             yield convert.watched(change, run.request_id)
 
+    async def StartAgent(self, request: pb.StartAgentRequest, context: Context) -> pb.StartAgentResponse:
+        work = convert.agent_work(request, _key(request, context))
+        return pb.StartAgentResponse(run=convert.run(await self._background.start(caller.current(), work, correlation.current())))
+
+    async def ListApprovals(self, request: pb.ListApprovalsRequest, context: Context) -> pb.ListApprovalsResponse:
+        return convert.approval_page(await self._service.approvals(convert.approval_query(request, caller.current())))
+
     async def DecideApproval(self, request: pb.DecideApprovalRequest, context: Context) -> pb.DecideApprovalResponse:
         run = await self._service.decide(caller.current(), UUID(request.run_id), request.step_id, convert.decision(request), request.reason)
         return pb.DecideApprovalResponse(run=convert.run(run))
 
 
-def _key(request: pb.CreateWorkflowRequest | pb.ExecuteWorkflowRequest, context: Context) -> str:
+def _key(request: pb.CreateWorkflowRequest | pb.ExecuteWorkflowRequest | pb.StartAgentRequest, context: Context) -> str:
     return idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))

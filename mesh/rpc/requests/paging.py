@@ -30,7 +30,7 @@ def read_page_token(token: str) -> UUID | None:
     try:
         return UUID(bytes=_decoded(token))
     except ValueError:
-        raise _invalid() from None
+        raise invalid_page_token() from None
 
 
 def number_token(last: int) -> str:
@@ -44,16 +44,32 @@ def read_number_token(token: str) -> int | None:
         return None
     number = _decoded(token)
     if len(number) != _NUMBER_BYTES or number[0] > 0x7F:  # PostgreSQL has no larger numbers
-        raise _invalid()
+        raise invalid_page_token()
     return int.from_bytes(number)
+
+
+def text_token(last: str) -> str:
+    """The `next_page_token` of a page that ends with this text."""
+    return base64.urlsafe_b64encode(last.encode()).decode()
+
+
+def read_text_token(token: str) -> str | None:
+    """The text after which the page begins; None for the first page. Raises ValidationFailed for a token that no page returned."""
+    if not token:
+        return None
+    try:
+        return _decoded(token).decode()
+    except UnicodeDecodeError:
+        raise invalid_page_token() from None
+
+
+def invalid_page_token() -> ValidationFailed:
+    """The error for a token that no page returned."""
+    return ValidationFailed.of("page_token", "must be the next_page_token of an earlier response")
 
 
 def _decoded(token: str) -> bytes:
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
-        raise _invalid() from None
-
-
-def _invalid() -> ValidationFailed:
-    return ValidationFailed.of("page_token", "must be the next_page_token of an earlier response")
+        raise invalid_page_token() from None

@@ -53,7 +53,7 @@ async def write(connection: Connection, progresses: Iterable[Progress]) -> list[
         "workflows": [
             {"workflow_id": p.run.workflow_id, "status": p.run.state.value}
             for p in changed
-            if any(isinstance(c.subject, Run) for c in p.changes)
+            if p.run.workflow_id is not None and any(isinstance(c.subject, Run) for c in p.changes)
         ],
         "stopping": [{"run_id": p.run.run_id} for p in changed if p.stops_steps],
     }

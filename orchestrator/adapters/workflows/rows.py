@@ -15,7 +15,18 @@ from orchestrator.executions.model import Bill, Failure, State
 from orchestrator.identity.model import Principal
 from orchestrator.workflows.assignment import Assignment, LeaseId, Spent
 from orchestrator.workflows.events import WorkflowEvent
-from orchestrator.workflows.model import Change, OnIncomplete, Retry, Run, RunState, Step, StepApproval, StepState, StoppedStep
+from orchestrator.workflows.model import (
+    Change,
+    OnIncomplete,
+    PendingApproval,
+    Retry,
+    Run,
+    RunState,
+    Step,
+    StepApproval,
+    StepState,
+    StoppedStep,
+)
 from orchestrator.workflows.progress.step_progress import StepProgress
 
 
@@ -42,6 +53,7 @@ def run(row: Row, steps: Sequence[Step] = (), *, results_omitted: bool = False) 
     return Run(
         run_id=_uuid(row["run_id"]),
         workflow_id=_uuid(row["workflow_id"]),
+        agent_id=row["agent_id"] or "",
         user_id=row["user_id"],
         state=RunState(row["status"]),
         sequence=row["sequence"],
@@ -107,6 +119,21 @@ def assignment(row: Row) -> Assignment:
         principal=Principal(row["user_id"], _uuid(row["api_key_id"])),
         request_id=row["request_id"],
         on_incomplete=OnIncomplete(row["on_incomplete"]),
+        literal=row["literal"],
+    )
+
+
+def pending_approval(row: Row) -> PendingApproval:
+    return PendingApproval(
+        run_id=_uuid(row["run_id"]),
+        task_id=row["task_id"],
+        agent_id=row["agent_id"],
+        user_id=row["user_id"],
+        workflow_id=_uuid(row["workflow_id"]),
+        workflow_name=row["name"] or "",
+        approval=_read(_APPROVAL, row["approval"]),
+        expires_at=row["approval_expires_at"],
+        run_created_at=row["created_at"],
     )
 
 
@@ -151,7 +178,7 @@ def event_row(event: WorkflowEvent) -> dict[str, Any]:
     return {
         "event_id": uuid7(),
         "event_type": event.event_type,
-        "aggregate_id": str(event.run.workflow_id),
+        "aggregate_id": event.aggregate_id,
         "data": event.data,
         "metadata": {"request_id": event.run.request_id},
     }

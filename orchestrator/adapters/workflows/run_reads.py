@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.adapters.postgres.engine import unavailable
 from orchestrator.adapters.workflows import rows, views
-from orchestrator.adapters.workflows.tables import run_events, runs, steps
+from orchestrator.adapters.workflows.tables import run_events, runs, steps, workflows
 from orchestrator.workflows.errors import RunNotFound
-from orchestrator.workflows.model import Change, Run, RunPage, RunQuery, StepDetails, View
+from orchestrator.workflows.model import ApprovalPage, ApprovalQuery, Change, Run, RunPage, RunQuery, StepDetails, View
 from orchestrator.workflows.tasks.templates import references
 
 _BYTES = func.octet_length(steps.c.result).label("result_bytes")
@@ -68,6 +68,14 @@ class RunReads:
                 found = (await connection.execute(_page(query))).all()
         return RunPage([rows.run(row._mapping) for row in found[: query.page_size]], more=len(found) > query.page_size)
 
+    async def approvals(self, query: ApprovalQuery) -> ApprovalPage:
+        """Returns a page of the steps that wait for a decision; see the port."""
+        # Reads one row more than fits, to learn whether there is another page.
+        with unavailable():
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(_approvals(query))).all()
+        return ApprovalPage([rows.pending_approval(row._mapping) for row in found[: query.page_size]], more=len(found) > query.page_size)
+
     async def changes(self, run_id: UUID, after_sequence: int, limit: int) -> Sequence[Change]:
         """Returns the changes of a run after `after_sequence`, in order."""
         t = run_events.c
@@ -98,6 +106,19 @@ def run_not_found(run_id: UUID) -> RunNotFound:
 def _visible(user_id: int | None, run_id: UUID) -> Select[Any]:
     statement = select(runs).where(runs.c.run_id == run_id)
     return statement if user_id is None else statement.where(runs.c.user_id == user_id)
+
+
+def _approvals(query: ApprovalQuery) -> Select[Any]:
+    t = steps.c
+    of_workflow = steps.join(runs, runs.c.run_id == t.run_id).outerjoin(workflows, workflows.c.workflow_id == runs.c.workflow_id)
+    shown = (t.run_id, t.task_id, t.agent_id, t.user_id, t.approval, t.approval_expires_at, runs.c.workflow_id, runs.c.created_at)
+    statement = select(*shown, workflows.c.name).select_from(of_workflow).where(t.status == "waiting_approval")
+    order = (t.approval_expires_at, t.run_id, t.task_id)
+    if query.user_id is not None:
+        statement = statement.where(t.user_id == query.user_id)
+    if query.after is not None:
+        statement = statement.where(tuple_(*order) > tuple_(*query.after))
+    return statement.order_by(*order).limit(query.page_size + 1)
 
 
 def _page(query: RunQuery) -> Select[Any]:

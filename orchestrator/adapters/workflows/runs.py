@@ -71,7 +71,7 @@ class PostgresRunStore(RunReads):
             started = await self._starts.submit(Start(run, claim))
         except CONNECTION_LOST as error:
             raise database_unavailable() from error
-        if isinstance(started, WorkflowAlreadyRunning) and (active := (await self._active(None, run.workflow_id))[1]):
+        if isinstance(started, WorkflowAlreadyRunning) and run.workflow_id and (active := (await self._active(None, run.workflow_id))[1]):
             started.details["run_id"] = str(active)
         if isinstance(started, MeshError):
             raise started

@@ -29,7 +29,10 @@ runs = Table(
     "runs",
     metadata,
     Column("run_id", Uuid, primary_key=True),
-    Column("workflow_id", Uuid, ForeignKey("workflows.workflow_id", ondelete="CASCADE"), nullable=False),
+    # NULL for a background execution.
+    Column("workflow_id", Uuid, ForeignKey("workflows.workflow_id", ondelete="CASCADE")),
+    # The agent of a background execution; NULL for a run of a workflow.
+    Column("agent_id", String(200)),
     # The owner, who is the caller of every step.
     Column("user_id", Integer, nullable=False),
     Column("username", Text, nullable=False),
@@ -96,6 +99,7 @@ steps = Table(
     Index("ix_steps_running_of_user", "user_id", postgresql_where=text("status = 'running'")),
     Index("ix_steps_running", "lease_until", postgresql_where=text("status = 'running'")),
     Index("ix_steps_approval", "approval_expires_at", postgresql_where=text("status = 'waiting_approval'")),
+    Index("ix_steps_approval_of_user", "user_id", "approval_expires_at", postgresql_where=text("status = 'waiting_approval'")),
 )
 
 run_events = Table(

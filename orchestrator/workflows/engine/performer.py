@@ -98,7 +98,7 @@ def _work(assignment: Assignment) -> Work:
     return Work(
         user_id=assignment.principal.user_id,
         agent_id=assignment.agent_id,
-        input=templates.render(assignment.input, assignment.results),
+        input=assignment.input if assignment.literal else templates.render(assignment.input, assignment.results),
         context=assignment.context,
         request_id=assignment.request_id,
         idempotency_key=step.key,

@@ -104,6 +104,7 @@ NAME_NO_OBJECT = {
     *("RegistryService.ListAgents", "RegistryService.GetAgent", "RegistryService.ListCategories", "RegistryService.CheckAgentHealth"),
     *("HealthService.GetHealth", "HealthService.GetReadiness"),
     *("ExecutionService.ExecuteAgent", "ExecutionService.StreamAgent", "ExecutionService.ListExecutions"),
+    *("WorkflowService.StartAgent", "WorkflowService.ListApprovals"),
     *("WorkflowService.CreateWorkflow", "WorkflowService.ListWorkflows", "EventService.ListEvents", "EventService.WatchEvents"),
 }
 """Nothing in their requests is a user's; what the lists among them show is tested below."""

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.gateway.wire import error_of
-from tests.e2e.definitions import STRICT
+from tests.e2e.definitions import AGENT, STRICT
 from tests.e2e.platform import Platform, question
 from tests.e2e.workflows import AT_ONCE, Workflows, steps_of, task
 from tests.support.waiting import eventually
@@ -100,6 +100,23 @@ async def test_cancelling_stops_what_runs_and_says_what_it_cost(workflows: Workf
     assert details["workflow_id"] == workflow_id
 
 
+async def test_a_background_execution_goes_on_by_itself(workflows: Workflows, platform: Platform) -> None:
+    """It is tried again like a step, found by its run id, and billed once for each attempt."""
+    text = question() + " {{tasks.agent.result}}"
+    await platform.provider.fault("malformed", text, count=2)
+    body, key = {"input": text, "retry": AT_ONCE}, {"Idempotency-Key": "background-" + text[-80:-60].encode().hex()}
+    started = (await workflows.ask("POST", f"agents/{AGENT}/start", body, headers=key))["run"]
+    assert (started["workflow_id"], started["agent_id"], list(steps_of(started))) == ("", AGENT, ["agent"])
+    assert (await workflows.ask("POST", f"agents/{AGENT}/start", body, headers=key))["run"]["run_id"] == started["run_id"]
+    run = await workflows.ended(started["run_id"])
+    step = steps_of(run)["agent"]
+    assert (run["status"], step["attempts"]) == ("RUN_STATUS_COMPLETED", len(platform.provider.purchases(text)))
+    execution = await platform.execution(step["execution_id"])
+    assert (execution["input"], execution["result"]) == (text, step["result"])
+    watched = await workflows.try_("GET", f"runs/{run['run_id']}/watch?after_sequence=1")
+    assert "WatchDone" in watched.text or '"done":' in watched.text
+
+
 async def test_an_approved_step_goes_on(workflows: Workflows) -> None:
     workflow_id = (await workflows.create(task("draft"), task("send", approval={"message": "Send it?"})))["workflow_id"]
     run_id = (await workflows.execute(workflow_id))["run_id"]
@@ -109,6 +126,9 @@ async def test_an_approved_step_goes_on(workflows: Workflows) -> None:
     assert (step["approval"]["message"], step["approval"]["decision"]) == ("Send it?", "APPROVAL_DECISION_UNSPECIFIED")
     assert step["approval"]["expires_at"]
     assert (await workflows.get(workflow_id))["status"] == "WORKFLOW_STATUS_WAITING_APPROVAL"
+    pending = (await workflows.ask("GET", "approvals?page_size=200"))["approvals"]
+    (listed,) = [one for one in pending if one["run_id"] == run_id]
+    assert (listed["step_id"], listed["workflow_name"], listed["approval"]) == ("send", "Launch", step["approval"])
     decided = steps_of(await workflows.decide(run_id, "send", "APPROVED", "looks good"))["send"]["approval"]
     assert (decided["decision"], decided["reason"]) == ("APPROVAL_DECISION_APPROVED", "looks good")
     assert (await workflows.ended(run_id))["status"] == "RUN_STATUS_COMPLETED"

@@ -20,6 +20,13 @@ ON CONFLICT (workflow_id) WHERE status NOT IN {FINAL_SQL} DO NOTHING
 RETURNING run_id
 """
 
+INSERT_BACKGROUND = """
+INSERT INTO runs (run_id, agent_id, user_id, username, role, status, sequence, request_id, api_key_id, created_at)
+SELECT t.run_id, t.agent_id, t.user_id, t.username, t.role, t.status, t.sequence, t.request_id, t.api_key_id, t.created_at
+FROM json_to_recordset($1::json) AS t (run_id uuid, agent_id text, user_id int, username text, role text, status text, sequence int,
+  request_id text, api_key_id uuid, created_at timestamptz)
+"""
+
 INSERT_STEPS = f"""
 {HISTORY}, workflow AS (
   UPDATE workflows w SET latest_run_id = t.run_id, status = t.status

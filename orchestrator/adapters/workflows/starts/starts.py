@@ -36,7 +36,7 @@ async def write_starts(connection: Connection, starts: Sequence[Start]) -> Seque
         originals = await keys.claim(connection, [(s.run.run_id, s.claim) for s in starts if s.claim])
         fresh = [start.run for start in starts if start.run.run_id not in originals]
         found = await connection.fetch(sql.WORKFLOWS, [run.workflow_id for run in fresh])
-        now = {row["workflow_id"]: row["now"] for row in found if row["found"]}
+        now = {row["workflow_id"]: row["now"] for row in found if row["found"] or row["workflow_id"] is None}
         progresses = {run.run_id: _begun(run, now[run.workflow_id]) for run in fresh if run.workflow_id in now}
         begun = await _insert(connection, [(run, progresses[run.run_id]) for run in fresh if run.run_id in progresses])
         late = [run.workflow_id for run in fresh if run.run_id in progresses and run.run_id not in begun]
@@ -49,7 +49,17 @@ async def write_starts(connection: Connection, starts: Sequence[Start]) -> Seque
 
 
 def _begun(new: NewRun, now: datetime) -> Progress:
-    run = Run(new.run_id, new.workflow_id, new.user_id, RunState.PENDING, 0, new.request_id, now, api_key_id=new.api_key_id)
+    run = Run(
+        run_id=new.run_id,
+        workflow_id=new.workflow_id,
+        user_id=new.user_id,
+        state=RunState.PENDING,
+        sequence=0,
+        request_id=new.request_id,
+        created_at=now,
+        api_key_id=new.api_key_id,
+        agent_id=new.agent_id,
+    )
     progress = Progress(run, map(_record, new.tasks), now)
     progress.start()
     return progress
@@ -63,15 +73,19 @@ def _record(task: Task) -> StepProgress:
 
 
 async def _insert(connection: Connection, new: Sequence[tuple[NewRun, Progress]]) -> set[UUID]:
-    """Inserts the runs, with their steps, of workflows without an active run; returns the ids of those runs."""
+    """Inserts background executions, and the runs of workflows without an active run, with their steps; returns the ids of the runs."""
     if not new:
         return set()
-    run_rows = document([_run_row(run, progress) for run, progress in new])
-    inserted = {row["run_id"] for row in await connection.fetch(sql.INSERT_RUNS, run_rows)}
+    inserted: set[UUID] = set()
+    if of_workflows := [_run_row(run, progress) for run, progress in new if run.workflow_id is not None]:
+        inserted = {row["run_id"] for row in await connection.fetch(sql.INSERT_RUNS, document(of_workflows))}
+    if background := [_run_row(run, progress) for run, progress in new if run.workflow_id is None]:
+        await connection.execute(sql.INSERT_BACKGROUND, document(background))
+        inserted |= {row["run_id"] for row in background}
     begun = [(run, progress) for run, progress in new if run.run_id in inserted]
     if begun:
         inserting = {
-            "workflows": [_workflow_row(run, progress) for run, progress in begun],
+            "workflows": [_workflow_row(run, progress) for run, progress in begun if run.workflow_id is not None],
             "steps": [row for run, progress in begun for row in _step_rows(run, progress)],
         }
         await connection.execute(sql.INSERT_STEPS, document(ledger.history([progress for _, progress in begun]) | inserting))
@@ -82,6 +96,7 @@ def _run_row(new: NewRun, progress: Progress) -> dict[str, Any]:
     return {
         "run_id": new.run_id,
         "workflow_id": new.workflow_id,
+        "agent_id": new.agent_id,
         "user_id": new.user_id,
         "username": new.username,
         "role": new.role,
@@ -123,7 +138,7 @@ def _step_rows(run: NewRun, progress: Progress) -> Iterator[dict[str, Any]]:
         }
 
 
-def _outcome(new: NewRun, progress: Progress | None, begun: set[UUID], active: Mapping[UUID, UUID]) -> Started:
+def _outcome(new: NewRun, progress: Progress | None, begun: set[UUID], active: Mapping[UUID | None, UUID]) -> Started:
     workflow_id = str(new.workflow_id)
     if progress is None:
         return WorkflowNotFound(f"Workflow '{workflow_id}' not found; GET /api/v1/workflows lists yours", workflow_id=workflow_id)

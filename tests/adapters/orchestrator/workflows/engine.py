@@ -91,6 +91,12 @@ def task(task_id: str, *after: str, **fields: Any) -> Task:
     return Task(task_id, AGENT_ID, fields.pop("input", f"do {task_id}"), depends_on=after, **fields)
 
 
+def workflow_of(run: Run) -> UUID:
+    """Returns the workflow of a run that has one."""
+    assert run.workflow_id is not None
+    return run.workflow_id
+
+
 class Runs:
     """Creates workflows, starts them, and inspects their runs."""
 

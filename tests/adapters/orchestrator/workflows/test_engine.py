@@ -10,7 +10,7 @@ from orchestrator.executions.model import Failure
 from orchestrator.workflows.assignment import Assignment, AttemptFailed, Completed, Outcome
 from orchestrator.workflows.errors import ApprovalNotPending, WorkflowAlreadyRunning, WorkflowNotRunning
 from orchestrator.workflows.model import Approval, Decision, Retry, Run, RunState, Step, StepState
-from tests.adapters.orchestrator.workflows.engine import BROKEN, FAST, OWNER, PACE, REFUSED, Agents, Runs, task, worker
+from tests.adapters.orchestrator.workflows.engine import BROKEN, FAST, OWNER, PACE, REFUSED, Agents, Runs, task, worker, workflow_of
 from tests.support.waiting import eventually
 
 FINAL = (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
@@ -130,7 +130,7 @@ async def test_cancelling_stops_running_steps_and_reports_them(runs: Runs, agent
     run = await runs.start(task("a"), task("b"))
     async with worker(books_url, agents):
         await eventually(lambda: "a" in agents.begun)
-        cancelling = await runs.store.cancel(OWNER, run.workflow_id)
+        cancelling = await runs.store.cancel(OWNER, workflow_of(run))
         assert cancelling.state is RunState.CANCELLING
         ended = await runs.reaches(run, *FINAL)
     assert ended.state is RunState.CANCELLED
@@ -138,12 +138,12 @@ async def test_cancelling_stops_running_steps_and_reports_them(runs: Runs, agent
     assert await runs.states(run) == {"a": StepState.CANCELLED, "b": StepState.CANCELLED}
     assert await runs.events(run) == ["workflow.started", "workflow.cancelled"]
     with pytest.raises(WorkflowNotRunning):
-        await runs.store.cancel(OWNER, run.workflow_id)
+        await runs.store.cancel(OWNER, workflow_of(run))
 
 
 async def test_a_run_without_running_steps_is_cancelled_at_once(runs: Runs) -> None:
     run = await runs.start(task("a"))
-    assert (await runs.store.cancel(OWNER, run.workflow_id)).state is RunState.CANCELLED
+    assert (await runs.store.cancel(OWNER, workflow_of(run))).state is RunState.CANCELLED
 
 
 async def test_a_cancel_concurrent_with_completion_has_one_final_state(runs: Runs, books_url: str, no_deadlocks: None) -> None:
@@ -153,7 +153,7 @@ async def test_a_cancel_concurrent_with_completion_has_one_final_state(runs: Run
             run = await runs.start(task("a"), task("b"))
             await asyncio.sleep(pause / 2000)
             with suppress(WorkflowNotRunning):
-                await runs.store.cancel(OWNER, run.workflow_id)
+                await runs.store.cancel(OWNER, workflow_of(run))
             ended = await runs.reaches(run, RunState.COMPLETED, RunState.CANCELLED)
             after = await runs.get(run)
             assert (after.state, after.sequence) == (ended.state, ended.sequence)
@@ -162,10 +162,10 @@ async def test_a_cancel_concurrent_with_completion_has_one_final_state(runs: Run
 
 async def test_only_one_run_of_a_workflow_is_active(runs: Runs) -> None:
     run = await runs.start(task("a"))
-    attempts = await asyncio.gather(*(runs.start_again(run.workflow_id, task("a")) for _ in range(5)), return_exceptions=True)
+    attempts = await asyncio.gather(*(runs.start_again(workflow_of(run), task("a")) for _ in range(5)), return_exceptions=True)
     assert [type(attempt) for attempt in attempts] == [WorkflowAlreadyRunning] * 5
-    await runs.store.cancel(OWNER, run.workflow_id)
-    attempts = await asyncio.gather(*(runs.start_again(run.workflow_id, task("a")) for _ in range(5)), return_exceptions=True)
+    await runs.store.cancel(OWNER, workflow_of(run))
+    attempts = await asyncio.gather(*(runs.start_again(workflow_of(run), task("a")) for _ in range(5)), return_exceptions=True)
     assert sorted(type(attempt).__name__ for attempt in attempts) == ["Run", *["WorkflowAlreadyRunning"] * 4]
 
 

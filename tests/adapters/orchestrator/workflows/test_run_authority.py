@@ -28,6 +28,7 @@ from orchestrator.policy.service import PolicyService
 from orchestrator.registry.service import RegistryService
 from orchestrator.workflows.assignment import AttemptFailed, Completed
 from orchestrator.workflows.authority import RunAuthority
+from orchestrator.workflows.background import BackgroundExecutions
 from orchestrator.workflows.engine.performer import StepPerformer
 from orchestrator.workflows.model import Approval, Decision, Run, RunState, StepState, Task, View
 from orchestrator.workflows.service import Draft, WorkflowService
@@ -51,6 +52,7 @@ class Scenario:
     authority: RunAuthority
     db: Connection
     url: str
+    background: BackgroundExecutions
 
     async def start(self, who: Caller, *tasks: Task) -> Run:
         """A run of a new workflow."""
@@ -87,7 +89,8 @@ async def scenario(books_url: str, db: Connection, users: None, engine: AsyncEng
     data["access"]["restricted"]["agents"] = {AGENT_ID: {"roles": ["admin"], "users": [ANN.username]}}
     (folder / "access.yaml").write_text(yaml.safe_dump(data))
     registry = RegistryService(catalogue(definition(1)), ModelNames(PriceBook.load(), "claude-sonnet-5-5"), 0, NoAgents())
-    authority = RunAuthority(PostgresAuthorities(engine, seconds=0), registry, PolicyService(RegopyPolicy(folder), NoAuditLog()))
+    policy = PolicyService(RegopyPolicy(folder), NoAuditLog())
+    authority = RunAuthority(PostgresAuthorities(engine, seconds=0), registry, policy)
     async with running_stores(books_url, engine, SilentNotifier()) as runs:
         watch = RunWatch(runs.store, NeverNotified(), BackgroundTasks())
         yield Scenario(
@@ -95,6 +98,7 @@ async def scenario(books_url: str, db: Connection, users: None, engine: AsyncEng
             authority,
             db,
             books_url,
+            BackgroundExecutions(registry, policy, runs.store, runs.workflows),
         )
 
 

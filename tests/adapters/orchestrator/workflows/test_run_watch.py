@@ -18,6 +18,7 @@ from orchestrator.workflows.model import Change, Run, RunState
 from orchestrator.workflows.ports import RunSubscriptions
 from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 from tests.adapters.orchestrator.looking import Connection
+from tests.adapters.orchestrator.workflows.engine import workflow_of
 from tests.adapters.orchestrator.workflows.following import Runs, SilentNotifier, results, running_stores, subject_and_state, watched
 
 SOON_SECONDS = 10
@@ -89,7 +90,7 @@ async def test_a_watch_resumes_after_any_change(runs: Runs, watch: RunWatch) -> 
 async def test_the_last_change_of_a_run_is_its_end(runs: Runs, watch: RunWatch) -> None:
     run = await runs.start()
     await runs.work()
-    await runs.store.cancel(run.user_id, run.workflow_id)
+    await runs.store.cancel(run.user_id, workflow_of(run))
     ended = await runs.current(run)
     assert ended.state is RunState.CANCELLED
     changes = await watched(watch, ended)

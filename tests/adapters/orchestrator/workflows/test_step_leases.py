@@ -17,7 +17,7 @@ from orchestrator.workflows.assignment import AttemptFailed, Completed, HandedBa
 from orchestrator.workflows.model import RunState, StepState
 from tests.adapters.orchestrator.executions.relay import Relay
 from tests.adapters.orchestrator.looking import Connection, cut_connections, expire
-from tests.adapters.orchestrator.workflows.engine import BROKEN, OWNER, PACE, Agents, Runs, step_store, task, worker
+from tests.adapters.orchestrator.workflows.engine import BROKEN, OWNER, PACE, Agents, Runs, step_store, task, worker, workflow_of
 from tests.support.waiting import eventually
 from tests.unit.orchestrator.making import BILL, intent, keyed
 
@@ -132,7 +132,7 @@ async def test_a_cancelled_step_of_a_dead_worker_is_in_the_receipt_at_its_worst_
     async with store(books_url) as dead:
         await dead.claim(8)
         await recorder.record(bought)
-        assert (await runs.store.cancel(OWNER, run.workflow_id)).state is RunState.CANCELLING
+        assert (await runs.store.cancel(OWNER, workflow_of(run))).state is RunState.CANCELLING
         await expire(runs.db, bought.execution_id)
         await Sweeper(books_url, 1).sweep()
         await eventually(dead.recover)
@@ -203,7 +203,7 @@ async def test_every_report_of_a_cancelled_runs_step_cancels_the_step(
     run = await runs.start(task("a"))
     async with store(books_url, lease=30) as one:
         (assignment,) = (await one.claim(8)).assignments
-        await runs.store.cancel(OWNER, run.workflow_id)
+        await runs.store.cancel(OWNER, workflow_of(run))
         assert not await one.renew([assignment.lease_id])
         assert (await one.report(Report(assignment.lease_id, word, take_successor=False))).counted
     ended = await runs.get(run)

@@ -12,6 +12,7 @@ from orchestrator.workflows.assignment import Completed, Report
 from orchestrator.workflows.errors import ResultsTooLarge, RunNotActive, RunNotFound, StepNotFound, WorkflowNotFound
 from orchestrator.workflows.model import Approval, Decision, Run, RunQuery, RunState, StepState, Task, View
 from orchestrator.workflows.service import Draft
+from tests.adapters.orchestrator.workflows.engine import workflow_of
 from tests.adapters.orchestrator.workflows.following import AGENT_ID
 from tests.adapters.orchestrator.workflows.test_workflow_service import ADMIN, ANN, BEN, Served, served
 from tests.unit.orchestrator.making import keyed
@@ -40,7 +41,7 @@ async def test_results_of_up_to_one_mebibyte_are_returned_by_default(served: Ser
     assert [bool(step.result) for step in found.steps] == [shown, shown, False]
     assert [step.result_bytes for step in found.steps] == [size, MIB // 2, 0]
     assert found.results_omitted is not shown
-    workflow = await served.service.get(ANN, run.workflow_id)
+    workflow = await served.service.get(ANN, workflow_of(run))
     assert (len(workflow.results), workflow.results_omitted) == ((2, False) if shown else (0, True))
 
 
@@ -50,8 +51,8 @@ async def test_basic_omits_results_and_full_has_them(served: Served) -> None:
     assert ([step.result for step in basic.steps], basic.results_omitted) == (["", "", ""], True)
     assert ([len(step.result) for step in full.steps], full.results_omitted) == ([10, 2 * MIB, 0], False)
     assert [step.result_bytes for step in basic.steps] == [20, 2 * MIB, 0]
-    assert not (await served.service.get(ANN, run.workflow_id, View.BASIC)).results
-    assert len((await served.service.get(ANN, run.workflow_id, View.FULL)).results) == 2
+    assert not (await served.service.get(ANN, workflow_of(run), View.BASIC)).results
+    assert len((await served.service.get(ANN, workflow_of(run), View.FULL)).results) == 2
 
 
 async def test_a_run_without_results_is_returned_completely(served: Served) -> None:
@@ -61,7 +62,7 @@ async def test_a_run_without_results_is_returned_completely(served: Served) -> N
 
 async def test_a_run_too_large_for_a_response_is_refused_with_the_way_to_read_it(served: Served) -> None:
     run = await run_with(served, *(["x" * (3 * MIB)] * 2))
-    for read in (served.service.run(ANN, run.run_id, View.FULL), served.service.get(ANN, run.workflow_id, View.FULL)):
+    for read in (served.service.run(ANN, run.run_id, View.FULL), served.service.get(ANN, workflow_of(run), View.FULL)):
         with pytest.raises(ResultsTooLarge, match="GetStep") as refused:
             await read
         assert refused.value.reason == "PAYLOAD_TOO_LARGE"
@@ -73,7 +74,7 @@ async def test_commands_on_a_large_run_are_committed_and_answered(served: Served
     run = await run_with(served, *(["x" * (3 * MIB)] * 6))
     decided = await served.service.decide(ANN, run.run_id, "last", Decision.APPROVED, "")
     assert (decided.steps[-1].state, decided.results_omitted) == (StepState.READY, True)
-    cancelled = await served.service.cancel(ANN, run.workflow_id)
+    cancelled = await served.service.cancel(ANN, workflow_of(run))
     assert (cancelled.state, cancelled.results_omitted) == (RunState.CANCELLED, True)
     assert [step.result_bytes for step in cancelled.steps] == [*([3 * MIB] * 6), 0]
     assert not any(step.result for step in (*decided.steps, *cancelled.steps))

@@ -1,6 +1,7 @@
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from agentmesh.workflow.v1 import workflow_pb2 as wf
@@ -11,12 +12,17 @@ from hypothesis import strategies as st
 from mesh.errors import ValidationFailed
 from mesh.rpc.convert import struct, values
 from mesh.rpc.interceptors.validation import check
+from mesh.rpc.requests.paging import text_token
+from mesh.security.caller import Caller, Role
 from orchestrator.executions.books import new_id
 from orchestrator.executions.model import Failure
 from orchestrator.workflows import convert
+from orchestrator.workflows.background import AgentWork
 from orchestrator.workflows.model import (
     Approval,
+    ApprovalPage,
     Decision,
+    PendingApproval,
     Retry,
     Run,
     RunPage,
@@ -37,6 +43,7 @@ THEN = datetime(2026, 11, 22, 10, 30, tzinfo=UTC)
 TASK = Task("write", AGENT_ID, "Write it.")
 STEP = Step("write", AGENT_ID, StepState.COMPLETED)
 RUN = Run(new_id(), new_id(), 7, RunState.RUNNING, 3, "req_1", THEN)
+CALLER = Caller(7, "ada")
 WORKFLOW = Workflow(new_id(), 7, "Launch", RunState.PENDING, 1, THEN, tasks=[TASK])
 
 
@@ -202,3 +209,56 @@ def test_a_workflow_with_a_context_has_a_body_that_can_be_hashed() -> None:
     request = pb.CreateWorkflowRequest(name="x", tasks=[wf.Task(id="a", agent_id="b", input="x", context=struct({"tone": ["dry"]}))])
     (task,) = convert.draft(request, "key").tasks
     assert _body(task)["context"] == {"tone": ["dry"]}
+
+
+def test_what_a_background_execution_leaves_out_has_the_documented_defaults() -> None:
+    request = pb.StartAgentRequest(agent_id=AGENT_ID, input="Do it.")
+    check(request)
+    assert convert.agent_work(request, "") == AgentWork(AGENT_ID, "Do it.")
+    retry = wf.RetryPolicy(max_attempts=1, delay_seconds=0, backoff=2)
+    request = pb.StartAgentRequest(agent_id=AGENT_ID, input="Do it.", context=struct({"a": [1]}), retry=retry, timeout_seconds=600)
+    check(request)
+    assert convert.agent_work(request, "k") == AgentWork(AGENT_ID, "Do it.", {"a": [1]}, Retry(1, 0.0, 2.0), 600, "k")
+
+
+@pytest.mark.parametrize(
+    "bad", [{"input": ""}, {"input": "x" * 200_001}, {"timeout_seconds": 601}, {"timeout_seconds": 0}, {"agent_id": ""}]
+)
+def test_a_background_execution_has_the_limits_of_a_task(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValidationFailed):
+        check(pb.StartAgentRequest(**({"agent_id": AGENT_ID, "input": "Do it."} | bad)))
+
+
+def test_a_background_execution_shows_its_agent_and_no_workflow() -> None:
+    shown = convert.run(replace(RUN, workflow_id=None, agent_id=AGENT_ID))
+    assert (shown.workflow_id, shown.agent_id) == ("", AGENT_ID)
+
+
+PENDING = PendingApproval(
+    RUN.run_id, "a:b", AGENT_ID, 7, RUN.workflow_id, "Launch", StepApproval("Go?", 60, Decision.REJECTED, expires_at=THEN), THEN, THEN
+)
+
+
+def test_the_token_of_a_page_of_approvals_leads_to_the_next_one() -> None:
+    answer = convert.approval_page(ApprovalPage([replace(PENDING, expires_at=THEN + timedelta(microseconds=1))], more=True))
+    after = convert.approval_query(pb.ListApprovalsRequest(page_token=answer.next_page_token), CALLER).after
+    assert after == (THEN + timedelta(microseconds=1), RUN.run_id, "a:b")
+    assert convert.approval_page(ApprovalPage([PENDING], more=False)).next_page_token == ""
+
+
+@pytest.mark.parametrize("text", ["x", "1:2:3", f"x:{UUID(int=1)}:a", f"{10**30}:{UUID(int=1)}:a"])
+def test_a_token_of_approvals_that_no_page_returned_is_refused(text: str) -> None:
+    with pytest.raises(ValidationFailed, match="next_page_token"):
+        convert.approval_query(pb.ListApprovalsRequest(page_token=text_token(text)), CALLER)
+
+
+def test_only_administrators_list_the_approvals_of_all_users() -> None:
+    admin = replace(CALLER, role=Role.ADMIN)
+    for caller, everybody, user_id in ((CALLER, False, 7), (CALLER, True, 7), (admin, False, 7), (admin, True, None)):
+        assert convert.approval_query(pb.ListApprovalsRequest(all_users=everybody), caller).user_id == user_id
+
+
+def test_a_pending_approval_shows_the_question_and_whose_it_is() -> None:
+    (shown,) = convert.approval_page(ApprovalPage([PENDING], more=False)).approvals
+    assert (shown.run_id, shown.step_id, shown.user_id, shown.workflow_name) == (str(RUN.run_id), "a:b", 7, "Launch")
+    assert (shown.approval.message, shown.approval.expires_at.ToDatetime(tzinfo=UTC)) == ("Go?", THEN)

@@ -12,6 +12,7 @@ from mesh.errors import MeshError, RemoteError
 from mesh.rpc.status import retryable
 from mesh.security.caller import Role
 from orchestrator.executions.facts import AnswerFacts, StopReason
+from orchestrator.executions.model import Work
 from orchestrator.executions.service import Answered, ExecutionService
 from orchestrator.executions.stop import StopSignal
 from orchestrator.identity.model import Authority, Principal
@@ -65,8 +66,10 @@ class Answering:
 
     def __init__(self, outcome: Answered | MeshError) -> None:
         self._outcome = outcome
+        self.inputs: list[str] = []
 
-    async def execute(self, *_: Any, **__: Any) -> Answered:
+    async def execute(self, work: Work, *_: Any, **__: Any) -> Answered:
+        self.inputs.append(work.input)
         if isinstance(self._outcome, MeshError):
             raise self._outcome
         return self._outcome
@@ -107,3 +110,13 @@ async def test_an_answer_truncated_before_its_first_word_is_accepted_as_empty(st
 
 async def test_a_step_waits_for_a_missing_agent() -> None:
     assert isinstance(await outcome_of(AgentNotFound("gone", agent_id="own_helper_agent_1_1")), AgentMissing)
+
+
+@pytest.mark.parametrize(("literal", "sent"), [(False, "use this"), (True, "use {{tasks.b.result}}")])
+async def test_references_are_resolved_unless_the_input_is_literal(literal: bool, sent: str) -> None:
+    calls = Answering(answered(StopReason.END_TURN))
+    authority = RunAuthority(AllAllowed(), cast(Any, None), cast(Any, None))
+    performer = StepPerformer(cast(ExecutionService, calls), authority, retryable)
+    assignment = replace(ASSIGNMENT, input="use {{tasks.b.result}}", results={"b": "this"}, literal=literal)
+    await performer.perform(assignment, StopSignal())
+    assert calls.inputs == [sent]

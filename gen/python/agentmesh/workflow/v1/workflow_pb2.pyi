@@ -461,7 +461,7 @@ Global___TaskResult: _TypeAlias = TaskResult  # noqa: Y015
 
 @_typing.final
 class Run(_message.Message):
-    """One execution of a workflow."""
+    """One execution of a workflow, or a background execution of one agent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -479,10 +479,11 @@ class Run(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     RESULTS_OMITTED_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Its id, a UUIDv7."""
     workflow_id: _builtins.str
-    """The workflow."""
+    """The workflow; empty for a background execution."""
     status: Global___RunStatus.ValueType
     """Its status. COMPLETED, FAILED and CANCELLED are final."""
     failed_step_id: _builtins.str
@@ -495,6 +496,8 @@ class Run(_message.Message):
     """The id of the request that began it."""
     results_omitted: _builtins.bool
     """True when the results of the steps were left out because of the request's view; `GetStep` returns each of them."""
+    agent_id: _builtins.str
+    """The agent of a background execution; empty for a run of a workflow."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
         """The steps, in the order of the tasks. Empty in lists."""
@@ -536,10 +539,11 @@ class Run(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         results_omitted: _builtins.bool = ...,
+        agent_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "created_at", b"created_at", "failure", b"failure", "finished_at", b"finished_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancellation", b"cancellation", "created_at", b"created_at", "failed_step_id", b"failed_step_id", "failure", b"failure", "finished_at", b"finished_at", "request_id", b"request_id", "results_omitted", b"results_omitted", "run_id", b"run_id", "sequence", b"sequence", "started_at", b"started_at", "status", b"status", "steps", b"steps", "user_id", b"user_id", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "cancellation", b"cancellation", "created_at", b"created_at", "failed_step_id", b"failed_step_id", "failure", b"failure", "finished_at", b"finished_at", "request_id", b"request_id", "results_omitted", b"results_omitted", "run_id", b"run_id", "sequence", b"sequence", "started_at", b"started_at", "status", b"status", "steps", b"steps", "user_id", b"user_id", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -725,6 +726,194 @@ class WatchHeartbeat(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchHeartbeat: _TypeAlias = WatchHeartbeat  # noqa: Y015
+
+@_typing.final
+class StartAgentRequest(_message.Message):
+    """A background execution to start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    RETRY_FIELD_NUMBER: _builtins.int
+    TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """The agent's id."""
+    input: _builtins.str
+    """The input of the agent: 1 to 200,000 characters."""
+    idempotency_key: _builtins.str
+    """A key that the caller chooses, 1 to 200 visible ASCII characters; empty for none. It can also be sent as the metadata
+    `idempotency-key` (REST: the header `Idempotency-Key`); when both are sent, they must be equal.
+    """
+    timeout_seconds: _builtins.int
+    """Seconds that one attempt may take, 1 to 600. An attempt that takes longer has failed, and may be tried again."""
+    @_builtins.property
+    def context(self) -> _struct_pb2.Struct:
+        """Free-form facts for the agent, checked against its `context_schema`."""
+
+    @_builtins.property
+    def retry(self) -> _workflow_pb2.RetryPolicy:
+        """When and how often to try again; absent for the defaults."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        input: _builtins.str = ...,
+        context: _struct_pb2.Struct | None = ...,
+        idempotency_key: _builtins.str = ...,
+        retry: _workflow_pb2.RetryPolicy | None = ...,
+        timeout_seconds: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds", "context", b"context", "retry", b"retry", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds", "agent_id", b"agent_id", "context", b"context", "idempotency_key", b"idempotency_key", "input", b"input", "retry", b"retry", "timeout_seconds", b"timeout_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__timeout_seconds: _TypeAlias = _typing.Literal["timeout_seconds"]  # noqa: Y015
+    _WhichOneofArgType__timeout_seconds: _TypeAlias = _typing.Literal["_timeout_seconds", b"_timeout_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_seconds) -> _WhichOneofReturnType__timeout_seconds | None: ...
+
+Global___StartAgentRequest: _TypeAlias = StartAgentRequest  # noqa: Y015
+
+@_typing.final
+class StartAgentResponse(_message.Message):
+    """The background execution that was started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> _workflow_pb2.Run:
+        """The run. Its `workflow_id` is empty, and its only step is called `agent`."""
+
+    def __init__(
+        self,
+        *,
+        run: _workflow_pb2.Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartAgentResponse: _TypeAlias = StartAgentResponse  # noqa: Y015
+
+@_typing.final
+class ListApprovalsRequest(_message.Message):
+    """Which waiting steps to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ALL_USERS_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The number of items to return, 1 to 200. More is read as 200."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first page."""
+    all_users: _builtins.bool
+    """Whether to list the steps of all users. Only administrators see those of others; it changes nothing for a user."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int | None = ...,
+        page_token: _builtins.str = ...,
+        all_users: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "page_size", b"page_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "all_users", b"all_users", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+
+Global___ListApprovalsRequest: _TypeAlias = ListApprovalsRequest  # noqa: Y015
+
+@_typing.final
+class ListApprovalsResponse(_message.Message):
+    """A page of waiting steps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVALS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Give this as `page_token` for the next page; empty on the last one."""
+    @_builtins.property
+    def approvals(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingApproval]:
+        """The steps, in the order in which their time runs out."""
+
+    def __init__(
+        self,
+        *,
+        approvals: _abc.Iterable[Global___PendingApproval] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approvals", b"approvals", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListApprovalsResponse: _TypeAlias = ListApprovalsResponse  # noqa: Y015
+
+@_typing.final
+class PendingApproval(_message.Message):
+    """A step that waits for a decision."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    WORKFLOW_ID_FIELD_NUMBER: _builtins.int
+    WORKFLOW_NAME_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    RUN_CREATED_AT_FIELD_NUMBER: _builtins.int
+    run_id: _builtins.str
+    """The run."""
+    step_id: _builtins.str
+    """The step: the id of its task."""
+    agent_id: _builtins.str
+    """The agent that performs the step once it is approved."""
+    workflow_id: _builtins.str
+    """The workflow."""
+    workflow_name: _builtins.str
+    """The name of the workflow."""
+    user_id: _builtins.int
+    """The user who owns the run."""
+    @_builtins.property
+    def approval(self) -> _workflow_pb2.StepApproval:
+        """The question, and when the wait for a decision ends."""
+
+    @_builtins.property
+    def run_created_at(self) -> _timestamp_pb2.Timestamp:
+        """When the run was requested."""
+
+    def __init__(
+        self,
+        *,
+        run_id: _builtins.str = ...,
+        step_id: _builtins.str = ...,
+        agent_id: _builtins.str = ...,
+        workflow_id: _builtins.str = ...,
+        workflow_name: _builtins.str = ...,
+        user_id: _builtins.int = ...,
+        approval: _workflow_pb2.StepApproval | None = ...,
+        run_created_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "run_created_at", b"run_created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "approval", b"approval", "run_created_at", b"run_created_at", "run_id", b"run_id", "step_id", b"step_id", "user_id", b"user_id", "workflow_id", b"workflow_id", "workflow_name", b"workflow_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PendingApproval: _TypeAlias = PendingApproval  # noqa: Y015
 
 @_typing.final
 class DecideApprovalRequest(_message.Message):

@@ -91,6 +91,16 @@ class WorkflowServiceStub:
                 request_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.WatchRunRequest.SerializeToString,
                 response_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.WatchRunResponse.FromString,
                 _registered_method=True)
+        self.StartAgent = channel.unary_unary(
+                '/agentmesh.workflow.v1.WorkflowService/StartAgent',
+                request_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.StartAgentRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.StartAgentResponse.FromString,
+                _registered_method=True)
+        self.ListApprovals = channel.unary_unary(
+                '/agentmesh.workflow.v1.WorkflowService/ListApprovals',
+                request_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.ListApprovalsRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.ListApprovalsResponse.FromString,
+                _registered_method=True)
         self.DecideApproval = channel.unary_unary(
                 '/agentmesh.workflow.v1.WorkflowService/DecideApproval',
                 request_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.DecideApprovalRequest.SerializeToString,
@@ -192,6 +202,24 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartAgent(self, request, context):
+        """Starts a background execution and returns at once: a run with one step and without a workflow. The run survives the crash of any
+        process; watch, cancel and list it like every run, and read its answer with GetStep, or from the step in GetRun. The step is called
+        `agent`. The input is sent as it is: `{{...}}` has no meaning in it. An answer that the model refused or cut off also completes the
+        step, as in ExecuteAgent. Each attempt counts towards the caller's limit of agent calls.
+        Idempotent by `idempotency_key`: the same key and body return the same run for 24 h, another body is IDEMPOTENCY_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApprovals(self, request, context):
+        """Lists the steps that wait for a decision of the caller, the one whose time runs out first at the top. Decide with DecideApproval.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DecideApproval(self, request, context):
         """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step is not waiting for a decision.
         """
@@ -256,6 +284,16 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.WatchRun,
                     request_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.WatchRunRequest.FromString,
                     response_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.WatchRunResponse.SerializeToString,
+            ),
+            'StartAgent': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartAgent,
+                    request_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.StartAgentRequest.FromString,
+                    response_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.StartAgentResponse.SerializeToString,
+            ),
+            'ListApprovals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApprovals,
+                    request_deserializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.ListApprovalsRequest.FromString,
+                    response_serializer=agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.ListApprovalsResponse.SerializeToString,
             ),
             'DecideApproval': grpc.unary_unary_rpc_method_handler(
                     servicer.DecideApproval,
@@ -562,6 +600,60 @@ class WorkflowService:
             '/agentmesh.workflow.v1.WorkflowService/WatchRun',
             agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.WatchRunRequest.SerializeToString,
             agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.WatchRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartAgent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.workflow.v1.WorkflowService/StartAgent',
+            agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.StartAgentRequest.SerializeToString,
+            agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.StartAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApprovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.workflow.v1.WorkflowService/ListApprovals',
+            agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.ListApprovalsRequest.SerializeToString,
+            agentmesh_dot_workflow_dot_v1_dot_workflow__service__pb2.ListApprovalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

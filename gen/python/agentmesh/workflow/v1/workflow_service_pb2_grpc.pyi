@@ -76,6 +76,15 @@ class WorkflowServiceStub:
     Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
     RUN_NOT_FOUND.
     """
+    StartAgent: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.StartAgentRequest, _workflow_service_pb2.StartAgentResponse]
+    """Starts a background execution and returns at once: a run with one step and without a workflow. The run survives the crash of any
+    process; watch, cancel and list it like every run, and read its answer with GetStep, or from the step in GetRun. The step is called
+    `agent`. The input is sent as it is: `{{...}}` has no meaning in it. An answer that the model refused or cut off also completes the
+    step, as in ExecuteAgent. Each attempt counts towards the caller's limit of agent calls.
+    Idempotent by `idempotency_key`: the same key and body return the same run for 24 h, another body is IDEMPOTENCY_CONFLICT.
+    """
+    ListApprovals: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.ListApprovalsRequest, _workflow_service_pb2.ListApprovalsResponse]
+    """Lists the steps that wait for a decision of the caller, the one whose time runs out first at the top. Decide with DecideApproval."""
     DecideApproval: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.DecideApprovalRequest, _workflow_service_pb2.DecideApprovalResponse]
     """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step is not waiting for a decision."""
 
@@ -127,6 +136,15 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
     RUN_NOT_FOUND.
     """
+    StartAgent: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.StartAgentRequest, _workflow_service_pb2.StartAgentResponse]  # type: ignore[assignment]
+    """Starts a background execution and returns at once: a run with one step and without a workflow. The run survives the crash of any
+    process; watch, cancel and list it like every run, and read its answer with GetStep, or from the step in GetRun. The step is called
+    `agent`. The input is sent as it is: `{{...}}` has no meaning in it. An answer that the model refused or cut off also completes the
+    step, as in ExecuteAgent. Each attempt counts towards the caller's limit of agent calls.
+    Idempotent by `idempotency_key`: the same key and body return the same run for 24 h, another body is IDEMPOTENCY_CONFLICT.
+    """
+    ListApprovals: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.ListApprovalsRequest, _workflow_service_pb2.ListApprovalsResponse]  # type: ignore[assignment]
+    """Lists the steps that wait for a decision of the caller, the one whose time runs out first at the top. Decide with DecideApproval."""
     DecideApproval: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.DecideApprovalRequest, _workflow_service_pb2.DecideApprovalResponse]  # type: ignore[assignment]
     """Decides on a step that waits for approval. RUN_NOT_FOUND; APPROVAL_NOT_PENDING when the step is not waiting for a decision."""
 
@@ -241,6 +259,27 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
         RUN_NOT_FOUND.
         """
+
+    @_abc_1.abstractmethod
+    def StartAgent(
+        self,
+        request: _workflow_service_pb2.StartAgentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_service_pb2.StartAgentResponse, _abc.Awaitable[_workflow_service_pb2.StartAgentResponse]]:
+        """Starts a background execution and returns at once: a run with one step and without a workflow. The run survives the crash of any
+        process; watch, cancel and list it like every run, and read its answer with GetStep, or from the step in GetRun. The step is called
+        `agent`. The input is sent as it is: `{{...}}` has no meaning in it. An answer that the model refused or cut off also completes the
+        step, as in ExecuteAgent. Each attempt counts towards the caller's limit of agent calls.
+        Idempotent by `idempotency_key`: the same key and body return the same run for 24 h, another body is IDEMPOTENCY_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def ListApprovals(
+        self,
+        request: _workflow_service_pb2.ListApprovalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_workflow_service_pb2.ListApprovalsResponse, _abc.Awaitable[_workflow_service_pb2.ListApprovalsResponse]]:
+        """Lists the steps that wait for a decision of the caller, the one whose time runs out first at the top. Decide with DecideApproval."""
 
     @_abc_1.abstractmethod
     def DecideApproval(

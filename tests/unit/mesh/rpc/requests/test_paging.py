@@ -7,7 +7,7 @@ from agentmesh.execution.v1.execution_service_pb2 import ListExecutionsRequest
 from uuid_utils.compat import uuid7
 
 from mesh.errors import ValidationFailed
-from mesh.rpc.requests.paging import number_token, page_size, page_token, read_number_token, read_page_token
+from mesh.rpc.requests.paging import number_token, page_size, page_token, read_number_token, read_page_token, read_text_token, text_token
 
 
 @pytest.mark.parametrize(("asked", "given"), [(None, 50), (1, 1), (200, 200), (201, 200), (2**31 - 1, 200)])
@@ -25,6 +25,18 @@ def test_a_page_token_contains_the_id() -> None:
 def test_a_page_token_contains_the_number(last: int) -> None:
     assert read_number_token(number_token(last)) == last
     assert read_number_token("") is None
+
+
+@pytest.mark.parametrize("last", ["a", "1:b:ä", "x" * 200])
+def test_a_token_returns_the_text_that_it_was_made_of(last: str) -> None:
+    assert read_text_token(text_token(last)) == last
+    assert read_text_token("") is None
+
+
+@pytest.mark.parametrize("token", ["x", "!!!!", "é", "_w=="])
+def test_a_token_that_is_no_text_is_refused(token: str) -> None:
+    with pytest.raises(ValidationFailed, match="next_page_token"):
+        read_text_token(token)
 
 
 @pytest.mark.parametrize("token", ["x", "!!!!", "é", page_token(UUID(int=2**128 - 1)), number_token(7)[:-4], "_________38="])
