@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from itertools import takewhile
 from typing import Generic, TypeVar
 
+from mesh.waiting import set_in_turn
+
 Item = TypeVar("Item")
 
 
@@ -74,3 +76,7 @@ class Tail(Generic[Item]):
         """Wakes every watcher."""
         for grown in self._watchers:
             grown.set()
+
+    async def wake_in_turn(self) -> None:
+        """Wakes every watcher, a few at a time."""
+        await set_in_turn(self._watchers)

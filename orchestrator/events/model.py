@@ -1,6 +1,6 @@
 """Events, and queries of the event log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,6 +37,16 @@ class EventFilter:
             and (not self.event_type or event.event_type == self.event_type)
             and (not self.aggregate_id or event.aggregate_id == self.aggregate_id)
         )
+
+    @staticmethod
+    def all_of(event: Event) -> "Set[EventFilter]":
+        """Every filter that matches the event: at most eight, so that its watchers are found without asking each."""
+        return {
+            EventFilter(sees, event_type, aggregate_id)
+            for sees in (None, event.user_id)
+            for event_type in ("", event.event_type)
+            for aggregate_id in ("", event.aggregate_id)
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class EventService:
 
         Never ends. Raises ServiceUnavailable if the log cannot be read or this process stops.
         """
-        with self._tail.watching() as grown:
+        with self._tail.watching(wanted) as grown:
             position = await self._head() if after is None else after
             async for item in self._follow(wanted, position, grown):
                 yield item
@@ -61,9 +61,11 @@ class EventService:
                 yield event
             if events:
                 last_sent = self._now()
-            if not more and not await set_within(grown, last_sent + self._heartbeat - self._now()):
+            elif self._now() - last_sent >= self._heartbeat:
                 yield Heartbeat(position)
                 last_sent = self._now()
+            if not more:
+                await set_within(grown, last_sent + self._heartbeat - self._now())
 
     async def _head(self) -> int:
         async with self._reading:

@@ -77,7 +77,7 @@ class FollowedRun:
     async def _read(self) -> None:
         while changes := await self._read_changes(self.run_id, self.tail.end):
             self.tail.append(changes)
-            self.tail.wake()
+            await self.tail.wake_in_turn()
 
 
 class RunWatch:

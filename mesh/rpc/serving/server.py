@@ -7,11 +7,12 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
 from mesh.rpc.channel import MAX_MESSAGE_BYTES
 from mesh.rpc.serving.reflection import add_reflection_service
 from mesh.security.tls import ServerTls
+from mesh.waiting import set_in_turn
 
 SERVER_OPTIONS = (
     # On by default: a second server on the same port would silently receive half of the calls.
@@ -59,16 +60,27 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
     add_reflection_service(server, (*services, health.SERVICE_NAME))
 
 
-class _HealthServicer(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_health has no types
-    """gRPC's own servicer, except that watches can be ended; otherwise each would delay a drain to the end of its grace period."""
+class _HealthServicer(HealthServicer):  # type: ignore[misc]  # grpc_health has no types
+    """A watch is woken only when the state of its service changes, and can be ended.
+
+    gRPC's own servicer wakes every watch of a service whenever the state is set, changed or not, and all take turns behind one lock.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        self._states: dict[str, HealthCheckResponse.ServingStatus] = {"": HealthCheckResponse.SERVING}
+        self._changes: dict[str, set[asyncio.Event]] = {}
         self._watches: set[asyncio.Task[None]] = set()
+        self._final = False
+
+    async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:
+        """Returns the state of a service. NOT_FOUND if there is none."""
+        if request.service not in self._states:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service!r} on this port")
+        return HealthCheckResponse(status=self._states[request.service])
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> None:
         """Streams the state of a service whenever it changes."""
-        watch = asyncio.create_task(super().Watch(request, context))
+        watch = asyncio.create_task(self._watch(request.service, context))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
         try:
@@ -78,10 +90,38 @@ class _HealthServicer(health.aio.HealthServicer):  # type: ignore[misc]  # grpc_
             if task is None or task.cancelling():  # the watcher has gone
                 raise
 
+    async def set(self, service: str, state: HealthCheckResponse.ServingStatus) -> None:
+        """Sets the state of a service, unless the states are final."""
+        if not self._final and self._states.get(service) != state:
+            self._states[service] = state
+            await set_in_turn(self._changes.get(service, ()))
+
+    async def set_finally(self, state: HealthCheckResponse.ServingStatus) -> None:
+        """Sets the state of all services for good."""
+        for service in [*self._states]:
+            await self.set(service, state)
+        self._final = True
+
     def end_watches(self) -> None:
         """Ends every watch with OK."""
         for watch in self._watches:
             watch.cancel()
+
+    async def _watch(self, service: str, context: Any) -> None:
+        changed, sent = asyncio.Event(), None
+        self._changes.setdefault(service, set()).add(changed)
+        try:
+            while True:
+                changed.clear()
+                state = self._states.get(service, HealthCheckResponse.SERVICE_UNKNOWN)
+                if state != sent:
+                    await context.write(HealthCheckResponse(status=state))
+                    sent = state
+                await changed.wait()
+        finally:
+            self._changes[service].discard(changed)
+            if not self._changes[service]:
+                del self._changes[service]
 
 
 class Health:
@@ -102,7 +142,7 @@ class Health:
 
     async def not_serving(self) -> None:
         """Sets all services to NOT_SERVING, permanently."""
-        await self._servicer.enter_graceful_shutdown()
+        await self._servicer.set_finally(HealthCheckResponse.NOT_SERVING)
 
     def end_watches(self) -> None:
         self._servicer.end_watches()

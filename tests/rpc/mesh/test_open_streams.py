@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+from agentmesh.event.v1 import event_service_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2
@@ -114,7 +115,8 @@ async def endless(request: Any, context: Any) -> AsyncIterator[Any]:
 
 
 async def test_streams_of_one_user_are_limited_and_others_are_not_affected() -> None:
-    watch = OpenStreams(Peers([]), StreamAllowances(of_user=2)).around_stream("/agentmesh.event.v1.EventService/WatchEvents", endless)
+    method = f"/{event_service_pb2.DESCRIPTOR.services_by_name['EventService'].full_name}/WatchEvents"
+    watch = OpenStreams(Peers([]), StreamAllowances(of_user=2)).around_stream(method, endless)
 
     async def begin(user_id: int) -> Any:
         caller.adopt(Caller(user_id, str(user_id)))

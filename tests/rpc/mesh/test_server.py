@@ -1,7 +1,7 @@
 """Servers: each port belongs to one server, reflection and health are open, and a drain loses no call."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import grpc
 import pytest
@@ -14,7 +14,9 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from mesh.errors import ValidationFailed
 from mesh.rpc.channel import ChannelPool
+from mesh.rpc.serving import server as server_module
 from mesh.rpc.serving.server import build_server, drain
+from mesh.waiting import set_in_turn
 from tests.rpc.mesh.conftest import REQUEST, SERVICE, STREAM_REQUEST, Served, delta
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
@@ -102,6 +104,27 @@ async def test_a_watcher_receives_every_change(served: Served) -> None:
     await served.health.set("one", serving=False)
     assert (await watch.read()).status == NOT_SERVING
     watch.cancel()
+
+
+async def test_a_watcher_is_woken_only_when_the_state_of_its_service_changes(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken = 0
+
+    async def count(events: Iterable[asyncio.Event]) -> None:
+        nonlocal woken
+        woken += len([*events])
+        await set_in_turn(events)
+
+    monkeypatch.setattr(server_module, "set_in_turn", count)
+    watches = [HealthStub(served.channel).Watch(HealthCheckRequest(service="one")) for _ in range(20)]
+    for watch in watches:
+        await watch.read()
+    await served.health.set("two", serving=True)
+    assert woken == 0
+    for _ in range(3):
+        await served.health.set("one", serving=True)
+    assert woken == len(watches)
+    for watch in watches:
+        assert (await watch.read()).status == SERVING
 
 
 async def test_a_drain_reports_not_serving_first_and_then_finishes_calls(served: Served) -> None:

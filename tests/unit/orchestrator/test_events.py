@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +48,13 @@ def test_only_an_admin_sees_events_without_an_owner() -> None:
     nobodys = replace(EVENT, user_id=None)
     assert EventFilter(None).matches(nobodys)
     assert not EventFilter(0).matches(nobodys)
+
+
+@pytest.mark.parametrize("event", [EVENT, replace(EVENT, user_id=None), replace(EVENT, user_id=4, event_type="user.logged_in")])
+def test_the_filters_of_an_event_are_those_that_match_it(event: Event) -> None:
+    users, types, aggregates = (None, 3, 4), ("", "agent.executed", "user.logged_in"), ("", "agent_1", "agent_2")
+    filters = {EventFilter(*chosen) for chosen in product(users, types, aggregates)}
+    assert EventFilter.all_of(event) == {wanted for wanted in filters if wanted.matches(event)}
 
 
 @pytest.mark.parametrize(

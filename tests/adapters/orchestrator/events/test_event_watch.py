@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
+import pytest
 from redis.asyncio import Redis
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.adapters.events.store import PostgresEventStore
 from orchestrator.events import tail as tail_module
-from orchestrator.events.model import EventFilter, Heartbeat
+from orchestrator.events.model import Event, EventFilter, Heartbeat
 from orchestrator.events.service import EventService
 from orchestrator.events.tail import EventTail
 from tests.adapters.orchestrator.events.event_log import Notifiers, emit, none_waits, notifiers, relaying
@@ -99,6 +101,68 @@ async def test_many_watchers_share_one_read_and_need_none_without_events(
         await asyncio.gather(*reading)
         sqlalchemy_event.remove(engine.sync_engine, "before_cursor_execute", count)
     assert queries < 10
+
+
+class Looks:
+    """How often the watchers of each filter have looked at the tail, and how often it did not reach back far enough for them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.all: Counter[EventFilter] = Counter()
+        self.missed: Counter[EventFilter] = Counter()
+        look = EventTail.since
+
+        def counted(tail: EventTail, position: int, wanted: EventFilter) -> tuple[Sequence[Event], int] | None:
+            found = look(tail, position, wanted)
+            self.all[wanted] += 1
+            self.missed[wanted] += found is None
+            return found
+
+        monkeypatch.setattr(EventTail, "since", counted)
+
+
+@pytest.mark.parametrize("unconcerned", [EventFilter(1), EventFilter(2, "agent.failed"), EventFilter(2, aggregate_id="b")], ids=str)
+async def test_an_event_wakes_only_those_who_see_it(
+    books_url: str, redis_url: str, db: Connection, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, unconcerned: EventFilter
+) -> None:
+    looks, events, concerned = Looks(monkeypatch), 20, EventFilter(2, "agent.executed", "a")
+    async with relaying(books_url, redis_url), notifiers(redis_url) as own, serving(engine, own) as service:
+        asleep = [asyncio.create_task(watch_for(service, [], unconcerned, 1, 0)) for _ in range(WATCHERS)]
+        async with contextlib.aclosing(service.watch(concerned, 0)) as watch:
+            await emit(db, "a", user_id=2)
+            assert (await anext(watch)).position == 1
+            before = looks.all[unconcerned]
+            for _ in range(events):
+                await emit(db, "a", user_id=2)
+                await anext(watch)
+        woken = looks.all[unconcerned] - before
+        for task in asleep:
+            task.cancel()
+        await asyncio.wait(asleep)
+    assert looks.all[concerned] >= events
+    assert woken <= WATCHERS  # some may have begun only after `before`
+
+
+async def test_a_watcher_who_was_not_woken_for_long_still_reads_from_memory(
+    books_url: str, redis_url: str, db: Connection, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail_module, "KEPT_EVENTS", 50)
+    looks = Looks(monkeypatch)
+    async with (
+        relaying(books_url, redis_url),
+        notifiers(redis_url) as own,
+        serving(engine, own) as service,
+        contextlib.aclosing(service.watch(EventFilter(2), 0)) as watch,
+    ):
+        await emit(db, "a", user_id=2)
+        assert (await anext(watch)).position == 1
+        coming = asyncio.ensure_future(anext(watch))
+        await eventually(lambda: looks.all[EventFilter(2)] > looks.missed[EventFilter(2)])
+        missed = looks.missed[EventFilter(2)]
+        await emit(db, *["a"] * 200, user_id=1)
+        await eventually(partial(none_waits, db))
+        await emit(db, "a", user_id=2)
+        assert (await coming).position == 202
+        assert looks.missed[EventFilter(2)] == missed
 
 
 async def test_without_redis_a_watcher_receives_events_within_a_poll_interval(books_url: str, db: Connection, engine: AsyncEngine) -> None:

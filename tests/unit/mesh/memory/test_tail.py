@@ -1,9 +1,12 @@
 """The tail of a log: what it covers, what it drops, and which watchers it wakes."""
 
+import asyncio
+from contextlib import ExitStack
+
 import pytest
 
 from mesh.memory.tail import Tail
-from mesh.waiting import set_within
+from mesh.waiting import WOKEN_AT_ONCE, set_within
 
 
 def tail_of(*positions: int, capacity: int = 3, after: int = 0) -> Tail[int]:
@@ -57,3 +60,18 @@ async def test_every_watcher_is_woken_until_it_leaves() -> None:
         assert not await set_within(other, 0)
         assert tail.watched
     assert not tail.watched
+
+
+async def test_many_watchers_are_woken_a_few_at_a_time() -> None:
+    tail = tail_of()
+    with ExitStack() as leaving:
+        watchers = [leaving.enter_context(tail.watching()) for _ in range(2 * WOKEN_AT_ONCE + 1)]
+        awake: list[int] = []
+
+        async def other_work() -> None:
+            while len(awake) < 3:
+                awake.append(sum(watcher.is_set() for watcher in watchers))
+                await asyncio.sleep(0)
+
+        await asyncio.gather(tail.wake_in_turn(), other_work())
+    assert awake == [WOKEN_AT_ONCE, 2 * WOKEN_AT_ONCE, 2 * WOKEN_AT_ONCE + 1]
