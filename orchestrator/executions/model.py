@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +11,11 @@ from uuid_utils.compat import uuid7
 from mesh.usage import TokenUsage
 from orchestrator.executions.facts import AnswerFacts
 from orchestrator.idempotency.model import Claim
+from orchestrator.lifecycle.states import LifecycleState
 
 
-class State(StrEnum):
-    """The state of an execution. All but RUNNING are final."""
+class State(LifecycleState):
+    """The state of an execution."""
 
     RUNNING = "running"
     COMPLETED = "completed"

@@ -10,18 +10,10 @@ from uuid import UUID
 from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import Bill, Failure
 from orchestrator.identity.model import Principal
-
-_FINAL = ("completed", "failed", "cancelled")
-
-
-class _State(StrEnum):
-    @property
-    def final(self) -> bool:
-        """Whether the state never changes again."""
-        return self in _FINAL
+from orchestrator.lifecycle.states import LifecycleState
 
 
-class RunState(_State):
+class RunState(LifecycleState):
     """The state of a run, and of the workflow whose latest run it is."""
 
     PENDING = "pending"
@@ -33,7 +25,7 @@ class RunState(_State):
     CANCELLED = "cancelled"
 
 
-class StepState(_State):
+class StepState(LifecycleState):
     PENDING = "pending"
     WAITING_APPROVAL = "waiting_approval"
     READY = "ready"

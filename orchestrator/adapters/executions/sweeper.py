@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import asyncpg
 import structlog
@@ -10,6 +11,7 @@ from uuid_utils.compat import uuid7
 from orchestrator.adapters.executions import recorder_sql as sql
 from orchestrator.adapters.idempotency import keys
 from orchestrator.adapters.postgres.connection import Connection, LazyConnection
+from orchestrator.adapters.postgres.documents import document
 from orchestrator.adapters.postgres.engine import CONNECTION_LOST
 from orchestrator.executions.events import content
 from orchestrator.executions.model import State
@@ -62,24 +64,19 @@ async def _sweep_some(connection: Connection) -> int:
     async with connection.transaction():
         rows = await connection.fetch(sql.SWEEP, FAILURE)
         if rows:
-            events = [
-                content(
-                    execution_id=str(row["execution_id"]),
-                    agent_id=row["agent_id"],
-                    user_id=row["user_id"],
-                    duration=float(row["seconds"]),
-                    status=State.OUTCOME_UNKNOWN.value,
-                    cost_micro_usd=row["cost_micro_usd"],
-                    request_id=row["request_id"],
-                )
-                for row in rows
-            ]
-            await connection.execute(
-                sql.SWEPT_EVENTS,
-                [uuid7() for _ in rows],
-                [row["agent_id"] for row in rows],
-                [json.dumps(event.data) for event in events],
-                [json.dumps(event.metadata) for event in events],
-            )
+            await connection.execute(sql.SWEPT_EVENTS, document([_event_row(row) for row in rows]))
             await keys.release(connection, [row["execution_id"] for row in rows])
     return len(rows)
+
+
+def _event_row(swept: asyncpg.Record) -> dict[str, Any]:
+    event = content(
+        execution_id=str(swept["execution_id"]),
+        agent_id=swept["agent_id"],
+        user_id=swept["user_id"],
+        duration=float(swept["seconds"]),
+        status=State.OUTCOME_UNKNOWN.value,
+        cost_micro_usd=swept["cost_micro_usd"],
+        request_id=swept["request_id"],
+    )
+    return {"event_id": uuid7(), "agent_id": swept["agent_id"], "data": event.data, "metadata": event.metadata}

@@ -6,7 +6,9 @@ Ids of executions and runs are UUIDv7, whose order is the order of creation, so 
 stay (a call in progress, a run that has not ended, an idempotency key that still answers) is passed over until a later pass.
 """
 
+from orchestrator.adapters.postgres.states import final_sql
 from orchestrator.adapters.workflows.states import FINAL_SQL
+from orchestrator.executions.model import State
 
 RUNS = f"""
 WITH batch AS (
@@ -21,12 +23,12 @@ WITH batch AS (
 SELECT (SELECT count(*) FROM gone) AS deleted, count(*) AS seen, (SELECT run_id FROM batch ORDER BY run_id DESC LIMIT 1) AS last FROM batch
 """
 
-EXECUTIONS = """
+EXECUTIONS = f"""
 WITH batch AS (
   SELECT execution_id FROM executions WHERE execution_id > :after AND execution_id < :first ORDER BY execution_id LIMIT :most
 ), gone AS (
   DELETE FROM executions e USING batch
-  WHERE e.execution_id = batch.execution_id AND e.status <> 'running' AND e.created_at < :cutoff
+  WHERE e.execution_id = batch.execution_id AND e.status IN {final_sql(State)} AND e.created_at < :cutoff
     AND NOT EXISTS (SELECT FROM idempotency_keys k WHERE k.resource_id = e.execution_id AND k.expires_at > clock_timestamp())
     AND NOT EXISTS (SELECT FROM runs r WHERE r.run_id = e.run_id)
   RETURNING e.execution_id

@@ -143,7 +143,7 @@ def lease_id(row: Row) -> LeaseId:
 
 def spent(rows: Sequence[Row]) -> Spent:
     """Sums up the executions of one step, given in order."""
-    settled = [row for row in rows if row["status"] != State.RUNNING]
+    settled = [row for row in rows if State(row["status"]).final]
     running = len(settled) < len(rows)
     if not settled:
         return Spent(running=running)

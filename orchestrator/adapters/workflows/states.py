@@ -1,6 +1,7 @@
-"""The final states of runs, as SQL."""
+"""The final states of runs, for statements."""
 
+from orchestrator.adapters.postgres.states import final_sql, final_states
 from orchestrator.workflows.model import RunState
 
-FINAL = tuple(state.value for state in RunState if state.final)
-FINAL_SQL = "(" + ", ".join(f"'{state}'" for state in FINAL) + ")"
+FINAL = final_states(RunState)
+FINAL_SQL = final_sql(RunState)

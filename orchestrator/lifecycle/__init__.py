@@ -1,0 +1,1 @@
+"""The life of executions, steps, runs and workflows."""
