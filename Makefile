@@ -103,7 +103,7 @@ test: python  ## All checks and all tests; about eleven minutes (PYTEST_ARGS='-k
 	@"$(PYTHON)" -m deploy.local.tools.client_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --durations 20 $(PYTEST_ARGS)
 
 chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24

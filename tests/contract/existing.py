@@ -14,13 +14,26 @@ ASKING = task("plan", approval={"message": "Go?"})
 
 
 def make_runnable(body: Any) -> None:
-    """Replaces what is almost never right by chance: a task's agent and graph, and a password without control characters."""
+    """Replaces what is almost never right by chance: a task's agent, input and graph, and a password without control
+    characters.
+    """
     if isinstance(body, dict) and {"username", "password"} <= body.keys():
         body["password"] = PASSWORD
     tasks = body.get("tasks") if isinstance(body, dict) else None
     for number, one in enumerate(tasks if isinstance(tasks, list) else ()):
         if isinstance(one, dict):
-            one.update(id=f"t{number}", agent_id=AGENT, depends_on=[])
+            one.update(id=f"t{number}", agent_id=AGENT, input="Plan the launch.", depends_on=[])
+            one.pop("context", None)
+    if tasks is not None:
+        _remove_empty_names(body)
+
+
+def _remove_empty_names(value: Any) -> None:
+    """Removes members without a name, which the transcoder refuses and random free-form values often have."""
+    if isinstance(value, dict):
+        value.pop("", None)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _remove_empty_names(inner)
 
 
 class Existing:

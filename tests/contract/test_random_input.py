@@ -35,7 +35,7 @@ from tests.support.credentials import bearer
 
 REQUESTS = 2_000
 """No fewer than these."""
-EXAMPLES = 60
+EXAMPLES = 36
 """Of each kind for each operation; what has no parameters runs out of new requests earlier."""
 FEW_EXAMPLES = 15
 """Of what costs a password hash, and its neighbours."""
