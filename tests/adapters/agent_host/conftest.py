@@ -1,4 +1,4 @@
-"""One agent host for most tests here, before one simulator of the provider."""
+"""One agent host for most of these tests, with one simulated provider."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from tests.adapters.simulator.conftest import Simulator, port_of, start_simulato
 from tests.support.ports import any_free_port
 
 ALONE, FIRST, SECOND, CHECKED = 1, 7, 807, 20
-"""Numbers of the agents: one alone on its port, two that share one, and one with a schema for its context."""
+"""Numbers of the agents: one alone on its port, two that share a port, and one with a schema for its context."""
 SCHEMA = """\
 context_schema:
   type: object
@@ -31,7 +31,7 @@ context_schema:
 
 @pytest.fixture(scope="session")
 async def provider(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulator]:
-    """The provider of all hosts here."""
+    """The provider of all these hosts."""
     folder = tmp_path_factory.mktemp("provider")
     process, ready = await start_simulator(folder)
     port = await port_of(ready)
@@ -43,7 +43,7 @@ async def provider(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Si
 
 @pytest.fixture
 async def simulator(provider: Simulator) -> AsyncIterator[Simulator]:
-    """The provider, without faults of another test."""
+    """The provider, without the faults of earlier tests."""
     yield provider
     await provider.control("DELETE", "faults")
     await provider.control("POST", "defaults", {"delay_ms": 0, "trickle_ms": 0})
@@ -70,7 +70,7 @@ async def host(tmp_path_factory: pytest.TempPathFactory, provider: Simulator, me
 
 @dataclass(frozen=True)
 class Call:
-    """One call to the agent that is alone on its port, with an id of its own that its input holds too."""
+    """One call to the agent that is alone on its port. Its input contains its unique id."""
 
     host: Host
     simulator: Simulator
@@ -81,7 +81,7 @@ class Call:
         return f"Please plan the migration of 40 services. Where do we begin? {self.id}"
 
     async def fault(self, name: str, argument: int | None = None, count: int | None = None) -> None:
-        """Something goes wrong at the provider with this call, and with no other."""
+        """Injects a fault at the provider for this call and no other."""
         await self.simulator.fault(name, argument, count, input_contains=self.id)
 
     def execute(self, timeout: float = 30, **fields: Any) -> Any:
@@ -97,11 +97,11 @@ class Call:
         return answer.found
 
     async def purchases(self) -> int:
-        """How often the provider was asked."""
+        """The number of requests that the provider received."""
         return len([line for line in await self.simulator.entries(self.id) if line["outcome"] == "started"])
 
     async def asked(self) -> bool:
-        """Whether the provider works on it."""
+        """Whether the provider is working on the call."""
         return bool(await self.simulator.entries(self.id))
 
 
@@ -112,14 +112,14 @@ def call(host: Host, simulator: Simulator) -> Call:
 
 @dataclass(frozen=True)
 class Streamed:
-    """What came of a stream."""
+    """The frames of a stream and its failure."""
 
     frames: list[pb.StreamExecuteResponse]
     failure: grpc.aio.AioRpcError | None
 
     @property
     def events(self) -> list[str]:
-        """The kinds of the frames, runs of deltas as one."""
+        """The kinds of the frames, with consecutive deltas as one."""
         kinds = [str(frame.WhichOneof("event")) for frame in self.frames]
         return [kind for place, kind in enumerate(kinds) if kind != "delta" or kinds[place - 1 : place] != ["delta"]]
 
@@ -129,7 +129,7 @@ class Streamed:
 
 
 async def read(stream: Any) -> Streamed:
-    """All of a stream."""
+    """Reads a whole stream."""
     frames: list[pb.StreamExecuteResponse] = []
     try:
         async for frame in stream:
@@ -140,14 +140,14 @@ async def read(stream: Any) -> Streamed:
 
 
 async def failure_of(execute: Any) -> RemoteError:
-    """The documented error that a call ends with."""
+    """The documented error of a failed call."""
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await execute
-    return ours(failed.value)
+    return documented_error(failed.value)
 
 
-def ours(failure: grpc.aio.AioRpcError | None) -> RemoteError:
-    """The documented error behind a failure."""
+def documented_error(failure: grpc.aio.AioRpcError | None) -> RemoteError:
+    """The documented error in an exception."""
     assert failure is not None
     error = error_of(failure)
     assert error is not None, failure

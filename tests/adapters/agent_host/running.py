@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceAsyncStub
 
 START_SECONDS = 60
-"""Most of a start is the import of the provider's SDK: 3 s of CPU on a machine that has others to serve."""
+"""Most of a start is the import of the provider's SDK: 3 s of CPU time on a shared machine."""
 
 
 HOST_OFFSETS = range(2_000, 10_000, 25)
-"""With these the agents' ports, 8200 to 8999, are above single ports and below the undisturbed stacks'."""
+"""These offsets put the agents' ports, 8200 to 8999, above the single ports and below the undisturbed stacks'."""
 
 
 def agent_id(number: int) -> str:
@@ -40,7 +40,7 @@ def agent_id(number: int) -> str:
 
 
 def write_agent(folder: Path, number: int, focus: str = "You know tea.", extra: str = "") -> Path:
-    """Writes one agent's file, whole or not at all, as an editor does."""
+    """Write one agent's file atomically, as an editor does."""
     path = folder / f"helper_{number}.yaml"
     draft = path.with_suffix(".draft")
     draft.write_text(
@@ -58,16 +58,16 @@ class Host:
     process: asyncio.subprocess.Process
     offset: int
     facts: dict[str, Any]
-    """What its ready file says."""
+    """The content of its ready file."""
     log: Path
     seconds: float
-    """From its start to its ready file."""
+    """Seconds from its start to its ready file."""
     cpu_seconds: float
-    """What it used of a processor until then."""
+    """CPU seconds used until then."""
     _channels: dict[int, grpc.aio.Channel] = field(default_factory=dict)
 
     def port(self, number: int) -> int:
-        """The port where the agent with this number lives."""
+        """The port of the agent with this number."""
         return calculate_port(number, self.offset)
 
     def channel(self, number: int) -> grpc.aio.Channel:
@@ -83,7 +83,7 @@ class Host:
         return AgentServiceStub(self.channel(number))
 
     async def health(self, number: int, service: str = "") -> int:
-        """The state that the agent's server tells; UNKNOWN when nobody answers, or nobody knows the service."""
+        """The state that the agent's server reports; UNKNOWN if it is unreachable or does not know the service."""
         try:
             answer = await HealthStub(self.channel(number)).Check(HealthCheckRequest(service=service), timeout=1)
         except grpc.aio.AioRpcError:
@@ -91,11 +91,11 @@ class Host:
         return int(answer.status)
 
     async def serves(self, number: int) -> bool:
-        """Whether it takes calls for the agent with this number."""
+        """Whether it accepts calls for the agent with this number."""
         return await self.health(number, agent_id(number)) == int(HealthCheckResponse.SERVING)
 
     def logged(self) -> list[dict[str, Any]]:
-        """Its log so far, but for the lines of gRPC's core, which go to standard error past Python."""
+        """Its log so far, without the lines that gRPC's core writes directly to standard error."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     async def close(self) -> None:
@@ -103,7 +103,7 @@ class Host:
             await channel.close()
 
     async def stop(self) -> int:
-        """Asks it to stop and tells how it ended."""
+        """Stop the process and return its exit code."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(40):
@@ -111,13 +111,13 @@ class Host:
 
 
 def free_offset(numbers: Iterable[int]) -> int:
-    """An offset that puts these agents on free ports, which are this process's until it ends."""
+    """An offset that moves these agents to free ports, which stay reserved for this process until it exits."""
     ports = {calculate_port(number) for number in numbers}
     return next(offset for offset in HOST_OFFSETS if claim(port + offset for port in ports))
 
 
 async def start_host(folder: Path, definitions: Path, provider_url: str, offset: int, **settings: str) -> Host:
-    """A host with `folder` for its files, once it is ready."""
+    """Start a host with `folder` for its files, and return it once it is ready."""
     ready = folder / "ready.json"
     environment = {
         **os.environ,
@@ -154,9 +154,9 @@ async def start_host(folder: Path, definitions: Path, provider_url: str, offset:
 async def running_host(
     folder: Path, definitions: Path, provider_url: str, numbers: Iterable[int] = (), offset: int | None = None, **settings: str
 ) -> AsyncIterator[Host]:
-    """A host on ports that are free for agents with these numbers, or moved by `offset`.
+    """A host on free ports for agents with these numbers, or on ports moved by `offset`.
 
-    It is stopped at the end; it must end well, and must not have met anything that nobody foresaw.
+    It is stopped at the end; it must exit with 0 and must not have logged an unexpected error.
     """
     host = await start_host(folder, definitions, provider_url, free_offset(numbers) if offset is None else offset, **settings)
     try:

@@ -1,4 +1,4 @@
-"""An agent's own port: whoever is not the platform is turned away before anything is checked further, let alone bought."""
+"""The port of an agent: a caller without a valid token is refused before anything else is checked or bought."""
 
 import asyncio
 import uuid
@@ -30,14 +30,14 @@ FOREIGNER = CallTokenSigner(keys.read_private(PRIVATE_KEY), GATEWAY)
 
 
 @pytest.fixture
-async def stranger(host: Host) -> AsyncIterator["AgentServiceAsyncStub"]:
-    """Anybody who can reach the port."""
+async def without_token(host: Host) -> AsyncIterator["AgentServiceAsyncStub"]:
+    """A client that can reach the port but has no token."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{host.port(ALONE)}") as channel:
         yield AgentServiceStub(channel)
 
 
 def send(stub: "AgentServiceAsyncStub", rpc: str, call_id: str, metadata: Any, **fields: Any) -> Any:
-    """One call by name."""
+    """One call to the rpc with this name."""
     if rpc == "Cancel":
         return stub.Cancel(pb.CancelRequest(execution_id=call_id), metadata=metadata)
     known = {"agent_id": agent_id(ALONE), "input": call_id, "execution_id": call_id, **fields}
@@ -47,11 +47,11 @@ def send(stub: "AgentServiceAsyncStub", rpc: str, call_id: str, metadata: Any, *
 
 
 @pytest.mark.parametrize("rpc", ["Execute", "StreamExecute", "Cancel"])
-async def test_without_a_genuine_token_nobody_is_let_in_and_nothing_is_bought(
-    call: Call, stranger: "AgentServiceAsyncStub", rpc: str
+async def test_a_call_without_a_valid_token_is_refused_and_buys_nothing(
+    call: Call, without_token: "AgentServiceAsyncStub", rpc: str
 ) -> None:
     agent = agent_id(ALONE)
-    shown = [
+    cases = [
         ((), "must carry a call token"),
         (((CALL_TOKEN_KEY, "nonsense"),), "malformed"),
         ((("authorization", f"Bearer {call_token(agent, call.id)[0][1]}"),), "must carry a call token"),
@@ -59,25 +59,25 @@ async def test_without_a_genuine_token_nobody_is_let_in_and_nothing_is_bought(
         (call_token(agent, call.id, FOREIGNER), "by a service that may not call agents"),
         (call_token(agent, uuid.uuid4().hex), "for another execution"),
     ]
-    for metadata, told in shown:
-        error = await failure_of(send(stranger, rpc, call.id, metadata))
+    for metadata, message in cases:
+        error = await failure_of(send(without_token, rpc, call.id, metadata))
         assert error.reason == "AUTH_INVALID_CREDENTIALS"
-        assert told in error.message
+        assert message in error.message
     assert await call.purchases() == 0
 
 
 @pytest.mark.parametrize("rpc", ["Execute", "StreamExecute"])
-async def test_a_token_of_another_agent_is_refused_also_where_the_request_names_nobody(
-    call: Call, stranger: "AgentServiceAsyncStub", rpc: str
+async def test_a_token_for_another_agent_is_refused_even_if_the_request_names_none(
+    call: Call, without_token: "AgentServiceAsyncStub", rpc: str
 ) -> None:
     for fields in ({}, {"agent_id": ""}):
-        error = await failure_of(send(stranger, rpc, call.id, call_token(agent_id(FIRST), call.id), **fields))
+        error = await failure_of(send(without_token, rpc, call.id, call_token(agent_id(FIRST), call.id), **fields))
         assert (error.reason, error.details["agent_id"]) == ("AUTH_INVALID_CREDENTIALS", agent_id(ALONE))
         assert "another agent" in error.message
     assert await call.purchases() == 0
 
 
-async def test_on_a_shared_port_the_token_must_be_of_the_agent_that_is_called(host: Host, call: Call) -> None:
+async def test_on_a_shared_port_the_token_must_be_for_the_called_agent(host: Host, call: Call) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{host.port(FIRST)}") as channel:
         stub = AgentServiceStub(channel)
         other = await failure_of(send(stub, "Execute", call.id, call_token(agent_id(SECOND), call.id), agent_id=agent_id(FIRST)))
@@ -89,34 +89,34 @@ async def test_on_a_shared_port_the_token_must_be_of_the_agent_that_is_called(ho
 
 
 @pytest.mark.parametrize("rpc", ["Execute", "StreamExecute", "Cancel"])
-async def test_a_token_lets_one_call_in_whatever_became_of_it(call: Call, stranger: "AgentServiceAsyncStub", rpc: str) -> None:
+async def test_a_token_admits_only_one_call_whatever_its_outcome(call: Call, without_token: "AgentServiceAsyncStub", rpc: str) -> None:
     token = call_token(agent_id(ALONE), call.id)
-    await send(stranger, rpc, call.id, token)
+    await send(without_token, rpc, call.id, token)
     bought = await call.purchases()
     for again in ("Execute", "StreamExecute", "Cancel"):
-        error = await failure_of(send(stranger, again, call.id, token))
+        error = await failure_of(send(without_token, again, call.id, token))
         assert (error.reason, "has been used" in error.message) == ("AUTH_INVALID_CREDENTIALS", True)
     assert await call.purchases() == bought
 
 
-async def test_only_a_token_of_the_agent_at_work_cancels_its_call(call: Call, stranger: "AgentServiceAsyncStub") -> None:
+async def test_only_a_token_for_the_same_agent_cancels_its_call(call: Call, without_token: "AgentServiceAsyncStub") -> None:
     await call.fault("hang")
     execute = asyncio.ensure_future(call.execute())
     await eventually(call.asked)
-    error = await failure_of(send(stranger, "Cancel", call.id, call_token(agent_id(FIRST), call.id)))
+    error = await failure_of(send(without_token, "Cancel", call.id, call_token(agent_id(FIRST), call.id)))
     assert (error.reason, "another agent" in error.message) == ("AUTH_INVALID_CREDENTIALS", True)
     assert not execute.done()
-    assert (await send(stranger, "Cancel", call.id, call_token(agent_id(ALONE), call.id))).found
+    assert (await send(without_token, "Cancel", call.id, call_token(agent_id(ALONE), call.id))).found
     assert (await failure_of(execute)).reason == "CANCELLED"
 
 
-async def test_the_caller_is_checked_before_what_it_sends(call: Call, stranger: "AgentServiceAsyncStub") -> None:
+async def test_the_caller_is_authenticated_before_its_request_is_validated(call: Call, without_token: "AgentServiceAsyncStub") -> None:
     for fields in ({"input": ""}, {"agent_id": "No Agent"}, {"input": "x" * 200_001}, {"execution_id": "e" * 65}):
-        assert (await failure_of(send(stranger, "Execute", call.id, (), **fields))).reason == "AUTH_INVALID_CREDENTIALS"
+        assert (await failure_of(send(without_token, "Execute", call.id, (), **fields))).reason == "AUTH_INVALID_CREDENTIALS"
 
 
-async def test_what_is_open_stays_open(host: Host, stranger: "AgentServiceAsyncStub") -> None:
-    assert (await stranger.Describe(pb.DescribeRequest())).agent.agent_id == agent_id(ALONE)
+async def test_describe_health_and_reflection_need_no_token(host: Host, without_token: "AgentServiceAsyncStub") -> None:
+    assert (await without_token.Describe(pb.DescribeRequest())).agent.agent_id == agent_id(ALONE)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{host.port(ALONE)}") as channel:
         answer = await HealthStub(channel).Check(HealthCheckRequest(service=agent_id(ALONE)))
         assert answer.status == HealthCheckResponse.SERVING
@@ -127,20 +127,22 @@ async def test_what_is_open_stays_open(host: Host, stranger: "AgentServiceAsyncS
 
 
 @pytest.mark.parametrize("rpc", ["Execute", "StreamExecute", "Cancel"])
-async def test_a_token_for_another_start_of_the_host_is_refused_with_the_start_to_mint_for(
-    call: Call, stranger: "AgentServiceAsyncStub", rpc: str
+async def test_a_token_for_another_start_of_the_host_is_refused_with_the_current_start(
+    call: Call, without_token: "AgentServiceAsyncStub", rpc: str
 ) -> None:
     for other in ("", "an earlier start"):
-        error = await failure_of(send(stranger, rpc, call.id, call_token(agent_id(ALONE), call.id, host_start=other)))
+        error = await failure_of(send(without_token, rpc, call.id, call_token(agent_id(ALONE), call.id, host_start=other)))
         assert (error.reason, "earlier start of this host" in error.message) == ("AUTH_INVALID_CREDENTIALS", True)
     assert await call.purchases() == 0
-    await send(stranger, rpc, call.id, call_token(agent_id(ALONE), call.id, host_start=error.details[HOST_START]))
+    await send(without_token, rpc, call.id, call_token(agent_id(ALONE), call.id, host_start=error.details[HOST_START]))
 
 
-async def test_an_expired_token_is_told_apart(call: Call, stranger: "AgentServiceAsyncStub", monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_expired_token_has_its_own_reason(
+    call: Call, without_token: "AgentServiceAsyncStub", monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as past:
         past.setattr("mesh.security.call_tokens.time", lambda: time() - 120)
         token = call_token(agent_id(ALONE), call.id)
     for rpc in ("Execute", "StreamExecute", "Cancel"):
-        assert (await failure_of(send(stranger, rpc, call.id, token))).reason == "AUTH_TOKEN_EXPIRED"
+        assert (await failure_of(send(without_token, rpc, call.id, token))).reason == "AUTH_TOKEN_EXPIRED"
     assert await call.purchases() == 0

@@ -1,4 +1,4 @@
-"""Calls to an agent on its own port: what it is, what it answers, and what it refuses."""
+"""Calls to an agent on its own port: its description, its answers, and its refusals."""
 
 import asyncio
 import math
@@ -21,7 +21,7 @@ from tests.support.call_tokens import call_token
 from tests.support.waiting import eventually
 
 
-async def test_describe_tells_what_the_agent_is_and_where_it_lives(host: Host) -> None:
+async def test_describe_returns_the_agents_definition_and_port(host: Host) -> None:
     agent = (await host.stub(CHECKED).Describe(pb.DescribeRequest(agent_id=agent_id(CHECKED)))).agent
     assert (agent.agent_id, agent.number, agent.name, agent.category) == (agent_id(CHECKED), CHECKED, "Helper 20", "own")
     assert (agent.port, agent.model, agent.max_tokens) == (host.port(CHECKED), "claude-sonnet-5-5", 4096)
@@ -29,7 +29,7 @@ async def test_describe_tells_what_the_agent_is_and_where_it_lives(host: Host) -
     assert len(agent.revision) == 12
 
 
-async def test_execute_answers_with_text_metadata_and_the_usage_of_the_providers_log(call: Call) -> None:
+async def test_execute_returns_text_metadata_and_the_usage_that_the_provider_logged(call: Call) -> None:
     answer = await call.execute()
     assert answer.agent_name == "Helper 1"
     assert len(answer.result) > 200
@@ -47,7 +47,7 @@ async def test_execute_answers_with_text_metadata_and_the_usage_of_the_providers
     assert (usage.model, usage.estimated, usage.cost_micro_usd) == ("claude-sonnet-5-5", False, 0)
 
 
-async def test_a_stream_gives_the_same_text_in_numbered_frames_then_usage_and_done(call: Call) -> None:
+async def test_a_stream_has_the_same_text_in_numbered_frames_then_usage_and_done(call: Call) -> None:
     whole = await call.execute()
     streamed = await read(call.stream())
     assert streamed.failure is None
@@ -60,7 +60,7 @@ async def test_a_stream_gives_the_same_text_in_numbered_frames_then_usage_and_do
     assert done.execution_time > 0
 
 
-async def test_the_first_delta_comes_while_the_provider_still_answers(call: Call) -> None:
+async def test_the_first_delta_arrives_while_the_provider_is_still_answering(call: Call) -> None:
     await call.fault("trickle", 100)
     stream = call.stream()
     first = await stream.read()
@@ -69,14 +69,14 @@ async def test_the_first_delta_comes_while_the_provider_still_answers(call: Call
     stream.cancel()
 
 
-async def test_the_caller_knows_that_its_call_was_accepted_before_the_provider_answers(call: Call) -> None:
+async def test_the_caller_learns_that_its_call_was_accepted_before_the_provider_answers(call: Call) -> None:
     await call.fault("hang")
     stream = call.stream()
     assert dict(await stream.initial_metadata())["x-mesh-accepted"] == "1"
     stream.cancel()
 
 
-async def test_the_context_reaches_the_model_and_answers_differ_by_it(host: Host) -> None:
+async def test_the_context_reaches_the_model_and_changes_the_answer(host: Host) -> None:
     async def answer(market: str) -> str:
         request = pb.ExecuteRequest(input="Plan the launch.", context=struct({"market": market, "year": 2026}))
         return (await host.stub(CHECKED).Execute(request)).result
@@ -94,7 +94,7 @@ async def test_the_context_reaches_the_model_and_answers_differ_by_it(host: Host
         (None, ["context.market"]),
     ],
 )
-async def test_a_context_that_breaks_the_schema_is_refused_by_the_paths_of_its_fields(
+async def test_a_context_that_violates_the_schema_is_refused_with_its_field_paths(
     host: Host, context: dict[str, object] | None, fields: list[str]
 ) -> None:
     request = pb.ExecuteRequest(input="x", context=None if context is None else struct(context))
@@ -103,7 +103,7 @@ async def test_a_context_that_breaks_the_schema_is_refused_by_the_paths_of_its_f
     assert sorted(violation.field for violation in error.violations) == fields
 
 
-async def test_a_context_with_numbers_that_json_has_not_is_refused(host: Host) -> None:
+async def test_a_context_with_numbers_without_a_json_form_is_refused(host: Host) -> None:
     context = struct_pb2.Struct(fields={"n": struct_pb2.Value(number_value=math.nan)})
     error = await failure_of(host.stub(ALONE).Execute(pb.ExecuteRequest(input="x", context=context)))
     assert (error.reason, [violation.field for violation in error.violations]) == ("VALIDATION_ERROR", ["context"])
@@ -118,17 +118,17 @@ async def test_a_context_with_numbers_that_json_has_not_is_refused(host: Host) -
         ({"execution_id": "e" * 65}, "execution_id"),
     ],
 )
-async def test_a_request_that_breaks_the_contract_is_refused_and_nothing_is_bought(call: Call, fields: dict[str, Any], broken: str) -> None:
+async def test_an_invalid_request_is_refused_and_buys_nothing(call: Call, fields: dict[str, Any], broken: str) -> None:
     error = await failure_of(call.execute(**fields))
     assert (error.reason, [violation.field for violation in error.violations]) == ("VALIDATION_ERROR", [broken])
     assert await call.purchases() == 0
 
 
-async def test_input_of_the_greatest_length_is_answered(call: Call) -> None:
+async def test_input_of_the_maximum_length_is_answered(call: Call) -> None:
     assert (await call.execute(input=call.id + "ß" * (200_000 - len(call.id)))).result
 
 
-async def test_on_a_wrong_port_the_error_tells_the_right_one(host: Host) -> None:
+async def test_the_error_on_a_wrong_port_names_the_right_one(host: Host) -> None:
     whole = host.stub(ALONE).Execute(pb.ExecuteRequest(agent_id=agent_id(SECOND), input="x"))
     stream = host.stub(ALONE).StreamExecute(pb.StreamExecuteRequest(agent_id=agent_id(SECOND), input="x"))
     for answer in (whole, stream.read()):
@@ -136,13 +136,13 @@ async def test_on_a_wrong_port_the_error_tells_the_right_one(host: Host) -> None
         assert (error.reason, error.details) == ("AGENT_NOT_FOUND", {"agent_id": agent_id(SECOND), "port": str(host.port(SECOND))})
 
 
-async def test_an_agent_that_is_not_defined_is_not_found(host: Host) -> None:
+async def test_an_undefined_agent_is_not_found(host: Host) -> None:
     error = await failure_of(host.stub(ALONE).Describe(pb.DescribeRequest(agent_id=agent_id(999))))
     assert (error.reason, error.details["agent_id"]) == ("AGENT_NOT_FOUND", agent_id(999))
     assert agent_id(1) in error.details["nearest"]
 
 
-async def test_on_a_shared_port_each_agent_answers_to_its_name_and_a_call_without_one_is_refused(host: Host) -> None:
+async def test_on_a_shared_port_agent_id_is_required_and_selects_the_agent(host: Host) -> None:
     for number in (FIRST, SECOND):
         assert (await host.stub(FIRST).Describe(pb.DescribeRequest(agent_id=agent_id(number)))).agent.number == number
     error = await failure_of(host.stub(FIRST).Describe(pb.DescribeRequest()))
@@ -151,12 +151,12 @@ async def test_on_a_shared_port_each_agent_answers_to_its_name_and_a_call_withou
     assert agent_id(SECOND) in error.message
 
 
-async def test_an_agent_alone_on_its_port_need_not_be_named(host: Host) -> None:
+async def test_agent_id_is_optional_for_an_agent_alone_on_its_port(host: Host) -> None:
     assert (await host.stub(ALONE).Describe(pb.DescribeRequest())).agent.agent_id == agent_id(ALONE)
     assert (await host.stub(ALONE).Execute(pb.ExecuteRequest(input="x"))).agent_name == "Helper 1"
 
 
-async def test_undecodable_bytes_are_a_validation_error_and_the_host_lives_on(host: Host) -> None:
+async def test_undecodable_bytes_are_a_validation_error_and_the_host_keeps_running(host: Host) -> None:
     execute: Any = host.channel(ALONE).unary_unary("/agentmesh.agent.v1.AgentService/Execute")
     error = await failure_of(execute(b"\xff\xff\xff", metadata=call_token(agent_id(ALONE))))
     assert error.reason == "VALIDATION_ERROR"
@@ -164,7 +164,7 @@ async def test_undecodable_bytes_are_a_validation_error_and_the_host_lives_on(ho
     assert (await host.stub(ALONE).Describe(pb.DescribeRequest())).agent.number == ALONE
 
 
-async def test_health_is_told_per_agent_for_the_service_and_for_the_host(host: Host) -> None:
+async def test_health_is_reported_per_agent_for_the_service_and_for_the_host(host: Host) -> None:
     for service in ("", "agentmesh.agent.v1.AgentService", agent_id(FIRST), agent_id(SECOND)):
         assert await host.health(FIRST, service) == HealthCheckResponse.SERVING
     with pytest.raises(grpc.aio.AioRpcError) as unknown:
@@ -212,7 +212,7 @@ async def test_metrics_count_calls_by_agent_and_status(call: Call, metrics_port:
     await eventually(counted)
 
 
-async def test_every_log_line_of_a_call_carries_its_request_id(host: Host) -> None:
+async def test_every_log_line_of_a_call_has_its_request_id(host: Host) -> None:
     request = pb.ExecuteRequest(input="x")
     await host.stub(ALONE).Execute(request, metadata=(("x-request-id", "req_logged"),))
 

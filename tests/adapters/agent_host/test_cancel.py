@@ -1,4 +1,4 @@
-"""Cancel, and callers who leave: the provider's request ends within a second, and whoever is left to hear is told the tokens spent."""
+"""Cancel, and callers that disconnect: the provider's request ends within a second, and the tokens spent are reported."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
 from mesh.usage import TokenUsage
-from tests.adapters.agent_host.conftest import ALONE, Call, failure_of, ours, read
+from tests.adapters.agent_host.conftest import ALONE, Call, documented_error, failure_of, read
 from tests.adapters.agent_host.running import agent_id
 from tests.support.call_tokens import call_token_interceptors
 from tests.support.waiting import eventually
@@ -19,7 +19,7 @@ SECONDS = 1.0
 
 
 async def ended_in_time(call: Call, left: datetime) -> dict[str, Any]:
-    """The provider's last line about the call; its own time says whether it came soon enough."""
+    """The provider's last log entry of the call; its timestamp shows whether the request ended soon enough."""
     ended = await call.simulator.ended(call.id)
     assert ended["outcome"] == "client_gone"
     assert (datetime.fromisoformat(ended["at"]) - left).total_seconds() < SECONDS
@@ -28,7 +28,7 @@ async def ended_in_time(call: Call, left: datetime) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("fault", ["hang", "delay"])
-async def test_cancel_ends_a_whole_call_with_cancelled_and_its_worst_case(call: Call, fault: str) -> None:
+async def test_cancel_ends_a_unary_call_with_cancelled_and_its_worst_case(call: Call, fault: str) -> None:
     await call.fault(fault, 60_000 if fault == "delay" else None)
     execute = asyncio.ensure_future(call.execute())
     await eventually(call.asked)
@@ -52,7 +52,7 @@ async def test_cancel_ends_a_stream_with_an_error_event_and_the_usage_so_far(cal
     assert await call.cancel()
     streamed = await read(frames)
     assert streamed.events[-1] == "error"
-    error = ours(streamed.failure)
+    error = documented_error(streamed.failure)
     assert error.reason == "CANCELLED"
     assert streamed.failure is not None
     assert streamed.failure.code() is grpc.StatusCode.CANCELLED
@@ -74,7 +74,7 @@ async def test_cancel_works_from_another_connection_and_on_any_port_of_the_host(
     assert (await failure_of(execute)).reason == "CANCELLED"
 
 
-async def test_cancel_of_what_is_not_under_way_finds_nothing_and_is_no_error(call: Call) -> None:
+async def test_cancel_of_an_unknown_call_finds_nothing_and_is_not_an_error(call: Call) -> None:
     assert not await call.cancel()
     await call.execute()
     assert not await call.cancel()
@@ -86,7 +86,7 @@ async def test_cancel_without_an_id_is_refused(call: Call) -> None:
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
-async def test_a_caller_that_cancels_its_rpc_ends_the_providers_request(call: Call, streaming: bool) -> None:
+async def test_a_caller_that_cancels_its_rpc_ends_the_provider_request(call: Call, streaming: bool) -> None:
     await call.fault("hang")
     rpc = call.stream() if streaming else call.execute()
     waiting = asyncio.ensure_future(rpc.read() if streaming else rpc)
@@ -98,7 +98,7 @@ async def test_a_caller_that_cancels_its_rpc_ends_the_providers_request(call: Ca
     assert not await call.cancel()
 
 
-async def test_a_caller_that_loses_its_connection_ends_the_providers_request(call: Call) -> None:
+async def test_a_caller_that_loses_its_connection_ends_the_provider_request(call: Call) -> None:
     await call.fault("trickle", 100)
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{call.host.port(ALONE)}", interceptors=call_token_interceptors(agent_id(ALONE)))
     request = pb.StreamExecuteRequest(agent_id=agent_id(ALONE), input=call.input, execution_id=call.id)
@@ -110,7 +110,7 @@ async def test_a_caller_that_loses_its_connection_ends_the_providers_request(cal
     assert logged["output_tokens"] > 0
 
 
-async def test_a_cancel_while_the_host_waits_for_its_retry_has_bought_nothing(call: Call) -> None:
+async def test_a_cancel_while_the_host_waits_to_retry_buys_nothing(call: Call) -> None:
     await call.fault("429", 5)
     execute = asyncio.ensure_future(call.execute())
     await call.simulator.ended(call.id)

@@ -1,4 +1,4 @@
-"""The process: shards, taken ports, settings that make no sense, and how it stops."""
+"""The process: shards, ports in use, invalid settings, and how it stops."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ DEAD = "http://127.0.0.1:1"
 
 @dataclass(frozen=True)
 class Shards:
-    """Two hosts that share the ports; one of the first's is taken. Their provider is dead."""
+    """Two hosts that share the ports; one port of the first is in use. Their provider is down."""
 
     even: Host
     odd: Host
@@ -59,7 +59,7 @@ async def shards(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shar
         yield Shards(hosts[0], hosts[1], definitions, taken)
 
 
-async def test_shards_serve_disjoint_ports_and_a_taken_one_disables_its_agents_alone(shards: Shards) -> None:
+async def test_shards_serve_disjoint_ports_and_a_port_in_use_disables_only_its_agents(shards: Shards) -> None:
     port = shards.even.port(2)
     disabled = [
         {
@@ -77,7 +77,7 @@ async def test_shards_serve_disjoint_ports_and_a_taken_one_disables_its_agents_a
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
-async def test_a_dead_provider_is_an_llm_api_error_that_can_be_tried_again_and_nothing_was_bought(shards: Shards, streaming: bool) -> None:
+async def test_an_unreachable_provider_is_a_retryable_llm_api_error_and_buys_nothing(shards: Shards, streaming: bool) -> None:
     stub = shards.odd.stub(1)
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await (stub.StreamExecute(pb.StreamExecuteRequest(input="x")).read() if streaming else stub.Execute(pb.ExecuteRequest(input="x")))
@@ -96,7 +96,7 @@ async def test_a_port_that_becomes_free_opens_with_the_next_change_of_the_defini
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_drains_it_not_serving_first_then_the_calls_under_way_end_whole(
+async def test_sigterm_drains_the_host_with_not_serving_first_and_finishes_calls_in_progress(
     tmp_path: Path, definitions: Path, simulator: Simulator, number: signal.Signals
 ) -> None:
     write_agent(definitions, 1)
@@ -114,14 +114,16 @@ async def test_a_signal_drains_it_not_serving_first_then_the_calls_under_way_end
         await eventually(both_begun)
         host.process.send_signal(number)
         assert (await anext(watch)).status == NOT_SERVING
-        assert (await host.stub(1).Describe(pb.DescribeRequest())).agent.number == 1  # who has not noticed is still served
+        assert (
+            await host.stub(1).Describe(pb.DescribeRequest())
+        ).agent.number == 1  # a client that has not noticed the change is still served
         assert (await whole).result
         assert (await stream).events == ["delta", "usage", "done"]
-        async with asyncio.timeout(5):  # an open watch does not hold the drain
+        async with asyncio.timeout(5):  # an open watch does not delay the drain
             assert await host.process.wait() == 0
 
 
-async def test_a_call_that_outlasts_the_grace_is_cut_and_the_process_ends_all_the_same(
+async def test_a_call_that_exceeds_the_grace_period_is_aborted_and_the_process_exits(
     tmp_path: Path, definitions: Path, simulator: Simulator
 ) -> None:
     write_agent(definitions, 1)
@@ -138,7 +140,7 @@ async def test_a_call_that_outlasts_the_grace_is_cut_and_the_process_ends_all_th
         assert (await simulator.ended(call))["outcome"] == "client_gone"
 
 
-async def test_a_host_that_is_killed_leaves_callers_a_trace_of_whether_their_call_had_begun(
+async def test_callers_of_a_killed_host_can_tell_whether_their_call_had_begun(
     tmp_path: Path, definitions: Path, simulator: Simulator
 ) -> None:
     """UNAVAILABLE means that nothing was bought, unless the agent had already accepted the call."""
@@ -167,7 +169,7 @@ async def _code(rpc: Any) -> grpc.StatusCode:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY is not set: set it, or use `make up`, which starts a local simulator without a key"),
         ({"AGENT_SHARD": "2", "AGENT_SHARDS": "2"}, "invalid AGENT_SHARD 2: use 0 to 1"),
@@ -180,15 +182,15 @@ async def _code(rpc: Any) -> grpc.StatusCode:
         ({"DEFINITIONS_PATH": "/nowhere/at/all"}, "The definitions in '/nowhere/at/all' cannot be read"),
     ],
 )
-async def test_settings_that_make_no_sense_are_told_in_one_line(settings: dict[str, str], told: str) -> None:
+async def test_invalid_settings_are_reported_on_one_line(settings: dict[str, str], message: str) -> None:
     code, errors = await refusal({"ANTHROPIC_API_KEY": "key-0123456789"} | settings)
     assert code == 2
-    assert errors.startswith(f"agent_server: {told}")
+    assert errors.startswith(f"agent_server: {message}")
     assert len(errors.splitlines()) == 1
     assert "key-0123456789" not in errors
 
 
-async def test_a_taken_metrics_port_is_told_in_one_line() -> None:
+async def test_a_metrics_port_in_use_is_reported_on_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, errors = await refusal({"ANTHROPIC_API_KEY": "any", "METRICS_PORT": str(port)})
@@ -198,7 +200,7 @@ async def test_a_taken_metrics_port_is_told_in_one_line() -> None:
 
 
 async def refusal(settings: dict[str, str]) -> tuple[int | None, str]:
-    """How a host ends that does not start, and what it says."""
+    """The exit code and the output of a host that refuses to start."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

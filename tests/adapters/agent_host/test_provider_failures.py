@@ -1,4 +1,4 @@
-"""Every way in which a provider fails, as the caller of an agent sees it: reason, retryable, and what was bought."""
+"""Every kind of provider failure as the caller of an agent sees it: reason, retryable, and what was bought."""
 
 import asyncio
 from time import monotonic
@@ -11,19 +11,19 @@ from deploy.simulator.answers.answer import MADE_UP_CREDENTIALS
 from mesh.errors import RemoteError
 from mesh.rpc.convert import values
 from mesh.usage import TokenUsage
-from tests.adapters.agent_host.conftest import Call, failure_of, ours, read
+from tests.adapters.agent_host.conftest import Call, documented_error, failure_of, read
 
 both = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream"])
 MAX_TOKENS = 4096
 
 
 async def failed(call: Call, streaming: bool, timeout: float = 30) -> RemoteError:
-    """The error of a call that fails before anything of its answer was sent."""
+    """The error of a call that fails before any part of its answer was sent."""
     if not streaming:
         return await failure_of(call.execute(timeout))
     streamed = await read(call.stream(timeout))
     assert streamed.frames == []
-    return ours(streamed.failure)
+    return documented_error(streamed.failure)
 
 
 def bought(error: RemoteError) -> TokenUsage | None:
@@ -32,7 +32,7 @@ def bought(error: RemoteError) -> TokenUsage | None:
 
 @both
 @pytest.mark.parametrize(("fault", "argument"), [("429", 0), ("529", None), ("500", None)])
-async def test_a_failure_that_passes_is_overcome_by_one_retry(call: Call, streaming: bool, fault: str, argument: int | None) -> None:
+async def test_a_transient_failure_is_overcome_by_one_retry(call: Call, streaming: bool, fault: str, argument: int | None) -> None:
     await call.fault(fault, argument, count=1)
     if streaming:
         assert (await read(call.stream())).failure is None
@@ -46,7 +46,7 @@ async def test_a_failure_that_passes_is_overcome_by_one_retry(call: Call, stream
     ("fault", "argument", "status", "kind"),
     [("429", 1, "429", "rate_limit_error"), ("529", None, "529", "overloaded_error"), ("500", None, "500", "api_error")],
 )
-async def test_one_that_stays_is_an_llm_api_error_after_exactly_one_retry_and_nothing_was_bought(
+async def test_a_persistent_failure_is_an_llm_api_error_after_exactly_one_retry_and_buys_nothing(
     call: Call, streaming: bool, fault: str, argument: int | None, status: str, kind: str
 ) -> None:
     await call.fault(fault, argument)
@@ -68,7 +68,7 @@ async def test_the_retry_waits_as_long_as_the_provider_asks(call: Call, streamin
 
 
 @both
-async def test_a_provider_that_asks_for_patience_is_not_waited_for_but_the_caller_is_told(call: Call, streaming: bool) -> None:
+async def test_a_long_retry_after_is_passed_to_the_caller_instead_of_waited_for(call: Call, streaming: bool) -> None:
     await call.fault("429", 60)
     began = monotonic()
     error = await failed(call, streaming)
@@ -77,7 +77,7 @@ async def test_a_provider_that_asks_for_patience_is_not_waited_for_but_the_calle
     assert await call.purchases() == 1
 
 
-async def test_a_wait_that_would_eat_half_of_the_deadline_is_not_made(call: Call) -> None:
+async def test_a_wait_longer_than_half_of_the_deadline_is_not_started(call: Call) -> None:
     await call.fault("429", 2)
     error = await failure_of(call.execute(timeout=3))
     assert (error.reason, error.retry_after_seconds) == ("LLM_API_ERROR", 2)
@@ -86,7 +86,7 @@ async def test_a_wait_that_would_eat_half_of_the_deadline_is_not_made(call: Call
 
 @both
 @pytest.mark.parametrize("fault", ["delay", "hang"])
-async def test_a_provider_slower_than_the_deadline_is_an_llm_api_timeout_within_it(call: Call, streaming: bool, fault: str) -> None:
+async def test_a_provider_slower_than_the_deadline_is_an_llm_api_timeout_before_it_passes(call: Call, streaming: bool, fault: str) -> None:
     await call.fault(fault, 20_000 if fault == "delay" else None)
     began = monotonic()
     error = await failed(call, streaming, timeout=1.5)
@@ -100,7 +100,7 @@ async def test_a_provider_slower_than_the_deadline_is_an_llm_api_timeout_within_
 
 
 @pytest.mark.parametrize("fault", ["malformed", "cut"])
-async def test_a_whole_answer_that_cannot_be_read_is_not_bought_twice_and_stands_at_its_worst_case(call: Call, fault: str) -> None:
+async def test_an_unreadable_unary_answer_is_not_bought_twice_and_has_its_worst_case(call: Call, fault: str) -> None:
     await call.fault(fault)
     error = await failed(call, streaming=False)
     assert (error.reason, error.retryable) == ("LLM_API_ERROR", True)
@@ -114,13 +114,13 @@ async def test_a_whole_answer_that_cannot_be_read_is_not_bought_twice_and_stands
     ("fault", "details"),
     [("malformed", {}), ("cut", {}), ("stream-error", {"provider_status": "200", "provider_error": "overloaded_error"})],
 )
-async def test_a_stream_that_breaks_in_the_middle_ends_with_an_error_event_and_the_usage_so_far(
+async def test_a_stream_that_breaks_midway_ends_with_an_error_event_and_the_usage_so_far(
     call: Call, fault: str, details: dict[str, str]
 ) -> None:
     await call.fault(fault)
     streamed = await read(call.stream())
     assert streamed.events == ["delta", "error"]
-    error = ours(streamed.failure)
+    error = documented_error(streamed.failure)
     assert (error.reason, error.retryable) == ("LLM_API_ERROR", True)
     event = streamed.frames[-1].error
     assert (event.code, event.message) == ("LLM_API_ERROR", error.message)
@@ -136,7 +136,7 @@ async def test_a_stream_that_breaks_in_the_middle_ends_with_an_error_event_and_t
 
 
 @both
-async def test_an_empty_answer_is_an_error_that_cost_what_it_cost(call: Call, streaming: bool) -> None:
+async def test_an_empty_answer_is_an_error_with_its_usage(call: Call, streaming: bool) -> None:
     await call.fault("empty")
     error = await failed(call, streaming)
     assert (error.reason, error.retryable) == ("LLM_API_ERROR", True)
@@ -148,7 +148,7 @@ async def test_an_empty_answer_is_an_error_that_cost_what_it_cost(call: Call, st
 
 
 @both
-async def test_a_refusal_is_an_answer_that_says_so(call: Call, streaming: bool) -> None:
+async def test_a_refusal_is_an_answer_marked_as_refusal(call: Call, streaming: bool) -> None:
     await call.fault("refusal")
     if streaming:
         streamed = await read(call.stream())
@@ -162,7 +162,7 @@ async def test_a_refusal_is_an_answer_that_says_so(call: Call, streaming: bool) 
 
 
 async def answered(call: Call, streaming: bool) -> tuple[str, AnswerFacts, Usage]:
-    """The text, the facts and the usage of a call that succeeds."""
+    """The text, the facts and the usage of a successful call."""
     if streaming:
         streamed = await read(call.stream())
         assert streamed.failure is None
@@ -181,7 +181,7 @@ async def answered(call: Call, streaming: bool) -> tuple[str, AnswerFacts, Usage
         ("strange-blocks", StopReason.STOP_REASON_END_TURN, ""),
     ],
 )
-async def test_the_facts_tell_why_the_model_stopped(call: Call, streaming: bool, fault: str, reason: int, detail: str) -> None:
+async def test_the_facts_have_the_stop_reason(call: Call, streaming: bool, fault: str, reason: int, detail: str) -> None:
     await call.fault(fault)
     text, facts, usage = await answered(call, streaming)
     assert text
@@ -191,15 +191,15 @@ async def test_the_facts_tell_why_the_model_stopped(call: Call, streaming: bool,
 
 @both
 @pytest.mark.parametrize(
-    ("fault", "told"), [("thinking", "spent all 4096 tokens (max_tokens) on thinking"), ("pause-turn", "paused its turn")]
+    ("fault", "message"), [("thinking", "spent all 4096 tokens (max_tokens) on thinking"), ("pause-turn", "paused its turn")]
 )
-async def test_an_answer_that_the_model_did_not_finish_is_not_bought_twice(call: Call, streaming: bool, fault: str, told: str) -> None:
+async def test_an_unfinished_answer_is_not_bought_twice(call: Call, streaming: bool, fault: str, message: str) -> None:
     await call.fault(fault)
     if streaming:
-        error = ours((await read(call.stream())).failure)
+        error = documented_error((await read(call.stream())).failure)
     else:
         error = await failure_of(call.execute())
-    assert (error.reason, error.retryable, told in error.message) == ("ANSWER_INCOMPLETE", False, True)
+    assert (error.reason, error.retryable, message in error.message) == ("ANSWER_INCOMPLETE", False, True)
     logged = await call.simulator.ended(call.id)
     usage = bought(error)
     assert usage is not None
@@ -209,7 +209,7 @@ async def test_an_answer_that_the_model_did_not_finish_is_not_bought_twice(call:
 
 @both
 @pytest.mark.parametrize("fault", ["negative-usage", "huge-usage"])
-async def test_usage_that_cannot_be_right_is_replaced_by_an_estimate(call: Call, streaming: bool, fault: str) -> None:
+async def test_impossible_usage_is_replaced_by_an_estimate(call: Call, streaming: bool, fault: str) -> None:
     await call.fault(fault)
     text, _, usage = await answered(call, streaming)
     assert text
@@ -220,7 +220,9 @@ async def test_usage_that_cannot_be_right_is_replaced_by_an_estimate(call: Call,
 
 @both
 @pytest.mark.parametrize(("status", "retryable", "purchases"), [(403, False, 1), (520, True, 2), (530, True, 2)])
-async def test_the_page_of_a_proxy_is_an_llm_api_error(call: Call, streaming: bool, status: int, retryable: bool, purchases: int) -> None:
+async def test_an_html_page_of_a_proxy_is_an_llm_api_error(
+    call: Call, streaming: bool, status: int, retryable: bool, purchases: int
+) -> None:
     await call.fault("proxy", status)
     error = await failed(call, streaming)
     assert (error.reason, error.retryable, error.details["provider_status"]) == ("LLM_API_ERROR", retryable, str(status))
@@ -229,7 +231,7 @@ async def test_the_page_of_a_proxy_is_an_llm_api_error(call: Call, streaming: bo
     assert await call.purchases() == purchases
 
 
-async def test_an_answer_over_16_mb_is_refused_and_the_host_goes_on(call: Call) -> None:
+async def test_an_answer_over_16_mb_is_refused_and_the_host_keeps_running(call: Call) -> None:
     await call.fault("big", 16_000_001)
     error = await failure_of(call.execute(60))
     assert (error.reason, error.retryable, "larger than 16 MB" in error.message) == ("LLM_API_ERROR", False, True)
@@ -253,7 +255,7 @@ async def test_credentials_in_an_answer_are_redacted_and_counted(call: Call, str
     assert all(f"[redacted: {kind}]" in text for kind in redacted)
 
 
-async def test_credentials_that_trickle_in_are_redacted_the_same(call: Call) -> None:
+async def test_credentials_split_into_small_pieces_are_redacted(call: Call) -> None:
     await call.fault("secret")
     whole = (await call.execute()).result
     await call.simulator.control("POST", "defaults", {"trickle_ms": 5})
@@ -261,19 +263,19 @@ async def test_credentials_that_trickle_in_are_redacted_the_same(call: Call) -> 
 
 
 @both
-async def test_an_answer_of_two_million_characters_arrives_whole(call: Call, streaming: bool) -> None:
+async def test_an_answer_of_two_million_characters_arrives_complete(call: Call, streaming: bool) -> None:
     await call.fault("big", 2_000_000)
     text = (await read(call.stream())).text if streaming else (await call.execute()).result
     assert len(text) == 2_000_000
 
 
-async def test_a_slow_stream_ends_at_the_deadline_with_what_it_cost_until_then(call: Call) -> None:
+async def test_a_slow_stream_ends_at_the_deadline_with_its_cost_so_far(call: Call) -> None:
     await call.fault("trickle", 300)
     began = monotonic()
     streamed = await read(call.stream(timeout=1.5))
     assert monotonic() - began < 1.5
     assert streamed.events == ["delta", "error"]
-    error = ours(streamed.failure)
+    error = documented_error(streamed.failure)
     assert error.reason == "LLM_API_TIMEOUT"
     usage = bought(error)
     assert usage is not None
@@ -282,7 +284,7 @@ async def test_a_slow_stream_ends_at_the_deadline_with_what_it_cost_until_then(c
 
 
 @both
-async def test_a_call_without_time_for_an_answer_asks_nobody(call: Call, streaming: bool) -> None:
+async def test_a_call_without_enough_time_asks_no_provider(call: Call, streaming: bool) -> None:
     error = None
     try:
         await (call.stream(timeout=0.09).read() if streaming else call.execute(timeout=0.09))
@@ -293,7 +295,7 @@ async def test_a_call_without_time_for_an_answer_asks_nobody(call: Call, streami
     assert await call.purchases() == 0
 
 
-async def test_failures_of_some_calls_do_not_touch_the_others(call: Call) -> None:
+async def test_failures_of_some_calls_do_not_affect_others(call: Call) -> None:
     await call.fault("hang")
     hanging = [asyncio.ensure_future(call.execute(timeout=2)) for _ in range(30)]
     others = await asyncio.gather(*(call.execute(input=f"another {number}", execution_id="") for number in range(30)))

@@ -1,4 +1,4 @@
-"""Hot reload: definitions change under a running host."""
+"""Hot reload: definitions change while a host serves them."""
 
 import asyncio
 import uuid
@@ -23,8 +23,8 @@ SERVING, UNKNOWN = HealthCheckResponse.SERVING, HealthCheckResponse.UNKNOWN
 
 
 @dataclass(frozen=True)
-class Restless:
-    """A host and the folder of its definitions, in which agents 1 and 2 are for all tests."""
+class ChangingHost:
+    """A host and the folder of its definitions; agents 1 and 2 exist in every test."""
 
     host: Host
     folder: Path
@@ -36,60 +36,60 @@ class Restless:
 
 
 @pytest.fixture(scope="module")
-async def restless(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> AsyncIterator[Restless]:
-    folder = tmp_path_factory.mktemp("restless")
+async def changing(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> AsyncIterator[ChangingHost]:
+    folder = tmp_path_factory.mktemp("changing")
     definitions = folder / "definitions"
     definitions.mkdir()
     for number in (1, 2):
         write_agent(definitions, number)
     async with running_host(folder, definitions, provider.url, NUMBERS) as host:
-        yield Restless(host, definitions)
+        yield ChangingHost(host, definitions)
 
 
-async def test_a_changed_definition_is_served_with_a_new_revision_and_the_others_are_left_alone(restless: Restless) -> None:
-    before, other = await restless.revision(1), await restless.revision(2)
-    write_agent(restless.folder, 1, focus="You know coffee.")
+async def test_a_changed_definition_is_served_with_a_new_revision_and_the_others_are_unchanged(changing: ChangingHost) -> None:
+    before, other = await changing.revision(1), await changing.revision(2)
+    write_agent(changing.folder, 1, focus="You know coffee.")
 
     async def changed() -> bool:
-        return await restless.revision(1) != before
+        return await changing.revision(1) != before
 
     await eventually(changed)
-    assert await restless.revision(2) == other
+    assert await changing.revision(2) == other
 
 
-async def test_a_broken_definition_is_reported_and_the_old_one_keeps_serving(restless: Restless) -> None:
-    before = await restless.revision(2)
-    (restless.folder / "helper_2.yaml").write_text("category: [own\n")
+async def test_an_invalid_definition_is_reported_and_the_previous_one_keeps_serving(changing: ChangingHost) -> None:
+    before = await changing.revision(2)
+    (changing.folder / "helper_2.yaml").write_text("category: [own\n")
 
     async def reported() -> bool:
-        return any(line["event"] == "definition_refused" and "helper_2.yaml" in line["source"] for line in restless.host.logged())
+        return any(line["event"] == "definition_refused" and "helper_2.yaml" in line["source"] for line in changing.host.logged())
 
     await eventually(reported)
-    assert await restless.revision(2) == before
-    write_agent(restless.folder, 2, focus="You are whole again.")
+    assert await changing.revision(2) == before
+    write_agent(changing.folder, 2, focus="You are whole again.")
 
-    async def mended() -> bool:
-        return await restless.revision(2) != before
+    async def is_corrected() -> bool:
+        return await changing.revision(2) != before
 
-    await eventually(mended)
+    await eventually(is_corrected)
 
 
-async def test_a_new_agents_port_opens_and_a_removed_ones_closes(restless: Restless) -> None:
-    assert await restless.host.health(3) == UNKNOWN
-    path = write_agent(restless.folder, 3)
-    await eventually(lambda: restless.host.serves(3))
-    assert (await restless.host.stub(3).Describe(pb.DescribeRequest())).agent.number == 3
+async def test_the_port_of_a_new_agent_opens_and_that_of_a_removed_one_closes(changing: ChangingHost) -> None:
+    assert await changing.host.health(3) == UNKNOWN
+    path = write_agent(changing.folder, 3)
+    await eventually(lambda: changing.host.serves(3))
+    assert (await changing.host.stub(3).Describe(pb.DescribeRequest())).agent.number == 3
     path.unlink()
 
     async def closed() -> bool:
-        return is_free(restless.host.port(3))
+        return is_free(changing.host.port(3))
 
     await eventually(closed)
-    assert await restless.host.serves(1)
+    assert await changing.host.serves(1)
 
 
-async def test_an_agent_that_comes_to_a_port_and_leaves_it_again_is_heard_of_by_those_who_watch_it(restless: Restless) -> None:
-    watch = HealthStub(restless.host.channel(1)).Watch(HealthCheckRequest(service=agent_id(801)))
+async def test_a_health_watcher_sees_an_agent_added_to_its_port_and_removed_again(changing: ChangingHost) -> None:
+    watch = HealthStub(changing.host.channel(1)).Watch(HealthCheckRequest(service=agent_id(801)))
 
     async def state() -> int:
         answer = await watch.read()
@@ -97,43 +97,43 @@ async def test_an_agent_that_comes_to_a_port_and_leaves_it_again_is_heard_of_by_
         return int(answer.status)
 
     assert await state() == HealthCheckResponse.SERVICE_UNKNOWN
-    path = write_agent(restless.folder, 801)
+    path = write_agent(changing.folder, 801)
     assert await state() == SERVING
-    error = await failure_of(restless.host.stub(1).Describe(pb.DescribeRequest()))
+    error = await failure_of(changing.host.stub(1).Describe(pb.DescribeRequest()))
     assert error.reason == "VALIDATION_ERROR"
     path.unlink()
     assert await state() == HealthCheckResponse.SERVICE_UNKNOWN
-    assert (await restless.host.stub(1).Describe(pb.DescribeRequest())).agent.number == 1
+    assert (await changing.host.stub(1).Describe(pb.DescribeRequest())).agent.number == 1
     watch.cancel()
 
 
-async def test_a_watcher_of_a_port_that_closes_hears_not_serving_and_is_sent_away(restless: Restless) -> None:
-    path = write_agent(restless.folder, 3)
-    await eventually(lambda: restless.host.serves(3))
-    watch = HealthStub(restless.host.channel(3)).Watch(HealthCheckRequest(service=agent_id(3)))
+async def test_a_health_watcher_of_a_closing_port_receives_not_serving_and_the_watch_ends(changing: ChangingHost) -> None:
+    path = write_agent(changing.folder, 3)
+    await eventually(lambda: changing.host.serves(3))
+    watch = HealthStub(changing.host.channel(3)).Watch(HealthCheckRequest(service=agent_id(3)))
     answers = aiter(watch)
     assert (await anext(answers)).status == SERVING
     path.unlink()
     assert [answer.status async for answer in answers] == [HealthCheckResponse.NOT_SERVING]
 
 
-async def test_a_call_under_way_ends_whole_though_its_agent_is_removed_and_the_port_opens_again_meanwhile(
-    restless: Restless, simulator: Simulator
+async def test_a_call_in_progress_completes_although_its_agent_is_removed_and_the_port_reopens(
+    changing: ChangingHost, simulator: Simulator
 ) -> None:
-    path = write_agent(restless.folder, 3)
-    await eventually(lambda: restless.host.serves(3))
+    path = write_agent(changing.folder, 3)
+    await eventually(lambda: changing.host.serves(3))
     call = uuid.uuid4().hex
     await simulator.fault("delay", 12_000, input_contains=call)
-    answer = asyncio.ensure_future(restless.host.stub(3).Execute(pb.ExecuteRequest(input=call, execution_id=call)))
+    answer = asyncio.ensure_future(changing.host.stub(3).Execute(pb.ExecuteRequest(input=call, execution_id=call)))
     await eventually(lambda: simulator.entries(call))
     path.unlink()
 
     async def closed() -> bool:
-        return is_free(restless.host.port(3))
+        return is_free(changing.host.port(3))
 
     await eventually(closed)
-    write_agent(restless.folder, 3)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{restless.host.port(3)}") as other:
+    write_agent(changing.folder, 3)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{changing.host.port(3)}") as other:
         health: HealthCheckResponse = await HealthStub(other).Check(HealthCheckRequest(), wait_for_ready=True)
         assert health.status == SERVING
     assert not answer.done()

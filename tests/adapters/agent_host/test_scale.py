@@ -1,4 +1,4 @@
-"""1,500 agents on all 800 ports: one host is ready in seconds and fits into memory."""
+"""1,500 agents on all 800 ports: one host is ready in seconds and stays within its memory limit."""
 
 import asyncio
 import sys
@@ -17,8 +17,8 @@ from tests.conftest import ReportFigures
 
 AGENTS, PORTS = 1_500, 800
 READY_CPU_SECONDS = 8
-"""The design's bound is 5 s on an idle machine, half of it for the import of the provider's SDK. What passes on the clock is up to
-whatever else the machine does; so it is printed, and the processor's time is checked."""
+"""The design's limit is 5 s on an idle machine, half of it for the import of the provider's SDK. The elapsed time depends on the other
+load of the machine, so it is only printed, and the CPU time is checked."""
 MEGABYTE = 1024 * 1024
 MOST_RSS = 400 * MEGABYTE
 
@@ -47,7 +47,7 @@ async def test_1500_agents_on_800_ports_are_ready_in_seconds_within_400_mb(tmp_p
 
 
 async def _state(host: Host, number: int) -> int:
-    # 800 connections at once from one client: some take longer than the mesh allows for one.
+    # 800 connections at once from one client: some take longer than the mesh allows for a single one.
     health = HealthStub(host.channel(number))
     answer: HealthCheckResponse = await health.Check(HealthCheckRequest(), timeout=60, wait_for_ready=True)
     return int(answer.status)

@@ -1,4 +1,4 @@
-"""Providers that behave as no simulator would: what stands between us and Anthropic, or pretends to be it."""
+"""Providers that behave as no simulator would: proxies in front of Anthropic, or programs that imitate it."""
 
 import asyncio
 import contextlib
@@ -56,12 +56,12 @@ def events(*documents: dict[str, Any]) -> bytes:
 
 @dataclass
 class Provider:
-    """Gives the next of its answers to each request; the last one again and again."""
+    """Gives the next of its answers to each request, and repeats the last one."""
 
     answers: list[bytes] = field(default_factory=lambda: [FINE])
     requests: int = 0
     heads: list[str] = field(default_factory=list)
-    """What came before each request's body, in lower case."""
+    """The head of each request, in lower case."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -75,7 +75,7 @@ class Provider:
                 writer.write(given)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client is done
+            pass  # the client has disconnected
         finally:
             writer.close()
 
@@ -87,7 +87,7 @@ async def provider() -> Provider:
 
 @pytest.fixture
 async def model(provider: Provider) -> AsyncIterator[AnthropicModel]:
-    """The SDK, before this provider."""
+    """The SDK, connected to this provider."""
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
     async with AnthropicModel(KEY, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as model:
         yield model
@@ -116,8 +116,8 @@ async def failure(way: Way, model: AnthropicModel) -> tuple[ModelApiError, Meter
     return failed.value, meter
 
 
-async def test_a_whole_message_is_asked_for_as_the_sdk_would_ask(provider: Provider, model: AnthropicModel) -> None:
-    """But for what it says of its own timeouts, and a word that HTTP/1.1 need not be told."""
+async def test_a_unary_request_equals_that_of_the_sdk(provider: Provider, model: AnthropicModel) -> None:
+    """Except for the headers about its own timeouts, and one that HTTP/1.1 does not need."""
     await whole(model, Meter())
     address = re.search(r"host: (\S+)", provider.heads[0])
     assert address is not None
@@ -127,10 +127,10 @@ async def test_a_whole_message_is_asked_for_as_the_sdk_would_ask(provider: Provi
         await sdk.messages.create(
             model=PROMPT.model, max_tokens=PROMPT.max_tokens, system=PROMPT.system, messages=cast(Any, messages), extra_headers=extra
         )
-    ours, theirs = (dict(_lines(head)) for head in provider.heads)
+    documented_error, theirs = (dict(_lines(head)) for head in provider.heads)
     for unlike in ("x-stainless-timeout", "x-stainless-read-timeout", "connection"):
         theirs.pop(unlike)
-    assert ours == theirs
+    assert documented_error == theirs
     assert provider.heads[0].splitlines()[0] == provider.heads[1].splitlines()[0]
 
 
@@ -139,7 +139,7 @@ def _lines(head: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("wait", [None, "nan", "-5", "Fri, 27 Nov 2026 10:00:00 GMT", "soon"])
-async def test_a_429_that_does_not_say_when_is_tried_again_once_within_a_second(
+async def test_a_429_without_retry_after_is_retried_once_within_a_second(
     provider: Provider, model: AnthropicModel, wait: str | None
 ) -> None:
     provider.answers = [error("429 Too Many", "rate_limit_error", **({"retry_after": wait} if wait else {})), FINE]
@@ -150,7 +150,7 @@ async def test_a_429_that_does_not_say_when_is_tried_again_once_within_a_second(
 
 
 @both
-async def test_a_wait_without_end_is_not_waited_for(provider: Provider, model: AnthropicModel, way: Way) -> None:
+async def test_an_infinite_retry_after_is_not_waited_for(provider: Provider, model: AnthropicModel, way: Way) -> None:
     provider.answers = [error("429 Too Many", "rate_limit_error", retry_after="inf")]
     failed, _ = await failure(way, model)
     assert (failed.retryable, provider.requests) == (True, 1)
@@ -158,7 +158,7 @@ async def test_a_wait_without_end_is_not_waited_for(provider: Provider, model: A
 
 @both
 @pytest.mark.parametrize(("status", "kind"), [("401 Unauthorized", "authentication_error"), ("403 Forbidden", "permission_error")])
-async def test_a_refused_key_says_what_to_set_and_is_not_tried_again(
+async def test_a_refused_key_names_the_setting_and_is_not_retried(
     provider: Provider, model: AnthropicModel, way: Way, status: str, kind: str
 ) -> None:
     provider.answers = [error(status, kind)]
@@ -172,7 +172,7 @@ async def test_a_refused_key_says_what_to_set_and_is_not_tried_again(
 @pytest.mark.parametrize(
     ("status", "kind"), [("400 Bad", "invalid_request_error"), ("404 Not Found", "not_found_error"), ("413 Large", "request_too_large")]
 )
-async def test_a_request_that_can_never_succeed_is_not_tried_again(
+async def test_a_request_that_can_never_succeed_is_not_retried(
     provider: Provider, model: AnthropicModel, way: Way, status: str, kind: str
 ) -> None:
     provider.answers = [error(status, kind)]
@@ -183,7 +183,7 @@ async def test_a_request_that_can_never_succeed_is_not_tried_again(
 
 @both
 @pytest.mark.parametrize("status", ["502 Bad Gateway", "503 Unavailable", "504 Timeout"])
-async def test_a_proxys_page_is_an_error_that_is_tried_again_once(provider: Provider, model: AnthropicModel, way: Way, status: str) -> None:
+async def test_an_html_page_of_a_proxy_is_retried_once(provider: Provider, model: AnthropicModel, way: Way, status: str) -> None:
     provider.answers = [answer(status, b"<html>" + b"x" * 5_000, "text/html")]
     failed, meter = await failure(way, model)
     assert (failed.retryable, failed.details["provider_status"], meter.usage) == (True, status[:3], None)
@@ -194,7 +194,7 @@ async def test_a_proxys_page_is_an_error_that_is_tried_again_once(provider: Prov
 @both
 @pytest.mark.parametrize("status", ["401 No", "403 Forbidden", "407 Proxy", "302 Elsewhere", "404 Not Found"])
 @pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/json"])
-async def test_the_page_of_a_proxy_does_not_speak_of_the_key(
+async def test_the_error_for_a_proxys_page_does_not_mention_the_key(
     provider: Provider, model: AnthropicModel, way: Way, status: str, content_type: str
 ) -> None:
     provider.answers = [answer(status, {"error": "denied"} if "json" in content_type else b"<html>denied</html>", content_type)]
@@ -206,7 +206,7 @@ async def test_the_page_of_a_proxy_does_not_speak_of_the_key(
 
 @both
 @pytest.mark.parametrize("status", [501, 505, 507, 520, 521, 522, 523, 524, 525, 526, 527, 530, 598, 599])
-async def test_any_status_from_500_on_is_tried_again_once(provider: Provider, model: AnthropicModel, way: Way, status: int) -> None:
+async def test_every_status_from_500_on_is_retried_once(provider: Provider, model: AnthropicModel, way: Way, status: int) -> None:
     provider.answers = [answer(f"{status} Broken", b"error code: " + str(status).encode(), "text/plain"), FINE]
     if way is whole:
         assert (await whole(model, Meter())).text == "Hello"
@@ -219,7 +219,7 @@ async def test_any_status_from_500_on_is_tried_again_once(provider: Provider, mo
     assert (failed.retryable, failed.details["provider_status"], meter.usage) == (True, str(status), None)
 
 
-async def test_calls_that_are_refused_together_do_not_come_back_together(provider: Provider, model: AnthropicModel) -> None:
+async def test_calls_refused_together_are_retried_at_different_times(provider: Provider, model: AnthropicModel) -> None:
     provider.answers = [error("429 Too Many", "rate_limit_error", retry_after="1")] * 12 + [FINE]
     began = monotonic()
     ended: list[float] = []
@@ -252,7 +252,7 @@ async def test_an_answer_over_16_mb_is_one_clear_error(provider: Provider, model
 
 
 @both
-async def test_a_response_without_an_end_is_not_read_for_ever(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endless_response_is_not_read_forever(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent_server.providers.anthropic.http.LARGEST_RESPONSE_BYTES", 2**20)
     sent = 0
 
@@ -283,7 +283,7 @@ async def test_a_connection_closed_without_an_answer_is_not_bought_twice(provide
 
 
 @both
-async def test_a_refused_connection_has_bought_nothing(way: Way) -> None:
+async def test_a_refused_connection_bought_nothing(way: Way) -> None:
     async with AnthropicModel(KEY, f"http://127.0.0.1:{any_free_port()}") as model:
         failed, meter = await failure(way, model)
     assert (failed.retryable, meter.usage) == (True, None)
@@ -299,16 +299,14 @@ NO_MESSAGES: list[object] = [
 
 
 @pytest.mark.parametrize("body", NO_MESSAGES, ids=lambda body: str(body)[:40])
-async def test_a_body_that_is_no_message_is_an_error_that_can_be_tried_again(
-    provider: Provider, model: AnthropicModel, body: object
-) -> None:
+async def test_a_body_that_is_not_a_message_is_a_retryable_error(provider: Provider, model: AnthropicModel, body: object) -> None:
     provider.answers = [answer("200 OK", body)]
     failed, meter = await failure(whole, model)
     assert (failed.retryable, provider.requests) == (True, 1)
     assert meter.usage is not None
 
 
-async def test_an_answer_with_half_a_character_costs_what_was_billed_for_it(provider: Provider, model: AnthropicModel) -> None:
+async def test_an_answer_with_an_unpaired_surrogate_costs_what_was_billed(provider: Provider, model: AnthropicModel) -> None:
     provider.answers = [answer("200 OK", MESSAGE | {"content": [{"type": "text", "text": "\ud83d"}]})]
     _, meter = await failure(whole, model)
     assert meter.usage == TokenUsage("m", USAGE["input_tokens"], USAGE["output_tokens"])
@@ -345,9 +343,7 @@ def delta(text: str) -> dict[str, Any]:
     ],
     ids=["nothing", "no start", "only a start", "no stop", "half a letter", "error", "start, error", "page", "garbage", "list", "json"],
 )
-async def test_a_stream_that_is_no_whole_answer_is_an_error_and_is_never_asked_for_again(
-    provider: Provider, model: AnthropicModel, given: bytes
-) -> None:
+async def test_an_incomplete_stream_is_an_error_and_never_retried(provider: Provider, model: AnthropicModel, given: bytes) -> None:
     provider.answers = [given]
     failed, meter = await failure(streamed, model)
     assert (failed.retryable, provider.requests) == (True, 1)
@@ -374,7 +370,7 @@ PARTS: dict[str, list[object]] = {
 
 @settings(max_examples=60, deadline=None)
 @given(st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in PARTS.items()}))
-async def test_whatever_a_message_holds_the_turn_ends_with_a_response_or_a_documented_error_and_a_usage_that_can_be_stored(
+async def test_every_message_ends_in_a_response_or_a_documented_error_with_usage_that_can_be_stored(
     parts: dict[str, Any],
 ) -> None:
     for way in ("whole", "streamed"):
@@ -404,7 +400,7 @@ async def test_whatever_a_message_holds_the_turn_ends_with_a_response_or_a_docum
 
 
 def _strange(parts: dict[str, Any], way: str) -> bytes:
-    """The message with these parts, whole or as a stream."""
+    """The message with these parts, as a whole or as a stream."""
     usage = USAGE | {name: parts[name] for name in USAGE if name in parts}
     message = MESSAGE | {"id": "m"} | {name: value for name, value in parts.items() if name not in USAGE} | {"usage": usage}
     if way == "whole":
@@ -417,7 +413,7 @@ def _strange(parts: dict[str, Any], way: str) -> bytes:
     return events(begun, *(event for block in blocks for event in block), end, {"type": "message_stop"})
 
 
-async def test_the_whole_call_is_bounded_though_every_read_comes_in_time() -> None:
+async def test_the_whole_call_is_bounded_even_if_every_read_is_fast() -> None:
     async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(FINE.split(b"\r\n\r\n")[0] + b"\r\n\r\n")
         while not writer.is_closing():
@@ -435,7 +431,7 @@ async def test_the_whole_call_is_bounded_though_every_read_comes_in_time() -> No
 
 
 @pytest.mark.parametrize("timeout", [0, -1])
-async def test_without_time_nothing_is_asked_and_nothing_is_bought(provider: Provider, model: AnthropicModel, timeout: float) -> None:
+async def test_without_time_no_request_is_sent_and_nothing_is_bought(provider: Provider, model: AnthropicModel, timeout: float) -> None:
     for way in (whole, streamed):
         meter = Meter()
         with pytest.raises(ModelApiTimeout):

@@ -1,4 +1,4 @@
-"""An agent host with TLS: who is let in by the certificate that it shows, and how the host's own is changed while it serves."""
+"""An agent host with TLS: which client certificates are accepted, and how the host's own certificate is replaced while it serves."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ from tests.support.waiting import eventually
 
 @dataclass(frozen=True)
 class Secured:
-    """A host that can be reached from elsewhere, the authority of its mesh, and somebody else's authority."""
+    """A host reachable from elsewhere, the authority of its mesh, and another authority."""
 
     host: Host
     simulator: Simulator
@@ -43,7 +43,7 @@ class Secured:
         return self.authority.folder_of(identity)
 
     def channel(self, shown: Path | None) -> grpc.aio.Channel:
-        """A client that trusts the host and shows the certificate in that folder, or none."""
+        """A client that trusts the host and presents the certificate in `shown`, or none."""
         return client_channel(self.host.port(1), AGENT_HOST, self.folder(AGENT_HOST), shown)
 
     async def bought(self, call: str) -> bool:
@@ -76,7 +76,7 @@ async def test_orchestrator_and_worker_call_agents(secured: Secured, identity: s
 
 
 @pytest.mark.parametrize("identity", [GATEWAY, AGENT_HOST])
-async def test_another_service_of_the_mesh_may_look_but_not_call(secured: Secured, identity: str) -> None:
+async def test_another_service_of_the_mesh_may_describe_but_not_call(secured: Secured, identity: str) -> None:
     call = uuid.uuid4().hex
     async with secured.channel(secured.folder(identity)) as channel:
         error = await failure_of(execute(channel, call))
@@ -86,7 +86,7 @@ async def test_another_service_of_the_mesh_may_look_but_not_call(secured: Secure
     assert not await secured.bought(call)
 
 
-async def test_a_token_is_good_only_with_the_certificate_of_who_minted_it(secured: Secured) -> None:
+async def test_a_token_is_valid_only_with_the_certificate_of_its_issuer(secured: Secured) -> None:
     call = uuid.uuid4().hex
     async with secured.channel(secured.folder(WORKER)) as channel:
         error = await failure_of(execute(channel, call, ORCHESTRATOR))
@@ -94,14 +94,14 @@ async def test_a_token_is_good_only_with_the_certificate_of_who_minted_it(secure
     assert not await secured.bought(call)
 
 
-async def test_a_certificate_does_without_no_token(secured: Secured) -> None:
+async def test_a_certificate_does_not_replace_the_token(secured: Secured) -> None:
     async with secured.channel(secured.folder(ORCHESTRATOR)) as channel:
         error = await failure_of(AgentServiceStub(channel).Execute(pb.ExecuteRequest(input="x")))
     assert error.reason == "AUTH_INVALID_CREDENTIALS"
 
 
 @pytest.mark.parametrize("client", ["plaintext", "without a certificate", "of another authority", "expired"])
-async def test_whoever_cannot_show_a_certificate_of_the_mesh_gets_no_connection(secured: Secured, client: str, tmp_path: Path) -> None:
+async def test_a_client_without_a_certificate_of_the_mesh_gets_no_connection(secured: Secured, client: str, tmp_path: Path) -> None:
     call = uuid.uuid4().hex
     if client == "plaintext":
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{secured.host.port(1)}")
@@ -117,14 +117,14 @@ async def test_whoever_cannot_show_a_certificate_of_the_mesh_gets_no_connection(
 
 
 def expired(secured: Secured, folder: Path) -> Path:
-    """A folder with a certificate of the orchestrator that was good until a minute ago."""
+    """A folder with a certificate of the orchestrator that expired a minute ago."""
     for name in ("ca.crt", "ca.key"):
         (folder / name).write_bytes((secured.folder(ORCHESTRATOR).parent / name).read_bytes())
     return DevelopmentAuthority(folder).issue(ORCHESTRATOR, lifetime=timedelta(minutes=-1))
 
 
-async def test_a_host_that_is_not_the_one_is_not_called(secured: Secured) -> None:
-    """The client compares the server's certificate with the service that it wants to call."""
+async def test_a_client_refuses_a_server_with_the_certificate_of_another_service(secured: Secured) -> None:
+    """The client compares the server's certificate with the service that it intends to call."""
     own = secured.folder(ORCHESTRATOR)
     async with client_channel(secured.host.port(1), ORCHESTRATOR, own, own) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
@@ -132,7 +132,7 @@ async def test_a_host_that_is_not_the_one_is_not_called(secured: Secured) -> Non
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_new_certificate_is_shown_on_every_port_without_a_restart_and_calls_go_on(secured: Secured) -> None:
+async def test_a_new_certificate_is_used_on_every_port_without_a_restart_and_calls_continue(secured: Secured) -> None:
     client, ports = secured.folder(ORCHESTRATOR), [secured.host.port(number) for number in (1, 2)]
     before = [(await certificate_at(port, client)).serial_number for port in ports]
     assert before[0] == before[1]
@@ -150,33 +150,33 @@ async def test_a_new_certificate_is_shown_on_every_port_without_a_restart_and_ca
         assert (await execute(channel, uuid.uuid4().hex)).agent_name
 
 
-async def test_files_that_do_not_fit_together_are_left_alone_and_told(secured: Secured) -> None:
+async def test_mismatched_certificate_files_are_ignored_and_logged(secured: Secured) -> None:
     client, folder, port = secured.folder(ORCHESTRATOR), secured.folder(AGENT_HOST), secured.host.port(1)
     before = (await certificate_at(port, client)).serial_number
     key = (folder / KEY).read_text()
     write_private(folder / KEY, (client / KEY).read_text())
 
-    async def told() -> bool:
+    async def is_logged() -> bool:
         await certificate_at(port, client)
         return any(line["event"] == "certificates_not_reloaded" and "does not belong to" in line["why"] for line in secured.host.logged())
 
-    await eventually(told)
+    await eventually(is_logged)
     assert (await certificate_at(port, client)).serial_number == before
     write_private(folder / KEY, key)
 
 
 @pytest.mark.parametrize(
-    ("service", "removed", "told"),
+    ("service", "removed", "message"),
     [
         (GATEWAY, "", f"tls.crt is for {GATEWAY}, not for {AGENT_HOST}"),
         (AGENT_HOST, CERTIFICATE, "tls.crt: No such file or directory"),
     ],
     ids=["of another service", "not there"],
 )
-async def test_without_a_certificate_of_its_own_a_host_does_not_start(tmp_path: Path, service: str, removed: str, told: str) -> None:
+async def test_a_host_without_its_own_certificate_does_not_start(tmp_path: Path, service: str, removed: str, message: str) -> None:
     folder = issue_all(tmp_path).folder_of(service)
     if removed:
         (folder / removed).unlink()
     code, errors = await refusal({"ANTHROPIC_API_KEY": "any", "HOST_ADDRESS": "0.0.0.0", "MESH_TLS_DIR": str(folder)})
     assert (code, errors.count("\n")) == (2, 1)
-    assert errors.startswith(f"agent_server: MESH_TLS_DIR={folder} cannot be used: {told}")
+    assert errors.startswith(f"agent_server: MESH_TLS_DIR={folder} cannot be used: {message}")
