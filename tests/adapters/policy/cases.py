@@ -1,4 +1,4 @@
-"""What the policy must decide, whoever evaluates it."""
+"""Questions and the decisions that every implementation of the policy must return."""
 
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -28,7 +28,7 @@ def with_key(caller: Caller, *scopes: Scope) -> Caller:
 
 @dataclass(frozen=True)
 class Case:
-    """A question and what comes of it; no denial is a permission."""
+    """A question and its decision; no denial means that it is allowed."""
 
     name: str
     question: Question

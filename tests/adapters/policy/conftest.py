@@ -1,4 +1,4 @@
-"""The shipped rules with restrictions of the tests' own, and a real OPA server that has them too."""
+"""The shipped rules with additional restrictions, and a real OPA server that has them too."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ class OpaServer:
     process: asyncio.subprocess.Process
 
     async def stop(self) -> None:
-        """It hangs from now on: a signal takes a moment to reach all threads."""
+        """Suspend the process; the signal takes a moment to reach all threads."""
         self.process.send_signal(signal.SIGSTOP)
 
         async def stopped() -> bool:
@@ -41,13 +41,13 @@ class OpaServer:
 
         await eventually(stopped)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
 
 @contextlib.asynccontextmanager
 async def running_opa(program: Path, folder: Path) -> AsyncIterator[OpaServer]:
-    """OPA with the policy of a folder, once it is healthy."""
+    """OPA with the policy in a folder, once it is healthy."""
     port = any_free_port()
     command = ["run", "--server", "--addr", f"127.0.0.1:{port}", "--log-level", "error", "--skip-version-check", str(folder)]
     process = await asyncio.create_subprocess_exec(str(program), *command)

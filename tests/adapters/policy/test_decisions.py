@@ -1,4 +1,4 @@
-"""The same questions to the policy in process and to the real OPA: the same answers."""
+"""The policy in process and the real OPA answer the same questions in the same way."""
 
 import asyncio
 from dataclasses import replace
@@ -43,7 +43,7 @@ async def test_the_rules_pass_their_own_tests(opa: Path) -> None:
         assert process.returncode == 0, output
 
 
-async def test_as_shipped_nothing_is_restricted() -> None:
+async def test_the_shipped_policy_restricts_nothing() -> None:
     case = next(case for case in CASES if case.question.agent == CLERK and case.question.caller == BOB)
     assert await RegopyPolicy(POLICY).allows(case.question)
 
@@ -61,14 +61,14 @@ async def test_as_shipped_nothing_is_restricted() -> None:
     ],
     ids=["no rules", "broken rules", "broken data", "data that contradicts itself"],
 )
-def test_a_folder_without_a_policy_is_refused(tmp_path: Path, files: dict[str, str], complaint: str) -> None:
+def test_a_folder_without_a_valid_policy_is_refused(tmp_path: Path, files: dict[str, str], complaint: str) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(PolicyUnreadable, match=complaint):
         RegopyPolicy(tmp_path)
 
 
-async def test_a_grant_holds_for_a_second_and_a_denial_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_grant_is_remembered_for_a_second_and_a_denial_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "agents.rego").write_text(
         "package agents\nimport rego.v1\ndefault allow := false\nallow if input.user.user_id == data.admitted\ndenial := {}"
     )
@@ -77,7 +77,7 @@ async def test_a_grant_holds_for_a_second_and_a_denial_for_none(tmp_path: Path, 
     policy, question = RegopyPolicy(tmp_path, clock), Question(BOB, Action.READ)
     assert await policy.allows(question)
     assert not await policy.allows(Question(replace(BOB, user_id=BOB.user_id + 1), Action.READ))
-    monkeypatch.setattr(policy, "_ask", lambda *_: False)  # as of a rule that goes by the clock
+    monkeypatch.setattr(policy, "_ask", lambda *_: False)  # as with a rule that depends on the time
     assert await policy.allows(question)
     clock.advance(REMEMBERED_SECONDS)
     assert not await policy.allows(question)

@@ -1,4 +1,4 @@
-"""Whatever keeps the policy from deciding: it is denied, soon, and says so."""
+"""If the policy cannot decide, the call is denied soon, and the error says so."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from tests.adapters.policy.conftest import running_opa
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Noted:
+class RecordedDenials:
     """A log of denials."""
 
     def __init__(self) -> None:
@@ -31,19 +31,19 @@ class Noted:
         self.entries.append((who.user_id, what, rule))
 
     def administered(self, who: Caller, what: str, owner_id: int) -> None:
-        raise AssertionError("nothing here changes an object")
+        raise AssertionError("the policy changes no object")
 
 
 async def refusal(policy: Policy) -> PolicyDenied:
-    """What the most powerful caller gets."""
+    """The error of the most privileged caller."""
     with pytest.raises(PolicyDenied) as denied:
-        await PolicyService(policy, Noted()).check(ROOT, Action.READ)
+        await PolicyService(policy, RecordedDenials()).check(ROOT, Action.READ)
     return denied.value
 
 
 @contextlib.asynccontextmanager
 async def answering(handler: Handler) -> AsyncIterator[OpaPolicy]:
-    """A policy whose OPA answers whatever the handler does."""
+    """A policy whose OPA answers with this handler."""
     application = web.Application()
     application.router.add_post("/v1/data/agents/{rule}", handler)
     runner = web.AppRunner(application)
@@ -66,12 +66,12 @@ async def answering(handler: Handler) -> AsyncIterator[OpaPolicy]:
     ],
 )
 async def test_only_exactly_true_allows(body: bytes) -> None:
-    async def rubbish(_: web.Request) -> web.Response:
+    async def garbage(_: web.Request) -> web.Response:
         return web.Response(body=body)
 
-    async with answering(rubbish) as policy:
+    async with answering(garbage) as policy:
         with pytest.raises(PolicyDenied):
-            await PolicyService(policy, Noted()).check(ROOT, Action.READ)
+            await PolicyService(policy, RecordedDenials()).check(ROOT, Action.READ)
 
 
 async def test_true_allows() -> None:
@@ -79,11 +79,11 @@ async def test_true_allows() -> None:
         return web.Response(body=b'{"result": true}')
 
     async with answering(yes) as policy:
-        await PolicyService(policy, Noted()).check(BOB, Action.READ)
+        await PolicyService(policy, RecordedDenials()).check(BOB, Action.READ)
 
 
 @pytest.mark.parametrize("status", [204, 302, 400, 404, 500, 503])
-async def test_an_error_of_opas_is_no_decision(status: int) -> None:
+async def test_an_error_of_opa_denies(status: int) -> None:
     async def failing(_: web.Request) -> web.Response:
         return web.Response(status=status, body=b'{"result": true}', headers={"location": "/v1/data/agents/allow"})
 
@@ -91,37 +91,37 @@ async def test_an_error_of_opas_is_no_decision(status: int) -> None:
         assert (await refusal(policy)).details == {"cause": "policy_unavailable"}
 
 
-async def test_an_opa_that_hangs_is_not_waited_for(opa: Path, policy_folder: Path) -> None:
+async def test_an_opa_that_hangs_denies_after_a_timeout(opa: Path, policy_folder: Path) -> None:
     async with running_opa(opa, policy_folder) as server, OpaPolicy(server.url) as policy:
-        service = PolicyService(policy, Noted())
+        service = PolicyService(policy, RecordedDenials())
         await service.check(ROOT, Action.READ)
         await server.stop()
         async with asyncio.timeout(5):
             assert (await refusal(policy)).details == {"cause": "policy_unavailable"}
-        server.go_on()
+        server.resume()
         await service.check(ROOT, Action.READ)
 
 
-async def test_an_opa_that_was_killed_allows_nothing(opa: Path, policy_folder: Path) -> None:
+async def test_a_killed_opa_denies(opa: Path, policy_folder: Path) -> None:
     async with running_opa(opa, policy_folder) as server, OpaPolicy(server.url) as policy:
-        await PolicyService(policy, Noted()).check(ROOT, Action.READ)
+        await PolicyService(policy, RecordedDenials()).check(ROOT, Action.READ)
         server.process.kill()
         await server.process.wait()
         assert (await refusal(policy)).details == {"cause": "policy_unavailable"}
 
 
-async def test_an_opa_without_our_policy_allows_nothing(opa: Path, tmp_path: Path) -> None:
+async def test_an_opa_without_the_policy_denies(opa: Path, tmp_path: Path) -> None:
     async with running_opa(opa, tmp_path) as server, OpaPolicy(server.url) as policy:
         assert (await refusal(policy)).details == {"cause": "policy_unavailable"}
 
 
-async def test_an_undefined_rule_allows_nothing(tmp_path: Path) -> None:
+async def test_an_undefined_rule_denies(tmp_path: Path) -> None:
     (tmp_path / "agents.rego").write_text("package agents\nimport rego.v1\nallow if input.action == 7\ndenial := {} if false\n")
     assert (await refusal(RegopyPolicy(tmp_path))).details == {"cause": "policy_unavailable"}
 
 
-async def test_a_denial_says_which_rule_and_is_remembered(policy_folder: Path) -> None:
-    noted = Noted()
+async def test_a_denial_names_its_rule_and_is_logged(policy_folder: Path) -> None:
+    noted = RecordedDenials()
     service = PolicyService(RegopyPolicy(policy_folder), noted)
     await service.check(BOB, Action.EXECUTE, OPEN)
     with pytest.raises(PolicyDenied) as denied:

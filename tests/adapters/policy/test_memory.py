@@ -1,4 +1,4 @@
-"""The policy in the process is asked for every call, for months."""
+"""The memory of the in-process policy, which answers every call for months."""
 
 import subprocess
 import sys
@@ -26,8 +26,8 @@ asyncio.run(main())
 """
 
 
-def test_questions_leave_nothing_behind() -> None:
-    """4,000 questions; the fault that this guards against left 8 MB."""
+def test_decisions_leak_no_memory() -> None:
+    """4,000 questions; the bug that this guards against left 8 MB."""
     asked = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, timeout=100, check=False)
     assert asked.returncode == 0, asked.stderr
     assert int(asked.stdout) < 2_000_000
