@@ -1,4 +1,4 @@
-"""One real simulator process for all tests here, its control endpoints, and the SDK's client as the agent host has it."""
+"""One real simulator process for all of these tests, its control endpoints, and the SDK's client as the agent host configures it."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 
 @dataclass(frozen=True)
 class Simulator:
-    """A running simulator and what tests do with it."""
+    """A running simulator and the operations of tests on it."""
 
     url: str
     log_file: Path
@@ -40,12 +40,12 @@ class Simulator:
         return await self.active() == 0
 
     async def entries(self, execution_id: str) -> list[dict[str, Any]]:
-        """The log's lines about one execution, as they stand in the file."""
+        """The entries of one execution, as they are in the log file."""
         lines = (json.loads(line) for line in self.log_file.read_text().splitlines())
         return [line for line in lines if line["execution_id"] == execution_id]
 
     async def ended(self, execution_id: str) -> dict[str, Any]:
-        """The last line about an execution, once it is there."""
+        """The last entry of an execution, once it exists."""
 
         async def last() -> dict[str, Any] | None:
             lines = await self.entries(execution_id)
@@ -55,7 +55,7 @@ class Simulator:
 
 
 async def start_simulator(folder: Path, **settings: str) -> tuple[asyncio.subprocess.Process, Path]:
-    """A simulator process with `folder` for its files, and its ready file, which may not be there yet."""
+    """Start a simulator process with `folder` for its files; returns it and its ready file, which may not exist yet."""
     ready = folder / "ready.json"
     environment = {**os.environ, "READY_FILE": str(ready), "SIMULATOR_LOG": str(folder / "log.jsonl"), "SIMULATOR_PORT": "0", **settings}
     process = await asyncio.create_subprocess_exec(
@@ -68,7 +68,7 @@ async def start_simulator(folder: Path, **settings: str) -> tuple[asyncio.subpro
 
 
 async def port_of(ready: Path) -> int:
-    """The port in a ready file, once it is there."""
+    """The port in a ready file, once the file exists."""
 
     async def port() -> int:
         return _port_in(ready)
@@ -95,7 +95,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sim
 
 @pytest.fixture
 async def simulator(running: Simulator) -> AsyncIterator[Simulator]:
-    """The simulator without faults of another test."""
+    """The simulator, without the faults of earlier tests."""
     yield running
     await running.control("DELETE", "faults")
     await running.control("POST", "defaults", {"delay_ms": 0, "trickle_ms": 0})
@@ -103,6 +103,6 @@ async def simulator(running: Simulator) -> AsyncIterator[Simulator]:
 
 @pytest.fixture
 async def client(simulator: Simulator) -> AsyncIterator[AsyncAnthropic]:
-    """The SDK's client; without retries, so that a test sees every answer."""
+    """The SDK's client without retries, so that a test sees every response."""
     async with AsyncAnthropic(base_url=simulator.url, api_key="any", max_retries=0, http_client=DefaultAioHttpClient()) as client:
         yield client

@@ -1,4 +1,4 @@
-"""What the simulator answers to the SDK: plausible work, the same every time, marked as simulated."""
+"""The simulator's answers to the SDK: plausible, deterministic, and marked as simulated."""
 
 import re
 from typing import Any
@@ -53,14 +53,14 @@ async def test_an_answer_uses_the_role_the_focus_and_the_input(client: AsyncAnth
     ids=range(8),
 )
 @pytest.mark.parametrize("system", [SYSTEM, "Be brief.", "You are " + "very " * 5_000 + "long."], ids=["role", "short", "endless"])
-async def test_an_answer_has_150_to_400_words_whatever_the_input(client: AsyncAnthropic, text: str, system: Any) -> None:
+async def test_an_answer_has_150_to_400_words_for_any_input(client: AsyncAnthropic, text: str, system: Any) -> None:
     answer = text_of(await client.messages.create(**question(text) | {"system": system}))
     words = [word for word in answer.split() if re.search(r"\w", word)]
     assert 150 <= len(words) <= 400
     assert answer.endswith(MARKER)
 
 
-async def test_the_same_request_has_the_same_answer_and_another_has_another(client: AsyncAnthropic) -> None:
+async def test_equal_requests_have_equal_answers_and_different_ones_do_not(client: AsyncAnthropic) -> None:
     first = await client.messages.create(**question())
     again = await client.messages.create(**question())
     others = [question("Another input."), question(model="claude-haiku-5-5"), question() | {"system": "You are a cook."}]
@@ -70,7 +70,7 @@ async def test_the_same_request_has_the_same_answer_and_another_has_another(clie
     assert len({text_of(await client.messages.create(**other)) for other in others} | {text_of(first)}) >= 3
 
 
-async def test_max_tokens_cuts_the_answer_and_says_so(client: AsyncAnthropic) -> None:
+async def test_max_tokens_truncates_the_answer_with_its_stop_reason(client: AsyncAnthropic) -> None:
     whole = text_of(await client.messages.create(**question()))
     message = await client.messages.create(**question() | {"max_tokens": 20})
     assert message.stop_reason == "max_tokens"
@@ -95,7 +95,7 @@ async def test_a_stream_has_the_events_of_the_api_and_the_text_of_the_json_answe
     assert (last.delta.stop_reason, last.usage.output_tokens) == ("end_turn", whole.usage.output_tokens)
 
 
-async def test_a_stream_on_the_wire_pings_after_the_block_has_begun(simulator: Simulator) -> None:
+async def test_a_stream_pings_after_the_block_has_begun(simulator: Simulator) -> None:
     headers = {"x-api-key": "any", "anthropic-version": "2023-06-01"}
     async with simulator.http.post(f"{simulator.url}/v1/messages", json=question(stream=True), headers=headers) as response:
         wire = await response.text()
@@ -104,14 +104,14 @@ async def test_a_stream_on_the_wire_pings_after_the_block_has_begun(simulator: S
     assert kinds[:4] == ["message_start", "content_block_start", "ping", "content_block_delta"]
 
 
-async def test_the_helper_of_the_sdk_accumulates_the_stream(client: AsyncAnthropic) -> None:
+async def test_the_sdks_stream_helper_accumulates_the_stream(client: AsyncAnthropic) -> None:
     async with client.messages.stream(**question()) as stream:
         final = await stream.get_final_message()
     assert text_of(final).endswith(MARKER)
     assert final.stop_reason == "end_turn"
 
 
-async def test_tokens_are_four_bytes_each_and_count_tokens_says_the_same(client: AsyncAnthropic) -> None:
+async def test_a_token_is_four_bytes_also_in_count_tokens(client: AsyncAnthropic) -> None:
     message = await client.messages.create(**question())
     size = len((ROLE + FOCUS + INPUT).encode())
     asked = question()
@@ -121,11 +121,11 @@ async def test_tokens_are_four_bytes_each_and_count_tokens_says_the_same(client:
     assert message.usage.output_tokens == -(-len(text_of(message).encode()) // 4)
 
 
-async def test_the_last_turn_of_a_conversation_is_what_is_answered(client: AsyncAnthropic) -> None:
+async def test_the_last_turn_of_a_conversation_is_answered(client: AsyncAnthropic) -> None:
     turns = [{"role": "user", "content": "Hello."}, {"role": "assistant", "content": "Hello."}, {"role": "user", "content": INPUT}]
     assert "organic traffic" in text_of(await client.messages.create(**question() | {"messages": turns}))
 
 
-async def test_a_blocks_input_is_read_like_a_plain_one(client: AsyncAnthropic) -> None:
+async def test_input_in_blocks_is_read_like_plain_input(client: AsyncAnthropic) -> None:
     blocks = [{"role": "user", "content": [{"type": "text", "text": INPUT}]}]
     assert text_of(await client.messages.create(**question() | {"messages": blocks})) == text_of(await client.messages.create(**question()))

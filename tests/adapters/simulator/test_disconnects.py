@@ -1,4 +1,4 @@
-"""A client that leaves: the simulator notices at once, and its log says what was produced until then."""
+"""A client that disconnects: the simulator notices at once, and logs what was produced until then."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ NOTICED_WITHIN_SECONDS = 0.1
 
 @pytest.fixture(params=[DefaultAioHttpClient, DefaultAsyncHttpxClient], ids=["aiohttp", "httpx"])
 async def leaving(request: pytest.FixtureRequest, simulator: Simulator) -> AsyncIterator[AsyncAnthropic]:
-    """The SDK over each of its transports."""
+    """The SDK with each of its transports."""
     async with AsyncAnthropic(base_url=simulator.url, api_key="any", max_retries=0, http_client=request.param()) as client:
         yield client
 
@@ -33,7 +33,7 @@ def question(execution: str, model: str) -> dict[str, Any]:
 
 
 async def noticed(simulator: Simulator, execution: str) -> dict[str, Any]:
-    """The line about the client that has just left; its own time says whether it came soon enough."""
+    """The log entry of the client that has disconnected; its timestamp shows whether it was noticed soon enough."""
     left = datetime.now(UTC)
     ended = await simulator.ended(execution)
     assert (datetime.fromisoformat(ended["at"]) - left).total_seconds() < NOTICED_WITHIN_SECONDS
@@ -58,7 +58,7 @@ async def test_a_client_that_cancels_while_it_waits_is_noticed(
     assert ended["input_tokens"] > 0
 
 
-async def test_a_client_that_closes_a_stream_is_charged_for_what_it_was_sent(simulator: Simulator, leaving: AsyncAnthropic) -> None:
+async def test_a_client_that_closes_a_stream_is_charged_for_what_was_sent(simulator: Simulator, leaving: AsyncAnthropic) -> None:
     execution = str(uuid.uuid4())
     stream = await leaving.messages.create(**question(execution, "sim-trickle-30"), stream=True)
     received = 0
@@ -74,7 +74,7 @@ async def test_a_client_that_closes_a_stream_is_charged_for_what_it_was_sent(sim
     assert ended["billed"] is True
 
 
-async def test_the_simulator_goes_on_after_many_clients_have_left(simulator: Simulator, leaving: AsyncAnthropic) -> None:
+async def test_the_simulator_keeps_running_after_many_clients_disconnected(simulator: Simulator, leaving: AsyncAnthropic) -> None:
     calls = [asyncio.create_task(leaving.messages.create(**question(str(uuid.uuid4()), "sim-hang"))) for _ in range(50)]
 
     async def all_there() -> bool:

@@ -1,4 +1,4 @@
-"""The log: what the provider's books say of every request."""
+"""The log, in which the provider records every request."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ def question(execution: str, model: str = "claude-sonnet-5-5") -> dict[str, Any]
     }
 
 
-async def test_an_answer_has_two_lines_that_agree_with_its_usage(simulator: Simulator, client: AsyncAnthropic) -> None:
+async def test_an_answer_has_two_entries_that_agree_with_its_usage(simulator: Simulator, client: AsyncAnthropic) -> None:
     execution = str(uuid.uuid4())
     message = await client.messages.create(**question(execution))
     await simulator.ended(execution)
@@ -42,7 +42,7 @@ async def test_an_answer_has_two_lines_that_agree_with_its_usage(simulator: Simu
     assert ended["n"] > started["n"]
 
 
-async def test_the_first_line_is_in_the_file_before_the_first_byte_of_the_answer(simulator: Simulator, client: AsyncAnthropic) -> None:
+async def test_the_first_entry_is_in_the_file_before_the_first_byte_of_the_answer(simulator: Simulator, client: AsyncAnthropic) -> None:
     execution = str(uuid.uuid4())
     stream = await client.messages.create(**question(execution, "sim-trickle-20"), stream=True)
     async for _ in stream:
@@ -68,7 +68,7 @@ async def test_the_first_line_is_in_the_file_before_the_first_byte_of_the_answer
         ("sim-empty", True, "completed", 200, True),
     ],
 )
-async def test_the_outcome_of_a_fault(
+async def test_a_fault_has_its_outcome_in_the_log(
     simulator: Simulator, client: AsyncAnthropic, model: str, stream: bool, outcome: str, status: int, billed: bool
 ) -> None:
     execution = str(uuid.uuid4())
@@ -88,7 +88,7 @@ async def provoke(client: AsyncAnthropic, execution: str, model: str, stream: bo
         return
 
 
-async def test_a_stream_that_breaks_off_is_charged_for_what_was_produced(simulator: Simulator, client: AsyncAnthropic) -> None:
+async def test_an_interrupted_stream_is_charged_for_what_was_produced(simulator: Simulator, client: AsyncAnthropic) -> None:
     whole, cut = str(uuid.uuid4()), str(uuid.uuid4())
     await provoke(client, whole, "claude-sonnet-5-5", stream=True)
     await simulator.fault("cut", count=1)
@@ -97,16 +97,16 @@ async def test_a_stream_that_breaks_off_is_charged_for_what_was_produced(simulat
     assert 0 < produced < (await simulator.ended(whole))["output_tokens"]
 
 
-async def test_the_log_endpoint_tells_the_lines_behind_a_number(simulator: Simulator, client: AsyncAnthropic) -> None:
+async def test_the_log_endpoint_returns_the_entries_after_a_number(simulator: Simulator, client: AsyncAnthropic) -> None:
     before = (await simulator.control("GET", "log"))["last"]
     execution = str(uuid.uuid4())
     await client.messages.create(**question(execution))
     await simulator.ended(execution)
-    told = await simulator.control("GET", f"log?after={before}")
-    assert told["entries"] == await simulator.entries(execution)
-    assert told["last"] == before + 2
-    assert told["oldest"] == 1
-    assert (await simulator.control("GET", f"log?after={told['last']}"))["entries"] == []
+    listed = await simulator.control("GET", f"log?after={before}")
+    assert listed["entries"] == await simulator.entries(execution)
+    assert listed["last"] == before + 2
+    assert listed["oldest"] == 1
+    assert (await simulator.control("GET", f"log?after={listed['last']}"))["entries"] == []
 
 
 async def test_counting_tokens_is_free_and_not_logged(simulator: Simulator, client: AsyncAnthropic) -> None:

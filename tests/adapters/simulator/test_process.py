@@ -1,4 +1,4 @@
-"""The process: how it starts, what keeps it from starting, and how it stops."""
+"""The process: how it starts, what prevents its start, and how it stops."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from tests.adapters.simulator.conftest import port_of, start_simulator
 from tests.support.waiting import eventually
 
 
-async def test_it_says_its_port_and_is_healthy(tmp_path: Path) -> None:
+async def test_the_process_reports_its_port_and_is_healthy(tmp_path: Path) -> None:
     process, ready = await start_simulator(tmp_path, SIMULATOR_DELAY_MS="1", SIMULATOR_TRICKLE_MS="2")
     port = await port_of(ready)
     assert process.stdout is not None
@@ -30,7 +30,7 @@ async def test_it_says_its_port_and_is_healthy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_it_at_once_with_a_clean_log(tmp_path: Path, number: signal.Signals) -> None:
+async def test_sigterm_ends_the_process_at_once_with_a_complete_log(tmp_path: Path, number: signal.Signals) -> None:
     process, ready = await start_simulator(tmp_path)
     url = f"http://127.0.0.1:{await port_of(ready)}"
     async with AsyncAnthropic(base_url=url, api_key="any", max_retries=0) as client:
@@ -50,7 +50,7 @@ async def test_a_signal_ends_it_at_once_with_a_clean_log(tmp_path: Path, number:
     assert [json.loads(line)["outcome"] for line in log.read_text().splitlines()] == ["started", "cut"]
 
 
-async def test_the_log_of_an_earlier_run_is_kept_and_its_lines_outlive_a_kill(tmp_path: Path) -> None:
+async def test_the_log_of_an_earlier_run_is_kept_and_entries_survive_a_kill(tmp_path: Path) -> None:
     for _ in range(2):
         (tmp_path / "ready.json").unlink(missing_ok=True)
         process, ready = await start_simulator(tmp_path)
@@ -64,7 +64,7 @@ async def test_the_log_of_an_earlier_run_is_kept_and_its_lines_outlive_a_kill(tm
     assert len({line["request_id"] for line in lines}) == 2
 
 
-async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_reported_on_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process, _ = await start_simulator(tmp_path, SIMULATOR_PORT=str(port))
@@ -74,7 +74,7 @@ async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     assert len(errors.decode().splitlines()) == 1
 
 
-async def test_settings_that_make_no_sense_are_told_in_one_line(tmp_path: Path) -> None:
+async def test_invalid_settings_are_reported_on_one_line(tmp_path: Path) -> None:
     process, _ = await start_simulator(tmp_path, SIMULATOR_PORT="many")
     _, errors = await process.communicate()
     assert process.returncode == 2

@@ -1,4 +1,4 @@
-"""Prompt caching: the first use of a marked beginning writes it, later uses read it."""
+"""Prompt caching: the first request with a marked prefix writes it, later requests read it."""
 
 import uuid
 from typing import Any
@@ -20,7 +20,7 @@ def request(shared: str, own: str, text: str = "What now?", **mark: str) -> dict
     }
 
 
-async def test_a_shared_beginning_is_written_once_and_then_read(client: AsyncAnthropic) -> None:
+async def test_a_shared_prefix_is_written_once_and_then_read(client: AsyncAnthropic) -> None:
     shared = f"You are a lawyer of case {uuid.uuid4()}. " * 20
     first = (await client.messages.create(**request(shared, "Focus: contracts."))).usage
     second = (await client.messages.create(**request(shared, "Focus: patents."))).usage
@@ -33,7 +33,7 @@ async def test_a_shared_beginning_is_written_once_and_then_read(client: AsyncAnt
     assert second.input_tokens == total - size
 
 
-async def test_the_usage_of_a_stream_tells_the_cache_too(client: AsyncAnthropic) -> None:
+async def test_the_usage_of_a_stream_includes_the_cache(client: AsyncAnthropic) -> None:
     shared = f"You are a nurse of ward {uuid.uuid4()}. " * 20
     await client.messages.create(**request(shared, "Focus: nights.", ttl="1h"))
     async with client.messages.stream(**request(shared, "Focus: nights.", ttl="1h")) as stream:
@@ -41,12 +41,12 @@ async def test_the_usage_of_a_stream_tells_the_cache_too(client: AsyncAnthropic)
     assert usage.cache_read_input_tokens == -(-len(shared) // 4)
 
 
-async def test_a_prompt_without_marks_touches_no_cache(client: AsyncAnthropic) -> None:
+async def test_a_prompt_without_cache_marks_does_not_use_the_cache(client: AsyncAnthropic) -> None:
     message = await client.messages.create(model="claude-sonnet-5-5", max_tokens=10, messages=[{"role": "user", "content": "Hello"}])
     assert (message.usage.cache_creation_input_tokens, message.usage.cache_read_input_tokens) == (0, 0)
 
 
-def test_a_cached_beginning_is_forgotten_when_its_time_has_passed_unused() -> None:
+def test_an_unused_prefix_expires() -> None:
     clock = SetClock()
     cache = PromptCache(clock)
     prompt = Prompt.of(request("shared " * 40, "own"))
@@ -57,7 +57,7 @@ def test_a_cached_beginning_is_forgotten_when_its_time_has_passed_unused() -> No
     assert cache.usage_of(prompt).written_5m == 70
 
 
-def test_a_longer_beginning_reads_the_shorter_one_and_writes_the_rest() -> None:
+def test_a_longer_prefix_reads_the_shorter_one_and_writes_the_rest() -> None:
     cache = PromptCache()
     cache.usage_of(Prompt.of(request("a" * 400, "b" * 400)))
     longer = request("a" * 400, "b" * 400)

@@ -1,4 +1,4 @@
-"""Structured output: the answer is a JSON document of the schema that was asked for."""
+"""Structured output: the answer is a JSON document that satisfies the requested schema."""
 
 import json
 from typing import Any, Literal
@@ -47,7 +47,7 @@ def question(schema: dict[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
-async def test_the_document_satisfies_the_schema_and_says_that_it_is_simulated(client: AsyncAnthropic) -> None:
+async def test_the_document_satisfies_the_schema_and_is_marked_as_simulated(client: AsyncAnthropic) -> None:
     message = await client.messages.create(**question(SCHEMA))
     text = message.content[0].text
     document = json.loads(text)
@@ -74,7 +74,7 @@ class Audit(BaseModel):
     owner: str | None
 
 
-async def test_a_pydantic_model_is_filled_by_the_parse_helper_of_the_sdk(client: AsyncAnthropic) -> None:
+async def test_the_sdks_parse_helper_fills_a_pydantic_model(client: AsyncAnthropic) -> None:
     asked = question(SCHEMA)
     del asked["output_config"]
     parsed = (await client.messages.parse(**asked, output_format=Audit)).parsed_output
@@ -82,7 +82,7 @@ async def test_a_pydantic_model_is_filled_by_the_parse_helper_of_the_sdk(client:
     assert parsed.findings[0].severity in ("low", "high")
 
 
-async def test_a_document_that_is_cut_by_max_tokens_is_not_json(client: AsyncAnthropic) -> None:
+async def test_a_document_truncated_by_max_tokens_is_not_json(client: AsyncAnthropic) -> None:
     message = await client.messages.create(**question(SCHEMA) | {"max_tokens": 10})
     assert message.stop_reason == "max_tokens"
     with pytest.raises(json.JSONDecodeError):
@@ -90,7 +90,7 @@ async def test_a_document_that_is_cut_by_max_tokens_is_not_json(client: AsyncAnt
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "message"),
     [
         ({"type": "object", "properties": {}}, "additionalProperties"),
         ({"type": "integer", "minimum": 1}, "minimum"),
@@ -104,6 +104,6 @@ async def test_a_document_that_is_cut_by_max_tokens_is_not_json(client: AsyncAnt
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_schema_that_the_api_does_not_take_is_refused(client: AsyncAnthropic, schema: dict[str, Any], said: str) -> None:
-    with pytest.raises(BadRequestError, match=said.replace("$", r"\$")):
+async def test_a_schema_that_the_api_does_not_accept_is_refused(client: AsyncAnthropic, schema: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRequestError, match=message.replace("$", r"\$")):
         await client.messages.create(**question(schema))

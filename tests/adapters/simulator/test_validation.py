@@ -1,4 +1,4 @@
-"""What the API refuses, the simulator refuses in the API's shape, and it charges nothing for it."""
+"""The simulator refuses the requests that the API refuses, with the API's errors, and does not charge for them."""
 
 import uuid
 from typing import Any
@@ -8,7 +8,7 @@ from anthropic import AsyncAnthropic, AuthenticationError, BadRequestError, NotF
 
 from tests.adapters.simulator.conftest import Simulator
 
-# The SDK warns of some retired names, which is what is tried here.
+# The SDK warns about some retired names, which these tests use deliberately.
 pytestmark = pytest.mark.filterwarnings("ignore:The model")
 
 GOOD: dict[str, Any] = {"model": "claude-sonnet-5-5", "max_tokens": 10, "messages": [{"role": "user", "content": "Hello"}]}
@@ -43,13 +43,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "said"), REFUSED, ids=[said for _, said in REFUSED])
-async def test_a_request_that_breaks_a_rule_is_refused(simulator: Simulator, change: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("change", "message"), REFUSED, ids=[message for _, message in REFUSED])
+async def test_an_invalid_request_is_refused(simulator: Simulator, change: dict[str, Any], message: str) -> None:
     async with simulator.http.post(f"{simulator.url}/v1/messages", json=GOOD | change, headers=HEADERS) as response:
         body = await response.json()
     assert response.status == 400
     assert (body["type"], body["error"]["type"]) == ("error", "invalid_request_error")
-    assert said in body["error"]["message"]
+    assert message in body["error"]["message"]
     assert body["request_id"] == response.headers["request-id"]
 
 
@@ -62,19 +62,19 @@ async def test_a_missing_field_is_named(simulator: Simulator, missing: str) -> N
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff", b'"x"', b"[" * 100_000, b'{"model": "\\ud800"}'], ids=range(7))
-async def test_a_body_that_is_no_json_object_is_refused(simulator: Simulator, raw: bytes) -> None:
+async def test_a_body_that_is_not_a_json_object_is_refused(simulator: Simulator, raw: bytes) -> None:
     async with simulator.http.post(f"{simulator.url}/v1/messages", data=raw, headers=HEADERS) as response:
         assert response.status == 400
         assert (await response.json())["error"]["type"] == "invalid_request_error"
 
 
-async def test_a_lone_surrogate_is_refused(simulator: Simulator) -> None:
+async def test_an_unpaired_surrogate_is_refused(simulator: Simulator) -> None:
     raw = b'{"model": "claude-sonnet-5-5", "max_tokens": 5, "messages": [{"role": "user", "content": "\\ud800"}]}'
     async with simulator.http.post(f"{simulator.url}/v1/messages", data=raw, headers=HEADERS) as response:
         assert response.status == 400
 
 
-async def test_the_sdk_sees_a_bad_request_with_type_and_request_id(client: AsyncAnthropic) -> None:
+async def test_the_sdk_receives_a_bad_request_with_type_and_request_id(client: AsyncAnthropic) -> None:
     with pytest.raises(BadRequestError) as refused:
         await client.messages.create(**GOOD, extra_body={"temperature": 0.2})
     assert refused.value.type == "invalid_request_error"
@@ -88,7 +88,7 @@ async def test_a_request_without_a_key_is_not_authenticated(client: AsyncAnthrop
 
 
 @pytest.mark.parametrize("key", [{"x-api-key": "any"}, {"authorization": "Bearer any"}], ids=["x-api-key", "bearer"])
-async def test_any_key_will_do(simulator: Simulator, key: dict[str, str]) -> None:
+async def test_any_key_is_accepted(simulator: Simulator, key: dict[str, str]) -> None:
     headers = {"anthropic-version": "2023-06-01", **key}
     async with simulator.http.post(f"{simulator.url}/v1/messages", json=GOOD, headers=headers) as response:
         assert response.status == 200
@@ -115,7 +115,7 @@ async def test_a_current_model_is_found(client: AsyncAnthropic, model: str) -> N
     assert (await client.messages.create(**GOOD | {"model": model})).model == model
 
 
-async def test_counting_refuses_like_answering(client: AsyncAnthropic) -> None:
+async def test_counting_refuses_the_same_requests(client: AsyncAnthropic) -> None:
     with pytest.raises(BadRequestError, match="at least one message"):
         await client.messages.count_tokens(model="claude-sonnet-5-5", messages=[])
     with pytest.raises(NotFoundError):
@@ -128,13 +128,13 @@ async def test_a_body_over_32_mib_is_too_large(client: AsyncAnthropic) -> None:
     assert refused.value.status_code == 413
 
 
-async def test_a_path_that_is_not_served_is_not_found_in_the_same_shape(simulator: Simulator) -> None:
+async def test_an_unknown_path_is_not_found_with_an_error_of_the_same_form(simulator: Simulator) -> None:
     async with simulator.http.get(f"{simulator.url}/v1/models") as response:
         assert response.status == 404
         assert (await response.json())["error"]["type"] == "not_found_error"
 
 
-async def test_a_refusal_is_logged_and_not_billed(simulator: Simulator, client: AsyncAnthropic) -> None:
+async def test_a_refused_request_is_logged_and_not_billed(simulator: Simulator, client: AsyncAnthropic) -> None:
     execution = str(uuid.uuid4())
     with pytest.raises(NotFoundError):
         await client.messages.create(**GOOD | {"model": "claude-2.1"}, extra_headers={"x-agentmesh-execution-id": execution})
