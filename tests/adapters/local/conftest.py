@@ -1,4 +1,4 @@
-"""Stand-ins for our programs, and a place that root's unprivileged users cannot reach."""
+"""Stand-ins for the platform's programs, and a folder that root's unprivileged users cannot reach."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ def journal(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make_process(tmp_path: Path, journal: Path) -> Callable[..., Process]:
-    """Makes a process that runs the stand-in with habits."""
+    """Creates a process that runs the stand-in with these habits."""
 
     def make(name: str, *habits: str, after: tuple[str, ...] = (), start_seconds: float = 20, stop_seconds: float = 20) -> Process:
         script = HEALTHY if "healthy" in habits else STAND_IN
@@ -53,9 +53,9 @@ def make_process(tmp_path: Path, journal: Path) -> Callable[..., Process]:
 
 @pytest.fixture
 def closed_folder(tmp_path: Path) -> Path:
-    """A folder below one that only its owner can pass, like a home of mode 0700."""
+    """A folder below one that only its owner can enter, like a home directory of mode 0700."""
     if os.geteuid() != 0:
-        pytest.skip("PostgreSQL runs as another user only when we are root")
+        pytest.skip("PostgreSQL runs as another user only if the tests run as root")
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     folder = home / "inside"

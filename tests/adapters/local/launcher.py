@@ -1,4 +1,4 @@
-"""A launcher with real servers and a stand-in, to be killed: `python launcher.py FOLDER POSTGRES_PORT REDIS_PORT`.
+"""A launcher with real servers and a stand-in, which tests kill: `python launcher.py FOLDER POSTGRES_PORT REDIS_PORT`.
 
 Prints one line of JSON with the process ids once everything runs.
 """

@@ -1,7 +1,7 @@
-"""A program with the manners of ours: says when it is ready, ends on SIGTERM. `python stand_in.py JOURNAL NAME [HABIT]`.
+"""Behaves like a program of the platform: it reports that it is ready, and exits on SIGTERM. `python stand_in.py JOURNAL NAME [HABIT]`.
 
 It writes `NAME up` (and its COLOUR, if it has one) and `NAME down` into the journal. Habits: `deaf` ignores SIGTERM,
-`mute` never says that it is ready, `broken` ends with exit code 3 and a word of farewell.
+`mute` never reports that it is ready, `broken` exits with code 3 and a last message.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""`make up` as its user meets it: the real command, the real programs, the screen."""
+"""`make up` as its user sees it: the real command, the real programs, the screen."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ UP_SECONDS = 90
 
 
 class Launcher:
-    """A running `python -m deploy.local up`, and what it has shown so far."""
+    """A running `python -m deploy.local up`, and its output so far."""
 
     def __init__(self, process: asyncio.subprocess.Process, offset: int) -> None:
         self.process = process
@@ -35,27 +35,27 @@ class Launcher:
         self.screen = ""
 
     async def shows(self, text: str) -> str:
-        """Waits until it has shown a line that holds `text`; returns that line."""
+        """Wait until the output has a line that contains `text`; returns that line."""
         assert self.process.stdout is not None
         async with asyncio.timeout(UP_SECONDS):
             while line := (await self.process.stdout.readline()).decode():
                 self.screen += line
                 if text in line:
                     return line
-        pytest.fail(f"it ended without showing {text!r}:\n{self.screen}")
+        pytest.fail(f"the launcher exited without printing {text!r}:\n{self.screen}")
 
     async def end(self) -> str:
-        """Waits for its end; returns everything that it has shown."""
+        """Wait for its exit; returns the whole output."""
         rest, _ = await asyncio.wait_for(self.process.communicate(), UP_SECONDS)
         self.screen += rest.decode()
         return self.screen
 
     def programs(self) -> list[psutil.Process]:
-        """What it runs now."""
+        """The programs that it runs now."""
         return [psutil.Process(pid) for note in (self.state.path / "run").glob("*.pid") if (pid := still_running(note))]
 
     async def leaves_nothing(self) -> bool:
-        """Whether everything that it ran has ended, and every port is free."""
+        """Whether all its programs have exited and every port is free."""
         return not self.programs() and all(map(is_free, self.ports.every))
 
 
@@ -74,21 +74,21 @@ async def up(offset: int, *options: str) -> AsyncIterator[Launcher]:
 
 @pytest.fixture
 async def offset() -> AsyncIterator[int]:
-    """A place for a stack, with nothing in its folder before and after."""
+    """A port offset for a stack; its folder is empty before and after."""
     with free_port_offset() as offset:
         yield offset
         await remove_all(StateFolder.of_offset(offset).path)
 
 
 async def output_of(command: str) -> str:
-    """What a line of the start screen prints, typed as it stands."""
+    """The output of a command on the start screen, run exactly as printed."""
     shell = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE)
     output, _ = await asyncio.wait_for(shell.communicate(), 30)
     return output.decode()
 
 
-async def test_the_screen_says_what_runs_and_its_commands_work(offset: int) -> None:
-    """Up to the start screen, its curl commands typed as they stand, a second launcher, a program that dies, Ctrl-C."""
+async def test_the_start_screen_lists_what_runs_and_its_commands_work(offset: int) -> None:
+    """Up to the start screen, its curl commands run as printed, a second launcher, a killed program, Ctrl-C."""
     async with up(offset) as launcher:
         await launcher.shows("Ctrl-C stops everything")
         assert re.search(r"AgentMesh is up after [\d.]+ s: [1-9]\d* agents on [1-9]\d* ports, 1 agent host\.", launcher.screen)
@@ -111,7 +111,7 @@ async def test_the_screen_says_what_runs_and_its_commands_work(offset: int) -> N
 
 
 def assert_private(folder: Path) -> None:
-    """Nothing that the stack has written can be read by another user of the machine, wherever it lies."""
+    """No file of the stack can be read by another user of the machine, wherever it is."""
     written = [path for root in (folder, folder_outside(folder / "postgres") / "data") for path in root.rglob("*")]
     assert any(path.name == "orchestrator.log" for path in written)
     assert any(path.name == "PG_VERSION" for path in written)
@@ -120,7 +120,7 @@ def assert_private(folder: Path) -> None:
 
 
 async def says_that_it_runs(launcher: Launcher, offset: int) -> None:
-    """A second launcher at the same place names the first and leaves."""
+    """A second launcher with the same offset names the first and exits."""
     async with up(offset) as second:
         refusal = await second.end()
     assert second.process.returncode == 1
@@ -130,7 +130,7 @@ async def says_that_it_runs(launcher: Launcher, offset: int) -> None:
 
 
 async def comes_back(launcher: Launcher, module: str) -> None:
-    """A program that is killed is named on the screen, and is there again."""
+    """A killed program is named on the screen and restarted."""
     next(one for one in launcher.programs() if f"orchestrator.processes.{module}" in one.cmdline()).kill()
     await launcher.shows(f"{module} was ended by SIGKILL; restarting it in 0.5 s")
     await launcher.shows(f"{module} is ready again")
@@ -142,9 +142,9 @@ async def comes_back(launcher: Launcher, module: str) -> None:
 
 
 async def test_a_killed_launcher_leaves_nothing_and_the_next_one_starts_at_once(offset: int) -> None:
-    """The next one finds the programs of the first still stopping: it waits for them, and then has their ports.
+    """The next launcher finds the programs of the first still stopping: it waits for them, and then uses their ports.
 
-    Only one agent's port has gone to somebody else meanwhile: that costs this agent, and nothing else.
+    Meanwhile another program takes one agent's port, which disables this agent and no other.
     """
     async with up(offset) as launcher:
         await launcher.shows("Ctrl-C stops everything")
@@ -169,7 +169,7 @@ async def is_free_now(port: int) -> bool:
     return is_free(port)
 
 
-async def test_a_taken_main_port_is_one_line_and_nothing_is_started(offset: int) -> None:
+async def test_a_main_port_in_use_is_reported_on_one_line_and_nothing_starts(offset: int) -> None:
     gateway = LocalPorts.at(offset).gateway
     with socket.create_server(("127.0.0.1", gateway)):
         async with up(offset) as launcher:
@@ -180,7 +180,7 @@ async def test_a_taken_main_port_is_one_line_and_nothing_is_started(offset: int)
     assert not list((launcher.state.path / "logs").iterdir())
 
 
-async def test_ctrl_c_while_it_starts_stops_what_has_been_started(offset: int) -> None:
+async def test_ctrl_c_during_the_start_stops_what_has_been_started(offset: int) -> None:
     async with up(offset) as launcher:
         await launcher.shows("is ready")
         launcher.process.send_signal(signal.SIGINT)

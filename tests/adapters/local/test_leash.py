@@ -1,4 +1,4 @@
-"""No program outlives the launcher, however that ends."""
+"""No program outlives the launcher, however the launcher ends."""
 
 import asyncio
 import json
@@ -20,8 +20,8 @@ from tests.support.ports import any_free_port
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
-async def test_nothing_is_left_of_a_launcher_that_is_killed(tmp_path: Path) -> None:
-    """SIGKILL gives the launcher no chance: the kernel tells its programs, and PostgreSQL's sessions follow their server."""
+async def test_a_killed_launcher_leaves_no_program_running(tmp_path: Path) -> None:
+    """After SIGKILL the launcher cannot act: the kernel signals its programs, and PostgreSQL's sessions end with their server."""
     ports = [any_free_port(), any_free_port()]
     launcher = await asyncio.create_subprocess_exec(
         sys.executable, str(LAUNCHER), str(tmp_path), *map(str, ports), stdout=asyncio.subprocess.PIPE
@@ -33,26 +33,26 @@ async def test_nothing_is_left_of_a_launcher_that_is_killed(tmp_path: Path) -> N
     launcher.kill()
     await launcher.wait()
 
-    async def all_gone() -> bool:
+    async def all_exited() -> bool:
         return all(started_at(pid) is None for pid in family)
 
-    assert await holds_within(20, all_gone)
+    assert await holds_within(20, all_exited)
     assert (tmp_path / "journal").read_text() == "service up\nservice down\n"
-    # The shutdown was an orderly one: no recovery at the next start.
+    # The shutdown was orderly: the next start needs no recovery.
     server = PostgresServer(tmp_path / "postgres", ports[0])
     assert "database system is shut down" in server.process.log_path.read_text()
     server.erase()
 
 
-async def test_a_program_whose_launcher_has_died_before_it_began_does_not_stay() -> None:
+async def test_a_program_started_after_its_launcher_died_exits() -> None:
     command = leashed(["/bin/sleep", "60"], signal.SIGTERM)
-    command[5] = "1"  # the parent that it expects is not the one it has
+    command[5] = "1"  # it has another parent than the one that it expects
     child = await asyncio.create_subprocess_exec(*command)
     assert await asyncio.wait_for(child.wait(), 20) == -signal.SIGTERM
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-async def test_a_program_can_run_as_somebody_else_without_any_of_roots_groups() -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
+async def test_a_program_can_run_as_another_user_without_roots_groups() -> None:
     account = unprivileged_account()
     command = leashed(["/bin/sh", "-c", "id -u; id -g; id -G"], signal.SIGTERM, account)
     child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd="/")
@@ -60,7 +60,7 @@ async def test_a_program_can_run_as_somebody_else_without_any_of_roots_groups() 
     assert output.decode().split() == [str(account.uid), str(account.gid), str(account.gid)]
 
 
-async def test_a_program_that_cannot_be_started_says_why(tmp_path: Path) -> None:
+async def test_a_program_that_cannot_be_started_reports_the_cause(tmp_path: Path) -> None:
     child = await asyncio.create_subprocess_exec(*leashed([str(tmp_path / "none")], signal.SIGTERM), stderr=asyncio.subprocess.PIPE)
     _, complaint = await child.communicate()
     assert child.returncode == 126

@@ -15,6 +15,6 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 
 
-def test_a_low_limit_is_raised_as_far_as_we_may() -> None:
+def test_a_low_limit_is_raised_to_the_maximum_allowed() -> None:
     ended = subprocess.run([sys.executable, "-c", RAISE], capture_output=True, text=True, check=True, timeout=60)
     assert int(ended.stdout) >= NEEDED

@@ -1,4 +1,4 @@
-"""The ports of a stack: where they may lie, and what a user hears when one is taken."""
+"""The ports of a stack: their ranges, and the error when one is in use."""
 
 import os
 import re
@@ -26,12 +26,12 @@ from tests.support.ports import (
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """A port that this process listens on."""
+    """A port on which this process listens."""
     with socket.create_server(("127.0.0.1", any_free_port())) as server:
         yield server.getsockname()[1]
 
 
-def test_the_plain_stack_has_the_documented_ports() -> None:
+def test_a_stack_without_offset_has_the_documented_ports() -> None:
     ports = LocalPorts.at(0, shards=2)
     assert (ports.gateway, ports.envoy_admin, ports.orchestrator) == (8000, 9901, 50051)
     assert (ports.agents[0], ports.agents[-1]) == (8200, 8999)
@@ -46,7 +46,7 @@ def test_more_orchestrators_and_workers_have_ports_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("replicas", [{"orchestrators": 0}, {"orchestrators": 9}, {"workers": 0}, {"workers": 9}])
-def test_a_number_of_replicas_that_cannot_be_is_refused(replicas: dict[str, int]) -> None:
+def test_an_invalid_number_of_replicas_is_refused(replicas: dict[str, int]) -> None:
     with pytest.raises(LaunchError, match=r"^invalid number of \w+ \d+: use 1 to 8$"):
         LocalPorts.at(0, **replicas)
 
@@ -57,8 +57,8 @@ def test_every_port_moves_with_the_offset() -> None:
     assert {port + 1000 for port in here.every} == there.every
 
 
-def test_a_stack_of_a_test_has_no_port_among_the_ephemeral_ones() -> None:
-    """32768 to 60999 is the kernel's default; a connection of anybody's may have any of them."""
+def test_a_tests_stack_has_no_ephemeral_port() -> None:
+    """The kernel's default range is 32768 to 60999; any client connection may use one of them."""
     for offset in UNDISTURBED_OFFSETS:
         assert not LocalPorts.at(offset).every & set(range(32_768, 61_000))
 
@@ -70,18 +70,18 @@ def test_no_agent_is_on_a_main_port() -> None:
 
 
 @pytest.mark.parametrize("offset", [-1, MAX_OFFSET + 1, 60_000])
-def test_an_offset_that_leaves_no_room_is_refused_with_the_range_that_does(offset: int) -> None:
+def test_an_offset_that_is_too_large_is_refused_with_the_allowed_range(offset: int) -> None:
     with pytest.raises(LaunchError, match=rf"^invalid PORT_OFFSET {offset}: use 0 to {MAX_OFFSET};"):
         LocalPorts.at(offset)
 
 
 @pytest.mark.parametrize("shards", [0, 65])
-def test_a_number_of_hosts_that_makes_no_sense_is_refused(shards: int) -> None:
+def test_an_invalid_number_of_hosts_is_refused(shards: int) -> None:
     with pytest.raises(LaunchError, match=f"^invalid SHARDS {shards}: use 1 to 64"):
         LocalPorts.at(0, shards)
 
 
-def test_a_taken_main_port_is_named_with_its_owner_and_a_way_out() -> None:
+def test_a_main_port_in_use_is_reported_with_its_owner_and_a_remedy() -> None:
     with free_port_offset() as offset:
         ports = LocalPorts.at(offset)
         ports.refuse_taken()
@@ -94,7 +94,7 @@ def test_a_taken_main_port_is_named_with_its_owner_and_a_way_out() -> None:
     assert re.fullmatch(expected, str(refusal.value))
 
 
-def test_a_port_is_taken_whoever_of_localhost_listens(taken_port: int) -> None:
+def test_a_port_is_in_use_on_any_address_of_localhost(taken_port: int) -> None:
     assert not is_free(taken_port)
     free = any_free_port()
     assert is_free(free)
@@ -103,20 +103,20 @@ def test_a_port_is_taken_whoever_of_localhost_listens(taken_port: int) -> None:
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-def test_a_listener_on_the_other_localhost_is_in_the_way_too() -> None:
+def test_a_listener_on_the_other_localhost_address_is_a_conflict() -> None:
     """curl and grpcurl try ::1 first."""
     port = any_free_port()
     with socket.create_server(("::1", port), family=socket.AF_INET6):
         assert not is_free(port)
 
 
-def test_an_offset_is_lent_to_one_at_a_time() -> None:
+def test_an_offset_is_lent_to_one_process_at_a_time() -> None:
     with free_port_offset() as first, free_port_offset() as second:
         assert not LocalPorts.at(first).every & LocalPorts.at(second).every
         assert not LocalPorts.at(first).every & LocalPorts.at(0).every
 
 
-def test_a_port_is_given_to_one_process_once_though_nobody_listens_yet() -> None:
+def test_a_port_is_claimed_by_one_process_before_anything_listens() -> None:
     mine = {any_free_port() for _ in range(3)}
     assert len(mine) == 3
     assert not claim(mine)
@@ -126,16 +126,16 @@ def test_a_port_is_given_to_one_process_once_though_nobody_listens_yet() -> None
     assert answer[1] == "False"
 
 
-def test_single_ports_are_in_no_stacks_way() -> None:
+def test_single_ports_do_not_overlap_with_any_stack() -> None:
     for offset in (0, *UNDISTURBED_OFFSETS, *OTHER_OFFSETS):
         assert not blocks(LocalPorts.at(offset).every) & blocks(SINGLE_PORTS)
 
 
-def test_aligned_stacks_go_beside_each_other() -> None:
+def test_aligned_stacks_do_not_overlap() -> None:
     taken = [blocks(LocalPorts.at(offset, 1, MAX_REPLICAS, MAX_REPLICAS).every) for offset in ALIGNED_OFFSETS]
     assert len(frozenset().union(*taken)) == sum(map(len, taken))
 
 
 def blocks(ports: Iterable[int]) -> frozenset[int]:
-    """The hundreds in which they lie, which is what a process reserves."""
+    """The blocks of a hundred that contain the ports, which is what a process reserves."""
     return frozenset(port // BLOCK for port in ports)

@@ -1,6 +1,6 @@
-"""Starting one program, knowing that it is ready, and ending it."""
+"""Starting one program, detecting that it is ready, and stopping it."""
 
-# ruff: noqa: ASYNC240 (what these tests look at is small and local)
+# ruff: noqa: ASYNC240 (the files that these tests inspect are small and local)
 
 import os
 import signal
@@ -16,7 +16,7 @@ from deploy.local.supervision.process import Process
 MakeProcess = Callable[..., Process]
 
 
-async def test_start_returns_when_the_program_says_that_it_is_ready(make_process: MakeProcess, journal: Path) -> None:
+async def test_start_returns_when_the_program_reports_that_it_is_ready(make_process: MakeProcess, journal: Path) -> None:
     process = make_process("one")
     await process.start()
     assert process.running
@@ -26,7 +26,7 @@ async def test_start_returns_when_the_program_says_that_it_is_ready(make_process
     assert not process.running
 
 
-async def test_starting_what_runs_changes_nothing(make_process: MakeProcess) -> None:
+async def test_starting_a_running_program_changes_nothing(make_process: MakeProcess) -> None:
     process = make_process("one")
     await process.start()
     pid = process.pid
@@ -35,21 +35,21 @@ async def test_starting_what_runs_changes_nothing(make_process: MakeProcess) -> 
     await process.stop()
 
 
-async def test_a_program_is_out_of_reach_of_the_terminals_signals(make_process: MakeProcess) -> None:
+async def test_a_program_does_not_receive_the_terminals_signals(make_process: MakeProcess) -> None:
     process = make_process("one")
     await process.start()
     assert os.getsid(process.pid) == process.pid
     await process.stop()
 
 
-async def test_a_program_that_ends_while_it_starts_is_an_error_with_its_last_words(make_process: MakeProcess) -> None:
+async def test_a_program_that_exits_while_starting_is_an_error_with_its_last_output(make_process: MakeProcess) -> None:
     process = make_process("one", "broken")
     with pytest.raises(LaunchError, match=r"one ended with exit code 3 while it was starting[\s\S]*the cupboard is bare"):
         await process.start()
     assert process.crashes.empty()
 
 
-async def test_a_program_that_is_never_ready_is_ended(make_process: MakeProcess, journal: Path) -> None:
+async def test_a_program_that_never_becomes_ready_is_killed(make_process: MakeProcess, journal: Path) -> None:
     process = make_process("one", "mute", start_seconds=1)
     with pytest.raises(LaunchError, match="one was not ready after 1 s"):
         await process.start()
@@ -57,14 +57,14 @@ async def test_a_program_that_is_never_ready_is_ended(make_process: MakeProcess,
     assert journal.read_text() == "one up\none down\n"
 
 
-async def test_a_program_that_does_not_stop_is_ended_hard(make_process: MakeProcess) -> None:
+async def test_a_program_that_does_not_stop_is_killed(make_process: MakeProcess) -> None:
     process = make_process("one", "deaf", stop_seconds=0.3)
     await process.start()
     await process.stop()
     assert not process.running
 
 
-async def test_restart_can_change_the_environment_for_good(make_process: MakeProcess, journal: Path) -> None:
+async def test_restart_can_change_the_environment_permanently(make_process: MakeProcess, journal: Path) -> None:
     process = make_process("one")
     await process.start()
     await process.restart(env={"COLOUR": "red"})
@@ -73,7 +73,7 @@ async def test_restart_can_change_the_environment_for_good(make_process: MakePro
     assert journal.read_text().splitlines()[::2] == ["one up", "one up red", "one up red"]
 
 
-async def test_only_an_end_that_nobody_asked_for_is_a_crash(make_process: MakeProcess) -> None:
+async def test_only_an_unrequested_exit_is_a_crash(make_process: MakeProcess) -> None:
     process = make_process("one")
     await process.start()
     process.kill()
@@ -83,7 +83,7 @@ async def test_only_an_end_that_nobody_asked_for_is_a_crash(make_process: MakePr
     assert process.crashes.empty()
 
 
-async def test_the_end_of_the_log_is_that_of_the_latest_run(make_process: MakeProcess) -> None:
+async def test_the_tail_of_the_log_is_that_of_the_latest_run(make_process: MakeProcess) -> None:
     process = make_process("one")
     process.log_path.write_text("an old line\n")
     await process.start()
@@ -92,7 +92,7 @@ async def test_the_end_of_the_log_is_that_of_the_latest_run(make_process: MakePr
     assert "an old line" not in process.end_of_log()
 
 
-async def test_a_noted_process_is_known_again_only_while_it_is_the_same(make_process: MakeProcess, tmp_path: Path) -> None:
+async def test_a_recorded_process_is_recognized_only_while_it_is_the_same(make_process: MakeProcess, tmp_path: Path) -> None:
     process = make_process("one")
     await process.start()
     note = tmp_path / "one.pid"
@@ -104,7 +104,7 @@ async def test_a_noted_process_is_known_again_only_while_it_is_the_same(make_pro
     assert still_running(note) is None
 
 
-async def test_leftovers_are_ended_hard_after_a_while(make_process: MakeProcess, tmp_path: Path) -> None:
+async def test_leftover_programs_are_killed_after_a_timeout(make_process: MakeProcess, tmp_path: Path) -> None:
     process = make_process("one", "deaf")
     await process.start()
     (tmp_path / "run").mkdir()

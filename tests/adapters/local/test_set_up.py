@@ -1,4 +1,4 @@
-"""`make` on a machine that has nothing, or nearly nothing."""
+"""`make` on a machine where nothing, or almost nothing, is installed."""
 
 import os
 import re
@@ -24,7 +24,7 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("command", ["up", "test", "clean"])
-def test_without_python_there_is_one_line_that_says_what_to_do(command: str) -> None:
+def test_without_python_one_line_says_what_to_do(command: str) -> None:
     ended = make(command, "PYTHON=/nonexistent/python3.11")
     assert ended.returncode != 0
     complaint, of_make = ended.stderr.splitlines()
@@ -33,13 +33,13 @@ def test_without_python_there_is_one_line_that_says_what_to_do(command: str) -> 
 
 
 def test_the_bootstrap_needs_no_package(tmp_path: Path) -> None:
-    """It runs on a bare Python: -S hides all that is installed."""
+    """It runs on a bare Python: -S hides all installed packages."""
     command = [sys.executable, "-S", "-c", "import deploy.local.bootstrap, deploy.local.tools.go_tools, deploy.local.__main__"]
     ended = subprocess.run(command, cwd=REPOSITORY, env={}, capture_output=True, text=True, check=False, timeout=60)
     assert ended.stderr == ""
 
 
-def test_a_step_is_done_once_and_again_when_a_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_runs_once_and_again_when_a_source_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "ENVIRONMENT", tmp_path)
     source = tmp_path / "requirements.lock"
     done: list[str] = []
@@ -49,7 +49,7 @@ def test_a_step_is_done_once_and_again_when_a_source_changes(tmp_path: Path, mon
     assert done == ["one", "two"]
 
 
-def test_a_step_that_fails_is_not_taken_for_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_step_is_not_marked_as_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "ENVIRONMENT", tmp_path)
 
     def fail() -> None:
@@ -60,7 +60,7 @@ def test_a_step_that_fails_is_not_taken_for_done(tmp_path: Path, monkeypatch: py
             bootstrap.once("runtime", [], fail)
 
 
-def test_locks_pin_every_package_by_hash_and_name_no_place_to_get_it_from() -> None:
+def test_locks_pin_every_package_by_hash_and_name_no_index() -> None:
     for lock in (bootstrap.UV_LOCK, *bootstrap.LOCKS.values()):
         text = lock.read_text()
         packages = re.findall(r"^[a-z0-9][^\s]*==[^\s]+ \\\n    --hash=sha256:", text, flags=re.MULTILINE)
@@ -70,7 +70,7 @@ def test_locks_pin_every_package_by_hash_and_name_no_place_to_get_it_from() -> N
 
 
 def test_both_locks_agree() -> None:
-    """`make up` after `make test`, or the other way round, changes no version."""
+    """`make up` after `make test`, or the other way round, must not change any version."""
     runtime, everything = (
         dict(re.findall(r"^([a-z0-9][^\s=]*)==([^\s]+)", lock.read_text(), flags=re.MULTILINE)) for lock in bootstrap.LOCKS.values()
     )

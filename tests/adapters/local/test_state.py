@@ -1,4 +1,4 @@
-"""The state folder: one launcher at a time, logs that do not grow for ever, and a clean end."""
+"""The state folder: one launcher at a time, logs of bounded size, and a complete removal."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_each_stack_has_a_folder_of_its_own() -> None:
     assert StateFolder.of_offset(2000).path == HOME / "offset-2000"
 
 
-def test_a_second_launcher_is_told_who_the_first_is(state: StateFolder) -> None:
+def test_a_second_launcher_is_refused_with_the_first_ones_pid(state: StateFolder) -> None:
     with state.locked({"gateway": "http://localhost:8000"}), pytest.raises(LaunchError) as refusal, StateFolder(state.path).locked({}):
         pass
     assert str(state.path) in str(refusal.value)
@@ -30,20 +30,20 @@ def test_a_second_launcher_is_told_who_the_first_is(state: StateFolder) -> None:
     assert "PORT_OFFSET" in str(refusal.value)
 
 
-def test_the_lock_is_free_after_its_holder(state: StateFolder) -> None:
+def test_the_lock_is_released_when_its_holder_ends(state: StateFolder) -> None:
     with state.locked({"gateway": "a much longer text than that of the next holder"}):
         pass
     with state.locked({}), pytest.raises(LaunchError, match=r"pid \d+\): stop it"), state.locked({}):
         pass
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LaunchError, match=r"cannot write to .*file: Not a directory"):
         StateFolder(tmp_path / "file").create()
 
 
-def test_long_logs_are_moved_aside(state: StateFolder) -> None:
+def test_long_logs_are_rotated(state: StateFolder) -> None:
     state.log("orchestrator").write_bytes(b"x" * (LOG_BYTES + 1))
     state.log("redis").write_text("short")
     state.rotate_logs()
@@ -51,9 +51,9 @@ def test_long_logs_are_moved_aside(state: StateFolder) -> None:
 
 
 class TestClean:
-    """`make clean` removes every stack's data, wherever it lies, unless somebody uses it."""
+    """`make clean` removes every stack's data, wherever it is, unless a process uses it."""
 
-    async def test_everything_goes_what_lies_outside_included(self, state: StateFolder) -> None:
+    async def test_clean_removes_everything_including_data_outside_the_folder(self, state: StateFolder) -> None:
         second = StateFolder(state.path / "offset-2000")
         second.create()
         outside = placement.folder_outside(second.folder("postgres"))
@@ -62,12 +62,12 @@ class TestClean:
         assert not state.path.exists()
         assert not outside.exists()
 
-    async def test_a_running_stack_keeps_everything(self, state: StateFolder) -> None:
+    async def test_clean_keeps_the_data_of_a_running_stack(self, state: StateFolder) -> None:
         second = StateFolder(state.path / "offset-2000")
         second.create()
         with second.locked({}), pytest.raises(LaunchError, match="a stack already runs"):
             await remove_all(state.path)
         assert second.path.exists()
 
-    async def test_nothing_to_clean_is_no_error(self, tmp_path: Path) -> None:
+    async def test_clean_with_nothing_to_remove_succeeds(self, tmp_path: Path) -> None:
         await remove_all(tmp_path / "none")

@@ -1,6 +1,6 @@
 """A set of programs: their order, what happens when one dies, and how they stop."""
 
-# ruff: noqa: ASYNC240 (what these tests look at is small and local)
+# ruff: noqa: ASYNC240 (the files that these tests inspect are small and local)
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ from deploy.local.supervision.waiting import holds_within
 MakeProcess = Callable[..., Process]
 
 
-async def test_each_starts_after_those_it_needs_and_stops_before_them(make_process: MakeProcess, journal: Path) -> None:
+async def test_programs_start_after_their_dependencies_and_stop_before_them(make_process: MakeProcess, journal: Path) -> None:
     store, service, door = make_process("store"), make_process("service", after=("store",)), make_process("door", after=("service",))
     supervisor = Supervisor([[store], [service], [door]], lambda _: None)
     await supervisor.start()
@@ -25,7 +25,7 @@ async def test_each_starts_after_those_it_needs_and_stops_before_them(make_proce
     assert journal.read_text().splitlines() == ["store up", "service up", "door up", "door down", "service down", "store down"]
 
 
-async def test_one_that_cannot_start_is_named_and_the_others_can_be_stopped(make_process: MakeProcess, journal: Path) -> None:
+async def test_a_program_that_cannot_start_is_named_and_the_others_can_be_stopped(make_process: MakeProcess, journal: Path) -> None:
     supervisor = Supervisor([[make_process("store")], [make_process("service", "broken", after=("store",))]], lambda _: None)
     with pytest.raises(LaunchError, match=r"service ended with exit code 3 while it was starting[\s\S]*the cupboard is bare"):
         await supervisor.start()
@@ -33,7 +33,7 @@ async def test_one_that_cannot_start_is_named_and_the_others_can_be_stopped(make
     assert journal.read_text().splitlines() == ["store up", "store down"]
 
 
-async def test_what_dies_is_started_again_and_the_screen_says_so(make_process: MakeProcess) -> None:
+async def test_a_dead_program_is_restarted_and_reported_on_the_screen(make_process: MakeProcess) -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
     service = make_process("service")
     supervisor = Supervisor([[service]], told.put_nowait)
@@ -49,13 +49,13 @@ async def test_what_dies_is_started_again_and_the_screen_says_so(make_process: M
     await supervisor.stop()
 
 
-async def test_a_restart_that_fails_is_tried_again_later(make_process: MakeProcess, journal: Path) -> None:
+async def test_a_failed_restart_is_retried_later(make_process: MakeProcess, journal: Path) -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
     service = make_process("service", start_seconds=10)
     supervisor = Supervisor([[service]], told.put_nowait)
     await supervisor.start()
     journal.unlink()
-    journal.mkdir()  # a stand-in that cannot write its journal dies at once
+    journal.mkdir()  # a stand-in that cannot write its journal exits at once
     service.kill()
     told_until_now = [await told.get() for _ in range(3)]
     assert "while it was starting" in told_until_now[2]
@@ -65,7 +65,7 @@ async def test_a_restart_that_fails_is_tried_again_later(make_process: MakeProce
     await supervisor.stop()
 
 
-async def test_what_was_stopped_on_purpose_stays_stopped(make_process: MakeProcess, journal: Path) -> None:
+async def test_a_program_that_was_stopped_deliberately_stays_stopped(make_process: MakeProcess, journal: Path) -> None:
     service, other = make_process("service"), make_process("other")
     told: asyncio.Queue[str] = asyncio.Queue()
     supervisor = Supervisor([[service, other]], told.put_nowait)
@@ -111,7 +111,7 @@ async def test_a_process_that_does_not_answer_is_killed_and_restarted(make_proce
     assert told.empty()
 
 
-async def test_without_liveness_seconds_a_stopped_process_is_left_alone(make_process: MakeProcess) -> None:
+async def test_with_liveness_seconds_0_an_unresponsive_process_is_not_killed(make_process: MakeProcess) -> None:
     service, other = make_process("service", "healthy"), make_process("other", "healthy")
     told: asyncio.Queue[str] = asyncio.Queue()
     patient, impatient = Supervisor([[service]], told.put_nowait), Supervisor([[other]], told.put_nowait, liveness_seconds=0.6)

@@ -1,4 +1,4 @@
-"""The embedded Envoy: it serves what it is given, and says what is wrong with it."""
+"""The embedded Envoy: it serves its configuration, and reports what is wrong with it."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ static_resources:
 """
 
 
-async def test_it_serves_its_bootstrap_and_renders_it_anew_at_each_start(tmp_path: Path) -> None:
+async def test_envoy_serves_its_bootstrap_and_renders_it_again_at_each_start(tmp_path: Path) -> None:
     door, admin = any_free_port(), any_free_port()
     answers = iter([201, 202])
     server = EnvoyServer(tmp_path / "with a space", admin, lambda: BOOTSTRAP.format(door=door, admin=admin, status=next(answers)))
@@ -41,7 +41,7 @@ async def test_it_serves_its_bootstrap_and_renders_it_anew_at_each_start(tmp_pat
     await server.stop()
 
 
-async def test_it_comes_back_after_a_kill(tmp_path: Path) -> None:
+async def test_envoy_restarts_after_a_kill(tmp_path: Path) -> None:
     door, admin = any_free_port(), any_free_port()
     server = EnvoyServer(tmp_path, admin, lambda: BOOTSTRAP.format(door=door, admin=admin, status=200))
     await server.start()
@@ -52,7 +52,7 @@ async def test_it_comes_back_after_a_kill(tmp_path: Path) -> None:
     await server.stop()
 
 
-async def test_a_bootstrap_that_makes_no_sense_is_an_error_with_envoys_own_words(tmp_path: Path) -> None:
+async def test_an_invalid_bootstrap_is_an_error_with_envoys_message(tmp_path: Path) -> None:
     server = EnvoyServer(tmp_path, any_free_port(), lambda: "doors: open")
     with pytest.raises(LaunchError, match=r"envoy ended with exit code 1 while it was starting[\s\S]*doors"):
         await server.start()

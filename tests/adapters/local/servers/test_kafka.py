@@ -15,7 +15,7 @@ TOPIC = "kept"
 
 
 @pytest.mark.usefixtures("kafka_jars")
-async def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
+async def test_acknowledged_messages_survive_a_kill(tmp_path: Path) -> None:
     server = KafkaServer(tmp_path, any_free_port(), any_free_port())
     await server.start()
     try:
@@ -34,13 +34,13 @@ async def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
         await server.stop()
 
 
-def test_without_java_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_java_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NoJava, match="Java 17"):
         KafkaServer(tmp_path, 1, 2)
 
 
-def test_without_maven_it_is_said_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_maven_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "java").write_text("#!/bin/sh\n")
     (tmp_path / "java").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))

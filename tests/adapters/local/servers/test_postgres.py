@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: what it keeps, what it survives, and where it lies when we are root."""
+"""The embedded PostgreSQL: what it keeps, what it survives, and where its data is when the tests run as root."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ MakeServer = Callable[[Path], PostgresServer]
 
 @pytest.fixture
 async def make_server() -> AsyncIterator[MakeServer]:
-    """Makes servers of the test's own, and leaves nothing of them, whatever happens."""
+    """Creates servers for one test, and removes all their files afterwards."""
     servers: list[PostgresServer] = []
 
     def make(folder: Path) -> PostgresServer:
@@ -37,7 +37,7 @@ async def make_server() -> AsyncIterator[MakeServer]:
 
 @pytest.fixture(scope="module")
 def open_folder() -> Iterator[Path]:
-    """A folder that every user can pass, unlike pytest's own."""
+    """A folder that every user can enter, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
     folder.chmod(0o755)
     yield folder
@@ -46,7 +46,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 async def shared_server(open_folder: Path) -> AsyncIterator[PostgresServer]:
-    """A server with its data inside of its folder."""
+    """A server with its data inside its folder."""
     server = PostgresServer(open_folder / "postgres", any_free_port())
     yield server
     await server.stop()
@@ -55,7 +55,7 @@ async def shared_server(open_folder: Path) -> AsyncIterator[PostgresServer]:
 
 @pytest.fixture
 async def server(shared_server: PostgresServer) -> PostgresServer:
-    """The shared server, running; a test may end it as it likes."""
+    """The shared server, running; a test may stop it in any way."""
     await shared_server.start()
     return shared_server
 
@@ -79,22 +79,22 @@ async def value(server: PostgresServer, query: str) -> object:
         await connection.close()
 
 
-async def test_data_survives_an_orderly_end(server: PostgresServer) -> None:
+async def test_data_survives_an_orderly_stop(server: PostgresServer) -> None:
     await execute(server, "CREATE TABLE orderly (text text)", "INSERT INTO orderly VALUES ('kept')")
     await server.stop()
     await server.start()
     assert await value(server, "SELECT text FROM orderly") == "kept"
 
 
-async def test_data_survives_a_kill_in_the_middle_of_a_statement(server: PostgresServer) -> None:
-    """The killed server's sessions still hold its memory for a moment, and its lock file stays."""
+async def test_data_survives_a_kill_during_a_statement(server: PostgresServer) -> None:
+    """The killed server's sessions keep its shared memory for a moment, and its lock file remains."""
     await execute(server, "CREATE TABLE notes (text text)", "INSERT INTO notes VALUES ('kept')")
     busy = await connect(server)
     statement = asyncio.create_task(busy.execute("SELECT sum(i) FROM generate_series(1, 100000000) i"))
     started = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%generate_series%' AND state = 'active'"
 
     async def running() -> bool:
-        return await value(server, started) == 2  # the statement, and the question about it
+        return await value(server, started) == 2  # the statement, and the query that looks for it
 
     assert await holds_within(20, running)
     server.process.kill()
@@ -105,24 +105,24 @@ async def test_data_survives_a_kill_in_the_middle_of_a_statement(server: Postgre
         await statement
 
 
-async def test_a_lock_file_that_names_another_program_is_no_obstacle(server: PostgresServer) -> None:
-    """After a reboot, or in a fresh container, the old server's process id may belong to anybody."""
+async def test_a_lock_file_with_the_pid_of_another_program_is_ignored(server: PostgresServer) -> None:
+    """After a reboot, or in a new container, the old server's process id may belong to any program."""
     lock_file = server.placement.data / "postmaster.pid"
     lines = lock_file.read_text().splitlines()
     await server.stop()
     account = server.placement.account
-    somebody = await asyncio.create_subprocess_exec("/bin/sleep", "60", user=account.uid if account else None)
-    lock_file.write_text("\n".join([str(somebody.pid), *lines[1:6], ""]))
+    other_program = await asyncio.create_subprocess_exec("/bin/sleep", "60", user=account.uid if account else None)
+    lock_file.write_text("\n".join([str(other_program.pid), *lines[1:6], ""]))
     server.placement.own(lock_file)
     try:
         await server.start()
         assert await value(server, "SELECT 1") == 1
     finally:
-        somebody.kill()
-        await somebody.wait()
+        other_program.kill()
+        await other_program.wait()
 
 
-async def test_an_interrupted_first_start_leaves_nothing_in_the_way(make_server: MakeServer, tmp_path: Path) -> None:
+async def test_an_interrupted_first_start_does_not_block_the_next(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server(tmp_path / "postgres")
     server.placement.install()
     draft = server.placement.data.with_name("data.draft")
@@ -132,7 +132,7 @@ async def test_an_interrupted_first_start_leaves_nothing_in_the_way(make_server:
     assert not draft.exists()
 
 
-async def test_only_loopback_and_only_with_the_password(server: PostgresServer) -> None:
+async def test_only_loopback_connections_with_the_password_are_accepted(server: PostgresServer) -> None:
     listening = [one.laddr for one in psutil.Process(server.process.pid).net_connections("all") if one.status in ("LISTEN", "NONE")]
     assert [(*address,) for address in listening] == [("127.0.0.1", server.port)]
     assert (password := server.placement.folder / "password").stat().st_mode & 0o777 == 0o600
@@ -141,14 +141,14 @@ async def test_only_loopback_and_only_with_the_password(server: PostgresServer) 
         await asyncpg.connect(host="127.0.0.1", port=server.port, user="agentmesh", password="guess", database="postgres")
 
 
-async def test_it_is_set_up_to_keep_what_it_has_confirmed(server: PostgresServer) -> None:
+async def test_the_server_is_configured_to_keep_what_it_confirmed(server: PostgresServer) -> None:
     settings = {name: await value(server, f"SHOW {name}") for name in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums")}
     assert settings == dict.fromkeys(settings, "on")
     assert await value(server, "SHOW max_connections") == "200"
     assert await value(server, "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'postgres'") == "UTF8"
 
 
-async def test_a_database_is_made_once_and_can_be_dropped_while_it_is_used(server: PostgresServer) -> None:
+async def test_a_database_is_created_once_and_can_be_dropped_while_in_use(server: PostgresServer) -> None:
     url = await server.create_database("books")
     assert await server.create_database("books") == url
     user = await connect(server, "books")
@@ -158,7 +158,7 @@ async def test_a_database_is_made_once_and_can_be_dropped_while_it_is_used(serve
     await user.close()
 
 
-async def test_a_lost_password_is_told_and_the_data_is_kept(server: PostgresServer) -> None:
+async def test_a_lost_password_is_reported_and_the_data_is_kept(server: PostgresServer) -> None:
     await server.stop()
     password = server.placement.folder / "password"
     password.rename(password.with_name("elsewhere"))
@@ -168,7 +168,7 @@ async def test_a_lost_password_is_told_and_the_data_is_kept(server: PostgresServ
     await server.start()
 
 
-async def test_a_port_that_is_taken_is_an_error_with_postgresqls_own_words(server: PostgresServer, tmp_path: Path) -> None:
+async def test_a_port_in_use_is_an_error_with_postgresqls_message(server: PostgresServer, tmp_path: Path) -> None:
     second = PostgresServer(tmp_path / "second", server.port)
     try:
         with pytest.raises(LaunchError, match="could not bind IPv4 address"):
@@ -178,9 +178,9 @@ async def test_a_port_that_is_taken_is_an_error_with_postgresqls_own_words(serve
 
 
 class TestAsRoot:
-    """PostgreSQL refuses root, and whoever it runs as instead cannot pass a 0700 home."""
+    """PostgreSQL refuses to run as root, and the account that it runs as instead cannot enter a 0700 home directory."""
 
-    async def test_data_below_a_closed_folder_lies_outside(self, make_server: MakeServer, closed_folder: Path) -> None:
+    async def test_data_below_a_closed_folder_is_stored_outside(self, make_server: MakeServer, closed_folder: Path) -> None:
         server = make_server(closed_folder / "postgres")
         await server.start()
         assert server.placement.data.parent == placement.folder_outside(closed_folder / "postgres")
@@ -205,7 +205,7 @@ class TestAsRoot:
         assert server.placement.programs.is_relative_to(placement.OUTSIDE)
         assert await value(server, "SELECT 1") == 1
 
-    async def test_what_a_removed_state_folder_left_outside_is_not_taken_over(self, make_server: MakeServer, closed_folder: Path) -> None:
+    async def test_data_outside_that_a_removed_state_folder_left_is_not_reused(self, make_server: MakeServer, closed_folder: Path) -> None:
         first = make_server(closed_folder / "postgres")
         await first.start()
         await execute(first, "CREATE TABLE notes (text text)")
@@ -215,7 +215,7 @@ class TestAsRoot:
         await second.start()
         assert await value(second, "SELECT to_regclass('notes')") is None
 
-    def test_a_stranger_in_our_place_outside_is_refused(self, closed_folder: Path) -> None:
+    def test_a_folder_outside_that_another_user_owns_is_refused(self, closed_folder: Path) -> None:
         stranger = placement.folder_outside(closed_folder)
         stranger.mkdir()
         os.chown(stranger, 65534, 65534)
@@ -225,8 +225,8 @@ class TestAsRoot:
         finally:
             stranger.rmdir()
 
-    def test_data_that_cannot_be_reached_any_more_is_told(self, closed_folder: Path) -> None:
-        """It was made while the folders above were open; a fresh database in its place would look like a loss."""
+    def test_data_that_can_no_longer_be_reached_is_reported(self, closed_folder: Path) -> None:
+        """It was created while the parent folders were open; an empty database in its place would look like a loss of data."""
         (closed_folder / "postgres" / "data").mkdir(parents=True)
         with pytest.raises(LaunchError, match=r"which its user .* can no longer reach"):
             PostgresServer(closed_folder / "postgres", any_free_port())

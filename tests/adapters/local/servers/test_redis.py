@@ -1,4 +1,4 @@
-"""The embedded Redis: what it keeps, and who gets in."""
+"""The embedded Redis: what it keeps, and who may connect."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +21,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
     await server.stop()
 
 
-async def test_data_survives_an_orderly_end(server: RedisServer) -> None:
+async def test_data_survives_an_orderly_stop(server: RedisServer) -> None:
     async with Redis.from_url(server.url(), decode_responses=True) as client:
         await client.set("note", "kept")
     await server.stop()
@@ -31,7 +31,7 @@ async def test_data_survives_an_orderly_end(server: RedisServer) -> None:
 
 
 async def test_data_survives_a_kill(server: RedisServer) -> None:
-    """Of what was written less than a second ago a kill of the machine may lose some; a kill of the process loses nothing."""
+    """A crash of the machine may lose the writes of the last second; a kill of the process loses nothing."""
     async with Redis.from_url(server.url(), decode_responses=True) as client:
         await client.set("note", "kept")
     server.process.kill()
@@ -41,7 +41,7 @@ async def test_data_survives_a_kill(server: RedisServer) -> None:
         assert await client.get("note") == "kept"
 
 
-async def test_only_loopback_and_only_with_the_password(server: RedisServer) -> None:
+async def test_only_loopback_connections_with_the_password_are_accepted(server: RedisServer) -> None:
     listening = [one.laddr for one in psutil.Process(server.process.pid).net_connections() if one.status == psutil.CONN_LISTEN]
     assert [(*address,) for address in listening] == [("127.0.0.1", server.port)]
     async with Redis(port=server.port) as stranger:
