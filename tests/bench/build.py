@@ -21,7 +21,7 @@ CALLERS = 32
 WARM_UP_RUNS = 20
 
 
-def tell(**document: Any) -> None:
+def write_document(**document: Any) -> None:
     print(json.dumps(document), flush=True)
 
 
@@ -33,25 +33,25 @@ async def lines() -> asyncio.StreamReader:
 
 
 async def calls(folder: Path, provider_url: str, orders: asyncio.StreamReader) -> None:
-    """Serve agent calls; the comparison itself sends them."""
+    """Serve agent calls, which the comparison sends."""
     async with sides.mesh(folder, provider_url) as side:
-        tell(port=side.port, request=base64.b64encode(side.request).decode(), pids=dict(side.pids))
+        write_document(port=side.port, request=base64.b64encode(side.request).decode(), pids=dict(side.pids))
         await orders.read()
 
 
 async def runs(folder: Path, provider_url: str, orders: asyncio.StreamReader) -> None:
-    """Serve durable runs, and start as many at once as the comparison orders."""
+    """Serve durable runs, and start as many at once as the comparison requests."""
     async with workflows.platform(folder, provider_url) as platform:
         ids = await asyncio.gather(*(platform.create(number) for number in range(CALLERS)))
         for _ in range(WARM_UP_RUNS):
             await asyncio.gather(*map(platform.seconds_of_a_run, ids))
-        tell(pids=platform.pids())
+        write_document(pids=platform.pids())
         while order := await orders.readline():
             wanted = json.loads(order)
             took: list[float] = []
             began = time.monotonic()
             await asyncio.gather(*(_repeat(platform, one, began + wanted["seconds"], took) for one in ids[: wanted["in_flight"]]))
-            tell(rate=len(took) / (time.monotonic() - began), p50=statistics.median(took), count=len(took))
+            write_document(rate=len(took) / (time.monotonic() - began), p50=statistics.median(took), count=len(took))
 
 
 async def _repeat(platform: workflows.Platform, workflow_id: str, ends: float, took: list[float]) -> None:

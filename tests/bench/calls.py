@@ -1,6 +1,6 @@
-"""`python -m tests.bench calls`: an agent call through the gateway, beside a plain FastAPI build of the same platform.
+"""`python -m tests.bench calls`: an agent call through the gateway, compared with a plain FastAPI build of the same platform.
 
-The floor stands beside both: the mesh's hops (Envoy, two gRPC services, the SDK) without its work. No mesh of this architecture can
+The third side is the floor: the mesh's hops (Envoy, two gRPC services, the SDK) without its work. No mesh of this architecture can
 be faster. The sides take slices of load in turn (mesh, peer, floor, floor, peer, …) for many short rounds at 1, 16 and 64 requests in
 flight. Figures are medians of the rounds, ratios are medians of each round's ratio. Other programs may use the machine, so compare the
 sides of one run, not two runs. When both cores are busy, the ratio of the rates follows the ratio of the CPU that a call takes in all
@@ -25,14 +25,14 @@ PROVIDER = "provider"
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One slice and the CPU that each process spent on a call in it, in milliseconds."""
+    """One slice, and the CPU time in milliseconds that each process used for one of its calls."""
 
     slice: closed_loop.Slice
     cpu_ms: dict[str, float]
 
     @property
     def total_cpu_ms(self) -> float:
-        """Of all processes, the load generator and the provider included."""
+        """Of all processes, including the load generator and the provider."""
         return sum(self.cpu_ms.values())
 
 
@@ -55,7 +55,7 @@ async def main(rounds: int, seconds: float) -> None:
         sides = [await stack.enter_async_context(side) for side in (mesh(folders[0], url), peer(url), floor(folders[1], url))]
         shared = {PROVIDER: provider_pid}
         for side in sides:
-            await measure(side, shared, 16, seconds)  # warm up: connections, code paths, prepared statements
+            await measure(side, shared, 16, seconds)  # warm-up: connections, code paths, prepared statements
         for in_flight in (1, 16, 64):
             taken: dict[str, list[Measured]] = {side.name: [] for side in sides}
             for turn in range(rounds):

@@ -101,9 +101,9 @@ async def main(benchmark: str, base: str, rounds: int, seconds: float) -> int:
 
 
 async def compare(builds: list[Build], many: int, rounds: int, seconds: float) -> int:
-    """Alternate between the base and this tree for so many rounds."""
+    """Alternate between the base and this tree for this many rounds."""
     for build in builds:
-        for callers in (many // 8, many):  # warm up: connections, code paths, prepared statements
+        for callers in (many // 8, many):  # warm-up: connections, code paths, prepared statements
             await build.measure(callers, seconds)
     ratios: dict[str, list[float]] = {"rate": [], "CPU": [], "p50 with one caller": []}
     used: dict[str, list[Mapping[str, float]]] = {build.name: [] for build in builds}

@@ -7,7 +7,7 @@ import psutil
 
 
 def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
-    """User and system seconds that each process and the children it has now have used, by name."""
+    """User and system seconds used by each process and its current children, by name."""
     return {name: sum(map(_own, _family(pid))) for name, pid in pids.items()}
 
 

@@ -1,6 +1,6 @@
-"""`python -m tests.bench fairness`: how long one user's run takes behind the queue of another, with a provider that takes a second.
+"""`python -m tests.bench fairness`: how long a user's run takes behind another user's queue, with a provider that takes a second.
 
-The limits are lifted: what is measured is the order of the queue and the room that is kept free, not the limits of the busy user.
+The limits are lifted: the benchmark measures the order of the queue and the reserved slots, not the limits of the busy user.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ async def main(steps: int, runs: int) -> None:
 
 
 async def timed(bench: Platform, stub: Any, workflow_id: str, runs: int) -> list[float]:
-    """How many seconds runs take, one after the other."""
+    """The seconds that each of several consecutive runs takes."""
     took = []
     for _ in range(runs):
         began = asyncio.get_running_loop().time()
@@ -59,7 +59,7 @@ async def timed(bench: Platform, stub: Any, workflow_id: str, runs: int) -> list
 
 
 async def queue(bench: Platform, steps: int) -> None:
-    """Queues so many steps for the user of the bench."""
+    """Queue this many steps for the user of the benchmark."""
 
     async def one(number: int) -> None:
         await bench.execute(await created(bench.stub, f"busy {number}", MANY))

@@ -1,7 +1,7 @@
-"""`python -m tests.bench interceptors`: what it takes to know, count and permit a caller.
+"""`python -m tests.bench interceptors`: the time to authenticate, count and authorize a caller.
 
-Each interceptor is called as gRPC calls it, one call after the other, as the orchestrator wires it: over the real Redis and PostgreSQL
-of a running stack, with the policy in process. The sum of the medians is to stay under a millisecond.
+Each interceptor is called as gRPC calls it, one call after the other, and wired as in the orchestrator: with the real Redis and
+PostgreSQL of a running stack, and the policy in process. The sum of the medians should stay under a millisecond.
 """
 
 import asyncio
@@ -40,22 +40,22 @@ WARM_UP = 200
 
 
 class Context:
-    """As much of a call as the interceptors look at."""
+    """The part of a servicer context that the interceptors read."""
 
     def __init__(self, token: str) -> None:
         self._metadata = (("user-agent", "bench"), ("authorization", f"Bearer {token}"))
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        """What the caller sent."""
+        """The metadata of the caller."""
         return self._metadata
 
     def peer(self) -> str:
-        """Where it comes from."""
+        """The address of the caller."""
         return "ipv4:127.0.0.1:50000"
 
 
 async def main(calls: int) -> None:
-    """Measures and prints, for an API key and for an access token."""
+    """Measure an API key and an access token, and print the figures."""
     async with AsyncExitStack() as exits:
         folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-bench-")))
         offset = exits.enter_context(free_port_offset())
@@ -67,14 +67,14 @@ async def main(calls: int) -> None:
 
 
 class AgentPolicy(BehaviourInterceptor):
-    """The question that the execution service asks of the policy, as if it were a gate."""
+    """The policy check of the execution service, in the form of an interceptor."""
 
     def __init__(self, policy: PolicyService) -> None:
         super().__init__()
         self._policy = policy
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
-        """Asks about one agent, then calls."""
+        """Check one agent, then call."""
         agent = PolicyAgent(AGENT, "marketing", "seo_strategist")
 
         async def asked(request: Any, context: Any) -> Any:
@@ -89,7 +89,7 @@ class AgentPolicy(BehaviourInterceptor):
 
 
 async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInterceptor]:
-    """The three interceptors as the orchestrator has them, in their order."""
+    """The three interceptors of the orchestrator, in their order."""
     lifted: dict[str, Any] = {name.lower(): value for name, value in LIFTED.items()}
     settings = OrchestratorSettings(
         database_url=stack.database_url,
@@ -114,7 +114,7 @@ async def built(stack: Stack, exits: AsyncExitStack) -> dict[str, BehaviourInter
 
 
 async def median_ms(gate: BehaviourInterceptor, context: Any, calls: int) -> float:
-    """The median time that a call spends in this gate alone, in milliseconds."""
+    """The median time that a call spends in this interceptor alone, in milliseconds."""
 
     async def passed(request: Any, context: Any) -> Any:
         return request
@@ -125,7 +125,7 @@ async def median_ms(gate: BehaviourInterceptor, context: Any, calls: int) -> flo
         began = time.perf_counter()
         await behaviour(None, context)
         seconds.append(time.perf_counter() - began)
-        await asyncio.sleep(0)  # others of this loop have their turn, as in the orchestrator
+        await asyncio.sleep(0)  # let other tasks of this loop run, as in the orchestrator
     return statistics.median(seconds[WARM_UP:]) * 1000
 
 

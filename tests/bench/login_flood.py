@@ -1,8 +1,8 @@
-"""`python -m tests.bench logins`: 200 login attempts a second under ever new names, and what agent calls notice of it.
+"""`python -m tests.bench logins`: 200 login attempts a second, each under a new name, and their effect on agent calls.
 
-Slices with and without the flood are taken in turn. Once with the limits as shipped, where the flood's address is soon turned away; and
-once without a limit for addresses, as if each attempt came from another: then the short queue before the one hashing thread is all
-there is. The p50 of agent calls is to move by no more than 20 %.
+Slices with and without the flood alternate: once with the limits as shipped, where the flood's address is soon refused, and once
+without a limit for addresses, as if each attempt came from another one. Then only the short queue of the single hashing thread
+protects the platform. The p50 of agent calls should change by no more than 20 %.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def main(rounds: int, seconds: float) -> None:
 
 
 async def flood(name: str, side: Side, rounds: int, seconds: float) -> None:
-    """Prints the p50 of agent calls, quiet and flooded, and what became of the attempts."""
+    """Print the p50 of agent calls with and without the flood, and the outcomes of the attempts."""
     names = itertools.count()
 
     def attempt() -> bytes:
@@ -57,10 +57,10 @@ async def flood(name: str, side: Side, rounds: int, seconds: float) -> None:
 
 
 async def p50_ms(side: Side, seconds: float) -> float:
-    """The p50 of agent calls in one slice."""
+    """The p50 of agent calls in one slice, in milliseconds."""
     return statistics.median((await closed_loop.run("127.0.0.1", side.port, side.request, IN_FLIGHT, seconds)).latencies) * 1000
 
 
 def counted(outcome: Outcome) -> Counter[int]:
-    """How many attempts were answered with each status."""
+    """The number of attempts by response status."""
     return Counter({status: len(times) for status, times in outcome.answers.items()})

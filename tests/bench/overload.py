@@ -1,8 +1,8 @@
 """`python -m tests.bench overload`: three times as many calls as the platform can answer, for half a minute.
 
-The peak is the best goodput of a closed loop over a provider that takes 200 ms. Then an open loop sends three times that rate,
-whatever becomes of the calls. Goodput should stay at 80 % of the peak or more, refusals should come within 20 ms (median), and the
-memory should be what it was.
+The peak is the best goodput of a closed loop with a provider that takes 200 ms. Then an open loop sends three times that rate,
+regardless of the outcomes. Goodput should stay at 80 % of the peak or more, refusals should come within 20 ms (median), and the
+memory should return to its earlier size.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 20.0
 
 
 async def main(seconds: float) -> None:
-    """Finds the peak, overloads and prints what came of it."""
+    """Find the peak, overload the platform and print the figures."""
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="agentmesh-bench-"))
         url, _ = await stack.enter_async_context(provider(PROVIDER_SECONDS))
@@ -56,7 +56,7 @@ async def main(seconds: float) -> None:
 
 async def find_peak(side: Side) -> float:
     """The best goodput of a closed loop, in answers per second."""
-    await closed_loop.run("127.0.0.1", side.port, side.request, LEVELS[0], LEVEL_SECONDS, forgiving=True)  # warm up
+    await closed_loop.run("127.0.0.1", side.port, side.request, LEVELS[0], LEVEL_SECONDS, forgiving=True)  # warm-up
     rates = []
     for in_flight in LEVELS:
         result = await closed_loop.run("127.0.0.1", side.port, side.request, in_flight, LEVEL_SECONDS, forgiving=True)
@@ -67,7 +67,7 @@ async def find_peak(side: Side) -> float:
 
 
 def show(outcome: Outcome, peak: float, seconds: float) -> None:
-    """Prints what became of the calls."""
+    """Print the outcome of the calls."""
     good, refused = outcome.latencies(200, seconds), outcome.latencies(503)
     print(f"open loop       {outcome.sent / seconds:.0f}/s for {seconds:.0f} s, {FACTOR} x the peak of {peak:.0f}/s")
     print(f"goodput         {len(good) / seconds:.0f}/s, {len(good) / seconds / peak:.0%} of the peak; {_spread(good)}")

@@ -1,4 +1,4 @@
-"""The sides of the comparison, each behind one HTTP port, all in front of the same provider."""
+"""The sides of the comparison: each has one HTTP port, and all use the same provider."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class Side:
 
 @asynccontextmanager
 async def provider(seconds: float = 0) -> AsyncIterator[tuple[str, int]]:
-    """The URL and process id of a provider that takes so long to answer."""
+    """The URL and process id of a provider with this delay."""
     port = any_free_port()
     async with _python("tests.bench.programs.provider", str(port), str(seconds), port=port) as pid:
         yield f"http://127.0.0.1:{port}", pid

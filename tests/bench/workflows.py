@@ -1,7 +1,7 @@
-"""`python -m tests.bench workflows`: durable three-step runs through the real platform, over agents that answer at once.
+"""`python -m tests.bench workflows`: durable three-step runs through the real platform, with agents that answer at once.
 
-A run's time is from the moment when ExecuteWorkflow is sent until the moment that stands in the database as its end; both clocks are
-this machine's. The load generator runs on the same machine: what it takes is missing from the figures.
+A run's time is from the sending of ExecuteWorkflow to the end recorded in the database; both clocks are this machine's. The load
+generator runs on the same machine, so the CPU that it takes is missing from the figures.
 """
 
 import asyncio
@@ -44,14 +44,14 @@ TASKS = (
 
 
 class Ends:
-    """Tells when runs have ended: one query every few milliseconds, however many are waited for."""
+    """Reports the ends of runs with one query every few milliseconds, regardless of the number of waiting callers."""
 
     def __init__(self, database: asyncpg.Connection) -> None:
         self._database = database
         self._waiting: dict[str, asyncio.Future[float]] = {}
 
     async def of(self, run_id: str) -> float:
-        """When the run was completed, in seconds of the epoch. RuntimeError when it did not complete."""
+        """The time at which the run completed, in seconds since the epoch. RuntimeError if it did not complete."""
         ended: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting[run_id] = ended
         return await ended
@@ -85,18 +85,18 @@ class Platform:
         return str((await self.stub.ExecuteWorkflow(pb.ExecuteWorkflowRequest(workflow_id=workflow_id))).run.run_id)
 
     async def seconds_of_a_run(self, workflow_id: str) -> float:
-        """Starts a run and returns how long it took, once it has ended."""
+        """Start a run and return how long it took, once it has ended."""
         began = time.time()
         return await self.ends.of(await self.execute(workflow_id)) - began
 
     def pids(self) -> dict[str, int]:
-        """The processes that do the work."""
+        """The processes whose CPU time is counted."""
         return {name: self.stack.process(name).pid for name in PROCESSES}
 
 
 @asynccontextmanager
 async def platform(folder: Path, provider_url: str) -> AsyncIterator[Platform]:
-    """The whole local stack in front of the zero-delay provider."""
+    """The whole local stack with the provider that answers at once."""
     real = Provider(name="anthropic", api_key="bench", base_url=provider_url)
     with free_port_offset() as offset:
         async with (
@@ -116,7 +116,7 @@ async def platform(folder: Path, provider_url: str) -> AsyncIterator[Platform]:
 
 
 async def one_caller(bench: Platform, seconds: float) -> None:
-    """Runs one after the other."""
+    """Run one workflow after the other."""
     workflow_id = await bench.create(0)
     for _ in range(20):
         await bench.seconds_of_a_run(workflow_id)
@@ -127,7 +127,7 @@ async def one_caller(bench: Platform, seconds: float) -> None:
 
 
 async def sustained(bench: Platform, seconds: float) -> None:
-    """Many callers, each running its own workflow again and again."""
+    """Run many callers, each with its own workflow, repeatedly."""
     ids = await asyncio.gather(*(bench.create(number) for number in range(CALLERS)))
     took: list[float] = []
 
@@ -147,7 +147,7 @@ async def sustained(bench: Platform, seconds: float) -> None:
 
 
 async def drain(bench: Platform, runs: int) -> None:
-    """Queues runs while the worker is stopped, then lets it work them off."""
+    """Queue runs while the worker is stopped, then let it complete them."""
     await bench.stack.process("worker").stop()
     began = time.monotonic()
     numbers = iter(range(runs))

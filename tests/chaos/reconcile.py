@@ -159,7 +159,7 @@ def _wrong_with_attempts(books: Books, rows: Mapping[str, Sequence[Row]], call: 
         if len(made) > 1:
             yield f"request {attempt.request_id} has made {len(made)} executions"
         if attempt.outcome in NOTHING_BOUGHT and any(books.purchases.get(str(row["execution_id"])) for row in made):
-            yield f"request {attempt.request_id} was answered {attempt.outcome} by {attempt.door}, and something was bought"
+            yield f"request {attempt.request_id} was answered {attempt.outcome} by {attempt.client}, and something was bought"
         if attempt.answer is None:
             continue
         row = books.executions.get(attempt.answer.execution_id)

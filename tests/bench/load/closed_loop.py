@@ -1,4 +1,4 @@
-"""A load generator for HTTP/1.1 on keep-alive connections. The same for every side; cheap, so that it measures them and not itself."""
+"""A load generator for HTTP/1.1 on keep-alive connections. It is the same for every side, and cheap, so that it does not measure itself."""
 
 import asyncio
 import time
@@ -9,12 +9,12 @@ from typing import cast
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one slice of load measured."""
+    """The results of one slice of load."""
 
     in_flight: int
     seconds: float
     latencies: Sequence[float]
-    """Seconds, one for each answered request."""
+    """Seconds, one value for each answered request."""
     failures: int
 
     @property
@@ -24,7 +24,7 @@ class Slice:
 
 
 class _Connection(asyncio.Protocol):
-    """Sends one request after the other until the time is up."""
+    """Sends requests one after the other until the time is up."""
 
     def __init__(self, request: bytes, ends: float, latencies: list[float], failures: list[bytes]) -> None:
         self._request = request
@@ -36,12 +36,12 @@ class _Connection(asyncio.Protocol):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Sends the first request."""
+        """Send the first request."""
         self._transport = cast(asyncio.WriteTransport, transport)
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """Takes an answer when it is whole, and sends the next request."""
+        """Take a complete response, and send the next request."""
         self._read += data
         head = self._read.find(b"\r\n\r\n")
         if head < 0 or len(self._read) < head + 4 + length_of(self._read[:head]):
@@ -57,7 +57,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Ends the slice for this connection."""
+        """End the slice for this connection."""
         if not self.done.done():
             self.done.set_result(None)
 
@@ -67,22 +67,22 @@ class _Connection(asyncio.Protocol):
 
 
 def length_of(head: bytearray) -> int:
-    """What a head says about the length of its body."""
+    """The length of the body according to a response's head."""
     for line in bytes(head).lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
             return int(line[15:])
-    raise ValueError("the answer has no content-length; this generator reads no chunked answers")
+    raise ValueError("the response has no content-length; this load generator does not read chunked responses")
 
 
 def post(path: str, body: bytes, host: str, token: str = "") -> bytes:
-    """A request as it goes over the wire."""
+    """The bytes of a request."""
     credential = f"authorization: Bearer {token}\r\n" if token else ""
     head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\n{credential}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 async def run(host: str, port: int, request: bytes, in_flight: int, seconds: float, *, forgiving: bool = False) -> Slice:
-    """Keeps `in_flight` requests under way for `seconds`. Raises RuntimeError with an answer when any was not a 200, unless `forgiving`."""
+    """Keep `in_flight` requests in flight for `seconds`. Raises RuntimeError with a response if one was not a 200, unless `forgiving`."""
     latencies: list[float] = []
     failures: list[bytes] = []
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""An open-loop load generator for HTTP/1.1: it sends at a fixed rate, whatever becomes of the requests."""
+"""An open-loop load generator for HTTP/1.1: it sends at a fixed rate, regardless of the responses."""
 
 import asyncio
 import time
@@ -17,19 +17,19 @@ LOST = 0
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the requests of a run."""
+    """The outcome of the requests of a run."""
 
     sent: int = 0
     answers: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
-    """By HTTP status (0: the connection was lost): when it came since the beginning, and after how long; in seconds."""
+    """By HTTP status (0: the connection was lost): seconds since the start of the run, and the latency in seconds."""
 
     def latencies(self, status: int, within: float = float("inf")) -> list[float]:
-        """How long each answer with this status took that came in the first `within` seconds."""
+        """The latencies of the responses with this status that arrived in the first `within` seconds."""
         return [latency for at, latency in self.answers.get(status, ()) if at <= within]
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time."""
+    """Sends one request at a time."""
 
     def __init__(self, finished: Finished) -> None:
         self._finished = finished
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Takes an answer when it is whole."""
+        """Take a response when it is complete."""
         self._read += data
         head = self._read.find(b"\r\n\r\n")
         if head >= 0 and len(self._read) >= head + 4 + length_of(self._read[:head]):
@@ -49,17 +49,17 @@ class Connection(asyncio.Protocol):
             self._finished(self, self._sent, answer)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """A request that was under way is lost."""
+        """Record a request in progress as lost."""
         if self._sent:
             self._finished(self, self._sent, b"")
 
     def send(self, request: bytes) -> None:
-        """Sends a request; the clock runs from here."""
+        """Send a request and start its clock."""
         self._sent = time.perf_counter()
         self._transport.write(request)
 
     def rest(self) -> None:
-        """Has no request under way."""
+        """Mark the connection as idle."""
         self._sent = 0.0
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
 
 
 class OpenLoop:
-    """Sends requests to a port. Connections are made as they are needed, and kept."""
+    """Sends requests to a port. Connections are opened as needed, and kept."""
 
     def __init__(self, port: int, request: Callable[[], bytes]) -> None:
         self._port = port
@@ -78,7 +78,7 @@ class OpenLoop:
         self._under_way = 0
 
     async def run(self, per_second: float, seconds: float, patience: float) -> Outcome:
-        """Sends for `seconds`, and waits for the last answers as long as `patience`."""
+        """Send for `seconds`, and wait up to `patience` seconds for the last responses."""
         outcome, began = Outcome(), time.perf_counter()
         self._outcome, self._began = outcome, began
         while (now := time.perf_counter() - began) < seconds:
@@ -92,7 +92,7 @@ class OpenLoop:
         return outcome
 
     def close(self) -> None:
-        """Ends the connections that are at rest."""
+        """Close the idle connections."""
         for connection in self._idle:
             connection.close()
 
@@ -117,5 +117,5 @@ class OpenLoop:
         status = int(answer[9:12]) if answer else LOST
         self._outcome.answers.setdefault(status, []).append(times)
         connection.rest()
-        if answer and b"connection: close" not in answer:  # as the gateway says when it answers before it has read a body
+        if answer and b"connection: close" not in answer:  # the gateway announces this when it answers before it has read the body
             self._idle.append(connection)

@@ -1,7 +1,7 @@
 """`python -m tests.bench.programs.floor agent PORT PROVIDER_URL | orchestrator PORT AGENT_PORT`: the mesh's hops without its work.
 
-Two gRPC services in Python, and the SDK on the transport that the agent hosts use; behind the same gateway. No credentials, limits,
-policy, validation, books, call tokens, guardrails, logs or metrics: what any mesh of this architecture costs at the least.
+Two gRPC services in Python behind the same gateway, and the SDK on the transport that the agent hosts use. They have no credentials,
+limits, policy, validation, books, call tokens, guardrails, logs or metrics: this is the minimum cost of any mesh of this architecture.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 def agent(model: AnthropicModel) -> Behaviour:
-    """Has the model answer the input."""
+    """Send the input to the model."""
 
     async def execute(request: agents.ExecuteRequest, _: Any) -> agents.ExecuteResponse:
         answer = await model.complete(Prompt("claude-sonnet-5-5", SYSTEM, request.input, 4096, ""), Meter(), 60)
@@ -36,7 +36,7 @@ def agent(model: AnthropicModel) -> Behaviour:
 
 
 def orchestrator(stub: Any) -> Behaviour:
-    """Passes each call on to the agent."""
+    """Forward each call to the agent."""
 
     async def execute(request: executions.ExecuteAgentRequest, _: Any) -> executions.ExecuteAgentResponse:
         answer = await stub.Execute(agents.ExecuteRequest(agent_id=request.agent_id, input=request.input), timeout=60)
@@ -46,7 +46,7 @@ def orchestrator(stub: Any) -> Behaviour:
 
 
 async def serve(role: str, port: int, upstream: str, stop: asyncio.Event) -> None:
-    """Serves until told to stop."""
+    """Serve until SIGTERM."""
     server = build_server([])
     await Health(server).set("", True)
     request: Callable[[bytes], Any]

@@ -1,7 +1,7 @@
 """`python -m tests.bench.programs.peer agent PORT PROVIDER_URL | orchestrator PORT AGENT_URL`: the same platform, built plainly.
 
 FastAPI -> httpx -> FastAPI -> Anthropic SDK. It has no books, no contracts, no gateway and no
-correlation ids: it does less work than the mesh.
+correlation ids, so it does less work than the mesh.
 """
 
 import sys
@@ -20,7 +20,7 @@ class ExecuteRequest(BaseModel):
 
 
 class ExecuteResponse(BaseModel):
-    """What an agent answers."""
+    """The answer of an agent."""
 
     agent_name: str
     result: str

@@ -1,6 +1,6 @@
-"""`python -m tests.bench.programs.provider PORT [SECONDS]`: a Messages API that answers at once, or after so long; for benchmarks alone.
+"""`python -m tests.bench.programs.provider PORT [SECONDS]`: a Messages API that answers at once, or after a delay; only for benchmarks.
 
-It stands behind every side of a comparison, so it must cost little: it reads no more of a request than where it ends.
+Every side of a comparison uses it, so it must cost little: it reads no more of a request than its length.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _ANSWER = _HEAD % len(_BODY) + _BODY
 
 
 class Provider(asyncio.Protocol):
-    """Answers each request on a connection in turn."""
+    """Answers the requests of a connection in turn."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -38,7 +38,7 @@ class Provider(asyncio.Protocol):
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answers every whole request that has come."""
+        """Answer every complete request that has arrived."""
         self._read += data
         while (head := self._read.find(b"\r\n\r\n")) >= 0:
             length = _content_length(self._read[:head])
@@ -59,7 +59,7 @@ def _content_length(head: bytes) -> int:
 
 
 async def main(port: int, seconds: float) -> None:
-    """Serves until it is ended."""
+    """Serve until the process is ended."""
     server = await asyncio.get_running_loop().create_server(partial(Provider, seconds), "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
