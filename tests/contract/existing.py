@@ -1,4 +1,4 @@
-"""Things that exist on a platform, so that a request which a machine thinks up can be about one of them."""
+"""Existing objects of a platform, so that a generated request can be about one of them."""
 
 import secrets
 from collections.abc import Mapping
@@ -14,9 +14,7 @@ ASKING = task("plan", approval={"message": "Go?"})
 
 
 def make_runnable(body: Any) -> None:
-    """Replaces what is almost never right by chance: a task's agent, input and graph, and a password without control
-    characters.
-    """
+    """Replaces what is almost never valid by chance: a task's agent, input and graph, and a password without control characters."""
     if isinstance(body, dict) and {"username", "password"} <= body.keys():
         body["password"] = PASSWORD
     tasks = body.get("tasks") if isinstance(body, dict) else None
@@ -37,7 +35,7 @@ def _remove_empty_names(value: Any) -> None:
 
 
 class Existing:
-    """Gives ids by the names of path parameters. What a request uses up is made anew for each."""
+    """Provides ids by the names of path parameters. Objects that a request uses up are created anew for each."""
 
     def __init__(self, session: requests.Session, url: str, lasting: Mapping[str, str]) -> None:
         self._session = session

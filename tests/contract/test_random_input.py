@@ -1,7 +1,7 @@
-"""Thousands of requests that a machine thinks up from gen/openapi.json, good and bad ones, through the gateway of a real platform.
+"""Thousands of generated requests from gen/openapi.json, valid and invalid ones, through the gateway of a real platform.
 
-Whatever comes in, what goes out is in the contract: a success of the described shape, or an envelope whose code and status are a row
-of the error table. All components are well, so nothing may fail in the platform: no 5xx at all.
+Every response must match the contract: a success of the described form, or an envelope whose code and status are a row of the error
+table. Every component is up, so nothing may fail inside the platform: no 5xx is allowed.
 """
 
 import asyncio
@@ -34,47 +34,47 @@ from tests.e2e.workflows import Workflows, task
 from tests.support.credentials import bearer
 
 REQUESTS = 2_000
-"""No fewer than these."""
+"""The minimum number of requests."""
 EXAMPLES = 36
-"""Of each kind for each operation; what has no parameters runs out of new requests earlier."""
+"""Requests of each kind for each operation; an operation without parameters has fewer distinct ones."""
 FEW_EXAMPLES = 15
-"""Of what costs a password hash, and its neighbours."""
+"""The same, for operations that hash passwords and those beside them."""
 SECONDS_OF_ONE = 30
 ENVELOPE = "agentmesh.common.v1.ErrorEnvelope"
 EVENTS = {
     "/api/v1/agents/{agent_id}/stream": "agentmesh.execution.v1.StreamAgentResponse",
     "/api/v1/runs/{run_id}/watch": "agentmesh.workflow.v1.WatchRunResponse",
 }
-"""What the streams are made of."""
+"""The media type of streams."""
 ENDLESS = {"/api/v1/events/watch"}
-"""Streams without an end: nothing to check would ever be whole."""
+"""Streams that never end, so that no response could be checked completely."""
 CREDENTIALS_NEEDED = {"POST /api/v1/auth/login", "POST /api/v1/auth/refresh", "POST /api/v1/auth/logout", "POST /api/v1/auth/password"}
-"""Nobody guesses a password or a token by chance."""
+"""No generated request contains a valid password or token."""
 NOT_SERVED_YET = {
     (binding.method, binding.template) for rpc in every_rpc() if rpc.name in contract_rpcs.NOT_SERVED_YET for binding in rpc.rest.bindings
 }
-"""Answered with NOT_IMPLEMENTED, a 5xx."""
+"""Not implemented yet: these answer NOT_IMPLEMENTED, a 5xx."""
 
 
 @dataclass
-class Tally:
-    """What has been asked, and what was answered."""
+class Summary:
+    """The requests sent and the responses received."""
 
     requests: int = 0
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
-    """By operation."""
+    """By operation and status."""
     reasons: Counter[str] = field(default_factory=Counter)
 
 
 @pytest.fixture(scope="module")
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
-    """A platform of our own, whose provider answers at once."""
+    """A platform for these tests, whose provider answers at once."""
     async with running_platform(tmp_path_factory.mktemp("random")) as platform:
         yield platform
 
 
 @pytest.mark.timeout(600)
-async def test_whatever_is_asked_the_answer_is_in_the_contract(platform: Platform, report_figures: ReportFigures) -> None:
+async def test_every_response_to_generated_requests_matches_the_contract(platform: Platform, report_figures: ReportFigures) -> None:
     workflows = Workflows(platform)
     run = await workflows.completed(task("plan"))
     real_ids = {
@@ -86,30 +86,30 @@ async def test_whatever_is_asked_the_answer_is_in_the_contract(platform: Platfor
         "user_id": str((await new_person(platform)).user_id),
     }
     pids = {name: platform.stack.process(name).pid for name in ("envoy", "orchestrator", "agents-0")}
-    tally = await asyncio.to_thread(_ask_everything, platform.stack.gateway_url, platform.stack.credentials.token, real_ids)
-    report_figures(f"{tally.requests} random requests; {dict(sorted(tally.statuses.items()))}; {dict(tally.reasons)}")
-    assert tally.requests >= REQUESTS
-    for operation in {label for label, _ in tally.statuses} - CREDENTIALS_NEEDED:
-        assert tally.statuses[operation, 200] > 0, f"{operation} never succeeded: nothing was tried"
-    assert {"VALIDATION_ERROR", "AGENT_NOT_FOUND", "EXECUTION_NOT_FOUND", "WORKFLOW_NOT_FOUND", "RUN_NOT_FOUND"} <= set(tally.reasons)
+    summary = await asyncio.to_thread(_ask_everything, platform.stack.gateway_url, platform.stack.credentials.token, real_ids)
+    report_figures(f"{summary.requests} random requests; {dict(sorted(summary.statuses.items()))}; {dict(summary.reasons)}")
+    assert summary.requests >= REQUESTS
+    for operation in {label for label, _ in summary.statuses} - CREDENTIALS_NEEDED:
+        assert summary.statuses[operation, 200] > 0, f"{operation} never succeeded, so its success was not checked"
+    assert {"VALIDATION_ERROR", "AGENT_NOT_FOUND", "EXECUTION_NOT_FOUND", "WORKFLOW_NOT_FOUND", "RUN_NOT_FOUND"} <= set(summary.reasons)
     assert {name: platform.stack.process(name).pid for name in pids} == pids
     assert "unexpected_error" not in platform.stack.state.log("orchestrator").read_text()
     assert await check_books(platform) > 0
 
 
-def _ask_everything(url: str, token: str, real_ids: Mapping[str, str]) -> Tally:
+def _ask_everything(url: str, token: str, real_ids: Mapping[str, str]) -> Summary:
     document = json.loads((GENERATED / "openapi.json").read_text())
-    contract, tally = Contract(document), Tally()
+    contract, summary = Contract(document), Summary()
     with requests.Session() as session:
         session.headers.update(bearer(token))
         existing = Existing(session, url, real_ids)
 
         def send(case: Any) -> None:
             response = case.call(base_url=url, session=session, headers=bearer(token), timeout=SECONDS_OF_ONE)
-            tally.requests += 1
-            tally.statuses[case.operation.label, response.status_code] += 1
+            summary.requests += 1
+            summary.statuses[case.operation.label, response.status_code] += 1
             try:
-                tally.reasons[contract.check(case, response)] += 1
+                summary.reasons[contract.check(case, response)] += 1
             except Exception as wrong:
                 wrong.add_note(f"{case.as_curl_command()}\n{response.status_code} {dict(response.headers)}\n{response.text[:1000]}")
                 raise
@@ -119,13 +119,13 @@ def _ask_everything(url: str, token: str, real_ids: Mapping[str, str]) -> Tally:
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 if operation.path not in ENDLESS and (operation.method.upper(), operation.path) not in NOT_SERVED_YET:
                     _generate(operation, mode, existing, send)
-    return tally
+    return summary
 
 
 def _generate(operation: Any, mode: GenerationMode, existing: Existing, send: Callable[[Any], None]) -> None:
-    """Sends one operation what fits its description, or what does not; half of it about things that exist.
+    """Send valid or invalid requests of one operation, half of them about existing objects.
 
-    A request that brings a wrong answer is made small before it is shown.
+    A request with a wrong response is minimized before it is reported.
     """
 
     @settings(
@@ -147,11 +147,11 @@ def _generate(operation: Any, mode: GenerationMode, existing: Existing, send: Ca
     try:
         ask()
     except Unsatisfiable:
-        assert mode is GenerationMode.NEGATIVE, f"no request fits {operation.label}"  # nothing that it takes can be wrong
+        assert mode is GenerationMode.NEGATIVE, f"no request fits {operation.label}"  # it has no field that could be invalid
 
 
 class Contract:
-    """What every answer must be."""
+    """The rules for every response."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._components = document["components"]
@@ -159,7 +159,7 @@ class Contract:
         self._events = {path: self._schema(name) for path, name in EVENTS.items()}
 
     def check(self, case: Any, response: Any) -> str:
-        """Fails unless the answer is as documented; returns the reason of an error, or `OK`."""
+        """Raise AssertionError unless the response matches the contract; returns the reason of an error, or `OK`."""
         assert response.status_code < 500, response.text
         (request_id,) = response.headers["x-request-id"]
         assert REQUEST_ID.fullmatch(request_id)
@@ -181,10 +181,12 @@ class Contract:
 
     def _check_events(self, response: Any, schema: jsonschema_rs.Draft202012Validator) -> None:
         assert response.headers["content-type"] == ["text/event-stream; charset=utf-8"]
-        events = events_of(response.content.decode())  # `text` would be Latin-1: the type names no charset, for events have but one
+        events = events_of(
+            response.content.decode()
+        )  # `text` would be Latin-1: the type has no charset, because events have only one encoding
         for event in events:
             schema.validate(event)
-        # The end of a watch repeats the last change; it may begin after any change, also after the last one.
+        # The end of a watch repeats the last change; a watch may start after any change, including the last.
         sequences = [event["sequence"] for event in events if not ("done" in event and "status" in event["done"])]
         assert sequences == list(range(events[0]["sequence"], events[0]["sequence"] + len(sequences)))
         assert "done" in events[-1]

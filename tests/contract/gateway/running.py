@@ -27,18 +27,18 @@ class Gateway:
     channel: grpc.aio.Channel
 
     async def answers(self) -> bool:
-        """Whether a call gets through to the orchestrator."""
+        """Whether a call reaches the orchestrator."""
         return (await self.http.get("/health")).status_code == 200
 
     async def admin(self, command: str) -> str:
-        """The answer of Envoy's admin interface to a command."""
+        """The response of Envoy's admin interface to a command."""
         response = await self.http.post(f"http://127.0.0.1:{self.admin_port}{command}")
         return response.raise_for_status().text
 
 
 @contextlib.asynccontextmanager
 async def running_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> AsyncIterator[Gateway]:
-    """A real Envoy on free ports in front of those ports of this machine; yields once calls get through."""
+    """A real Envoy on free ports in front of those ports of this machine; yields once calls reach them."""
     async with lone_gateway(folder, *upstream_ports, **settings) as gateway:
         assert await holds_within(10, gateway.answers)
         yield gateway

@@ -23,7 +23,7 @@ BAD_IDS = ["", "req_", "req_" + "a" * 61, "abc", 'req_"x', "req_a b", "req_a,req
 
 
 @pytest.mark.parametrize("given", GOOD_IDS)
-async def test_a_well_formed_request_id_of_the_caller_is_kept(gateway: Gateway, backend: Backend, given: str) -> None:
+async def test_a_well_formed_request_id_is_kept(gateway: Gateway, backend: Backend, given: str) -> None:
     response = await gateway.http.get(AGENT, headers={"x-request-id": given})
     assert response.headers.get_list("x-request-id") == [given]
     assert backend.script.metadata[-1]["x-request-id"] == given
@@ -32,7 +32,7 @@ async def test_a_well_formed_request_id_of_the_caller_is_kept(gateway: Gateway, 
 
 
 @pytest.mark.parametrize("given", BAD_IDS)
-async def test_any_other_request_id_is_replaced(gateway: Gateway, backend: Backend, given: str) -> None:
+async def test_a_malformed_request_id_is_replaced(gateway: Gateway, backend: Backend, given: str) -> None:
     asked = {b"x-request-id": given.encode()}
     response = await gateway.http.get(AGENT, headers=asked)
     made = response.headers["x-request-id"]
@@ -50,7 +50,7 @@ async def test_every_request_has_its_own_id(gateway: Gateway) -> None:
     assert len({response.headers["x-request-id"] for response in responses}) == 20
 
 
-async def test_headers_that_only_the_mesh_may_set_are_removed(gateway: Gateway, backend: Backend) -> None:
+async def test_internal_headers_from_callers_are_removed(gateway: Gateway, backend: Backend) -> None:
     forged = {
         "x-user-id": "admin",
         "x-user-roles": "admin",
@@ -65,7 +65,7 @@ async def test_headers_that_only_the_mesh_may_set_are_removed(gateway: Gateway, 
     assert not set(forged) & set(metadata)
 
 
-async def test_a_native_caller_cannot_pass_for_a_rest_caller(gateway: Gateway, backend: Backend) -> None:
+async def test_a_native_caller_cannot_pose_as_a_rest_caller(gateway: Gateway, backend: Backend) -> None:
     forged = (("x-envoy-original-path", "/forged"), ("x-user-id", "admin"))
     await RegistryServiceStub(gateway.channel).GetAgent(ASK, metadata=forged, timeout=10)
     assert not {"x-envoy-original-path", "x-user-id"} & set(backend.script.metadata[-1])
@@ -101,7 +101,7 @@ SPOILERS = [
 
 @pytest.mark.parametrize("headers", SPOILERS, ids=str)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST"])
-async def test_no_caller_can_spoil_the_connection_that_all_share(
+async def test_no_caller_can_break_the_shared_upstream_connection(
     gateway: Gateway, backend: Backend, method: str, headers: dict[str, str]
 ) -> None:
     """After gRPC has received a header, method or scheme that it cannot parse, it refuses valid ones on the same connection."""
@@ -140,7 +140,7 @@ async def test_pages_of_this_machine_may_call_and_others_may_not(gateway: Gatewa
         assert "access-control-allow-origin" not in (await gateway.http.get(AGENT, headers={"origin": origin})).headers
 
 
-async def test_the_root_says_where_to_begin(gateway: Gateway) -> None:
+async def test_the_root_path_links_to_the_entry_points(gateway: Gateway) -> None:
     response = await gateway.http.get("/")
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
     for link in ("agents", "categories", "health"):
@@ -153,7 +153,7 @@ async def test_the_openapi_document_is_served(gateway: Gateway) -> None:
     assert response.json()["openapi"].startswith("3.")
 
 
-async def test_http_1_1_requests_may_follow_each_other_on_one_connection(gateway: Gateway) -> None:
+async def test_http_1_1_requests_can_share_a_connection(gateway: Gateway) -> None:
     first = f"GET {AGENT} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     assert (await exchange(gateway.port, first * 3)).status_code == 200
 
@@ -167,7 +167,7 @@ async def test_the_access_log_has_one_json_line_per_request_without_queries_and_
     lines: dict[str, Any] = {}
 
     async def written() -> bool:
-        await gateway.admin("/reopen_logs")  # or it would write every 10 s
+        await gateway.admin("/reopen_logs")  # the default would be every 10 s
         for line in gateway.access_log.read_text().splitlines():
             if "req_access-log-" in line:
                 lines[json.loads(line)["request_id"]] = json.loads(line)

@@ -52,19 +52,19 @@ async def _seconds(call: Any) -> tuple[Any, float]:
     return result, asyncio.get_running_loop().time() - began
 
 
-async def test_a_read_that_takes_too_long_is_an_upstream_timeout(impatient: Gateway) -> None:
+async def test_a_slow_read_is_an_upstream_timeout(impatient: Gateway) -> None:
     response, seconds = await _seconds(impatient.http.get(AGENT))
     error_of(response, 504, "UPSTREAM_TIMEOUT")
     assert 0.4 < seconds < 1.4
 
 
-async def test_an_execute_may_take_longer_than_other_calls_and_than_an_idle_stream(impatient: Gateway) -> None:
+async def test_an_execute_call_may_take_longer_than_other_calls_and_than_an_idle_stream(impatient: Gateway) -> None:
     response, seconds = await _seconds(impatient.http.post(f"{AGENT}/execute", json=ASK))
     error_of(response, 504, "UPSTREAM_TIMEOUT")
     assert 1.4 < seconds < 3
 
 
-async def test_a_native_call_that_takes_too_long_is_deadline_exceeded_with_details(impatient: Gateway) -> None:
+async def test_a_slow_native_call_is_deadline_exceeded_with_details(impatient: Gateway) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as failure:
         await RegistryServiceStub(impatient.channel).GetAgent(registry.GetAgentRequest(agent_id=AGENT_ID), timeout=10)
     assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -73,7 +73,7 @@ async def test_a_native_call_that_takes_too_long_is_deadline_exceeded_with_detai
     assert error.reason == "UPSTREAM_TIMEOUT"
 
 
-async def test_a_deadline_of_the_callers_that_passes_is_an_upstream_timeout(gateway: Gateway, backend: Backend) -> None:
+async def test_an_expired_deadline_of_the_caller_is_an_upstream_timeout(gateway: Gateway, backend: Backend) -> None:
     async def never(request: Any, context: Any) -> Any:
         await asyncio.sleep(30)
 
@@ -81,7 +81,7 @@ async def test_a_deadline_of_the_callers_that_passes_is_an_upstream_timeout(gate
     error_of(await gateway.http.get(AGENT, headers={"grpc-timeout": "300m"}), 504, "UPSTREAM_TIMEOUT")
 
 
-async def test_a_stream_may_last_longer_than_any_timeout_as_long_as_it_says_something(impatient: Gateway, backend: Backend) -> None:
+async def test_a_stream_with_events_may_outlast_every_timeout(impatient: Gateway, backend: Backend) -> None:
     async def beats(request: Any, context: Any) -> AsyncIterator[Any]:
         for sequence in range(1, 8):
             yield execution.StreamAgentResponse(sequence=sequence, heartbeat=execution.Heartbeat())
@@ -93,7 +93,7 @@ async def test_a_stream_may_last_longer_than_any_timeout_as_long_as_it_says_some
     assert seconds > 2
 
 
-async def test_a_silent_stream_is_cut_and_does_not_look_finished(impatient: Gateway, backend: Backend) -> None:
+async def test_an_idle_stream_is_reset_and_does_not_look_complete(impatient: Gateway, backend: Backend) -> None:
     stopped = asyncio.Event()
 
     async def falls_silent(request: Any, context: Any) -> AsyncIterator[Any]:
@@ -128,12 +128,12 @@ async def test_a_stream_that_never_begins_is_an_upstream_timeout(impatient: Gate
     assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_headers_that_do_not_come_are_a_bad_request(impatient: Gateway) -> None:
+async def test_headers_that_never_arrive_are_a_bad_request(impatient: Gateway) -> None:
     error = error_of(await exchange(impatient.port, b"GET / HTTP/1.1\r\nHost: x\r\n"), 400, "BAD_REQUEST")
     assert error["details"]["cause"] == "request_header_timeout"
 
 
-async def test_a_body_that_does_not_come_is_a_bad_request(impatient: Gateway) -> None:
+async def test_a_body_that_never_arrives_is_a_bad_request(impatient: Gateway) -> None:
     head = f"POST {AGENT}/execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{{"
     error = error_of(await exchange(impatient.port, head.encode()), 400, "BAD_REQUEST")
     assert error["details"]["cause"] == "request_overall_timeout"
@@ -141,7 +141,7 @@ async def test_a_body_that_does_not_come_is_a_bad_request(impatient: Gateway) ->
 
 @pytest.fixture(scope="module")
 async def narrow_gateway(upstream: tuple[Backend, Relay], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway that accepts bursts of ten requests from an address, and two a second in the long run."""
+    """A gateway that accepts bursts of ten requests from an address, and two a second on average."""
     async with running_gateway(tmp_path_factory.mktemp("narrow"), upstream[1].port, per_ip_rate=2, per_ip_burst=10) as gateway:
         yield gateway
 
@@ -152,7 +152,7 @@ def narrow(narrow_gateway: Gateway, backend: Backend) -> Gateway:
     return narrow_gateway
 
 
-async def test_an_address_that_asks_too_often_is_told_when_to_come_back_and_others_are_not(narrow: Gateway) -> None:
+async def test_an_address_over_its_limit_gets_retry_after_and_others_are_not_affected(narrow: Gateway) -> None:
     responses = [await narrow.http.get("/api/v1/agents") for _ in range(15)]
     refused = [response for response in responses if response.status_code != 200]
     assert len(refused) >= 3
@@ -175,10 +175,10 @@ async def test_a_forged_forwarded_address_does_not_raise_the_limit(narrow: Gatew
     assert responses[-1].status_code == 429
 
 
-async def test_an_address_that_waits_as_told_may_ask_again(narrow: Gateway) -> None:
+async def test_an_address_that_waits_for_retry_after_is_accepted(narrow: Gateway) -> None:
     while (response := await narrow.http.get("/api/v1/agents")).status_code == 200:
         pass
-    await asyncio.sleep(int(response.headers["retry-after"]))  # the wait that the answer names is under test
+    await asyncio.sleep(int(response.headers["retry-after"]))  # the test checks the announced wait
     assert (await narrow.http.get("/api/v1/agents")).status_code == 200
 
 
@@ -202,7 +202,7 @@ async def _login(gateway: Gateway, request: identity.LoginRequest) -> grpc.aio.A
     return failed.value
 
 
-async def test_a_connection_without_a_request_is_closed(upstream: tuple[Backend, Relay], tmp_path: Path) -> None:
+async def test_an_idle_connection_is_closed(upstream: tuple[Backend, Relay], tmp_path: Path) -> None:
     async with running_gateway(tmp_path, upstream[1].port, connection_idle_seconds=0.5) as gateway, asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         assert await reader.read() == b""

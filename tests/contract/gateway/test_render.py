@@ -21,7 +21,7 @@ from gateway.envoy.render import GatewaySettings, render_bootstrap
 DESCRIPTOR = GatewaySettings().descriptor_path
 
 
-def test_every_public_rpc_has_a_route_and_nothing_else_has() -> None:
+def test_exactly_the_public_rpcs_have_routes() -> None:
     rendered = render_bootstrap(GatewaySettings())
     rpcs = public_rpcs(DESCRIPTOR)
     assert "/agentmesh.execution.v1.ExecutionService/StreamAgent" in {rpc.path for rpc in rpcs}
@@ -29,12 +29,12 @@ def test_every_public_rpc_has_a_route_and_nothing_else_has() -> None:
     assert "agentmesh.agent.v1" not in rendered
 
 
-def test_only_what_is_bound_to_get_alone_counts_as_reading() -> None:
+def test_only_rpcs_bound_to_get_alone_are_reads() -> None:
     reading = {rpc.name: rpc.reads_only for rpc in public_rpcs(DESCRIPTOR)}
     assert (reading["ExecuteAgent"], reading["StreamAgent"], reading["ListExecutions"]) == (False, False, True)
 
 
-def test_probes_have_their_own_share_of_the_upstreams_requests() -> None:
+def test_probes_have_their_own_share_of_upstream_requests() -> None:
     config = yaml.safe_load(render_bootstrap(GatewaySettings()))
     manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
@@ -44,7 +44,7 @@ def test_probes_have_their_own_share_of_the_upstreams_requests() -> None:
     assert [threshold.get("priority", "DEFAULT") for threshold in thresholds] == ["DEFAULT", "HIGH"]
 
 
-def test_no_execute_and_no_stream_is_ever_retried() -> None:
+def test_no_execute_call_and_no_stream_is_retried() -> None:
     config = yaml.safe_load(render_bootstrap(GatewaySettings()))
     manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     routes = {route["match"].get("path"): route for route in manager["route_config"]["virtual_hosts"][0]["routes"]}
@@ -63,7 +63,7 @@ def test_no_execute_and_no_stream_is_ever_retried() -> None:
         ("/v1/{name=files/**}:read", ["/v1/files/a/b:read"], ["/v1/files/a/b:write", "/v1/other/a:read"]),
     ],
 )
-def test_a_path_template_matches_what_the_transcoder_matches(template: str, matches: list[str], differs: list[str]) -> None:
+def test_a_path_template_matches_the_paths_that_the_transcoder_matches(template: str, matches: list[str], differs: list[str]) -> None:
     regex = Binding("GET", template).path_regex
     assert all(re.fullmatch(regex, path) for path in matches)
     assert not any(re.fullmatch(regex, path) for path in differs)
@@ -86,12 +86,12 @@ def test_settings_come_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize("environment", [{"GATEWAY_PORT": "eighty"}, {"ORCHESTRATORS": "a"}])
-def test_a_setting_that_does_not_fit_is_refused(environment: dict[str, str]) -> None:
+def test_an_invalid_setting_is_refused(environment: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="GatewaySettings"):
         settings_from(environment)
 
 
-async def test_the_bootstrap_for_a_container_names_its_own_paths_and_envoy_takes_it(tmp_path: Path) -> None:
+async def test_the_bootstrap_for_a_container_has_its_own_paths_and_is_valid(tmp_path: Path) -> None:
     settings = {"LISTEN_ADDRESS": "0.0.0.0", "ORCHESTRATORS": "orchestrator-0.mesh:50051,orchestrator-1.mesh:50051"}
     for name in ("descriptor_path", "lua_path", "requests_path", "shedding_path", "openapi_path"):
         source = getattr(GatewaySettings(), name)

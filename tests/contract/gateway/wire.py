@@ -1,4 +1,4 @@
-"""Raw requests, which a client library would not send."""
+"""Raw requests that a client library would not send."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ CLEAN = ("grpc-", "x-mesh-", "x-envoy-")
 
 
 async def exchange(port: int, request: bytes, *, patience_seconds: float = 15) -> httpx.Response:
-    """Sends `request` unchanged and reads one answer, which must have a content-length."""
+    """Sends `request` unchanged and reads one response, which must have a content-length."""
     async with asyncio.timeout(patience_seconds):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request)
@@ -27,7 +27,7 @@ async def exchange(port: int, request: bytes, *, patience_seconds: float = 15) -
 
 
 def error_of(response: httpx.Response, http_status: int, reason: str) -> dict[str, Any]:
-    """The `error` of a response, after checking the whole envelope and that no internal headers are left."""
+    """The `error` of a response, after checking the whole envelope and the absence of internal headers."""
     assert response.status_code == http_status, response.text
     error: dict[str, Any] = response.json()["error"]
     assert sorted(error) == ["code", "details", "message", "request_id", "timestamp"]

@@ -66,7 +66,7 @@ INVALID = [
 
 
 @pytest.mark.parametrize("case", INVALID, ids=lambda case: case.name)
-async def test_a_request_that_violates_the_contract_is_a_validation_error_with_the_reason(gateway: Gateway, case: Invalid) -> None:
+async def test_an_invalid_request_is_a_validation_error_with_the_reason(gateway: Gateway, case: Invalid) -> None:
     if case.body is None:
         response = await gateway.http.get(case.path)
     else:

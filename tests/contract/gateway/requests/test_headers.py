@@ -1,4 +1,4 @@
-"""The response headers and HTTP versions that clients other than our own depend on."""
+"""The response headers and HTTP versions that other clients depend on."""
 
 import asyncio
 import shutil
@@ -19,11 +19,11 @@ READABLE = (AGENT, "/api/v1/agents", "/api/v1/executions", "/health", "/ready", 
 LOCAL, FOREIGN = "http://localhost:5173", "http://evil.example"
 CURL_WITH_HTTP2 = pytest.mark.skipif(
     "HTTP2" not in subprocess.run([shutil.which("curl") or "true", "--version"], capture_output=True, text=True, check=True).stdout,
-    reason="needs curl with HTTP/2; our Python clients do not support HTTP/2",
+    reason="needs curl with HTTP/2; the Python clients of these tests do not support HTTP/2",
 )
 
 
-async def test_an_event_stream_names_its_encoding(gateway: Gateway, backend: Backend) -> None:
+async def test_an_event_stream_declares_its_encoding(gateway: Gateway, backend: Backend) -> None:
     """Python's requests decodes text without a charset as Latin-1."""
 
     async def greet(request: Any, context: Any) -> AsyncIterator[Any]:
@@ -36,11 +36,11 @@ async def test_an_event_stream_names_its_encoding(gateway: Gateway, backend: Bac
 
 
 @pytest.mark.parametrize("path", [AGENT, "/api/v1/agents", "/health", "/nope", "/api/v1/agents?nope=1"])
-async def test_answers_with_data_are_not_stored(gateway: Gateway, path: str) -> None:
+async def test_responses_with_data_are_not_cacheable(gateway: Gateway, path: str) -> None:
     assert (await gateway.http.get(path)).headers.get_list("cache-control") == ["no-store"]
 
 
-async def test_an_answer_to_a_post_is_not_stored(gateway: Gateway, backend: Backend) -> None:
+async def test_a_response_to_a_post_is_not_cacheable(gateway: Gateway, backend: Backend) -> None:
     async def fail(request: Any, context: Any) -> Any:
         raise RemoteError("AGENT_NOT_FOUND", "no such agent")
 
@@ -50,7 +50,7 @@ async def test_an_answer_to_a_post_is_not_stored(gateway: Gateway, backend: Back
 
 
 @pytest.mark.parametrize("path", READABLE)
-async def test_head_answers_with_the_headers_of_get_and_no_body(gateway: Gateway, path: str) -> None:
+async def test_head_returns_the_headers_of_get_without_a_body(gateway: Gateway, path: str) -> None:
     plain = {"accept-encoding": "identity"}
     asked, read = await gateway.http.head(path, headers=plain), await gateway.http.get(path, headers=plain)
     assert (asked.status_code, asked.content) == (200, b"")
@@ -86,7 +86,7 @@ async def test_head_has_no_body_on_http2(gateway: Gateway) -> None:
 
 
 async def test_http_1_0_is_served(gateway: Gateway) -> None:
-    """nginx, HAProxy and ab send HTTP/1.0, some of them without a host."""
+    """nginx, HAProxy and ab send HTTP/1.0, some of them without a Host header."""
     for host in ("Host: x\r\n", ""):
         response = await exchange(gateway.port, f"GET {AGENT} HTTP/1.0\r\n{host}\r\n".encode())
         assert (response.status_code, response.json()["agent"]["agent_id"]) == (200, AGENT_ID)
@@ -110,7 +110,7 @@ async def test_an_http_1_0_stream_ends_with_its_connection(gateway: Gateway) -> 
 
 
 @pytest.mark.parametrize("path", [AGENT, "/", "/openapi.json", "/nope", "/api/v1/agents?nope=1", "/a%2fb", f"{AGENT}/execute"])
-async def test_every_answer_varies_by_origin_and_allows_local_pages(gateway: Gateway, path: str) -> None:
+async def test_every_response_varies_by_origin_and_allows_local_pages(gateway: Gateway, path: str) -> None:
     answers = {origin: await gateway.http.get(path, headers={"origin": origin}) for origin in (LOCAL, FOREIGN)}
     for response in (*answers.values(), await gateway.http.get(path)):
         assert [part.strip().lower() for part in response.headers["vary"].split(",")].count("origin") == 1
@@ -126,7 +126,7 @@ async def test_an_unknown_rpc_over_grpc_web_allows_local_pages(gateway: Gateway)
 
 
 @pytest.mark.parametrize("path", [AGENT, "/", "/openapi.json", "/nope"])
-async def test_a_preflight_from_a_foreign_origin_is_answered_without_permission(gateway: Gateway, path: str) -> None:
+async def test_a_preflight_from_another_origin_is_answered_without_permission(gateway: Gateway, path: str) -> None:
     response = await gateway.http.options(path, headers={"origin": FOREIGN, "access-control-request-method": "POST"})
     assert (response.status_code, response.content) == (204, b"")
     assert not [name for name in response.headers if name.startswith("access-control-")]

@@ -1,4 +1,4 @@
-"""A new rpc gets the timeout, errors and limit that fit what its contract declares; no part of the gateway knows rpcs by name."""
+"""A new rpc gets the timeout, errors and limit for the kind that its contract declares; no part of the gateway refers to rpcs by name."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ CODECS: Any = {"request_deserializer": GetHealthRequest.FromString, "response_se
 
 
 class Oracle:
-    """Serves the made-up rpcs; `silent` ones never answer."""
+    """Serves the made-up rpcs; while `silent`, it never answers."""
 
     def __init__(self) -> None:
         self.silent = False
@@ -51,7 +51,7 @@ class Oracle:
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Oracle, Relay]]:
-    """A gateway whose contract has the service, before a server that has it too."""
+    """A gateway whose contract contains the service, in front of a server that serves it."""
     made_up.register()
     oracle, relay = Oracle(), Relay()
     server = build_server(chain())
@@ -74,7 +74,7 @@ async def served(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Oracle, Relay]]
 
 
 async def _lost(served: tuple[Gateway, Oracle, Relay], call: Any) -> Any:
-    """The outcome of a call whose connection breaks once the server works on it."""
+    """The outcome of a call whose connection breaks while the server works on it."""
     _, oracle, relay = served
     oracle.silent = True
     oracle.begun.clear()
@@ -99,31 +99,31 @@ def test_the_kind_decides_timeout_and_retries(tmp_path: Path) -> None:
     }
     assert routes[made_up.PAID_STREAM]["timeout"] == "0s"
     retried = [path for path in routes if path and path.startswith("/agentmesh.made_up") and "retry_policy" in routes[path]]
-    assert retried == [made_up.PROBE]  # a paid call is never repeated, not even one that is bound to GET
+    assert retried == [made_up.PROBE]  # a paid call is never retried, not even one that is bound to GET
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/api/v1/oracle/x"), ("POST", "/api/v1/oracle/x/listen"), ("GET", "/api/v1/oracle/x")]
 )
-async def test_a_paid_call_lost_under_way_may_have_been_charged(served: tuple[Gateway, Oracle, Relay], method: str, path: str) -> None:
+async def test_a_paid_call_lost_in_flight_may_have_been_charged(served: tuple[Gateway, Oracle, Relay], method: str, path: str) -> None:
     error = error_of(
         await _lost(served, served[0].http.request(method, path, json={} if method == "POST" else None)), 500, "AGENT_EXECUTION_FAILED"
     )
     assert error["details"]["outcome"] == "unknown"
 
 
-async def test_another_call_lost_under_way_is_internal(served: tuple[Gateway, Oracle, Relay]) -> None:
+async def test_an_unpaid_call_lost_in_flight_is_internal(served: tuple[Gateway, Oracle, Relay]) -> None:
     error_of(await _lost(served, served[0].http.patch("/api/v1/oracle/x", json={})), 500, "INTERNAL")
 
 
-async def test_a_native_paid_call_lost_under_way_may_have_been_charged(served: tuple[Gateway, Oracle, Relay]) -> None:
+async def test_a_native_paid_call_lost_in_flight_may_have_been_charged(served: tuple[Gateway, Oracle, Relay]) -> None:
     rpc: Any = served[0].channel.unary_unary(made_up.PAID)
     known = error_of_status(await _lost(served, rpc(b"", timeout=20)))
     assert known is not None
     assert (known.reason, known.details["outcome"]) == ("AGENT_EXECUTION_FAILED", "unknown")
 
 
-async def test_logins_share_the_bucket_of_logins_over_rest_and_grpc(served: tuple[Gateway, Oracle, Relay]) -> None:
+async def test_rest_and_grpc_logins_share_one_bucket(served: tuple[Gateway, Oracle, Relay]) -> None:
     gateway = served[0]
     rpc: Any = gateway.channel.unary_unary(made_up.LOGIN)
     for _ in range(BURST):

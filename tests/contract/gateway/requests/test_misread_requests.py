@@ -33,7 +33,7 @@ NULLS = {
 
 
 @pytest.mark.parametrize("body", NULLS)
-async def test_a_null_in_a_list_is_refused_by_its_name(gateway: Gateway, body: str) -> None:
+async def test_a_null_in_a_list_is_refused_with_its_field(gateway: Gateway, body: str) -> None:
     """The transcoder would drop it, and the step would start without its predecessor."""
     response = await gateway.http.post(WORKFLOWS, content=body, headers={"content-type": "application/json"})
     error = error_of(response, 422, "VALIDATION_ERROR")
@@ -46,7 +46,7 @@ async def test_a_null_in_a_list_of_enum_values_is_refused(gateway: Gateway) -> N
     assert [violation["field"] for violation in error["details"]["field_violations"]] == ["scopes[1]"]
 
 
-async def test_nulls_in_free_form_data_stay(gateway: Gateway, backend: Backend) -> None:
+async def test_nulls_in_free_form_data_are_kept(gateway: Gateway, backend: Backend) -> None:
     context = {"list": [1, None, {"tasks": [None], "depends_on": [None]}], "nothing": None}
     response = await gateway.http.post(f"{AGENT}/execute", json={"input": "null", "context": context, "unknown": [None]})
     assert response.status_code == 200
@@ -77,8 +77,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_looking_for_nulls_takes_linear_time(gateway: Gateway, name: str) -> None:
-    """One pass of 4 MiB takes about 0.1 s; what the transcoder does with it is included here, and the machine may be busy."""
+async def test_the_search_for_nulls_takes_linear_time(gateway: Gateway, name: str) -> None:
+    """One pass over 4 MiB takes about 0.1 s; the limit includes the transcoder's work, and the machine may be busy."""
     began = asyncio.get_running_loop().time()
     response = await gateway.http.post(WORKFLOWS, content=HOSTILE[name])
     assert response.status_code in (422, 501)  # this backend serves no workflows
@@ -91,7 +91,7 @@ async def _pieces(data: bytes) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-async def test_a_body_where_none_belongs_is_refused(gateway: Gateway, backend: Backend, method: str, chunked: bool) -> None:
+async def test_an_unexpected_body_is_refused(gateway: Gateway, backend: Backend, method: str, chunked: bool) -> None:
     body = b'{"search": "x"}'
     path = "/api/v1/agents" if method == "GET" else f"{WORKFLOWS}/1"
     response = await gateway.http.request(method, path, content=_pieces(body) if chunked else body)
@@ -100,7 +100,7 @@ async def test_a_body_where_none_belongs_is_refused(gateway: Gateway, backend: B
     assert backend.script.requests == []
 
 
-async def test_queries_that_say_nothing_wrong_pass(gateway: Gateway, backend: Backend) -> None:
+async def test_valid_queries_pass(gateway: Gateway, backend: Backend) -> None:
     for query in ("", "?", "?&", "?search=a%26b=c&limit=5&", "?search="):
         assert (await gateway.http.get(f"/api/v1/agents{query}")).status_code == 200
     assert backend.script.requests[3].search == "a&b=c"
@@ -127,7 +127,7 @@ async def test_a_body_in_an_unsupported_encoding_is_refused(gateway: Gateway, ba
 
 
 @pytest.mark.parametrize("headers", [{"content-encoding": "identity"}, {"content-type": "application/json; charset=utf-8"}, {}])
-async def test_a_body_in_utf_8_is_read(gateway: Gateway, headers: dict[str, str]) -> None:
+async def test_a_utf8_body_is_read(gateway: Gateway, headers: dict[str, str]) -> None:
     response = await gateway.http.post(f"{AGENT}/execute", content=json.dumps({"input": "x"}), headers=headers)
     assert response.json()["result"] == "x"
 

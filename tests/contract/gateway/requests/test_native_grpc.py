@@ -29,13 +29,13 @@ def _failing(error: Exception) -> Any:
     return fail
 
 
-async def test_a_native_call_succeeds_and_learns_its_request_id(gateway: Gateway) -> None:
+async def test_a_native_call_succeeds_and_returns_its_request_id(gateway: Gateway) -> None:
     call = RegistryServiceStub(gateway.channel).GetAgent(ASK, timeout=10)
     assert (await call).agent.agent_id == AGENT_ID
     assert REQUEST_ID.fullmatch(str(dict(await call.initial_metadata())["x-request-id"]))
 
 
-async def test_a_native_stream_arrives_whole(gateway: Gateway) -> None:
+async def test_a_native_stream_is_complete(gateway: Gateway) -> None:
     call = ExecutionServiceStub(gateway.channel).StreamAgent(execution.StreamAgentRequest(agent_id=AGENT_ID, input="x"), timeout=10)
     assert [event.sequence async for event in call] == [1, 2]
 
@@ -52,7 +52,7 @@ async def test_every_row_of_the_error_table_arrives_with_its_details(gateway: Ga
     assert not [key for key, _ in failure.value.trailing_metadata() or () if key.startswith("x-mesh")]
 
 
-async def test_a_deadline_travels_to_the_service(gateway: Gateway, backend: Backend) -> None:
+async def test_a_deadline_is_forwarded_to_the_service(gateway: Gateway, backend: Backend) -> None:
     remaining: list[float] = []
 
     async def look(request: Any, context: Any) -> Any:
@@ -64,7 +64,7 @@ async def test_a_deadline_travels_to_the_service(gateway: Gateway, backend: Back
     assert 5 < remaining[0] < 7.1  # gRPC rounds it up
 
 
-async def test_compressed_messages_are_let_through(gateway: Gateway) -> None:
+async def test_compressed_messages_pass(gateway: Gateway) -> None:
     answer = await ExecutionServiceStub(gateway.channel).ExecuteAgent(
         execution.ExecuteAgentRequest(agent_id=AGENT_ID, input="x" * 10_000), timeout=10, compression=grpc.Compression.Gzip
     )
@@ -92,7 +92,7 @@ async def test_an_rpc_that_is_not_public_is_unimplemented(gateway: Gateway, path
     assert "x-request-id" in dict(failure.value.trailing_metadata() or ())
 
 
-async def test_reflection_answers_while_its_caller_still_asks(gateway: Gateway) -> None:
+async def test_reflection_answers_before_its_caller_has_finished(gateway: Gateway) -> None:
     call = reflection_pb2_grpc.ServerReflectionStub(gateway.channel).ServerReflectionInfo(timeout=10)
     for _ in range(2):
         await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
@@ -154,13 +154,13 @@ async def test_envoys_own_answers_to_grpc_web_are_grpc_statuses(gateway: Gateway
     assert "does not exist" in response.headers["grpc-message"]
 
 
-async def test_json_sent_to_the_path_of_an_rpc_is_no_route(gateway: Gateway) -> None:
+async def test_json_sent_to_an_rpc_path_is_route_not_found(gateway: Gateway) -> None:
     response = await gateway.http.post(GET_AGENT, json={})
     assert (response.status_code, response.json()["error"]["code"]) == (404, "ROUTE_NOT_FOUND")
 
 
 def _decoded(content: bytes) -> bytes:
-    # Each base64 piece may be padded by itself.
+    # Each base64 piece may have its own padding.
     pieces = content.replace(b"=", b"= ").split(b" ")
     joined, whole = b"", b""
     for piece in pieces:

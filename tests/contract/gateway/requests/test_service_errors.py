@@ -1,4 +1,4 @@
-"""Errors of the orchestrator over REST: it renders the envelope, and the gateway makes it the body."""
+"""Errors of the orchestrator over REST: it renders the envelope, and the gateway sends it as the body."""
 
 import json
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def test_every_row_of_the_error_table_arrives_with_its_status_and_envelope
 
 
 @pytest.mark.parametrize("reason", TABLE)
-async def test_an_error_that_follows_the_headers_arrives_just_the_same(gateway: Gateway, backend: Backend, reason: str) -> None:
+async def test_an_error_after_the_headers_arrives_in_the_same_form(gateway: Gateway, backend: Backend, reason: str) -> None:
     async def fail(request: Any, context: Any) -> Any:
         await context.send_initial_metadata((("x-sent-before", "1"),))
         raise RemoteError(reason, "what happened", retry_after_seconds=7 if TABLE[reason].wants_retry_after else None)
@@ -45,9 +45,7 @@ async def test_an_error_that_follows_the_headers_arrives_just_the_same(gateway: 
 
 
 @pytest.mark.parametrize("reason", TABLE)
-async def test_a_stream_that_fails_before_its_first_event_is_an_error_like_any_other(
-    gateway: Gateway, backend: Backend, reason: str
-) -> None:
+async def test_a_stream_that_fails_before_its_first_event_is_an_ordinary_error(gateway: Gateway, backend: Backend, reason: str) -> None:
     async def fail(request: Any, context: Any) -> AsyncIterator[Any]:
         raise RemoteError(reason, "what happened")
         yield
@@ -56,7 +54,7 @@ async def test_a_stream_that_fails_before_its_first_event_is_an_error_like_any_o
     error_of(await gateway.http.post(f"{AGENT}/stream", json={"input": "x"}), TABLE[reason].http_status, reason)
 
 
-async def test_text_in_any_language_arrives_as_it_was(gateway: Gateway, backend: Backend) -> None:
+async def test_text_in_any_language_arrives_unchanged(gateway: Gateway, backend: Backend) -> None:
     text = 'Grüße, "世界" \\ 🚀 100% \x7f'
     backend.script.answer = _failing(RemoteError("AGENT_NOT_FOUND", text, details={"hint": text}))
     error = error_of(await gateway.http.get(AGENT), 404, "AGENT_NOT_FOUND")
@@ -71,7 +69,7 @@ async def test_violations_arrive_with_their_fields(gateway: Gateway, backend: Ba
     assert error["details"]["field_violations"] == [{"field": "a.b[0]", "description": "one"}, {"field": "c", "description": "two"}]
 
 
-async def test_the_largest_envelope_that_the_service_makes_arrives_whole(gateway: Gateway, backend: Backend) -> None:
+async def test_the_largest_envelope_of_the_service_arrives_complete(gateway: Gateway, backend: Backend) -> None:
     violations = [Violation(f"tasks[{n}].{'x' * 40}", "\x01" * 400) for n in range(40)]
     backend.script.answer = _failing(RemoteError("VALIDATION_ERROR", "\x01" * 1000, violations=violations))
     response = await gateway.http.get(AGENT)
@@ -81,8 +79,8 @@ async def test_the_largest_envelope_that_the_service_makes_arrives_whole(gateway
     assert int(error["details"]["field_violations_omitted"]) + len(error["details"]["field_violations"]) == 40
 
 
-async def test_an_envelope_of_60_kb_would_arrive_too(gateway: Gateway, backend: Backend) -> None:
-    """More than 64 KiB in one trailer would cost the whole connection to the orchestrator, with every call on it."""
+async def test_an_envelope_of_60_kb_arrives_complete(gateway: Gateway, backend: Backend) -> None:
+    """More than 64 KiB in one trailer would break the connection to the orchestrator, with every call on it."""
     envelope = json.dumps({"error": {"code": "AGENT_NOT_FOUND", "message": "m" * 60_000}})
 
     async def abort(request: Any, context: Any) -> Any:
@@ -113,7 +111,7 @@ BARE = {
 
 
 @pytest.mark.parametrize("code", BARE)
-async def test_a_status_that_grpc_sets_itself_has_an_envelope_too(gateway: Gateway, backend: Backend, code: grpc.StatusCode) -> None:
+async def test_a_status_set_by_grpc_itself_has_an_envelope(gateway: Gateway, backend: Backend, code: grpc.StatusCode) -> None:
     async def abort(request: Any, context: Any) -> Any:
         await context.abort(code, "gRPC's own text")
 
@@ -129,7 +127,7 @@ async def test_a_success_has_no_grpc_headers(gateway: Gateway, backend: Backend)
     assert response.json() == {"agent_name": "", "result": "hello", "execution_time": 0, "execution_id": ""}
 
 
-async def test_an_answer_of_some_megabytes_passes(gateway: Gateway, backend: Backend) -> None:
+async def test_an_answer_of_several_megabytes_passes(gateway: Gateway, backend: Backend) -> None:
     async def long_answer(request: Any, context: Any) -> Any:
         return execution.ExecuteAgentResponse(result="ü" * 5_000_000)
 
@@ -139,7 +137,7 @@ async def test_an_answer_of_some_megabytes_passes(gateway: Gateway, backend: Bac
     assert len(response.json()["result"]) == 5_000_000
 
 
-async def test_json_is_compressed_for_those_who_take_it(gateway: Gateway, backend: Backend) -> None:
+async def test_json_is_compressed_for_clients_that_accept_it(gateway: Gateway, backend: Backend) -> None:
     backend.script.answer = _failing(RemoteError("AGENT_NOT_FOUND", "a" * 900, details={"b": "c" * 400}))
     response = await gateway.http.get(AGENT, headers={"accept-encoding": "gzip"})
     assert response.headers["content-encoding"] == "gzip"

@@ -56,7 +56,7 @@ async def test_every_event_of_the_log_has_its_position_as_id(gateway: Gateway, b
     assert len(events_of(response.text)) == 3
 
 
-async def test_an_answer_has_ids_and_its_text_stays_as_it_was(gateway: Gateway, backend: Backend) -> None:
+async def test_the_events_of_an_answer_have_ids_and_unchanged_text(gateway: Gateway, backend: Backend) -> None:
     text = 'a\ndata: {"sequence":7,"x":1}\n\nid: 9 %1 ü🚀' + "x" * 100_000
 
     async def many(request: Any, context: Any) -> AsyncIterator[Any]:
@@ -70,7 +70,7 @@ async def test_an_answer_has_ids_and_its_text_stays_as_it_was(gateway: Gateway, 
 
 
 @pytest.mark.parametrize("query", ["", "?", "?after_sequence=1"])
-async def test_last_event_id_resumes_where_no_cursor_is_given(gateway: Gateway, backend: Backend, query: str) -> None:
+async def test_last_event_id_resumes_a_watch_without_a_cursor(gateway: Gateway, backend: Backend, query: str) -> None:
     backend.script.events = watched_run
     response = await gateway.http.get(RUN + query, headers={"last-event-id": "2"})
     assert ids_of(response.text) == (["2", "3", "3"] if "after" in query else ["3", "3"])
@@ -85,7 +85,7 @@ async def test_last_event_id_resumes_the_log(gateway: Gateway, backend: Backend)
     assert backend.script.requests[-1].after_position == 5
 
 
-async def test_a_cut_off_watch_resumes_after_the_last_event_that_was_seen(gateway: Gateway, backend: Backend) -> None:
+async def test_an_interrupted_watch_resumes_after_the_last_event_received(gateway: Gateway, backend: Backend) -> None:
     backend.script.events = watched_run
     async with gateway.http.stream("GET", RUN) as response:
         seen = [line async for line in response.aiter_lines() if line.startswith("id: ")][:2]

@@ -36,7 +36,7 @@ async def test_a_stream_is_server_sent_events_with_the_names_of_the_contract(gat
     ]
 
 
-async def test_the_first_event_arrives_while_the_service_still_works(gateway: Gateway, backend: Backend) -> None:
+async def test_the_first_event_arrives_while_the_service_is_still_working(gateway: Gateway, backend: Backend) -> None:
     go_on = asyncio.Event()
 
     async def slowly(request: Any, context: Any) -> AsyncIterator[Any]:
@@ -53,7 +53,7 @@ async def test_the_first_event_arrives_while_the_service_still_works(gateway: Ga
         assert [event["sequence"] async for line in lines for event in events_of(line)] == [2]
 
 
-async def test_text_with_line_breaks_stays_one_event(gateway: Gateway, backend: Backend) -> None:
+async def test_text_with_line_breaks_is_one_event(gateway: Gateway, backend: Backend) -> None:
     async def lines(request: Any, context: Any) -> AsyncIterator[Any]:
         yield _delta(1, "one\ntwo\r\n\nü 🚀")
 
@@ -74,7 +74,7 @@ async def test_a_failure_after_the_first_event_is_an_error_event(gateway: Gatewa
     assert last["error"]["request_id"] == response.headers["x-request-id"]
 
 
-async def test_a_client_that_leaves_stops_the_service_within_a_second(gateway: Gateway, backend: Backend) -> None:
+async def test_a_client_that_disconnects_stops_the_service_within_a_second(gateway: Gateway, backend: Backend) -> None:
     stopped = asyncio.Event()
 
     async def for_ever(request: Any, context: Any) -> AsyncIterator[Any]:
@@ -91,7 +91,7 @@ async def test_a_client_that_leaves_stops_the_service_within_a_second(gateway: G
         await stopped.wait()
 
 
-async def test_a_client_that_leaves_a_unary_call_stops_the_service_too(gateway: Gateway, backend: Backend) -> None:
+async def test_a_client_that_abandons_a_unary_call_stops_the_service(gateway: Gateway, backend: Backend) -> None:
     begun, stopped = asyncio.Event(), asyncio.Event()
 
     async def work(request: Any, context: Any) -> Any:
@@ -130,9 +130,9 @@ async def test_a_native_client_that_cancels_stops_the_service_within_a_second(ga
 
 @pytest.mark.skipif(
     "HTTP2" not in subprocess.run([shutil.which("curl") or "true", "--version"], capture_output=True, text=True, check=True).stdout,
-    reason="needs curl with HTTP/2; our Python clients do not support HTTP/2",
+    reason="needs curl with HTTP/2; the Python clients of these tests do not support HTTP/2",
 )
-async def test_nothing_of_the_mesh_is_in_the_trailers_that_http2_clients_see(gateway: Gateway, backend: Backend) -> None:
+async def test_http2_clients_see_no_internal_trailers(gateway: Gateway, backend: Backend) -> None:
     async def fail(request: Any, context: Any) -> AsyncIterator[Any]:
         yield _delta(1, "half")
         raise RemoteError("LLM_API_ERROR", "the provider hung up")

@@ -56,7 +56,7 @@ def lose(request: pytest.FixtureRequest, relay: Relay, backend: Backend) -> Lose
 
 
 async def _while_under_way(backend: Backend, call: Awaitable[Any], lose: Lose) -> Any:
-    """Makes the call, loses it once the orchestrator works on it, and returns its outcome."""
+    """Makes the call, breaks it while the orchestrator works on it, and returns its outcome."""
     begun = asyncio.Event()
 
     async def work(request: Any, context: Any) -> Any:
@@ -90,14 +90,14 @@ def _reason(failure: Any, code: grpc.StatusCode) -> str:
 
 
 @pytest.mark.parametrize("door", ["execute", "stream"])
-async def test_a_rest_call_lost_under_way_has_an_unknown_outcome(gateway: Gateway, backend: Backend, lose: Lose, door: str) -> None:
+async def test_a_rest_call_lost_in_flight_has_an_unknown_outcome(gateway: Gateway, backend: Backend, lose: Lose, door: str) -> None:
     call = gateway.http.post(f"{AGENT}/{door}", json={"input": "x"})
     error = error_of(await _while_under_way(backend, call, lose), 500, "AGENT_EXECUTION_FAILED")
     assert "/api/v1/executions" in error["message"]
     assert error["details"]["outcome"] == "unknown"
 
 
-async def test_a_native_execute_lost_under_way_is_never_unavailable(gateway: Gateway, backend: Backend, lose: Lose) -> None:
+async def test_a_native_execute_lost_in_flight_is_never_unavailable(gateway: Gateway, backend: Backend, lose: Lose) -> None:
     failure = await _while_under_way(backend, ExecutionServiceStub(gateway.channel).ExecuteAgent(WORK, timeout=20), lose)
     assert _reason(failure, grpc.StatusCode.INTERNAL) == "AGENT_EXECUTION_FAILED"
 
@@ -108,7 +108,7 @@ async def test_a_native_stream_lost_before_its_first_event_is_never_unavailable(
     assert _reason(failure, grpc.StatusCode.INTERNAL) == "AGENT_EXECUTION_FAILED"
 
 
-async def test_a_grpc_web_execute_lost_under_way_is_never_unavailable(gateway: Gateway, backend: Backend, lose: Lose) -> None:
+async def test_a_grpc_web_execute_lost_in_flight_is_never_unavailable(gateway: Gateway, backend: Backend, lose: Lose) -> None:
     headers = {"content-type": "application/grpc-web+proto"}
     path = "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
     call = gateway.http.post(path, content=frame(WORK.SerializeToString()), headers=headers)
@@ -116,7 +116,7 @@ async def test_a_grpc_web_execute_lost_under_way_is_never_unavailable(gateway: G
     assert (response.status_code, response.headers["grpc-status"]) == (200, "13"), response.headers
 
 
-async def test_a_read_whose_connection_breaks_is_made_again(gateway: Gateway, backend: Backend, relay: Relay) -> None:
+async def test_a_read_whose_connection_breaks_is_retried(gateway: Gateway, backend: Backend, relay: Relay) -> None:
     begun = asyncio.Event()
 
     async def second_time(request: Any, context: Any) -> Any:
@@ -145,7 +145,7 @@ async def test_a_native_read_whose_server_stops_may_be_repeated(gateway: Gateway
     await relay.refuse()
 
 
-async def test_a_rest_stream_lost_after_its_first_event_does_not_look_finished(gateway: Gateway, backend: Backend, relay: Relay) -> None:
+async def test_a_rest_stream_lost_after_its_first_event_does_not_look_complete(gateway: Gateway, backend: Backend, relay: Relay) -> None:
     async def one_event(request: Any, context: Any) -> AsyncIterator[Any]:
         yield execution.StreamAgentResponse(sequence=1, delta=execution.Delta(text="half"))
         await asyncio.sleep(30)
@@ -174,7 +174,7 @@ async def test_without_an_orchestrator_native_calls_are_unavailable(gateway: Gat
     assert _reason(failure.value, grpc.StatusCode.UNAVAILABLE) == "SERVICE_UNAVAILABLE"
 
 
-async def test_an_orchestrator_that_is_known_to_be_down_is_unavailable_too(gateway: Gateway, relay: Relay) -> None:
+async def test_an_orchestrator_known_to_be_down_is_unavailable(gateway: Gateway, relay: Relay) -> None:
     await relay.refuse()
 
     async def given_up() -> bool:
@@ -187,7 +187,7 @@ async def test_an_orchestrator_that_is_known_to_be_down_is_unavailable_too(gatew
     assert _reason(failure.value, grpc.StatusCode.UNAVAILABLE) == "SERVICE_UNAVAILABLE"
 
 
-async def test_an_orchestrator_that_comes_back_is_used_at_once(gateway: Gateway, relay: Relay) -> None:
+async def test_an_orchestrator_that_returns_is_used_at_once(gateway: Gateway, relay: Relay) -> None:
     await relay.refuse()
 
     async def refused() -> bool:
@@ -200,7 +200,7 @@ async def test_an_orchestrator_that_comes_back_is_used_at_once(gateway: Gateway,
     assert asyncio.get_running_loop().time() - began < 1
 
 
-async def test_an_orchestrator_that_starts_after_the_gateway_is_used_without_a_request(backend: Backend, tmp_path: Path) -> None:
+async def test_an_orchestrator_started_after_the_gateway_is_used_without_a_request(backend: Backend, tmp_path: Path) -> None:
     door = Relay()
     door.target = backend.port
     await door.accept()
@@ -236,7 +236,7 @@ async def test_a_draining_orchestrator_finishes_its_calls_and_gets_no_new_ones(g
     assert await holds_within(5, gateway.answers)
 
 
-async def test_with_two_orchestrators_no_read_is_lost_when_one_goes(backend: Backend, tmp_path: Path) -> None:
+async def test_with_two_orchestrators_no_read_is_lost_when_one_stops(backend: Backend, tmp_path: Path) -> None:
     doors = [Relay(), Relay()]
     for door in doors:
         door.target = backend.port

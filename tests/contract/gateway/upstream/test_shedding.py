@@ -33,7 +33,7 @@ async def refuse(_: Any, context: Any) -> Any:
 
 
 async def many(gateway: Gateway, calls: int = CALLS) -> list[httpx.Response]:
-    """The answers to `calls` calls, ten at a time."""
+    """The responses to `calls` calls, ten at a time."""
     return [answer for _ in range(calls // 10) for answer in await asyncio.gather(*(gateway.http.get("/api/v1/agents") for _ in range(10)))]
 
 
@@ -44,7 +44,7 @@ async def fresh(upstream: tuple[Backend, Relay], backend: Backend, tmp_path: Any
         yield gateway
 
 
-async def test_most_refusals_are_made_at_the_gateway_and_look_alike(fresh: Gateway, backend: Backend) -> None:
+async def test_most_refusals_are_made_at_the_gateway_and_look_like_the_orchestrators(fresh: Gateway, backend: Backend) -> None:
     backend.script.answer = refuse
     for response in await many(fresh):
         error = error_of(response, 503, "SERVICE_UNAVAILABLE")
@@ -69,7 +69,7 @@ async def test_native_callers_get_the_same_refusal(fresh: Gateway, backend: Back
     assert len(backend.script.requests) < CALLS / 3
 
 
-async def test_probes_are_let_through_and_calls_again_when_they_are_accepted(fresh: Gateway, backend: Backend) -> None:
+async def test_probes_pass_and_calls_pass_again_when_they_are_accepted(fresh: Gateway, backend: Backend) -> None:
     backend.script.answer = refuse
     await many(fresh)
     for path in ("/health", "/ready", "/", "/openapi.json"):

@@ -1,4 +1,4 @@
-"""The gateway proves itself to the orchestrator, and names the caller."""
+"""The gateway authenticates itself to the orchestrator, and names the caller."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def secret_file(tmp_path: Path) -> Path:
     return path
 
 
-async def test_the_gateway_shows_its_secret_and_nobody_learns_it(backend: Backend, tmp_path: Path, secret_file: Path) -> None:
+async def test_the_gateway_sends_its_secret_and_no_caller_sees_it(backend: Backend, tmp_path: Path, secret_file: Path) -> None:
     async with running_gateway(tmp_path, backend.port, gateway_secret_file=secret_file) as gateway:
         response = await gateway.http.get(AGENT, headers={"x-mesh-gateway": "forged", "x-mesh-client": "192.0.2.1"})
         metadata = backend.script.metadata[-1]
@@ -29,14 +29,14 @@ async def test_the_gateway_shows_its_secret_and_nobody_learns_it(backend: Backen
     assert SECRET not in (tmp_path / "envoy.yaml").read_text()
 
 
-async def test_without_a_secret_nothing_is_shown_and_forged_headers_are_removed(gateway: Gateway, backend: Backend) -> None:
+async def test_without_a_secret_none_is_sent_and_forged_headers_are_removed(gateway: Gateway, backend: Backend) -> None:
     await gateway.http.get(AGENT, headers={"x-mesh-gateway": "forged", "x-mesh-client": "192.0.2.1"})
     assert "x-mesh-gateway" not in backend.script.metadata[-1]
     assert backend.script.metadata[-1]["x-mesh-client"] == "127.0.0.1"
 
 
 @pytest.mark.parametrize(("hops", "seen"), [(0, "127.0.0.1"), (1, "192.0.2.3"), (2, "192.0.2.2")])
-async def test_the_caller_is_named_by_the_last_trusted_proxy(backend: Backend, tmp_path: Path, hops: int, seen: str) -> None:
+async def test_the_last_trusted_proxy_names_the_caller(backend: Backend, tmp_path: Path, hops: int, seen: str) -> None:
     async with running_gateway(tmp_path, backend.port, trusted_hops=hops) as gateway:
         await gateway.http.get(AGENT, headers={"x-forwarded-for": "192.0.2.1, 192.0.2.2, 192.0.2.3"})
         assert backend.script.metadata[-1]["x-mesh-client"] == seen

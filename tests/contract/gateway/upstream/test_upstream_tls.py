@@ -63,7 +63,7 @@ async def test_both_sides_authenticate(authority: DevelopmentAuthority, tmp_path
 
 
 @pytest.mark.parametrize("server", ["another service", "another authority", "plaintext"])
-async def test_a_server_that_is_not_the_orchestrator_is_not_called(authority: DevelopmentAuthority, tmp_path: Path, server: str) -> None:
+async def test_a_server_with_another_identity_is_not_called(authority: DevelopmentAuthority, tmp_path: Path, server: str) -> None:
     other = issue_all(tmp_path / "other")
     async for backend in serving(server, authority, other):
         async with lone_gateway(tmp_path, backend.port, tls_dir=authority.folder_of(GATEWAY)) as gateway:
@@ -73,7 +73,7 @@ async def test_a_server_that_is_not_the_orchestrator_is_not_called(authority: De
 
 
 async def serving(server: str, authority: DevelopmentAuthority, other: DevelopmentAuthority) -> AsyncIterator[Backend]:
-    """A server at the orchestrator's address that is not the orchestrator."""
+    """A server at the orchestrator's address with another identity."""
     if server == "plaintext":
         plain = Backend()
         await plain.start()
@@ -86,7 +86,7 @@ async def serving(server: str, authority: DevelopmentAuthority, other: Developme
         yield secure.backend
 
 
-async def test_the_gateway_takes_new_certificates_and_new_roots_without_a_restart(authority: DevelopmentAuthority, tmp_path: Path) -> None:
+async def test_the_gateway_loads_new_certificates_and_roots_without_a_restart(authority: DevelopmentAuthority, tmp_path: Path) -> None:
     new = issue_all(tmp_path / "new")
     server, client = authority.folder_of(ORCHESTRATOR), authority.folder_of(GATEWAY)
     async with SecureBackend(server) as backend, running_gateway(tmp_path, backend.port, tls_dir=client) as gateway:
