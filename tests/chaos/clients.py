@@ -1,4 +1,4 @@
-"""The doors of a stack as clients use them: REST with Server-Sent Events, and gRPC."""
+"""The entry points of a stack as clients use them: REST with Server-Sent Events, and gRPC."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 AGENT = "marketing_seo_strategist_agent_1_1"
 
 
-class RestDoor:
-    """The gateway, over HTTP/1.1."""
+class RestClient:
+    """The gateway over HTTP/1.1."""
 
     name = "rest"
 
@@ -30,7 +30,7 @@ class RestDoor:
         self._client = client
 
     async def ask(self, call: Call, request_id: str) -> Answer:
-        """The answer; `done` makes a streamed one whole."""
+        """The answer; a streamed one is complete only with `done`."""
         headers = {"x-request-id": request_id, **({"idempotency-key": call.key} if call.key else {})}
         path = f"/api/v1/agents/{AGENT}/{'stream' if call.streamed else 'execute'}"
         try:
@@ -47,8 +47,8 @@ class RestDoor:
             raise ConnectionBroke from broken
 
 
-class GrpcDoor:
-    """A gRPC target: the gateway, or the orchestrator itself. The channel has gRPC's own defaults, as clients leave them."""
+class GrpcClient:
+    """A gRPC target: the gateway, or the orchestrator itself. The channel has gRPC's defaults, as most clients leave them."""
 
     def __init__(self, name: str, target: str, token: str, *, wait_for_ready: bool = False) -> None:
         self.name = name
@@ -57,7 +57,7 @@ class GrpcDoor:
         self._wait_for_ready = wait_for_ready
 
     async def ask(self, call: Call, request_id: str) -> Answer:
-        """The answer; `done` makes a streamed one whole."""
+        """The answer; a streamed one is complete only with `done`."""
         options: dict[str, Any] = {
             "metadata": (("x-request-id", request_id),),
             "timeout": PATIENCE_SECONDS,
@@ -75,33 +75,33 @@ class GrpcDoor:
 
 
 @asynccontextmanager
-async def rest_door(stack: Stack) -> AsyncIterator[RestDoor]:
-    """A REST client of the gateway of a stack that has been started, as its first administrator."""
+async def rest_client(stack: Stack) -> AsyncIterator[RestClient]:
+    """A REST client of a started stack's gateway, as its first administrator."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
     options: dict[str, Any] = {"timeout": PATIENCE_SECONDS, "limits": limits, "trust_env": False}
     async with httpx.AsyncClient(base_url=stack.gateway_url, headers=bearer(stack.credentials.token), **options) as client:
-        yield RestDoor(client)
+        yield RestClient(client)
 
 
 @asynccontextmanager
-async def grpc_door(stack: Stack, name: str, *, wait_for_ready: bool = False) -> AsyncIterator[GrpcDoor]:
-    """A gRPC client of the stack's `gateway`, or of its `orchestrator`."""
+async def grpc_client(stack: Stack, name: str, *, wait_for_ready: bool = False) -> AsyncIterator[GrpcClient]:
+    """A gRPC client of the stack's `gateway` or `orchestrator`."""
     target = {"gateway": f"localhost:{stack.ports.gateway}", "orchestrator": stack.orchestrator_target}[name]
-    door = GrpcDoor(name, target, stack.credentials.token, wait_for_ready=wait_for_ready)
+    client = GrpcClient(name, target, stack.credentials.token, wait_for_ready=wait_for_ready)
     try:
-        yield door
+        yield client
     finally:
-        await door.channel.close()
+        await client.channel.close()
 
 
 def _refusal(failure: grpc.aio.AioRpcError, call: Call) -> Refused | ConnectionBroke:
-    """An error of the table. Without our details gRPC has made the status by itself, of a connection or a stream that broke."""
+    """An error of the table. Without the mesh's details, gRPC itself made the status when a connection or a stream broke."""
     answered = error_of(failure)
     if answered is not None:
         return Refused(answered.reason)
     if failure.code() is grpc.StatusCode.UNAVAILABLE:
         return ConnectionBroke(unavailable=True)
-    if failure.code() is grpc.StatusCode.INTERNAL and call.streamed:  # what Envoy can still do for a stream that has begun: reset it
+    if failure.code() is grpc.StatusCode.INTERNAL and call.streamed:  # Envoy can only reset a stream that has begun
         return ConnectionBroke()
     return Refused(f"gRPC's own {failure.code().name}: {failure.details()}")
 
@@ -135,7 +135,7 @@ async def _streamed(events: AsyncIterator[Mapping[str, Any]]) -> Answer:
         usage = event.get("usage", usage)
         if "done" in event and usage is not None:
             return _answer(event["done"]["execution_id"], "".join(text), usage)
-    raise ConnectionBroke  # a stream without `done` is no answer
+    raise ConnectionBroke  # a stream without `done` is not an answer
 
 
 def _answer(execution_id: str, text: str, usage: Mapping[str, int]) -> Answer:

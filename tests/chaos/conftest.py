@@ -1,4 +1,4 @@
-"""A whole stack to be hurt."""
+"""A whole stack in which tests inject faults."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ import pytest
 from deploy.local.lifted_limits import LIFTED
 from deploy.local.stack import Stack
 from tests.chaos.calls import Ledger
-from tests.chaos.doors import RestDoor, rest_door
+from tests.chaos.clients import RestClient, rest_client
 from tests.support.ports import free_port_offset
 
 LEASE_SECONDS = 2.0
@@ -20,12 +20,12 @@ ENVIRONMENT = LIFTED | {
     "SWEEP_SECONDS": "0.3",
     "DRAIN_NOTICE_SECONDS": "0",
 }
-"""Short, so that what a dead process leaves open is settled while a test waits."""
+"""Short, so that the leases of a dead process expire while a test waits."""
 
 
 @asynccontextmanager
 async def running_stack(folder: Path, environment: Mapping[str, str], orchestrators: int = 1, workers: int = 1) -> AsyncIterator[Stack]:
-    """A stack at a port offset of its own, with so many orchestrators and workers. Of its data nothing is left."""
+    """A stack at a port offset of its own, with this many orchestrators and workers. Its data is removed afterwards."""
     with free_port_offset(orchestrators, workers) as offset:
         running = Stack(
             folder,
@@ -33,7 +33,7 @@ async def running_stack(folder: Path, environment: Mapping[str, str], orchestrat
             environment=environment,
             orchestrators=orchestrators,
             workers=workers,
-            liveness_seconds=0,  # tests stop processes on purpose, and these must not be killed for it
+            liveness_seconds=0,  # tests stop processes deliberately, and the launcher must not kill them for it
         )
         async with running:
             yield running
@@ -42,13 +42,13 @@ async def running_stack(folder: Path, environment: Mapping[str, str], orchestrat
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Where programs that are started dozens of times keep their bytecode; without it each start compiles for seconds."""
+    """The bytecode cache of programs that are started dozens of times; without it, each start compiles for seconds."""
     return {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("bytecode")), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 @pytest.fixture(scope="module")
 async def stack(tmp_path_factory: pytest.TempPathFactory, compiled: dict[str, str]) -> AsyncIterator[Stack]:
-    """A stack of the module's own, with empty books."""
+    """A stack for one module, with empty books."""
     async with running_stack(tmp_path_factory.mktemp("chaos"), {**ENVIRONMENT, **compiled}) as running:
         yield running
 
@@ -60,7 +60,7 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture(scope="module")
-async def rest(stack: Stack) -> AsyncIterator[RestDoor]:
+async def rest(stack: Stack) -> AsyncIterator[RestClient]:
     """A REST client of the module's stack."""
-    async with rest_door(stack) as door:
-        yield door
+    async with rest_client(stack) as client:
+        yield client

@@ -1,4 +1,4 @@
-"""What a storm does to a stack: SIGKILL after SIGKILL, while its clients go on calling."""
+"""The faults of a storm: SIGKILL after SIGKILL, while the clients keep calling."""
 
 import asyncio
 import signal
@@ -17,28 +17,28 @@ from deploy.local.supervision.process import Process
 from deploy.local.supervision.waiting import holds_within
 
 PEACE_SECONDS = 1.5
-"""How long a new orchestrator serves before it is killed; with its start this makes a kill about every three seconds."""
+"""How long a new orchestrator serves before it is killed; together with its start, this makes a kill about every three seconds."""
 OTHERS = ("agents-0", "redis", "postgres", "envoy")
 FIRST_SECONDS, EVERY_SECONDS = 2.5, 4.0
-"""When the first of the others is killed, and how long it is until the next."""
+"""When the first of the other processes is killed, and the interval between kills."""
 
 
 class Storm:
-    """Kills processes of one stack. `killed` counts the blows."""
+    """Kills processes of one stack. `killed` counts the kills by name."""
 
     def __init__(self, stack: Stack) -> None:
         self.killed: Counter[str] = Counter()
         self._stack = stack
 
-    async def rage(self, seconds: float) -> None:
-        """Kills for that long, and returns with the last orchestrator on its way back."""
+    async def run(self, seconds: float) -> None:
+        """Kill for this long; returns while the last orchestrator is restarting."""
         killers = [asyncio.create_task(self._kill_orchestrators()), asyncio.create_task(self._kill_others())]
         done, _ = await asyncio.wait(killers, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
         for killer in killers:
             killer.cancel()
         await asyncio.gather(*killers, return_exceptions=True)
         for killer in done:
-            await killer  # neither ends by itself: it has failed, and says how
+            await killer  # neither ends by itself: a task that did has failed, and raises its error
 
     async def _kill_orchestrators(self) -> None:
         orchestrator = self._stack.process("orchestrator")
@@ -67,14 +67,14 @@ WORKERS = ("worker", "worker-1")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What was hurt, and when, in seconds of the epoch."""
+    """The process that was killed or restarted, and when, in seconds since the epoch."""
 
     name: str
     at: float
 
 
-class Weather:
-    """What durable workflows must survive: a worker is killed every few seconds, everything they stand on now and then."""
+class WorkflowFaults:
+    """The faults that durable workflows must survive: a worker is killed every few seconds, and their dependencies now and then."""
 
     WORKERS_SECONDS, ORCHESTRATOR_SECONDS, REDIS_SECONDS = 5.0, 20.0, 60.0
 
@@ -86,17 +86,17 @@ class Weather:
 
     @property
     def killed(self) -> Counter[str]:
-        """How often each was hurt."""
+        """The number of faults by process."""
         return Counter(fault.name for fault in self.faults)
 
-    async def rage(self, seconds: float) -> None:
-        """Hurts one after another for that long, and returns when everything is back."""
+    async def run(self, seconds: float) -> None:
+        """Inject faults for this long; returns when every process is running again."""
         self.began = time.time()
-        async with asyncio.TaskGroup() as blows:
-            blows.create_task(self._each_in_turn(WORKERS, 2.5, self.WORKERS_SECONDS, seconds))
-            blows.create_task(self._each_in_turn(["orchestrator"], 9, self.ORCHESTRATOR_SECONDS, seconds))
-            blows.create_task(self._each_in_turn(["redis"], 14, self.REDIS_SECONDS, seconds))
-            blows.create_task(self._each_in_turn(["postgres"], seconds / 2, seconds, seconds))
+        async with asyncio.TaskGroup() as kills:
+            kills.create_task(self._each_in_turn(WORKERS, 2.5, self.WORKERS_SECONDS, seconds))
+            kills.create_task(self._each_in_turn(["orchestrator"], 9, self.ORCHESTRATOR_SECONDS, seconds))
+            kills.create_task(self._each_in_turn(["redis"], 14, self.REDIS_SECONDS, seconds))
+            kills.create_task(self._each_in_turn(["postgres"], seconds / 2, seconds, seconds))
         await asyncio.gather(*self._reviving)
 
     async def _each_in_turn(self, names: Sequence[str], first: float, every: float, until: float) -> None:
@@ -106,42 +106,42 @@ class Weather:
             if max(at, time.time()) >= ends:
                 return
             await asyncio.sleep(at - time.time())
-            await self._hurt(name)
+            await self._inject(name)
 
-    async def _hurt(self, name: str) -> None:
+    async def _inject(self, name: str) -> None:
         process = self._stack.process(name)
-        # On a busy machine a start takes longer than the time between two blows: one worker is always there to go on.
+        # On a busy machine a start takes longer than the interval between two faults, so one worker must be running before the next fault.
         for needed in WORKERS if name in WORKERS else (name,):
             await revived(self._stack.process(needed))
         if name == "redis":
             async with Redis.from_url(self._stack.redis_url) as client:
                 await client.flushall()
         self.faults.append(Fault(name, time.time()))
-        if name == "postgres":  # in an orderly way, and every connection breaks
-            self._meanwhile(process.restart())
+        if name == "postgres":  # an orderly restart, which breaks every connection
+            self._in_background(process.restart())
         else:
             await killed(process)
-            self._meanwhile(revived(process))
+            self._in_background(revived(process))
 
-    def _meanwhile(self, work: Awaitable[None]) -> None:
+    def _in_background(self, work: Awaitable[None]) -> None:
         self._reviving.add(asyncio.ensure_future(work))
 
 
 async def killed(process: Process) -> None:
-    """SIGKILL; returns when it has died of it."""
-    victim = process.pid
+    """Send SIGKILL and wait until the process has died."""
+    pid = process.pid
     process.kill(signal.SIGKILL)
 
     async def dead() -> bool:
-        return not process.running or process.pid != victim
+        return not process.running or process.pid != pid
 
     assert await holds_within(10, dead)
 
 
 async def revived(process: Process) -> None:
-    """Starts it at once, until it is ready: the supervisor would do so as well, with pauses that grow for what dies again and again."""
+    """Start the process at once and until it is ready. The supervisor would too, but with growing pauses for a process that keeps dying."""
     while True:
-        with suppress(LaunchError):  # PostgreSQL may be dead, too
+        with suppress(LaunchError):  # PostgreSQL may be down as well
             await process.revive()
             if process.running:
                 return

@@ -1,6 +1,6 @@
-"""Lays three books side by side: the platform's, the provider's (the simulator's log) and the clients' ledger.
+"""Reconciles three records: the platform's books, the provider's log (the simulator's) and the clients' ledger.
 
-`reconcile` knows nothing of how the faults came about; it can be used after any of them, once `settled` says that nothing is open.
+`reconcile` does not depend on the faults; use it after any of them, once `settled` shows that nothing is open.
 """
 
 import json
@@ -15,7 +15,7 @@ import asyncpg
 
 from catalogue.pricing.prices import PriceBook
 from tests.chaos.calls import NOTHING_BOUGHT, OK, Call
-from tests.chaos.run_books import COMPLETED, Row, RunBook, Start, read_runs, wrong_with_runs
+from tests.chaos.run_books import COMPLETED, Row, RunBook, Start, read_runs, run_problems
 
 RUNNING = "running"
 BOUND_BY_COST = frozenset({"outcome_unknown", "cancelled", "failed"})
@@ -29,35 +29,35 @@ class Purchase:
     request_id: str
     execution_id: str | None
     tokens: tuple[int, int, int, int]
-    """Input, output, read from the cache, written to it."""
+    """Tokens: input, output, read from the cache, written to it."""
     cost_micro_usd: int
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Everything that the platform and the provider have written down."""
+    """Everything that the platform and the provider have recorded."""
 
     executions: Mapping[str, Row]
     events: Mapping[str, Sequence[Mapping[str, Any]]]
     """The `agent.executed` events of each execution."""
     purchases: Mapping[str | None, Sequence[Purchase]]
-    """What the provider bills to each execution."""
+    """The purchases that the provider bills to each execution."""
     runs: Mapping[str, RunBook] = field(default_factory=dict)
 
     @property
     def states(self) -> Counter[str]:
-        """How many executions ended how."""
+        """The number of executions by final state."""
         return Counter(row["status"] for row in self.executions.values())
 
     def of_request(self, request_id: str) -> list[Row]:
-        """The executions that one request has made."""
+        """The executions of one request."""
         return [row for row in self.executions.values() if row["request_id"] == request_id]
 
 
 async def reconcile(database_url: str, simulator_log: Path, ledger: Iterable[Call], starts: Iterable[Start] = ()) -> Books:
-    """Reads the books; AssertionError with every place where they do not agree.
+    """Read the books; raises AssertionError with every discrepancy.
 
-    `ledger` must hold every call that the platform has ever been sent, `starts` every run that it was asked for.
+    `ledger` must contain every call that was ever sent to the platform, and `starts` every run that was requested.
     """
     books = await read_books(database_url, simulator_log)
     problems = list(discrepancies(books, list(ledger), list(starts)))
@@ -66,7 +66,7 @@ async def reconcile(database_url: str, simulator_log: Path, ledger: Iterable[Cal
 
 
 async def read_books(database_url: str, simulator_log: Path) -> Books:
-    """Both sides' books as they stand."""
+    """The current records of the platform and the provider."""
     connection = await asyncpg.connect(database_url.replace("postgresql+asyncpg://", "postgresql://"))
     try:
         executions = await connection.fetch("SELECT * FROM executions ORDER BY execution_id")
@@ -82,7 +82,7 @@ async def read_books(database_url: str, simulator_log: Path) -> Books:
 
 
 def read_purchases(simulator_log: Path) -> Mapping[str | None, Sequence[Purchase]]:
-    """What the provider bills, by execution; of the two lines of a request the second counts."""
+    """The provider's purchases by execution; of the two entries of a request, the second counts."""
     latest = {}
     for line in simulator_log.read_text().splitlines() if simulator_log.exists() else ():
         entry = json.loads(line)
@@ -100,21 +100,21 @@ def read_purchases(simulator_log: Path) -> Mapping[str | None, Sequence[Purchase
 
 
 def discrepancies(books: Books, ledger: Sequence[Call], starts: Sequence[Start] = ()) -> Iterator[str]:
-    """Every place where the books do not agree, in words."""
+    """Every discrepancy, described in words."""
     for execution_id, bought in books.purchases.items():
         if execution_id not in books.executions:
             yield f"the provider bills {len(bought)} requests to execution {execution_id}, which is not in the books"
     for execution_id, row in books.executions.items():
-        for problem in _wrong_with_execution(row, books.purchases.get(execution_id, ())):
+        for problem in _execution_problems(row, books.purchases.get(execution_id, ())):
             yield f"execution {execution_id} ({row['status']}, request {row['request_id']}) {problem}"
-        yield from _wrong_with_events(execution_id, row, books.events.get(execution_id, ()))
+        yield from _event_problems(execution_id, row, books.events.get(execution_id, ()))
     for stray in books.events.keys() - books.executions.keys():
         yield f"an event tells of execution {stray}, which is not in the books"
-    yield from _wrong_with_ledger(books, ledger)
-    yield from wrong_with_runs(books.runs, list(books.executions.values()), starts)
+    yield from _ledger_problems(books, ledger)
+    yield from run_problems(books.runs, list(books.executions.values()), starts)
 
 
-def _wrong_with_execution(row: Row, bought: Sequence[Purchase]) -> Iterator[str]:
+def _execution_problems(row: Row, bought: Sequence[Purchase]) -> Iterator[str]:
     tokens = tuple(map(sum, zip(*(purchase.tokens for purchase in bought), strict=True))) if bought else (0, 0, 0, 0)
     recorded = (row["input_tokens"], row["output_tokens"], row["cache_read_tokens"], row["cache_write_tokens"])
     paid = sum(purchase.cost_micro_usd for purchase in bought)
@@ -131,7 +131,7 @@ def _wrong_with_execution(row: Row, bought: Sequence[Purchase]) -> Iterator[str]
         yield f"is recorded at {row['cost_micro_usd']} micro-USD and cost {paid}"
 
 
-def _wrong_with_events(execution_id: str, row: Row, events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _event_problems(execution_id: str, row: Row, events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if len(events) != 1:
         yield f"execution {execution_id} ({row['status']}) has {len(events)} agent.executed events"
     for event in events:
@@ -139,7 +139,7 @@ def _wrong_with_events(execution_id: str, row: Row, events: Sequence[Mapping[str
             yield f"execution {execution_id} ({row['status']}, {row['cost_micro_usd']} micro-USD) has the event {event}"
 
 
-def _wrong_with_ledger(books: Books, ledger: Sequence[Call]) -> Iterator[str]:
+def _ledger_problems(books: Books, ledger: Sequence[Call]) -> Iterator[str]:
     rows = defaultdict(list)
     for row in books.executions.values():
         if row["run_id"] is None:
@@ -148,12 +148,12 @@ def _wrong_with_ledger(books: Books, ledger: Sequence[Call]) -> Iterator[str]:
     for request_id in rows.keys() - asked:
         yield f"request {request_id} is in the books and nobody has sent it"
     for call in ledger:
-        yield from _wrong_with_attempts(books, rows, call)
+        yield from _attempt_problems(books, rows, call)
         if call.key:
-            yield from _wrong_with_key(rows, call)
+            yield from _key_problems(rows, call)
 
 
-def _wrong_with_attempts(books: Books, rows: Mapping[str, Sequence[Row]], call: Call) -> Iterator[str]:
+def _attempt_problems(books: Books, rows: Mapping[str, Sequence[Row]], call: Call) -> Iterator[str]:
     for attempt in call.attempts:
         made = rows.get(attempt.request_id, ())
         if len(made) > 1:
@@ -174,7 +174,7 @@ def _wrong_with_attempts(books: Books, rows: Mapping[str, Sequence[Row]], call: 
             yield f"request {attempt.request_id} was answered with another text or usage than execution {row['execution_id']} has"
 
 
-def _wrong_with_key(rows: Mapping[str, Sequence[Row]], call: Call) -> Iterator[str]:
+def _key_problems(rows: Mapping[str, Sequence[Row]], call: Call) -> Iterator[str]:
     made = [row for attempt in call.attempts for row in rows.get(attempt.request_id, ())]
     answers = {attempt.answer.execution_id for attempt in call.attempts if attempt.outcome == OK and attempt.answer}
     recorded = {str(row["execution_id"]) for row in made if row["status"] == COMPLETED}

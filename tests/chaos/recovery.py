@@ -1,26 +1,26 @@
-"""Waiting until a stack that was hurt is well again and has nothing open; and how slowly its provider answers."""
+"""Waiting until a stack has recovered from a fault and has nothing open; and the pace of its provider."""
 
 import asyncpg
 import httpx
 
 from deploy.local.stack import Stack
 from deploy.local.supervision.waiting import holds_within
-from tests.chaos.doors import AGENT
+from tests.chaos.clients import AGENT
 from tests.support.credentials import bearer
 
 
 async def well(stack: Stack, seconds: float = 30) -> None:
-    """Waits until the platform takes calls, and the agent of these tests is one that it can call."""
+    """Wait until the platform accepts calls and can reach the agent of these tests."""
 
     async def serving() -> bool:
         return await serves(stack)
 
-    assert await holds_within(seconds, serving), f"the platform took no calls after {seconds:g} s"
+    assert await holds_within(seconds, serving), f"the platform accepted no calls within {seconds:g} s"
 
 
 async def serves(stack: Stack) -> bool:
-    """Whether it does now, asked at the gateway."""
-    if not stack.credentials.token_file.exists():  # the first start is still under way
+    """Whether it does now, as the gateway reports."""
+    if not stack.credentials.token_file.exists():  # the first start is still in progress
         return False
     headers = bearer(stack.credentials.token)
     async with httpx.AsyncClient(base_url=stack.gateway_url, headers=headers, trust_env=False, timeout=2) as gateway:
@@ -33,7 +33,7 @@ async def serves(stack: Stack) -> bool:
 
 
 async def settled(stack: Stack, seconds: float = 30) -> None:
-    """Waits until the provider answers nobody any more and no execution is left `running`."""
+    """Wait until the provider answers no request and no execution is `running`."""
 
     async def idle() -> bool:
         return await answering(stack) == 0 and await running(stack) == 0
@@ -42,16 +42,16 @@ async def settled(stack: Stack, seconds: float = 30) -> None:
 
 
 async def provider_busy(stack: Stack, requests: int, seconds: float = 10) -> None:
-    """Waits until the provider works on so many answers at once."""
+    """Wait until the provider answers this many requests at once."""
 
     async def busy() -> bool:
         return await answering(stack) == requests
 
-    assert await holds_within(seconds, busy), f"the provider works on {await answering(stack)} answers, not on {requests}"
+    assert await holds_within(seconds, busy), f"the provider answers {await answering(stack)} requests instead of {requests}"
 
 
 async def answering(stack: Stack) -> int:
-    """How many answers the provider works on now."""
+    """How many requests the provider is answering now."""
     async with httpx.AsyncClient(base_url=stack.simulator_url, trust_env=False) as simulator:
         return int((await simulator.get("/control/active")).json()["active"])
 
@@ -66,7 +66,7 @@ async def running(stack: Stack) -> int:
 
 
 async def set_pace(stack: Stack, *, delay_ms: int = 0, trickle_ms: int = 0) -> None:
-    """Makes the provider wait before every answer, and between the pieces of a stream."""
+    """Make the provider wait before every answer, and between the pieces of a stream."""
     async with httpx.AsyncClient(base_url=stack.simulator_url, trust_env=False) as simulator:
         answer = await simulator.post("/control/defaults", json={"delay_ms": delay_ms, "trickle_ms": trickle_ms})
         answer.raise_for_status()

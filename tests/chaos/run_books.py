@@ -1,4 +1,4 @@
-"""What the platform has written down about runs, and where that does not agree: with itself, with its executions, with its clients."""
+"""What the platform has recorded about runs, and where it contradicts itself, its executions or its clients."""
 
 import json
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ FINAL = ("completed", "failed", "cancelled")
 
 @dataclass(slots=True)
 class Start:
-    """A run that a client wants, under one idempotency key: what it remembers of asking for it."""
+    """A run that a client requests under one idempotency key, as the client remembers it."""
 
     key: str
     workflow_id: str = ""
@@ -35,26 +35,28 @@ class StepChange:
 
 @dataclass(frozen=True, slots=True)
 class RunBook:
-    """A run with everything that is told of it. `at` of changes is in seconds of the epoch."""
+    """A run with all its changes and events. `at` of a change is in seconds since the epoch."""
 
     row: Row
     steps: Sequence[Row]
     sequences: Sequence[int]
     states: Sequence[str]
-    """Of the run itself, one after the other."""
+    """The states of the run itself, in order."""
     changes: Sequence[StepChange]
     events: Counter[str]
-    """How often each type of event was told of it."""
+    """The number of events by type."""
 
 
 async def read_runs(connection: "asyncpg.Connection[asyncpg.Record]") -> Mapping[str, RunBook]:
-    """Every run there is."""
+    """Every run in the books."""
     steps, changes = defaultdict(list), defaultdict(list)
     events: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in await connection.fetch("SELECT * FROM steps ORDER BY run_id, position"):
         steps[row["run_id"]].append(dict(row))
-    told = "SELECT run_id, sequence, kind, payload, extract(epoch FROM occurred_at)::float8 AS at FROM run_events ORDER BY run_id, sequence"
-    for row in await connection.fetch(told):
+    reported = (
+        "SELECT run_id, sequence, kind, payload, extract(epoch FROM occurred_at)::float8 AS at FROM run_events ORDER BY run_id, sequence"
+    )
+    for row in await connection.fetch(reported):
         changes[row["run_id"]].append({**row, "payload": json.loads(row["payload"])})
     emitted = "SELECT event_type, data ->> 'run_id' AS run_id FROM outbox WHERE event_type LIKE 'workflow.%'"
     for row in await connection.fetch(emitted):
@@ -78,8 +80,8 @@ def _book(row: Row, steps: Sequence[Row], changes: Sequence[Row], events: Counte
     )
 
 
-def wrong_with_runs(runs: Mapping[str, RunBook], executions: Sequence[Row], starts: Sequence[Start]) -> Iterator[str]:
-    """Every place where something does not agree, in words."""
+def run_problems(runs: Mapping[str, RunBook], executions: Sequence[Row], starts: Sequence[Start]) -> Iterator[str]:
+    """Every discrepancy, described in words."""
     bought = defaultdict(list)
     for row in executions:
         if row["run_id"] is not None:
@@ -88,15 +90,15 @@ def wrong_with_runs(runs: Mapping[str, RunBook], executions: Sequence[Row], star
     for run_id, task_id in bought.keys() - known:
         yield f"run {run_id} has no step {task_id}, and {len(bought[run_id, task_id])} executions are for it"
     for run_id, book in runs.items():
-        for problem in (*_wrong_with_changes(book), *_wrong_with_events(book)):
+        for problem in (*_change_problems(book), *_event_problems(book)):
             yield f"run {run_id} ({book.row['status']}) {problem}"
         for step in book.steps:
-            for problem in _wrong_with_step(book, step, bought[run_id, step["task_id"]]):
+            for problem in _step_problems(book, step, bought[run_id, step["task_id"]]):
                 yield f"step {step['task_id']} ({step['status']}) of run {run_id} {problem}"
-    yield from _wrong_with_starts(runs, starts)
+    yield from _start_problems(runs, starts)
 
 
-def _wrong_with_changes(book: RunBook) -> Iterator[str]:
+def _change_problems(book: RunBook) -> Iterator[str]:
     if book.row["status"] not in FINAL:
         yield "has not ended"
     if list(book.sequences) != list(range(1, book.row["sequence"] + 1)):
@@ -112,14 +114,14 @@ def _wrong_with_changes(book: RunBook) -> Iterator[str]:
             ended.add(change.task_id)
 
 
-def _wrong_with_events(book: RunBook) -> Iterator[str]:
+def _event_problems(book: RunBook) -> Iterator[str]:
     expected = Counter({"workflow.started": 1, f"workflow.{book.row['status']}": 1})
-    told = Counter({kind: count for kind, count in book.events.items() if kind != "workflow.approval_requested"})
-    if told != expected:
-        yield f"has the events {dict(told)}"
+    reported = Counter({kind: count for kind, count in book.events.items() if kind != "workflow.approval_requested"})
+    if reported != expected:
+        yield f"has the events {dict(reported)}"
 
 
-def _wrong_with_step(book: RunBook, step: Row, executions: Sequence[Row]) -> Iterator[str]:
+def _step_problems(book: RunBook, step: Row, executions: Sequence[Row]) -> Iterator[str]:
     completions = sum(change.state == COMPLETED for change in book.changes if change.task_id == step["task_id"])
     if completions != (step["status"] == COMPLETED):
         yield f"was completed {completions} times"
@@ -138,7 +140,7 @@ def _wrong_with_step(book: RunBook, step: Row, executions: Sequence[Row]) -> Ite
         yield f"is booked at {booked} micro-USD, its executions at {paid}"
 
 
-def _wrong_with_starts(runs: Mapping[str, RunBook], starts: Sequence[Start]) -> Iterator[str]:
+def _start_problems(runs: Mapping[str, RunBook], starts: Sequence[Start]) -> Iterator[str]:
     wanted = {start.workflow_id: start for start in starts}
     of_workflow = defaultdict(list)
     for run_id, book in runs.items():

@@ -1,4 +1,4 @@
-"""Clients that want runs of a six-step graph, and a provider that now and then refuses one of its steps."""
+"""Clients that start runs of a six-step graph, and a provider that sometimes refuses one of its steps."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ from tests.chaos.runs import Runs, task
 FLAKY = "with a flaky provider"
 BAD_SECONDS, GOOD_SECONDS = 1.5, 3.0
 AGAIN = {"SERVICE_UNAVAILABLE", "UPSTREAM_TIMEOUT"}
-"""What is asked again, as is everything of which nobody knows the outcome: all is asked under an idempotency key."""
+"""Statuses that are retried, like every unknown outcome: every request has an idempotency key."""
 LONGEST_PAUSE_SECONDS = 1.0
 
 
@@ -31,8 +31,8 @@ def six_steps(retry: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{**one, "retry": dict(retry)} for one in tasks]
 
 
-class Crowd:
-    """Starts runs, and remembers what it has asked for."""
+class RunStarter:
+    """Starts runs, and records the requests."""
 
     def __init__(self, runs: Runs, retry: Mapping[str, Any]) -> None:
         self.starts: list[Start] = []
@@ -40,17 +40,17 @@ class Crowd:
         self._retry = retry
 
     async def start_runs(self, number: int, seconds: float) -> None:
-        """So many over so long, whatever becomes of those before."""
-        async with asyncio.TaskGroup() as clients:
+        """Start `count` runs evenly over `seconds`, without waiting for earlier ones."""
+        async with asyncio.TaskGroup() as tasks:
             for _ in range(number):
-                clients.create_task(self.start_run())
+                tasks.create_task(self.start_run())
                 await asyncio.sleep(seconds / number)
 
     async def start_run(self) -> None:
-        """Asks for one, again and again until it has an answer."""
+        """Request one run until the request is answered."""
         start = Start(f"run-{uuid4().hex}")
         self.starts.append(start)
-        made = await self._insist("/api/v1/workflows", {"name": "hurt", "tasks": six_steps(self._retry)}, start.key, [])
+        made = await self._insist("/api/v1/workflows", {"name": "chaos", "tasks": six_steps(self._retry)}, start.key, [])
         start.workflow_id = made["workflow"]["workflow_id"]
         begun = await self._insist(f"/api/v1/workflows/{start.workflow_id}/execute", {}, start.key, start.request_ids)
         start.run_id = begun["run"]["run_id"]
@@ -76,18 +76,18 @@ class Crowd:
 
 @asynccontextmanager
 async def unreliable_provider(stack: Stack) -> AsyncIterator[None]:
-    """Meanwhile the flaky step's requests are refused for a while, now as overloaded and now as failed, and then served again."""
+    """While active, refuse the flaky step's requests for a while, as overloaded or as failed, then serve them again, in turn."""
     async with httpx.AsyncClient(base_url=stack.simulator_url, trust_env=False) as simulator:
-        moods = asyncio.create_task(_moods(simulator))
+        phases = asyncio.create_task(_failure_phases(simulator))
         try:
             yield
         finally:
-            moods.cancel()
-            await asyncio.wait([moods])
+            phases.cancel()
+            await asyncio.wait([phases])
             (await simulator.delete("/control/faults")).raise_for_status()
 
 
-async def _moods(simulator: httpx.AsyncClient) -> None:
+async def _failure_phases(simulator: httpx.AsyncClient) -> None:
     for fault in cycle(("529", "500")):
         (await simulator.post("/control/faults", json={"fault": fault, "match": {"input_contains": FLAKY}})).raise_for_status()
         await asyncio.sleep(BAD_SECONDS)

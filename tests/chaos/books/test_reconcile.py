@@ -1,4 +1,4 @@
-"""The reckoning itself: books that agree pass, and each kind of discrepancy is found."""
+"""The reconciliation itself: consistent books pass, and each kind of discrepancy is found."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,12 +37,12 @@ def ledger_that_agrees() -> list[Call]:
 
 
 def settled_as(execution_id: str, **fields: Any) -> Callable[[Books], Books]:
-    """The books with other fields in one execution, and in its event."""
+    """The books with changed fields in one execution and in its event."""
 
     def change(books: Books) -> Books:
         changed = {**books.executions[execution_id], **fields}
-        told = event(changed["status"], changed["cost_micro_usd"])
-        return replace(books, executions={**books.executions, execution_id: changed}, events={**books.events, execution_id: [told]})
+        with_events = event(changed["status"], changed["cost_micro_usd"])
+        return replace(books, executions={**books.executions, execution_id: changed}, events={**books.events, execution_id: [with_events]})
 
     return change
 
@@ -51,7 +51,7 @@ def bought(*purchases: Purchase) -> Callable[[Books], Books]:
     return lambda books: replace(books, purchases={ORPHAN: books.purchases[ORPHAN], **{one.execution_id: [one] for one in purchases}})
 
 
-def told(*events: dict[str, Any]) -> Callable[[Books], Books]:
+def with_events(*events: dict[str, Any]) -> Callable[[Books], Books]:
     return lambda books: replace(books, events={**books.events, ANSWERED: events})
 
 
@@ -63,9 +63,9 @@ WRONG_BOOKS = {
     "which is not in the books": bought(
         Purchase("req_sim1", ANSWERED, (10, 10, 0, 0), 120), Purchase("req_sim3", "a stranger's", (1, 1, 0, 0), 12)
     ),
-    "has 0 agent.executed events": told(),
-    "has 2 agent.executed events": told(event("completed", 120), event("completed", 120)),
-    "has the event": told(event("failed", 120)),
+    "has 0 agent.executed events": with_events(),
+    "has 2 agent.executed events": with_events(event("completed", 120), event("completed", 120)),
+    "has the event": with_events(event("failed", 120)),
     "nobody has sent it": settled_as(ORPHAN, request_id="req_9"),
     "has made 2 executions": settled_as(ORPHAN, request_id="req_1"),
     "was answered, and its execution": settled_as(ANSWERED, status="failed"),
@@ -74,17 +74,17 @@ WRONG_BOOKS = {
 }
 
 
-def test_books_that_agree_are_left_alone() -> None:
+def test_consistent_books_have_no_discrepancy() -> None:
     assert list(discrepancies(books_that_agree(), ledger_that_agrees())) == []
 
 
 @pytest.mark.parametrize("problem", WRONG_BOOKS)
-def test_a_discrepancy_is_found(problem: str) -> None:
+def test_each_discrepancy_is_found(problem: str) -> None:
     found = list(discrepancies(WRONG_BOOKS[problem](books_that_agree()), ledger_that_agrees()))
     assert any(problem in line for line in found), found
 
 
-def test_unavailable_for_what_was_bought_is_a_discrepancy() -> None:
+def test_unavailable_for_a_purchased_call_is_a_discrepancy() -> None:
     ledger = ledger_that_agrees()
     ledger[0].attempts[0] = Attempt("req_2", "rest", "AGENT_UNAVAILABLE")
     assert any("something was bought" in line for line in discrepancies(books_that_agree(), ledger))

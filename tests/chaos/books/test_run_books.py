@@ -1,4 +1,4 @@
-"""The reckoning of runs: books that agree pass, and each kind of discrepancy is found."""
+"""The reconciliation of runs: consistent books pass, and each kind of discrepancy is found."""
 
 import json
 from collections import Counter
@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.run_books import RunBook, Start, StepChange, wrong_with_runs
+from tests.chaos.run_books import RunBook, Start, StepChange, run_problems
 
 RUN, WORKFLOW = "0198c2a4-0000-7000-8000-00000000000a", "0198c2a4-0000-7000-8000-00000000000b"
 
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that is laid side by side."""
+    """The three inputs of the reconciliation."""
 
     book: RunBook
     executions: tuple[dict[str, Any], ...]
     start: Start
 
     def problems(self) -> list[str]:
-        return list(wrong_with_runs({RUN: self.book}, self.executions, [self.start]))
+        return list(run_problems({RUN: self.book}, self.executions, [self.start]))
 
 
 def execution(execution_id: str, status: str, **fields: Any) -> dict[str, Any]:
@@ -84,17 +84,17 @@ WRONG = {
 }
 
 
-def test_books_that_agree_are_left_alone() -> None:
+def test_consistent_books_have_no_discrepancy() -> None:
     assert agreeing().problems() == []
 
 
 @pytest.mark.parametrize("problem", WRONG)
-def test_a_discrepancy_is_found(problem: str) -> None:
+def test_each_discrepancy_is_found(problem: str) -> None:
     found = WRONG[problem](agreeing()).problems()
     assert any(problem in line for line in found), found
 
 
 def test_two_runs_under_one_key_are_found() -> None:
     case = agreeing()
-    found = wrong_with_runs({RUN: case.book, "another": case.book}, case.executions, [case.start])
+    found = run_problems({RUN: case.book, "another": case.book}, case.executions, [case.start])
     assert any("the idempotency key key has made 2 runs" in line for line in found)

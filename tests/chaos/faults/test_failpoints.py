@@ -10,16 +10,16 @@ from deploy.local.supervision.process import Process
 from deploy.local.supervision.waiting import holds_within
 from mesh.failpoints import Failpoint
 from tests.chaos.calls import LOST, OK, UNAVAILABLE, Call, Ledger, attempt
-from tests.chaos.doors import RestDoor, grpc_door
-from tests.chaos.quiet import settled, well
+from tests.chaos.clients import RestClient, grpc_client
 from tests.chaos.reconcile import reconcile
+from tests.chaos.recovery import settled, well
 
-assert orchestrator.composition.orchestrator  # imported for the failpoints that it brings
+assert orchestrator.composition.orchestrator  # imported to register its failpoints
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a kill leaves behind, once the sweeper has been there."""
+    """What a kill leaves behind, after the sweeper has run."""
 
     states: tuple[str, ...]
     purchases: int
@@ -36,8 +36,10 @@ TRACES = {
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
 @pytest.mark.parametrize("failpoint", sorted(name for name in Failpoint.known if name.startswith("execution.")))
-async def test_a_kill_leaves_books_that_agree(stack: Stack, rest: RestDoor, ledger: Ledger, failpoint: str, streamed: bool) -> None:
-    """Whatever the moment: nothing stays open, what was bought stands in the books, and the same call then succeeds."""
+async def test_the_books_agree_after_a_kill_at_any_step(
+    stack: Stack, rest: RestClient, ledger: Ledger, failpoint: str, streamed: bool
+) -> None:
+    """Nothing stays open, every purchase is recorded, and the same call then succeeds."""
     expected = TRACES[failpoint]
     call = Call(f"Killed at {failpoint}, {'streamed' if streamed else 'whole'}", streamed, key="" if streamed else f"key-{failpoint}")
     ledger.append(call)
@@ -46,8 +48,8 @@ async def test_a_kill_leaves_books_that_agree(stack: Stack, rest: RestDoor, ledg
     victim = orchestrator.pid
 
     killed = await attempt(call, rest)
-    assert killed.outcome in (LOST, "AGENT_EXECUTION_FAILED"), "nobody says that a call was answered, or that nothing was bought"
-    assert await holds_within(5, lambda: gone(orchestrator, victim)), f"the orchestrator did not die at {failpoint}"
+    assert killed.outcome in (LOST, "AGENT_EXECUTION_FAILED"), "the call was reported as answered, or as not bought"
+    assert await holds_within(5, lambda: has_ended(orchestrator, victim)), f"the orchestrator did not die at {failpoint}"
 
     await orchestrator.restart(env={"FAILPOINTS": ""})
     await settled(stack)
@@ -62,18 +64,20 @@ async def test_a_kill_leaves_books_that_agree(stack: Stack, rest: RestDoor, ledg
     books = await reconcile(stack.database_url, stack.simulator_log, ledger)
     bought_again = books.of_request(again.request_id)
     recorded_before_the_kill = call.key and expected.states == ("completed",)
-    assert len(bought_again) == (0 if recorded_before_the_kill else 1), "a recorded answer is never bought again"
+    assert len(bought_again) == (0 if recorded_before_the_kill else 1), "a recorded answer was bought again"
 
 
-async def test_a_client_of_the_orchestrator_itself_is_told_of_no_answer(stack: Stack, ledger: Ledger) -> None:
-    """Without the gateway a native client sees its connection break, which gRPC calls UNAVAILABLE: the books say what was bought."""
+async def test_a_direct_client_of_a_killed_orchestrator_gets_no_answer(stack: Stack, ledger: Ledger) -> None:
+    """Without the gateway, a native client's connection breaks, which gRPC reports as UNAVAILABLE; the books record what was bought."""
     call = Call("Killed before the eyes of a native client", key="key-native")
     ledger.append(call)
     await armed(stack, "execution.after_agent_answer")
-    async with grpc_door(stack, "orchestrator", wait_for_ready=True) as door:
-        assert (await attempt(call, door)).outcome == UNAVAILABLE
+    async with grpc_client(stack, "orchestrator", wait_for_ready=True) as client:
+        assert (await attempt(call, client)).outcome == UNAVAILABLE
         await stack.process("orchestrator").restart(env={"FAILPOINTS": ""})
-        assert (await attempt(call, door)).outcome == OK, "the same channel, the same key: once the first is settled, an answer"
+        assert (await attempt(call, client)).outcome == OK, (
+            "the retry with the same channel and key got no answer after the first call was settled"
+        )
     await settled(stack)
     books = await reconcile(stack.database_url, stack.simulator_log, ledger)
     states = [row["status"] for one in call.attempts for row in books.of_request(one.request_id)]
@@ -81,11 +85,11 @@ async def test_a_client_of_the_orchestrator_itself_is_told_of_no_answer(stack: S
 
 
 async def armed(stack: Stack, failpoint: str) -> None:
-    """Gives the orchestrator a life that ends there."""
+    """Restart the orchestrator with this failpoint armed."""
     await stack.process("orchestrator").restart(env={"FAILPOINTS": failpoint})
     await well(stack)
 
 
-async def gone(process: Process, pid: int) -> bool:
-    """Whether that life has ended; the supervisor may have begun the next."""
+async def has_ended(process: Process, pid: int) -> bool:
+    """Whether that process has ended; the supervisor may have started the next one."""
     return not process.running or process.pid != pid

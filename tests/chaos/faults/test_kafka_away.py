@@ -1,6 +1,6 @@
-"""Kafka is killed and stays away while the platform works: every event arrives afterwards, and is counted once.
+"""Kafka is killed and stays down while the platform works: every event arrives afterwards, and is counted once.
 
-KAFKA_AWAY_SECONDS says for how long: `make chaos`.
+KAFKA_AWAY_SECONDS sets the duration: see `make chaos`.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from tests.adapters.orchestrator.events.event_log import emit
 from tests.adapters.orchestrator.events.topics import delivered
 from tests.adapters.orchestrator.looking import Connection
 from tests.chaos.calls import Call, new_request_id
+from tests.chaos.clients import RestClient, rest_client
 from tests.chaos.conftest import ENVIRONMENT
-from tests.chaos.doors import RestDoor, rest_door
-from tests.chaos.quiet import well
+from tests.chaos.recovery import well
 from tests.conftest import ReportFigures
 from tests.support.ports import free_port_offset
 
@@ -43,7 +43,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory, compiled: dict[str, st
 
 
 async def writing(db: Connection, over: asyncio.Event) -> None:
-    """Events as services write them, of forty aggregates."""
+    """Writes events as services do, of forty aggregates."""
     turn = 0
     while not over.is_set():
         await emit(db, *(f"agent_{(turn + n) % 40}" for n in range(EVENTS_AT_ONCE)), user_id=1 + turn % 5)
@@ -51,24 +51,24 @@ async def writing(db: Connection, over: asyncio.Event) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def calling(door: RestDoor, over: asyncio.Event) -> int:
-    """Agent calls, which go on as if nothing were."""
+async def calling(client: RestClient, over: asyncio.Event) -> int:
+    """Makes agent calls, which succeed throughout."""
     count = 0
     while not over.is_set():
-        await door.ask(Call(f"What would you look at first? (case {count})"), new_request_id())
+        await client.ask(Call(f"What would you look at first? (case {count})"), new_request_id())
         count += 1
         await asyncio.sleep(0.2)
     return count
 
 
 async def killed(kafka: KafkaServer) -> None:
-    """Kills the broker and keeps it away: what was stopped on purpose the supervisor leaves alone."""
+    """Kill the broker and keep it down: the supervisor does not restart what was stopped deliberately."""
     kafka.process.kill()
     await kafka.process.stop()
 
 
 @pytest.mark.timeout(AWAY_SECONDS + CATCH_UP_SECONDS + 180)
-async def test_every_event_arrives_after_kafka_was_away(stack: Stack, report_figures: ReportFigures) -> None:
+async def test_every_event_arrives_after_a_kafka_outage(stack: Stack, report_figures: ReportFigures) -> None:
     assert stack.kafka is not None
     await well(stack)
     looking, db = [await asyncpg.connect(stack.database_url.replace("+asyncpg", "")) for _ in range(2)]
@@ -77,9 +77,9 @@ async def test_every_event_arrives_after_kafka_was_away(stack: Stack, report_fig
     async def all_counted() -> bool:
         return list(await looking.fetch(COUNTED)) == list(await looking.fetch(LOGGED))
 
-    async with rest_door(stack) as door, asyncio.TaskGroup() as load:
+    async with rest_client(stack) as client, asyncio.TaskGroup() as load:
         load.create_task(writing(db, over))
-        calls = load.create_task(calling(door, over))
+        calls = load.create_task(calling(client, over))
         await asyncio.sleep(3)
         await killed(stack.kafka)
         at_kill = await looking.fetchval("SELECT last_position FROM event_relay")
@@ -88,7 +88,7 @@ async def test_every_event_arrives_after_kafka_was_away(stack: Stack, report_fig
         await stack.kafka.start()
         back = monotonic()
         over.set()
-    assert await holds_within(CATCH_UP_SECONDS, all_counted), "the consumer has not counted what the log holds"
+    assert await holds_within(CATCH_UP_SECONDS, all_counted), "the consumer's counts differ from the log"
     caught_up = monotonic() - back
     rows = await looking.fetch("SELECT aggregate_id, event_id FROM outbox ORDER BY position")
     expected: defaultdict[str, list[str]] = defaultdict(list)

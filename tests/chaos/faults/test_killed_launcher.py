@@ -1,6 +1,6 @@
-"""SIGKILL of the launcher in the middle of a call: the next `up` finds the books, and settles what was left open.
+"""SIGKILL of the launcher during a call: the next `up` finds the books, and settles what was left open.
 
-That nothing of the first goes on running, and that its ports are free, is held by tests/adapters/local/test_launcher.py.
+That no program of the first keeps running, and that its ports are free, is tested in tests/adapters/local/test_launcher.py.
 """
 
 import asyncio
@@ -18,21 +18,21 @@ from deploy.local.stack import Stack
 from deploy.local.state import StateFolder
 from deploy.local.supervision.waiting import holds_within
 from tests.chaos.calls import OK, Call, attempt
+from tests.chaos.clients import rest_client
 from tests.chaos.conftest import ENVIRONMENT
-from tests.chaos.doors import rest_door
-from tests.chaos.quiet import provider_busy, serves, set_pace, settled
 from tests.chaos.reconcile import reconcile
+from tests.chaos.recovery import provider_busy, serves, set_pace, settled
 from tests.support.ports import free_port_offset
 
 UP_SECONDS = 90
 END_SECONDS = 30
 LEFT_BEHIND = frozenset({"ANTHROPIC_API_KEY", "MAKELEVEL"})
-"""What the launcher must not learn of our own environment: a real provider's key, and that there is a `make` above it."""
+"""Variables of this environment that the launcher must not see: a real provider's key, and the signs of a parent `make`."""
 
 
 @pytest.fixture
 async def place() -> AsyncIterator[Stack]:
-    """Where a launcher will run a stack; the folder is empty before and gone after."""
+    """The port offset of a launcher's stack; its folder is empty before and removed after."""
     with free_port_offset() as offset:
         folder = StateFolder.of_offset(offset).path
         yield Stack(folder, offset)
@@ -40,10 +40,10 @@ async def place() -> AsyncIterator[Stack]:
 
 
 async def test_the_next_launcher_settles_what_a_killed_one_left_open(place: Stack, compiled: Mapping[str, str]) -> None:
-    """An answer under a key is still the key's answer; the call in the middle of which the launcher was killed is settled."""
+    """A recorded answer is still returned for its key, and the call that was interrupted by the kill is settled."""
     kept, open_call = Call("Asked in the first life", key="kept"), Call("Under way when the launcher was killed", key="open")
     ledger = [kept, open_call]
-    async with launched(place, compiled) as launcher, rest_door(place) as rest:
+    async with launched(place, compiled) as launcher, rest_client(place) as rest:
         first = await attempt(kept, rest)
         await set_pace(place, delay_ms=30_000)
         under_way = asyncio.create_task(attempt(open_call, rest))
@@ -52,13 +52,13 @@ async def test_the_next_launcher_settles_what_a_killed_one_left_open(place: Stac
         assert (await under_way).outcome != OK
         await asyncio.wait_for(launcher.wait(), END_SECONDS)
 
-    async with launched(place, compiled) as launcher, rest_door(place) as rest:
+    async with launched(place, compiled) as launcher, rest_client(place) as rest:
         await settled(place)
         again = await attempt(kept, rest)
         assert (again.outcome, again.answer) == (OK, first.answer)
         books = await reconcile(place.database_url, place.simulator_log, ledger)
         assert (books.states["completed"], books.states.total()) == (1, 2)
-        assert (await attempt(open_call, rest)).outcome == OK, "its key is free for another attempt"
+        assert (await attempt(open_call, rest)).outcome == OK, "the key was not released for another attempt"
         await reconcile(place.database_url, place.simulator_log, ledger)
         launcher.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(launcher.wait(), END_SECONDS) == 0
@@ -79,7 +79,7 @@ async def launched(place: Stack, compiled: Mapping[str, str]) -> AsyncIterator[A
 
     try:
         assert await holds_within(UP_SECONDS, decided)
-        assert launcher.returncode is None, "the launcher has ended; standard error says why"
+        assert launcher.returncode is None, "the launcher exited; see standard error"
         yield launcher
     finally:
         if launcher.returncode is None:

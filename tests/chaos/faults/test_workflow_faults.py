@@ -1,4 +1,4 @@
-"""Faults around running steps: nothing is lost, nothing completes twice, and what is recorded is not bought again."""
+"""Faults around running steps: nothing is lost, nothing completes twice, and no recorded answer is bought again."""
 
 import signal
 import time
@@ -15,11 +15,11 @@ from deploy.local.supervision.process import Process, ready_file_written
 from deploy.local.supervision.waiting import holds_within
 from mesh.failpoints import Failpoint
 from orchestrator.adapters.wakeups.arq_wakeup import JOB_TIMEOUT_SECONDS
-from tests.chaos.faults.test_failpoints import gone
-from tests.chaos.quiet import answering, set_pace, settled, well
+from tests.chaos.faults.test_failpoints import has_ended
+from tests.chaos.recovery import answering, set_pace, settled, well
 from tests.chaos.runs import Runs, runs_of, task
 
-assert orchestrator.processes.worker  # imported for the failpoints that it brings
+assert orchestrator.processes.worker  # imported to register its failpoints
 
 RECOVERY_SECONDS = 10
 IN_WORKER = sorted(name for name in Failpoint.known if name.startswith(("execution.", "workflow.before_claim", "workflow.after_claim")))
@@ -33,29 +33,29 @@ async def runs(stack: Stack) -> AsyncIterator[Runs]:
     await set_pace(stack)
     await settled(stack)
     for run_id in runs.started:
-        await runs.sound(run_id)
+        await runs.assert_consistent(run_id)
 
 
 @pytest.mark.parametrize("failpoint", [*IN_WORKER, *REPORTING])
-async def test_a_worker_that_dies_at_any_moment_costs_no_run(stack: Stack, runs: Runs, failpoint: str) -> None:
+async def test_a_worker_killed_at_any_step_loses_no_run(stack: Stack, runs: Runs, failpoint: str) -> None:
     worker = stack.process("worker")
     await worker.restart(env={"FAILPOINTS": failpoint})
     victim = worker.pid
     run_id = await runs.start(task("a"), task("b", "a"))
-    assert await holds_within(10, lambda: gone(worker, victim)), f"the worker did not die at {failpoint}"
+    assert await holds_within(10, lambda: has_ended(worker, victim)), f"the worker did not die at {failpoint}"
     await worker.restart(env={"FAILPOINTS": ""})
     began = time.monotonic()
     assert await runs.ended(run_id) == "completed"
     assert time.monotonic() - began < RECOVERY_SECONDS
     assert await runs.completions(run_id) == {"a": 1, "b": 1}
     calls = await runs.executions(run_id, "a")
-    assert calls.count("completed") == 1, "a recorded answer is never bought again"
+    assert calls.count("completed") == 1, "a recorded answer was bought again"
     assert len(calls) == (2 if failpoint in OUTCOME_UNKNOWN else 1)
 
 
 @asynccontextmanager
 async def second_worker(stack: Stack) -> AsyncIterator[None]:
-    """Another worker of the stack, which nobody revives."""
+    """Another worker of the stack, which the supervisor does not restart."""
     first = stack.process("worker").spec
     ready = stack.state.ready_file("worker-2")
     own = {"READY_FILE": str(ready), "METRICS_PORT": str(stack.ports.worker_metrics[0] + 50)}
@@ -79,32 +79,32 @@ OUTCOME_UNKNOWN = {"execution.after_intent_commit", "execution.after_agent_answe
 
 
 @pytest.mark.parametrize("failpoint", ["workflow.before_recovery_commit", "workflow.after_recovery_commit"])
-async def test_a_dead_workers_step_is_taken_over_when_its_cleaner_dies_too(stack: Stack, runs: Runs, failpoint: str) -> None:
+async def test_a_dead_workers_step_is_claimed_although_the_recovering_worker_dies_too(stack: Stack, runs: Runs, failpoint: str) -> None:
     worker = stack.process("worker")
     await set_pace(stack, delay_ms=3000)
     run_id = await runs.start(task("a"))
     await runs.running(run_id, "a")
     first = worker.pid
     worker.kill(signal.SIGKILL)
-    assert await holds_within(10, lambda: gone(worker, first))
+    assert await holds_within(10, lambda: has_ended(worker, first))
     await set_pace(stack)
     await worker.restart(env={"FAILPOINTS": failpoint})
     cleaner = worker.pid
-    assert await holds_within(15, lambda: gone(worker, cleaner)), f"the worker did not die at {failpoint}"
+    assert await holds_within(15, lambda: has_ended(worker, cleaner)), f"the worker did not die at {failpoint}"
     await worker.restart(env={"FAILPOINTS": ""})
     assert await runs.ended(run_id) == "completed"
     assert await runs.executions(run_id, "a") == ["outcome_unknown", "completed"]
 
 
 @pytest.mark.parametrize("failpoint", ["workflow.before_start_commit", "workflow.after_start_commit"])
-async def test_a_run_whose_start_was_not_confirmed_is_there_or_not(stack: Stack, runs: Runs, failpoint: str) -> None:
+async def test_an_unconfirmed_start_created_one_run_or_none(stack: Stack, runs: Runs, failpoint: str) -> None:
     orchestrator = stack.process("orchestrator")
     workflow_id = await runs.create(task("a"))
     await orchestrator.restart(env={"FAILPOINTS": failpoint})
     await well(stack)
     victim = orchestrator.pid
     assert (await runs.execute(workflow_id)).status_code >= 500
-    assert await holds_within(10, lambda: gone(orchestrator, victim))
+    assert await holds_within(10, lambda: has_ended(orchestrator, victim))
     await orchestrator.restart(env={"FAILPOINTS": ""})
     await well(stack)
     there = await runs.rows("SELECT run_id FROM runs WHERE workflow_id = $1", workflow_id)
@@ -114,7 +114,7 @@ async def test_a_run_whose_start_was_not_confirmed_is_there_or_not(stack: Stack,
 
 
 @pytest.mark.parametrize("failpoint", ["workflow.before_command_commit", "workflow.after_command_commit"])
-async def test_a_cancel_that_was_not_confirmed_happened_or_not(stack: Stack, runs: Runs, failpoint: str) -> None:
+async def test_an_unconfirmed_cancel_took_effect_or_not(stack: Stack, runs: Runs, failpoint: str) -> None:
     orchestrator = stack.process("orchestrator")
     workflow_id = await runs.create(task("a"), task("b", "a"))
     await orchestrator.restart(env={"FAILPOINTS": failpoint})
@@ -145,8 +145,10 @@ async def test_the_provider_call_of_a_cancelled_step_ends_within_a_second(stack:
 
     assert await holds_within(5, busy)
     cancelling = (await runs.http.post(f"/api/v1/workflows/{workflow_id}/cancel", json={})).json()["run"]
-    assert cancelling["status"] in ("RUN_STATUS_CANCELLING", "RUN_STATUS_CANCELLED"), "a quick worker has stopped before the answer"
-    assert await holds_within(1, idle), "the provider's calls end within a second"
+    assert cancelling["status"] in ("RUN_STATUS_CANCELLING", "RUN_STATUS_CANCELLED"), (
+        "the worker has not stopped the step although the cancel was answered"
+    )
+    assert await holds_within(1, idle), "a provider call did not end within a second"
     assert await runs.ended(run_id) == "cancelled"
     run = (await runs.http.get(f"/api/v1/runs/{run_id}")).json()["run"]
     assert sorted(step["task_id"] for step in run["cancellation"]["stopped_steps"]) == ["a", "b"]
@@ -154,14 +156,14 @@ async def test_the_provider_call_of_a_cancelled_step_ends_within_a_second(stack:
     assert run["cancellation"]["finished_at"]
 
 
-async def test_a_step_longer_than_any_timeout_of_arq_is_bought_once(stack: Stack, runs: Runs) -> None:
+async def test_a_step_longer_than_any_arq_timeout_is_bought_once(stack: Stack, runs: Runs) -> None:
     await set_pace(stack, delay_ms=(JOB_TIMEOUT_SECONDS + 2) * 1000)
     run_id = await runs.start(task("a"))
     assert await runs.ended(run_id, within=JOB_TIMEOUT_SECONDS + 20) == "completed"
     assert await runs.executions(run_id, "a") == ["completed"]
 
 
-async def test_a_worker_that_sleeps_through_its_lease_wakes_to_find_its_step_gone(stack: Stack, runs: Runs) -> None:
+async def test_a_worker_suspended_beyond_its_lease_loses_its_step(stack: Stack, runs: Runs) -> None:
     sleeper = stack.process("worker")
     await set_pace(stack, delay_ms=1500)
     run_id = await runs.start(task("a"), task("b", "a"))
@@ -191,7 +193,7 @@ async def test_a_restart_of_postgresql_buys_no_running_step_twice(stack: Stack, 
         assert await runs.completions(run_id) == {"a": 1, "b": 1}
 
 
-async def test_without_redis_the_once_a_second_look_drives_everything(stack: Stack, runs: Runs) -> None:
+async def test_without_redis_polling_drives_every_step(stack: Stack, runs: Runs) -> None:
     redis = stack.process("redis")
     worker = stack.process("worker").pid
     async with Redis.from_url(stack.redis_url) as client:
@@ -202,10 +204,10 @@ async def test_without_redis_the_once_a_second_look_drives_everything(stack: Sta
     finally:
         await redis.start()
     assert await runs.ended(await runs.start(task("a"), task("b", "a"))) == "completed"
-    assert stack.process("worker").pid == worker, "the worker stays"
+    assert stack.process("worker").pid == worker, "the worker exited"
 
 
-async def test_a_worker_that_is_told_to_stop_hands_its_steps_back_uncounted(stack: Stack, runs: Runs) -> None:
+async def test_a_worker_returns_its_steps_uncounted_on_sigterm(stack: Stack, runs: Runs) -> None:
     await set_pace(stack, delay_ms=30_000)
     await stack.process("worker").restart(env={"DRAIN_GRACE_SECONDS": "1"})
     run_id = await runs.start(task("a", retry={"max_attempts": 1}))
