@@ -28,8 +28,8 @@ from tests.e2e.books import check_books
 from tests.e2e.definitions import AGENT
 from tests.e2e.identity import contract_rpcs
 from tests.e2e.identity.contract_rpcs import every_rpc
-from tests.e2e.people import new_person
 from tests.e2e.platform import Platform, question, running_platform
+from tests.e2e.users import new_user
 from tests.e2e.workflows import Workflows, task
 from tests.support.credentials import bearer
 
@@ -83,7 +83,7 @@ async def test_every_response_to_generated_requests_matches_the_contract(platfor
         "workflow_id": run["workflow_id"],
         "run_id": run["run_id"],
         "step_id": "plan",
-        "user_id": str((await new_person(platform)).user_id),
+        "user_id": str((await new_user(platform)).user_id),
     }
     pids = {name: platform.stack.process(name).pid for name in ("envoy", "orchestrator", "agents-0")}
     summary = await asyncio.to_thread(_ask_everything, platform.stack.gateway_url, platform.stack.credentials.token, real_ids)

@@ -89,9 +89,9 @@ def _reason(failure: Any, code: grpc.StatusCode) -> str:
     return str(info.reason)
 
 
-@pytest.mark.parametrize("door", ["execute", "stream"])
-async def test_a_rest_call_lost_in_flight_has_an_unknown_outcome(gateway: Gateway, backend: Backend, lose: Lose, door: str) -> None:
-    call = gateway.http.post(f"{AGENT}/{door}", json={"input": "x"})
+@pytest.mark.parametrize("method", ["execute", "stream"])
+async def test_a_rest_call_lost_in_flight_has_an_unknown_outcome(gateway: Gateway, backend: Backend, lose: Lose, method: str) -> None:
+    call = gateway.http.post(f"{AGENT}/{method}", json={"input": "x"})
     error = error_of(await _while_under_way(backend, call, lose), 500, "AGENT_EXECUTION_FAILED")
     assert "/api/v1/executions" in error["message"]
     assert error["details"]["outcome"] == "unknown"
@@ -160,10 +160,10 @@ async def test_a_rest_stream_lost_after_its_first_event_does_not_look_complete(g
             [line async for line in lines]
 
 
-@pytest.mark.parametrize("door", ["execute", "stream"])
-async def test_without_an_orchestrator_rest_calls_are_unavailable(gateway: Gateway, relay: Relay, door: str) -> None:
+@pytest.mark.parametrize("method", ["execute", "stream"])
+async def test_without_an_orchestrator_rest_calls_are_unavailable(gateway: Gateway, relay: Relay, method: str) -> None:
     await relay.refuse()
-    error = error_of(await gateway.http.post(f"{AGENT}/{door}", json={"input": "x"}), 503, "SERVICE_UNAVAILABLE")
+    error = error_of(await gateway.http.post(f"{AGENT}/{method}", json={"input": "x"}), 503, "SERVICE_UNAVAILABLE")
     assert error["details"] == {"component": "orchestrator", "retryable": True, "retry_after_seconds": 1}
 
 
@@ -201,16 +201,16 @@ async def test_an_orchestrator_that_returns_is_used_at_once(gateway: Gateway, re
 
 
 async def test_an_orchestrator_started_after_the_gateway_is_used_without_a_request(backend: Backend, tmp_path: Path) -> None:
-    door = Relay()
-    door.target = backend.port
-    await door.accept()
-    await door.refuse()
-    async with lone_gateway(tmp_path, door.port) as gateway:
+    relay = Relay()
+    relay.target = backend.port
+    await relay.accept()
+    await relay.refuse()
+    async with lone_gateway(tmp_path, relay.port) as gateway:
         assert "failed_active_hc" in await gateway.admin("/clusters")
-        await door.accept()
+        await relay.accept()
         assert await holds_within(1, lambda: _all_healthy(gateway, 1))
         assert await gateway.answers()
-    await door.refuse()
+    await relay.refuse()
 
 
 async def test_a_draining_orchestrator_finishes_its_calls_and_gets_no_new_ones(gateway: Gateway, backend: Backend, relay: Relay) -> None:
@@ -237,19 +237,19 @@ async def test_a_draining_orchestrator_finishes_its_calls_and_gets_no_new_ones(g
 
 
 async def test_with_two_orchestrators_no_read_is_lost_when_one_stops(backend: Backend, tmp_path: Path) -> None:
-    doors = [Relay(), Relay()]
-    for door in doors:
-        door.target = backend.port
-        await door.accept()
-    async with running_gateway(tmp_path, *(door.port for door in doors)) as gateway:
-        for door in doors:
-            await door.refuse()
+    relays = [Relay(), Relay()]
+    for relay in relays:
+        relay.target = backend.port
+        await relay.accept()
+    async with running_gateway(tmp_path, *(relay.port for relay in relays)) as gateway:
+        for relay in relays:
+            await relay.refuse()
             statuses = [(await gateway.http.get(AGENT)).status_code for _ in range(50)]
             assert statuses == [200] * 50
-            await door.accept()
+            await relay.accept()
             assert await holds_within(5, lambda: _all_healthy(gateway, 2))
-    for door in doors:
-        await door.refuse()
+    for relay in relays:
+        await relay.refuse()
 
 
 async def _all_healthy(gateway: Gateway, hosts: int) -> bool:
