@@ -1,4 +1,4 @@
-"""The platform's books and the provider's, laid side by side."""
+"""Compares the platform's books with the provider's log."""
 
 from collections import Counter
 from typing import Any
@@ -12,13 +12,13 @@ TOKENS = {
     "cache_read_tokens": "cache_read_input_tokens",
     "cache_write_tokens": "cache_creation_input_tokens",
 }
-"""The books' columns and the provider's names for them."""
+"""The columns of the books and the provider's names for them."""
 
 
 async def check_books(platform: Platform) -> int:
-    """Everything that was bought stands in the books, once and at no less than its price; returns how many purchases there are.
+    """Assert that every purchase is recorded once, at no less than its price; returns the number of purchases.
 
-    Nothing is left open, and each execution has its one event.
+    No execution is open, and each has its one event.
     """
     await eventually(lambda: _nothing_is_open(platform), 60)
     rows = {str(row["execution_id"]): row for row in await platform.sql("SELECT * FROM executions")}
@@ -41,14 +41,14 @@ def _check_purchase(row: Any, line: dict[str, Any]) -> None:
     assert row["model"] is not None, (dict(row), line)
     assert row["cost_micro_usd"] > 0
     booked = {name: row[name] for name in TOKENS}
-    told = {name: line[key] for name, key in TOKENS.items()}
-    if row["usage_estimated"]:  # an upper bound; what is cached costs less than what it is estimated as
-        inputs = [sum(tokens[name] for name in TOKENS if name != "output_tokens") for tokens in (booked, told)]
+    billed = {name: line[key] for name, key in TOKENS.items()}
+    if row["usage_estimated"]:  # an upper bound; cached tokens cost less than the estimate
+        inputs = [sum(tokens[name] for name in TOKENS if name != "output_tokens") for tokens in (booked, billed)]
         assert inputs[0] >= inputs[1]
-        # What was on its way when a client left, nobody here has seen.
-        assert booked["output_tokens"] >= told["output_tokens"] or line["outcome"] == "client_gone"
+        # Text that was in flight when a client disconnected was not received.
+        assert booked["output_tokens"] >= billed["output_tokens"] or line["outcome"] == "client_gone"
     else:
-        assert booked == told
+        assert booked == billed
 
 
 async def _check_events(platform: Platform, executions: set[str]) -> None:

@@ -9,20 +9,20 @@ from tests.e2e.workflows import Workflows
 
 @pytest.fixture(scope="session")
 async def shared_platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
-    """One whole platform for all tests here: Envoy, orchestrator, agent host, PostgreSQL, Redis and the simulator."""
+    """One whole platform for all of these tests: Envoy, orchestrator, agent host, PostgreSQL, Redis and the simulator."""
     async with running_platform(tmp_path_factory.mktemp("platform")) as platform:
         yield platform
-        await check_books(platform)  # after all that the tests have done to it
+        await check_books(platform)  # the books of all tests together
 
 
 @pytest.fixture
 async def platform(shared_platform: Platform) -> AsyncIterator[Platform]:
-    """The platform, without what another test did to its provider."""
+    """The platform, without the provider faults of earlier tests."""
     yield shared_platform
     await shared_platform.provider.clear()
 
 
 @pytest.fixture
 def workflows(platform: Platform) -> Workflows:
-    """The way to its workflows."""
+    """The workflows of the first administrator."""
     return Workflows(platform)

@@ -1,4 +1,4 @@
-"""The definitions of the installation under test: those that ship, and a few that tests need."""
+"""The definitions of the installation under test: the shipped ones, and a few that tests need."""
 
 import json
 import shutil
@@ -8,11 +8,11 @@ from typing import Any
 from mesh.settings import DEFINITIONS
 
 AGENT = "marketing_seo_strategist_agent_1_1"
-"""An agent that ships."""
+"""A shipped agent."""
 STRICT = "trials_strict_agent_1_790001"
-"""Its context must name an audience, one of two, and nothing that it does not know."""
+"""Its context must contain one of two audiences and no unknown key."""
 UNKNOWN_MODEL = "trials_misguided_agent_2_790002"
-"""Asks for a model that the provider does not have."""
+"""Requests a model that the provider does not have."""
 TRIALS = (STRICT, UNKNOWN_MODEL)
 
 _STRICT_CONTEXT = {
@@ -24,14 +24,14 @@ _STRICT_CONTEXT = {
 
 
 def write_definitions(folder: Path) -> None:
-    """Fills a folder: what ships, and the trial agents."""
+    """Fill a folder with the shipped definitions and the trial agents."""
     shutil.copytree(DEFINITIONS, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     write_agent(folder, STRICT, context_schema=_STRICT_CONTEXT)
     write_agent(folder, UNKNOWN_MODEL, model="parrot-1")
 
 
 def write_agent(folder: Path, agent_id: str, **fields: Any) -> Path:
-    """Writes the file of one agent, whole or not at all as an editor does, and returns its path."""
+    """Write the file of one agent atomically, as an editor does, and return its path."""
     agent = {
         "agent_id": agent_id,
         "category": "trials",
@@ -45,7 +45,7 @@ def write_agent(folder: Path, agent_id: str, **fields: Any) -> Path:
 
 
 def write_file(path: Path, text: str) -> Path:
-    """Replaces the file's content in one step."""
+    """Replace the file's content in one step."""
     draft = path.with_suffix(".draft")
     draft.write_text(text)
     return draft.replace(path)

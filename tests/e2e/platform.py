@@ -1,4 +1,4 @@
-"""The whole platform on this machine as its users meet it: by REST, by gRPC, and with the provider's word on what was bought."""
+"""The whole platform on this machine, as its users see it over REST and gRPC, together with the provider's log."""
 
 import contextlib
 import json
@@ -28,7 +28,7 @@ RUNNING = "EXECUTION_STATUS_RUNNING"
 
 
 def question() -> str:
-    """Something to ask that nobody has asked before."""
+    """A unique question."""
     return f"Which three things would you look at first, and why in that order? (case {secrets.token_hex(6)})"
 
 
@@ -39,27 +39,27 @@ class Platform:
     stack: Stack
     definitions: Path
     http: httpx.AsyncClient
-    """REST, at the gateway, as the first administrator; so are the channels."""
+    """The REST client of the first administrator, as are the channels."""
     gateway: grpc.aio.Channel
     orchestrator: grpc.aio.Channel
     anonymous: httpx.AsyncClient
-    """The same without credentials; so are the doors."""
-    doors: Mapping[str, grpc.aio.Channel]
+    """The REST client without credentials, as are `anonymous_channels`."""
+    anonymous_channels: Mapping[str, grpc.aio.Channel]
     """`gateway` and `orchestrator`."""
     provider: Provider
 
     async def execute(self, text: str, *, agent_id: str = AGENT, headers: Mapping[str, str] | None = None, **fields: Any) -> httpx.Response:
-        """Sends an agent work over REST."""
+        """Execute an agent over REST."""
         return await self.http.post(f"/api/v1/agents/{agent_id}/execute", json={"input": text, **fields}, headers=headers)
 
     async def execution(self, execution_id: str) -> dict[str, Any]:
-        """An execution as the books have it."""
+        """An execution as recorded in the books."""
         response = await self.http.get(f"/api/v1/executions/{execution_id}")
         assert response.status_code == 200, response.text
         return dict(response.json()["execution"])
 
     async def settled(self, execution_id: str) -> dict[str, Any]:
-        """The same, once it has ended."""
+        """The execution, once it has ended."""
 
         async def ended() -> dict[str, Any] | None:
             execution = await self.execution(execution_id)
@@ -70,19 +70,19 @@ class Platform:
         return execution
 
     def call_token(self, agent_id: str, execution_id: str = "") -> tuple[tuple[str, str], ...]:
-        """Metadata by which a test calls an agent on its own port, as the orchestrator does."""
+        """Metadata with which a test calls an agent on its own port, as the orchestrator does."""
         key = keys.read_private(self.stack.call_keys.private.read_text())
         return call_token(agent_id, execution_id, CallTokenSigner(key, ORCHESTRATOR))
 
     def log_lines(self, process: str, request_id: str) -> list[dict[str, Any]]:
-        """What a process has logged about a request."""
+        """The lines that a process has logged about a request."""
         lines = self.stack.state.log(process).read_text().splitlines()
         return [json.loads(line) for line in lines if f'"{request_id}"' in line]
 
     async def ready(self) -> bool:
         """Whether every component is available, the agent that tests call is serving, and the books can be read.
 
-        /ready alone is not enough: its answer is kept for a second.
+        /ready alone is not enough: it is cached for a second.
         """
         with contextlib.suppress(httpx.TransportError):
             paths = "/ready", f"/api/v1/agents/{AGENT}/health", "/api/v1/executions?page_size=1"
@@ -91,7 +91,7 @@ class Platform:
         return False
 
     async def recovered(self) -> None:
-        """Returns once the platform takes calls again after something was taken from it."""
+        """Return once the platform accepts calls again after a part of it was stopped."""
         await eventually(self.ready, 60)
 
     async def sql(self, statement: str, *arguments: Any) -> list[Any]:
@@ -105,7 +105,7 @@ class Platform:
 
 @contextlib.asynccontextmanager
 async def running_platform(folder: Path, environment: Mapping[str, str] = LIFTED, **options: Any) -> AsyncIterator[Platform]:
-    """A whole platform in `folder`, at a port offset of its own; `options` go to the Stack."""
+    """A whole platform in `folder`, at a port offset of its own; `options` are those of the Stack."""
     definitions = folder / "definitions"
     write_definitions(definitions)
     async with contextlib.AsyncExitStack() as lifetime:

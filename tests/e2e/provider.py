@@ -1,4 +1,4 @@
-"""The model provider of the installation, the simulator: its faults, and its books."""
+"""The model provider of the installation (the simulator): its faults and its log."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ Entry = dict[str, Any]
 
 
 class Provider:
-    """Steers the simulator through its control endpoints and reads its log as the file has it."""
+    """Controls the simulator through its control endpoints, and reads its log file."""
 
     def __init__(self, http: httpx.AsyncClient, log: Path) -> None:
         self._http = http
         self._log = log
 
     async def fault(self, name: str, question: str, argument: int | None = None, count: int | None = None) -> None:
-        """Gives the fault to requests that hold `question`: to the next `count`, or to all until `clear`."""
+        """Inject the fault into requests that contain `question`: the next `count` of them, or all until `clear`."""
         rule = {"fault": name, "argument": argument, "count": count, "match": {"input_contains": question}}
         (await self._http.post("/control/faults", json=rule)).raise_for_status()
 
@@ -35,16 +35,16 @@ class Provider:
         return await self.active() == 0
 
     def entries(self) -> list[Entry]:
-        """Every line of the log."""
+        """Every entry of the log."""
         return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
 
     def purchases(self, question: str) -> list[Entry]:
-        """The requests in which exactly this was asked, in the order of their coming."""
+        """The requests with exactly this question, in the order of their arrival."""
         digest = hashlib.sha256(question.encode()).hexdigest()
         return [entry for entry in self.entries() if entry["outcome"] == "started" and entry["input_sha256"] == digest]
 
     async def asked(self, question: str) -> Entry:
-        """The first request in which exactly this was asked, as soon as it has come."""
+        """The first request with exactly this question, once it has arrived."""
 
         async def come() -> list[Entry]:
             return self.purchases(question)
@@ -52,7 +52,7 @@ class Provider:
         return (await eventually(come))[0]
 
     async def ended(self, execution_id: str) -> Entry:
-        """The last line about an execution's request, once its answer is complete or has broken off."""
+        """The last entry of an execution's request, once its answer is complete or has broken off."""
 
         async def last() -> Entry | None:
             lines = [entry for entry in self.entries() if entry["execution_id"] == execution_id]

@@ -1,4 +1,4 @@
-"""Second gateways: before the same platform with other settings, or before something else."""
+"""Additional gateways: in front of the same platform with other settings, or in front of another upstream."""
 
 import contextlib
 import tempfile
@@ -19,16 +19,16 @@ from tests.support.waiting import eventually
 
 
 @dataclass(frozen=True)
-class Door:
-    """A gateway and its clients, which are the first administrator's."""
+class GatewayClients:
+    """A gateway and its clients, which authenticate as the first administrator."""
 
     http: httpx.AsyncClient
     channel: grpc.aio.Channel
 
 
 @contextlib.asynccontextmanager
-async def second_gateway(platform: Platform, upstream_port: int, **settings: Any) -> AsyncIterator[Door]:
-    """A gateway on free ports before `upstream_port`, once it has found its upstream healthy."""
+async def second_gateway(platform: Platform, upstream_port: int, **settings: Any) -> AsyncIterator[GatewayClients]:
+    """A gateway on free ports in front of `upstream_port`, once its upstream is healthy."""
     port, admin_port = any_free_port(), any_free_port()
     with tempfile.TemporaryDirectory(dir=platform.stack.state.path) as folder:
         chosen = GatewaySettings(
@@ -45,7 +45,7 @@ async def second_gateway(platform: Platform, upstream_port: int, **settings: Any
             client = httpx.AsyncClient(base_url=f"http://{address}", timeout=30, headers=bearer(platform.stack.credentials.token))
             async with client as http, grpc.aio.insecure_channel(address) as channel:
                 await eventually(lambda: _healthy(http, admin_port))
-                yield Door(http, authorized(channel, platform.stack.credentials.token))
+                yield GatewayClients(http, authorized(channel, platform.stack.credentials.token))
         finally:
             await envoy.stop()
 

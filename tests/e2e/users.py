@@ -13,7 +13,7 @@ AUTH = "/api/v1/auth"
 
 
 @dataclass(frozen=True)
-class Person:
+class User:
     """A registered user with a session."""
 
     user_id: int
@@ -24,31 +24,31 @@ class Person:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the user shows at every call."""
+        """The user's credentials, to send with every call."""
         return bearer(self.access_token)
 
 
 def new_name() -> str:
-    """A name that nobody has."""
-    return f"person.{secrets.token_hex(6)}"
+    """An unused name."""
+    return f"user.{secrets.token_hex(6)}"
 
 
 async def posted(platform: Platform, path: str, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
-    """A POST to the AuthService, by somebody of whom nothing is known unless `headers` say it."""
+    """A POST to the AuthService, without credentials unless `headers` has some."""
     return await platform.anonymous.post(f"{AUTH}/{path}", json=body, headers=headers)
 
 
 async def register(platform: Platform, **body: Any) -> httpx.Response:
-    """The answer to a registration."""
+    """The response to a registration."""
     return await posted(platform, "register", **body)
 
 
 async def login(platform: Platform, username: str, password: str) -> httpx.Response:
-    """The answer to a login."""
+    """The response to a login."""
     return await posted(platform, "login", username=username, password=password)
 
 
-async def new_person(platform: Platform) -> Person:
+async def new_user(platform: Platform) -> User:
     """A new user, logged in."""
     username, password = new_name(), secrets.token_urlsafe(12)
     registered = await register(platform, username=username, password=password)
@@ -56,14 +56,14 @@ async def new_person(platform: Platform) -> Person:
     return await logged_in(platform, registered.json()["user"]["user_id"], username, password)
 
 
-async def logged_in(platform: Platform, user_id: int, username: str, password: str) -> Person:
+async def logged_in(platform: Platform, user_id: int, username: str, password: str) -> User:
     """The user with a new session."""
     tokens = (await login(platform, username, password)).raise_for_status().json()
-    return Person(user_id, username, password, tokens["access_token"], tokens["refresh_token"])
+    return User(user_id, username, password, tokens["access_token"], tokens["refresh_token"])
 
 
-async def new_key(platform: Platform, person: Person, *scopes: str, **fields: Any) -> tuple[str, str]:
-    """A new API key of the person's: its id and its secret. Without scopes it has all."""
+async def new_key(platform: Platform, user: User, *scopes: str, **fields: Any) -> tuple[str, str]:
+    """A new API key of the user: its id and its secret. Without scopes it has all of them."""
     wanted = [f"ACCESS_SCOPE_{scope.upper()}" for scope in scopes or ("read", "execute", "manage")]
-    answer = (await posted(platform, "api-keys", person.headers, name="a key", scopes=wanted, **fields)).raise_for_status().json()
+    answer = (await posted(platform, "api-keys", user.headers, name="a key", scopes=wanted, **fields)).raise_for_status().json()
     return answer["api_key"]["api_key_id"], answer["secret"]

@@ -1,4 +1,4 @@
-"""Workflows over REST, as a user makes and follows them."""
+"""Workflows over REST, as a user creates and follows them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +14,13 @@ AT_ONCE = {"delay_seconds": 0}
 
 
 def task(task_id: str, text: str = "", **fields: Any) -> dict[str, Any]:
-    """A task; with nothing to ask, it asks something that nobody has asked before."""
+    """A task; its input is a unique question unless the test sets one."""
     return {"id": task_id, "agent_id": AGENT, "input": text or question(), **fields}
 
 
 @dataclass(frozen=True)
 class Workflows:
-    """A user's way to workflows. What is asked for must be answered; `try_` answers whatever comes."""
+    """A user's workflows. Every call must succeed, except with `try_`, which returns any response."""
 
     platform: Platform
 
@@ -38,7 +38,7 @@ class Workflows:
         return dict((await self.ask("POST", "workflows", {"name": name, "tasks": tasks}, **options))["workflow"])
 
     async def get(self, workflow_id: str) -> dict[str, Any]:
-        """A workflow as it stands."""
+        """The current state of a workflow."""
         return dict((await self.ask("GET", f"workflows/{workflow_id}"))["workflow"])
 
     async def execute(self, workflow_id: str, **options: Any) -> dict[str, Any]:
@@ -55,11 +55,11 @@ class Workflows:
         return dict((await self.ask("POST", f"runs/{run_id}/steps/{step_id}/decide", body))["run"])
 
     async def run(self, run_id: str) -> dict[str, Any]:
-        """A run as it stands."""
+        """The current state of a run."""
         return dict((await self.ask("GET", f"runs/{run_id}"))["run"])
 
     async def reached(self, run_id: str, *statuses: str) -> dict[str, Any]:
-        """The run, once it stands at one of these."""
+        """The run, once it is in one of these states."""
 
         async def there() -> dict[str, Any] | None:
             run = await self.run(run_id)
@@ -74,7 +74,7 @@ class Workflows:
         return await self.reached(run_id, *FINAL)
 
     async def completed(self, *tasks: dict[str, Any]) -> dict[str, Any]:
-        """A run of a new workflow with these tasks, once it is completed."""
+        """A completed run of a new workflow with these tasks."""
         run = await self.ended((await self.execute((await self.create(*tasks))["workflow_id"]))["run_id"])
         assert run["status"] == "RUN_STATUS_COMPLETED", run
         return run

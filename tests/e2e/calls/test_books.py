@@ -1,4 +1,4 @@
-"""Whatever becomes of a call, the books and the provider's log agree about it."""
+"""Whatever the outcome of a call, the books and the provider's log agree."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ STREAM = f"/api/v1/agents/{AGENT}/stream"
 FAULTS = ("529", "500", "malformed", "cut", "empty", "stream-error", "secret", "big")
 
 
-async def test_calls_of_every_outcome_stand_in_the_books_as_the_provider_has_them(platform: Platform) -> None:
+async def test_the_books_agree_with_the_provider_for_calls_of_every_outcome(platform: Platform) -> None:
     before = await check_books(platform)
     questions = {fault: question() for fault in FAULTS}
     for fault, text in questions.items():
@@ -19,7 +19,7 @@ async def test_calls_of_every_outcome_stand_in_the_books_as_the_provider_has_the
     wholes = [platform.execute(text) for text in asked]
     streams = [platform.http.post(STREAM, json={"input": text}) for text in asked]
     await asyncio.gather(*wholes, *streams, _leave(platform), _leave(platform))
-    # Bought: 2 plain, 2 each of malformed, cut, empty, secret and big, the stream that gave an error event, and 2 that were left.
+    # Bought: 2 plain, 2 each of malformed, cut, empty, secret and big, the stream with the error event, and the 2 abandoned calls.
     assert await check_books(platform) == before + 2 + 2 * 5 + 1 + 2
 
 

@@ -1,4 +1,4 @@
-"""Every row of the error table, provoked at the doors of the real platform."""
+"""Every row of the error table, provoked at every entry point of the real platform."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from tests.e2e.platform import Platform
 from tests.e2e.provocations import PROVOCATIONS, Provocation
 
 ARRIVES_WITH_A_LATER_ISSUE = {
-    # Budgets and the whole chain of guardrails
+    # Budgets and the complete chain of guardrails
     *("BUDGET_EXCEEDED", "GUARDRAIL_BLOCKED"),
     # Incomplete answers, and encodings of bodies
     *("ANSWER_INCOMPLETE", "UNSUPPORTED_MEDIA_TYPE"),
@@ -23,23 +23,23 @@ ARRIVES_WITH_A_LATER_ISSUE = {
 }
 
 
-def test_no_row_of_the_error_table_is_forgotten() -> None:
+def test_every_row_of_the_error_table_is_provoked() -> None:
     provoked = {reason for reason, _ in PROVOCATIONS}
     assert provoked | ARRIVES_WITH_A_LATER_ISSUE == set(TABLE)
     assert provoked.isdisjoint(ARRIVES_WITH_A_LATER_ISSUE)
 
 
 @pytest.mark.parametrize(("reason", "provoke"), PROVOCATIONS, ids=[provocation.__name__ for _, provocation in PROVOCATIONS])
-async def test_an_error_is_answered_as_documented(platform: Platform, reason: str, provoke: Provocation) -> None:
-    said = await provoke(platform)
-    error = error_of(said.rest, TABLE[reason].http_status, reason)
+async def test_an_error_is_returned_as_documented(platform: Platform, reason: str, provoke: Provocation) -> None:
+    responses = await provoke(platform)
+    error = error_of(responses.rest, TABLE[reason].http_status, reason)
     if reason == "METHOD_NOT_ALLOWED":
-        assert said.rest.headers["allow"] == "GET, HEAD"
+        assert responses.rest.headers["allow"] == "GET, HEAD"
     if "retryable" in error["details"]:
         assert error["details"]["retryable"] is TABLE[reason].retryable
-    _nothing_of_the_inside_leaves(said.rest)
-    if said.native is not None:
-        _check_native(said.native, reason, by_gateway=said.by_gateway)
+    _assert_no_internals(responses.rest)
+    if responses.native is not None:
+        _check_native(responses.native, reason, by_gateway=responses.by_gateway)
 
 
 def _check_native(failure: grpc.aio.AioRpcError, reason: str, *, by_gateway: bool) -> None:
@@ -62,6 +62,6 @@ def _check_native(failure: grpc.aio.AioRpcError, reason: str, *, by_gateway: boo
     assert retry is None or retry.retry_delay.seconds >= 1
 
 
-def _nothing_of_the_inside_leaves(response: httpx.Response) -> None:
+def _assert_no_internals(response: httpx.Response) -> None:
     for word in ("Traceback", "sqlalchemy", "asyncpg", "grpc_status", "127.0.0.1", "site-packages"):
         assert word not in response.text

@@ -1,4 +1,4 @@
-"""One key, one purchase: whoever asks again gets the first answer."""
+"""One key, one purchase: a repeated request gets the first answer."""
 
 import asyncio
 import secrets
@@ -40,29 +40,27 @@ WAYS = [_by_header, _by_field, _by_metadata]
 
 @pytest.fixture
 def key() -> str:
-    """A key that nobody has used."""
+    """An unused key."""
     return f"order-{secrets.token_hex(8)}"
 
 
 @pytest.mark.parametrize("again", WAYS)
 @pytest.mark.parametrize("first", WAYS)
-async def test_the_same_question_under_the_same_key_is_answered_without_another_purchase(
-    platform: Platform, key: str, first: Ask, again: Ask
-) -> None:
+async def test_a_repeated_request_with_the_same_key_buys_nothing(platform: Platform, key: str, first: Ask, again: Ask) -> None:
     text = question()
     assert await first(platform, text, key) == await again(platform, text, key)
     assert len(platform.provider.purchases(text)) == 1
 
 
-async def test_the_repeated_answer_is_the_first_one_to_the_letter(platform: Platform, key: str) -> None:
+async def test_the_repeated_answer_equals_the_first(platform: Platform, key: str) -> None:
     body: dict[str, Any] = {"context": {"site_type": "shop", "market": "UK"}, "idempotency_key": key}
     text = question()
     first = (await platform.execute(text, **body)).json()
-    body["context"] = dict(reversed(body["context"].items()))  # the order of keys says nothing
+    body["context"] = dict(reversed(body["context"].items()))  # the order of keys does not matter
     assert (await platform.execute(text, **body)).json() == first
 
 
-async def test_another_question_under_the_same_key_is_a_conflict(platform: Platform, key: str) -> None:
+async def test_another_input_under_the_same_key_is_a_conflict(platform: Platform, key: str) -> None:
     text, other = question(), question()
     await _by_header(platform, text, key)
     error = error_of(await platform.execute(other, headers={"Idempotency-Key": key}), 409, "IDEMPOTENCY_CONFLICT")
@@ -75,13 +73,13 @@ async def test_another_question_under_the_same_key_is_a_conflict(platform: Platf
 
 
 @pytest.mark.parametrize("difference", [{"context": {"site_type": "shop"}}, {"agent_id": "marketing_seo_strategist_agent_2_2"}])
-async def test_another_context_or_agent_makes_another_body(platform: Platform, key: str, difference: dict[str, Any]) -> None:
+async def test_another_context_or_agent_under_the_same_key_is_a_conflict(platform: Platform, key: str, difference: dict[str, Any]) -> None:
     text = question()
     await _by_header(platform, text, key)
     error_of(await platform.execute(text, headers={"Idempotency-Key": key}, **difference), 409, "IDEMPOTENCY_CONFLICT")
 
 
-async def test_of_many_at_once_one_buys_and_all_get_its_answer(platform: Platform, key: str) -> None:
+async def test_of_many_concurrent_duplicates_one_buys_and_all_get_its_answer(platform: Platform, key: str) -> None:
     text = question()
     await platform.provider.fault("delay", text, argument=500)
     ids = await asyncio.gather(*(way(platform, text, key) for way in WAYS * 3))
@@ -89,7 +87,7 @@ async def test_of_many_at_once_one_buys_and_all_get_its_answer(platform: Platfor
     assert len(platform.provider.purchases(text)) == 1
 
 
-async def test_a_duplicate_gives_up_at_its_own_deadline_while_the_first_goes_on(platform: Platform, key: str) -> None:
+async def test_a_duplicate_stops_waiting_at_its_own_deadline_while_the_first_continues(platform: Platform, key: str) -> None:
     text = question()
     await platform.provider.fault("delay", text, argument=3_000)
     first = asyncio.create_task(_by_header(platform, text, key))
@@ -100,16 +98,16 @@ async def test_a_duplicate_gives_up_at_its_own_deadline_while_the_first_goes_on(
     assert len(platform.provider.purchases(text)) == 1
 
 
-async def test_a_key_whose_call_failed_retryably_may_be_used_again(platform: Platform, key: str) -> None:
+async def test_the_key_of_a_retryable_failure_can_be_used_again(platform: Platform, key: str) -> None:
     text = question()
     await platform.provider.fault("malformed", text, count=1)
     error_of(await platform.execute(text, headers={"Idempotency-Key": key}), 502, "LLM_API_ERROR")
     execution_id = await _by_header(platform, text, key)
     assert await _by_header(platform, text, key) == execution_id
-    assert len(platform.provider.purchases(text)) == 2  # both stand in the books
+    assert len(platform.provider.purchases(text)) == 2  # both are in the books
 
 
-async def test_a_key_whose_call_failed_for_good_repeats_the_failure(platform: Platform, key: str) -> None:
+async def test_the_key_of_a_permanent_failure_returns_the_same_failure(platform: Platform, key: str) -> None:
     body: dict[str, Any] = {"agent_id": UNKNOWN_MODEL, "idempotency_key": key}
     text = question()
     errors = [error_of(await platform.execute(text, **body), 502, "LLM_API_ERROR") for _ in range(2)]

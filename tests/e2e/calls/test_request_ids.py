@@ -1,4 +1,4 @@
-"""One request, one id: in the answer, in every log on its way and in the books. And what a caller must not be able to say."""
+"""One id per request: in the response, in every log on its path and in the books. Also the headers that callers cannot set."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ HONEST = "req_honest-caller_1"
 
 @pytest.fixture
 def request_id() -> str:
-    """An id as callers may choose one."""
+    """An id in the form that callers may choose."""
     return f"req_e2e-{secrets.token_hex(8)}"
 
 
@@ -30,7 +30,7 @@ async def _logged(platform: Platform, process: str, request_id: str) -> list[dic
     return await eventually(lines)
 
 
-async def test_a_callers_id_goes_all_the_way_and_comes_back(platform: Platform, request_id: str) -> None:
+async def test_a_callers_id_is_logged_everywhere_and_returned(platform: Platform, request_id: str) -> None:
     response = await platform.execute(question(), headers={"x-request-id": request_id})
     assert response.headers.get_list("x-request-id") == [request_id]
     assert (await platform.execution(response.json()["execution_id"]))["request_id"] == request_id
@@ -45,7 +45,7 @@ async def test_a_callers_id_goes_all_the_way_and_comes_back(platform: Platform, 
 
 async def _in_the_access_log(platform: Platform, request_id: str) -> None:
     async def line() -> dict[str, Any] | None:
-        # Envoy writes every ten seconds, or when it is told to.
+        # Envoy writes every ten seconds, or on request.
         await platform.http.post(f"http://127.0.0.1:{platform.stack.ports.envoy_admin}/reopen_logs")
         lines = platform.stack.state.log("envoy.access").read_text().splitlines()
         return next((json.loads(line) for line in lines if request_id in line), None)
@@ -55,21 +55,21 @@ async def _in_the_access_log(platform: Platform, request_id: str) -> None:
     assert (logged["request_id"], logged["path"], logged["status"]) == (request_id, f"/api/v1/agents/{AGENT}/execute", 200)
 
 
-async def test_an_error_names_the_request_too(platform: Platform, request_id: str) -> None:
+async def test_an_error_has_the_request_id(platform: Platform, request_id: str) -> None:
     error = error_of(await platform.http.get(f"/api/v1/agents/{NOBODY}", headers={"x-request-id": request_id}), 404, "AGENT_NOT_FOUND")
     assert error["request_id"] == request_id
     (line,) = await _logged(platform, "orchestrator", request_id)
     assert line["code"] == "NOT_FOUND"
 
 
-async def test_an_error_of_the_gateways_own_names_the_request_too(platform: Platform, request_id: str) -> None:
+async def test_an_error_of_the_gateway_has_the_request_id(platform: Platform, request_id: str) -> None:
     headers = {"x-request-id": request_id}
     assert error_of(await platform.http.get("/nonsense", headers=headers), 404, "ROUTE_NOT_FOUND")["request_id"] == request_id
     answer = await platform.http.get("/api/v1/agents?nonsense=1", headers=headers)
     assert error_of(answer, 422, "VALIDATION_ERROR")["request_id"] == request_id
 
 
-async def test_a_stream_that_fails_names_the_request_in_its_last_event(platform: Platform, request_id: str) -> None:
+async def test_a_failed_stream_has_the_request_id_in_its_last_event(platform: Platform, request_id: str) -> None:
     text = question()
     await platform.provider.fault("cut", text)
     response = await platform.http.post(f"/api/v1/agents/{AGENT}/stream", json={"input": text}, headers={"x-request-id": request_id})
@@ -77,7 +77,7 @@ async def test_a_stream_that_fails_names_the_request_in_its_last_event(platform:
     assert last["error"]["request_id"] == request_id
 
 
-async def test_a_native_callers_id_goes_all_the_way_too(platform: Platform, request_id: str) -> None:
+async def test_a_native_callers_id_is_logged_everywhere_and_returned(platform: Platform, request_id: str) -> None:
     request = execution.ExecuteAgentRequest(agent_id=AGENT, input=question())
     for channel in (platform.gateway, platform.orchestrator):
         call = ExecutionServiceStub(channel).ExecuteAgent(request, timeout=SECONDS, metadata=(("x-request-id", request_id),))
@@ -92,7 +92,7 @@ async def test_a_native_callers_id_goes_all_the_way_too(platform: Platform, requ
     [b"", b"x", b"req_", b"req_" + b"x" * 61, b"REQ_1", b"req_a b", b"req_a\tb", b"req_<script>", b'req_"', b"req_\xfc", b"x" * 8_000],
     ids=lambda value: repr(value)[2:16],
 )
-async def test_an_id_that_does_not_look_like_one_is_replaced_by_a_new_one(platform: Platform, pretended: bytes) -> None:
+async def test_a_malformed_id_is_replaced_by_a_new_one(platform: Platform, pretended: bytes) -> None:
     response = await platform.http.get("/health", headers=[(b"x-request-id", pretended)])
     assert response.status_code == 200
     (request_id,) = response.headers.get_list("x-request-id")
@@ -116,7 +116,7 @@ async def test_an_id_that_does_not_look_like_one_is_replaced_by_a_new_one(platfo
     ],
     ids=lambda headers: next(iter(headers)),
 )
-async def test_strange_headers_and_those_that_only_the_mesh_may_send_change_nothing(platform: Platform, headers: dict[str, str]) -> None:
+async def test_unusual_and_internal_headers_change_nothing(platform: Platform, headers: dict[str, str]) -> None:
     sent = {**headers, "x-request-id": HONEST}
     found = await platform.http.get(f"/api/v1/agents/{AGENT}", headers=sent)
     assert (found.status_code, found.json()["agent"]["agent_id"]) == (200, AGENT)
@@ -130,7 +130,7 @@ async def test_strange_headers_and_those_that_only_the_mesh_may_send_change_noth
         assert_clean(response)
 
 
-async def test_a_native_caller_cannot_pretend_to_come_over_rest(platform: Platform) -> None:
+async def test_a_native_caller_cannot_pose_as_a_rest_caller(platform: Platform) -> None:
     request = execution.ExecuteAgentRequest(agent_id=NOBODY, input=question())
     forged = (("x-envoy-original-path", "/api/v1/agents"), ("x-mesh-envelope", "forged"), ("x-mesh-status", "200"))
     call = ExecutionServiceStub(platform.gateway).ExecuteAgent(request, timeout=SECONDS, metadata=forged)
@@ -138,7 +138,7 @@ async def test_a_native_caller_cannot_pretend_to_come_over_rest(platform: Platfo
     assert not [key for key in dict(await call.trailing_metadata()) if key.startswith("x-mesh")]
 
 
-async def test_a_header_that_is_no_text_is_not_worth_a_line_in_the_log(platform: Platform, request_id: str) -> None:
+async def test_a_header_that_is_not_text_is_not_logged(platform: Platform, request_id: str) -> None:
     response = await platform.http.get("/api/v1/categories", headers=[(b"x-note", b"\x84"), (b"x-request-id", request_id.encode())])
     assert response.status_code == 200
     await _logged(platform, "orchestrator", request_id)

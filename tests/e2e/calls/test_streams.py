@@ -1,4 +1,4 @@
-"""Streams through the whole platform: early, whole or honest about it, and stopped when nobody listens."""
+"""Streams through the whole platform: they start early, report failures, and stop when the client disconnects."""
 
 import asyncio
 import contextlib
@@ -20,12 +20,12 @@ from tests.support.waiting import eventually
 
 STREAM = f"/api/v1/agents/{AGENT}/stream"
 AT_ONCE_SECONDS = 1.0
-"""How soon the provider's work ends when nobody waits for it any more."""
+"""The time within which the provider's work must end after the client has disconnected."""
 
 
 @contextlib.asynccontextmanager
 async def _listening(platform: Platform, text: str) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
-    """The events of a stream over REST as they come; leaving the block closes the connection."""
+    """The events of a stream over REST as they arrive; leaving the block closes the connection."""
 
     async def events() -> AsyncGenerator[dict[str, Any], None]:
         async for line in response.aiter_lines():
@@ -40,7 +40,7 @@ def _streaming(channel: grpc.aio.Channel, text: str, seconds: float = SECONDS) -
     return ExecutionServiceStub(channel).StreamAgent(execution.StreamAgentRequest(agent_id=AGENT, input=text), timeout=seconds)
 
 
-async def test_the_first_piece_reaches_the_client_while_the_provider_still_answers(platform: Platform) -> None:
+async def test_the_first_piece_reaches_the_client_while_the_provider_is_still_answering(platform: Platform) -> None:
     text = question()
     await platform.provider.fault("trickle", text, argument=100)
     async with _listening(platform, text) as events:
@@ -50,10 +50,10 @@ async def test_the_first_piece_reaches_the_client_while_the_provider_still_answe
         assert (outcomes, await platform.provider.active()) == (["started"], 1)
         rest = [event async for event in events]
     assert "done" in rest[-1]
-    assert len([event for event in rest if "delta" in event]) > 5  # it went on coming in pieces
+    assert len([event for event in rest if "delta" in event]) > 5  # the rest arrived in pieces
 
 
-async def test_a_client_that_leaves_ends_the_providers_work_and_pays_for_what_was_done(platform: Platform) -> None:
+async def test_a_client_that_disconnects_ends_the_providers_work_and_pays_for_what_was_done(platform: Platform) -> None:
     text = question()
     await platform.provider.fault("trickle", text, argument=100)
     async with _listening(platform, text) as events:
@@ -62,7 +62,7 @@ async def test_a_client_that_leaves_ends_the_providers_work_and_pays_for_what_wa
     await _cancelled_with_its_cost(platform, started["started"]["execution_id"], delta["delta"]["text"])
 
 
-async def test_a_native_client_that_cancels_does_the_same(platform: Platform) -> None:
+async def test_a_native_client_that_cancels_ends_the_providers_work_and_pays_for_what_was_done(platform: Platform) -> None:
     text = question()
     await platform.provider.fault("trickle", text, argument=100)
     call = _streaming(platform.gateway, text)
@@ -86,7 +86,7 @@ async def _cancelled_with_its_cost(platform: Platform, execution_id: str, beginn
     assert int(usage["cost_micro_usd"]) > 0
 
 
-async def test_a_client_that_leaves_before_the_whole_answer_ends_the_providers_work_too(platform: Platform) -> None:
+async def test_a_client_that_abandons_a_unary_call_ends_the_providers_work(platform: Platform) -> None:
     text = question()
     await platform.provider.fault("hang", text)
     call = asyncio.create_task(platform.execute(text))
@@ -99,7 +99,7 @@ async def test_a_client_that_leaves_before_the_whole_answer_ends_the_providers_w
 
 
 @pytest.mark.parametrize("fault", ["cut", "stream-error", "malformed"])
-async def test_a_stream_that_fails_in_the_middle_ends_with_the_error(platform: Platform, fault: str) -> None:
+async def test_a_stream_that_fails_midway_ends_with_the_error(platform: Platform, fault: str) -> None:
     text = question()
     await platform.provider.fault(fault, text)
     response = await platform.http.post(STREAM, json={"input": text})
@@ -135,18 +135,18 @@ async def test_a_native_stream_that_fails_ends_with_the_error_and_the_same_statu
 
 
 @pytest.mark.parametrize("fault", ["529", "500", "empty"])
-async def test_a_stream_that_fails_before_its_first_piece_is_answered_like_any_call(platform: Platform, fault: str) -> None:
+async def test_a_stream_that_fails_before_its_first_piece_is_an_ordinary_error(platform: Platform, fault: str) -> None:
     text = question()
     await platform.provider.fault(fault, text)
     error_of(await platform.http.post(STREAM, json={"input": text}), 502, "LLM_API_ERROR")
 
 
-async def test_a_stream_to_an_agent_that_is_gone_is_answered_like_any_call(platform: Platform) -> None:
+async def test_a_stream_of_an_unavailable_agent_is_an_ordinary_error(platform: Platform) -> None:
     async with stopped(platform, "agents-0"):
         error_of(await platform.http.post(STREAM, json={"input": question()}), 503, "AGENT_UNAVAILABLE")
 
 
-async def test_a_stream_whose_agent_dies_in_the_middle_says_so_and_stands_at_its_worst_case(platform: Platform) -> None:
+async def test_a_stream_whose_agent_dies_midway_reports_it_and_costs_its_worst_case(platform: Platform) -> None:
     text = question()
     await platform.provider.fault("trickle", text, argument=100)
     async with _listening(platform, text) as events:
@@ -160,7 +160,7 @@ async def test_a_stream_whose_agent_dies_in_the_middle_says_so_and_stands_at_its
     await platform.recovered()
 
 
-async def test_many_streams_at_once_keep_apart(platform: Platform) -> None:
+async def test_concurrent_streams_do_not_mix(platform: Platform) -> None:
     texts = [question() for _ in range(20)]
     responses = await asyncio.gather(*(platform.http.post(STREAM, json={"input": text}) for text in texts))
     for text, response in zip(texts, responses, strict=True):

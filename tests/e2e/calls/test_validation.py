@@ -1,4 +1,4 @@
-"""Requests that break the contract, each in one way: what is wrong is named, nothing is bought, and the platform lives on."""
+"""Requests that violate the contract, each in one way: the error names the field, nothing is bought, and the platform keeps running."""
 
 import json
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ UNDECODABLE = b"\x0a\xff\xff\xff\xff\x0f"
 
 @pytest.fixture(autouse=True)
 async def nothing_is_bought(platform: Platform) -> AsyncIterator[None]:
-    """Holds for every test here."""
+    """Applies to every test of this module."""
     before = len(platform.provider.entries())
     yield
     assert len(platform.provider.entries()) == before
@@ -38,7 +38,7 @@ def _fields(error: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("parameters", "field"),
     [
-        pytest.param({"colour": "red"}, "colour", id="a parameter that there is not"),
+        pytest.param({"colour": "red"}, "colour", id="an unknown parameter"),
         pytest.param({"limit": "0"}, "limit", id="a limit of zero"),
         pytest.param({"limit": "-1"}, "limit", id="a negative limit"),
         pytest.param({"offset": "-1"}, "offset", id="a negative offset"),
@@ -46,7 +46,7 @@ def _fields(error: dict[str, Any]) -> list[str]:
         pytest.param({"category": "x" * 101}, "category", id="a category that is too long"),
     ],
 )
-async def test_a_bad_list_of_agents_names_the_parameter(platform: Platform, parameters: dict[str, str], field: str) -> None:
+async def test_an_invalid_list_of_agents_is_refused_with_the_parameter(platform: Platform, parameters: dict[str, str], field: str) -> None:
     error = error_of(await platform.http.get("/api/v1/agents", params=parameters), 422, "VALIDATION_ERROR")
     assert _fields(error) == [field]
 
@@ -54,14 +54,16 @@ async def test_a_bad_list_of_agents_names_the_parameter(platform: Platform, para
 @pytest.mark.parametrize(
     ("parameters", "field"),
     [
-        pytest.param({"page_size": "0"}, "page_size", id="a page of nothing"),
-        pytest.param({"page_token": "not a token"}, "page_token", id="a token that is none"),
-        pytest.param({"page_token": "x" * 201}, "page_token", id="a token that is too long"),
+        pytest.param({"page_size": "0"}, "page_size", id="a page size of zero"),
+        pytest.param({"page_token": "not a token"}, "page_token", id="an invalid page token"),
+        pytest.param({"page_token": "x" * 201}, "page_token", id="a page token that is too long"),
         pytest.param({"agent_id": "x" * 201}, "agent_id", id="an agent id that is too long"),
-        pytest.param({"status": "99"}, "status", id="a status by an unknown number"),
+        pytest.param({"status": "99"}, "status", id="an unknown status number"),
     ],
 )
-async def test_a_bad_list_of_executions_names_the_parameter(platform: Platform, parameters: dict[str, str], field: str) -> None:
+async def test_an_invalid_list_of_executions_is_refused_with_the_parameter(
+    platform: Platform, parameters: dict[str, str], field: str
+) -> None:
     error = error_of(await platform.http.get("/api/v1/executions", params=parameters), 422, "VALIDATION_ERROR")
     assert _fields(error) == [field]
 
@@ -81,12 +83,12 @@ async def test_a_parameter_of_the_wrong_type_is_refused(platform: Platform, path
 
 
 @pytest.mark.parametrize("path", ["/api/v1/agents/Nobody", "/api/v1/agents/Nobody/health", "/api/v1/agents/seo_agent_1_x"])
-async def test_an_agent_id_of_another_form_is_not_found(platform: Platform, path: str) -> None:
-    """Nobody guesses the form of an id."""
+async def test_a_malformed_agent_id_is_not_found(platform: Platform, path: str) -> None:
+    """Ids of any form are looked up."""
     error_of(await platform.http.get(path), 404, "AGENT_NOT_FOUND")
 
 
-async def test_an_execution_id_that_is_none_is_refused(platform: Platform) -> None:
+async def test_a_malformed_execution_id_is_refused(platform: Platform) -> None:
     assert _fields(error_of(await platform.http.get("/api/v1/executions/42"), 422, "VALIDATION_ERROR")) == ["execution_id"]
 
 
@@ -94,12 +96,12 @@ async def test_an_execution_id_that_is_none_is_refused(platform: Platform) -> No
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b'{"input": ', id="JSON that breaks off"),
+        pytest.param(b'{"input": ', id="truncated JSON"),
         pytest.param(b'{"input": "x"} {"input": "y"}', id="two JSON documents"),
         pytest.param(b'{"input": x}', id="a word without quotes"),
-        pytest.param(b"hello", id="no JSON at all"),
-        pytest.param(b"\xff\xfe", id="bytes that are no text"),
-        pytest.param(b'{"input": "\xc3\x28"}', id="text that is no UTF-8"),
+        pytest.param(b"hello", id="not JSON"),
+        pytest.param(b"\xff\xfe", id="binary data"),
+        pytest.param(b'{"input": "\xc3\x28"}', id="invalid UTF-8"),
         pytest.param(b"", id="nothing"),
         pytest.param(b"[]", id="a list"),
         pytest.param(b'"x"', id="a string"),
@@ -114,35 +116,35 @@ async def test_an_execution_id_that_is_none_is_refused(platform: Platform) -> No
         pytest.param(b'{"input": "x\\u0000y"}', id="the character U+0000"),
         pytest.param(b'{"input": "x", "context": {"y": "\\u0000"}}', id="U+0000 in the context"),
         pytest.param(b'{"input": "x", "agent_id": "other_agent_1_1"}', id="another agent than in the path"),
-        pytest.param(b'{"input": "x", "context": ' + b'{"y": ' * 200 + b"1" + b"}" * 201, id="a context that is too deep"),
+        pytest.param(b'{"input": "x", "context": ' + b'{"y": ' * 200 + b"1" + b"}" * 201, id="a context nested too deeply"),
     ],
 )
-async def test_a_bad_body_is_refused(platform: Platform, body: bytes, rpc: str) -> None:
+async def test_an_invalid_body_is_refused(platform: Platform, body: bytes, rpc: str) -> None:
     response = await platform.http.post(f"/api/v1/agents/{AGENT}/{rpc}", content=body, headers={"content-type": "application/json"})
     error_of(response, 422, "VALIDATION_ERROR")
 
 
-async def test_an_input_may_have_two_hundred_thousand_characters_and_not_one_more(platform: Platform) -> None:
+async def test_input_is_limited_to_two_hundred_thousand_characters(platform: Platform) -> None:
     error = error_of(await platform.execute("ü" * 200_001), 422, "VALIDATION_ERROR")
     assert _fields(error) == ["input"]
     strict = await platform.execute("ü" * 200_000, agent_id=STRICT, context={"audience": "nobody"})
-    assert _fields(error_of(strict, 422, "VALIDATION_ERROR")) == ["context.audience"]  # so the input has passed
+    assert _fields(error_of(strict, 422, "VALIDATION_ERROR")) == ["context.audience"]  # the input was accepted
 
 
 @pytest.mark.parametrize(
     ("context", "fields"),
     [
-        pytest.param({"audience": "nobody"}, ["context.audience"], id="a value that is not among the allowed ones"),
+        pytest.param({"audience": "nobody"}, ["context.audience"], id="a value outside the enum"),
         pytest.param({"audience": "adults", "age": "thirty"}, ["context.age"], id="a wrong type"),
-        pytest.param({"audience": "adults", "age": -1}, ["context.age"], id="too small a number"),
-        pytest.param({"audience": "adults", "mood": "good"}, ["context.mood"], id="a key that there is not"),
-        pytest.param({}, ["context.audience"], id="a key that is missing"),
-        pytest.param(None, ["context.audience"], id="no context at all"),
-        pytest.param({"age": 1.5, "mood": 1}, ["context.age", "context.audience", "context.mood"], id="several things at once"),
+        pytest.param({"audience": "adults", "age": -1}, ["context.age"], id="a number that is too small"),
+        pytest.param({"audience": "adults", "mood": "good"}, ["context.mood"], id="an unknown key"),
+        pytest.param({}, ["context.audience"], id="a missing key"),
+        pytest.param(None, ["context.audience"], id="no context"),
+        pytest.param({"age": 1.5, "mood": 1}, ["context.age", "context.audience", "context.mood"], id="several violations at once"),
     ],
 )
 @pytest.mark.parametrize("rpc", ["execute", "stream"])
-async def test_a_context_is_held_against_the_schema_of_the_definition(
+async def test_a_context_is_validated_against_the_schema_of_the_definition(
     platform: Platform, context: dict[str, Any] | None, fields: list[str], rpc: str
 ) -> None:
     body = {"input": question(), **({} if context is None else {"context": context})}
@@ -154,7 +156,7 @@ async def test_a_context_is_held_against_the_schema_of_the_definition(
     ("header", "field"),
     [(b"two words", ""), (b"x" * 201, ""), (b"gr\xfcn", ""), (b"one", "another"), (b"", "x" * 201), (b"", "two words")],
 )
-async def test_an_idempotency_key_is_visible_ascii_and_the_same_wherever_it_stands(platform: Platform, header: bytes, field: str) -> None:
+async def test_an_idempotency_key_must_be_visible_ascii_and_equal_in_header_and_body(platform: Platform, header: bytes, field: str) -> None:
     headers = [(b"idempotency-key", header)] if header else []
     body = {"input": TEXT, "idempotency_key": field}
     response = await platform.http.post(f"/api/v1/agents/{AGENT}/execute", json=body, headers=headers)
@@ -167,7 +169,7 @@ async def test_unknown_fields_of_a_body_are_ignored(platform: Platform) -> None:
     assert _fields(error_of(response, 422, "VALIDATION_ERROR")) == ["input"]
 
 
-async def test_everything_that_is_wrong_is_told_at_once(platform: Platform) -> None:
+async def test_all_violations_are_reported_at_once(platform: Platform) -> None:
     request = execution.ExecuteAgentRequest(agent_id="x" * 201, input="", idempotency_key="two words")
     problem = error_of_status(await failure(ExecutionServiceStub(platform.gateway).ExecuteAgent(request, timeout=SECONDS)))
     assert problem is not None
@@ -178,19 +180,19 @@ async def test_everything_that_is_wrong_is_told_at_once(platform: Platform) -> N
 
 @pytest.fixture(params=["gateway", "orchestrator"])
 def channel(platform: Platform, request: pytest.FixtureRequest) -> grpc.aio.Channel:
-    """Either door for native clients."""
+    """Both targets of native clients."""
     return platform.gateway if request.param == "gateway" else platform.orchestrator
 
 
 @pytest.mark.parametrize("rpc", ["ExecuteAgent", "GetExecution", "ListExecutions"])
-async def test_bytes_that_are_no_message_are_a_validation_error(channel: grpc.aio.Channel, rpc: str) -> None:
+async def test_bytes_that_are_not_a_message_are_a_validation_error(channel: grpc.aio.Channel, rpc: str) -> None:
     call = raw_call(channel, f"/agentmesh.execution.v1.ExecutionService/{rpc}", UNDECODABLE)
     problem = error_of_status(await failure(call))
     assert problem is not None
     assert problem.reason == "VALIDATION_ERROR"
 
 
-async def test_native_violations_are_named_too(channel: grpc.aio.Channel) -> None:
+async def test_native_violations_name_their_fields(channel: grpc.aio.Channel) -> None:
     listing = RegistryServiceStub(channel).ListAgents(registry.ListAgentsRequest(limit=0, offset=-1), timeout=SECONDS)
     no_number = execution.ExecuteAgentRequest(agent_id=AGENT, input=TEXT)
     no_number.context.update({"figure": nan})
@@ -205,7 +207,7 @@ async def test_native_violations_are_named_too(channel: grpc.aio.Channel) -> Non
         assert (problem.reason, {violation.field for violation in problem.violations}) == ("VALIDATION_ERROR", fields)
 
 
-async def test_a_refusal_is_json_whatever_the_client_says_that_it_accepts(platform: Platform) -> None:
+async def test_an_error_is_json_whatever_the_client_accepts(platform: Platform) -> None:
     response = await platform.http.get("/api/v1/agents", params={"limit": 0}, headers={"accept": "text/html"})
     error_of(response, 422, "VALIDATION_ERROR")
     assert json.loads(response.content)["error"]["request_id"] == response.headers["x-request-id"]

@@ -1,4 +1,4 @@
-"""Clients that third-party generators make from gen/openapi.json compile, and make one call of each kind."""
+"""Clients that third-party generators create from gen/openapi.json compile, and make one call of each kind."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ Build = Callable[[Path], Awaitable[list[str]]]
 
 
 async def run(*command: str, cwd: Path) -> str:
-    """What the command printed; fails with its output if the command fails."""
+    """The output of the command; if the command fails, so does the test, with that output."""
     process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     async with asyncio.timeout(SECONDS):
         out, err = await process.communicate()
@@ -39,7 +39,7 @@ async def python(folder: Path) -> list[str]:
         *(interpreter, "-m", "openapi_python_client", "generate", "--path", OPENAPI, "--output-path", "generated", "--meta", "none"),
         cwd=folder,
     )
-    assert "cannot" not in made.lower(), made  # it leaves out what it does not understand, with a warning
+    assert "cannot" not in made.lower(), made  # it omits what it does not understand, with a warning
     assert "skipped" not in made.lower(), made
     shutil.copy(PROGRAMS / "calls.py", folder)
     return [interpreter, "calls.py"]

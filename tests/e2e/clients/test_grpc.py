@@ -1,4 +1,4 @@
-"""The same by gRPC, through the gateway and straight at the orchestrator, and once by gRPC-Web."""
+"""The same calls over gRPC, through the gateway and directly to the orchestrator, and once over gRPC-Web."""
 
 import grpc
 import pytest
@@ -27,7 +27,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture(params=["gateway", "orchestrator"])
 def channel(platform: Platform, request: pytest.FixtureRequest) -> grpc.aio.Channel:
-    """Either door for native clients."""
+    """Both targets of native clients."""
     return platform.gateway if request.param == "gateway" else platform.orchestrator
 
 
@@ -45,12 +45,12 @@ async def test_agents_are_found(channel: grpc.aio.Channel) -> None:
     assert sum(category.agent_count for category in categories.categories) == everybody.total
 
 
-async def test_an_agents_health_is_asked_now(channel: grpc.aio.Channel) -> None:
+async def test_an_agents_health_is_checked_on_request(channel: grpc.aio.Channel) -> None:
     answer = await RegistryServiceStub(channel).CheckAgentHealth(registry.CheckAgentHealthRequest(agent_id=AGENT), timeout=SECONDS)
     assert answer.health.status == registry_pb2.AGENT_HEALTH_STATUS_SERVING
 
 
-async def test_the_platform_says_how_it_is(channel: grpc.aio.Channel) -> None:
+async def test_the_platform_reports_its_health(channel: grpc.aio.Channel) -> None:
     stub = HealthServiceStub(channel)
     assert (await stub.GetHealth(about.GetHealthRequest(), timeout=SECONDS)).status == "healthy"
     assert (await stub.GetReadiness(about.GetReadinessRequest(), timeout=SECONDS)).status == "ready"
@@ -58,7 +58,7 @@ async def test_the_platform_says_how_it_is(channel: grpc.aio.Channel) -> None:
     assert check.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_work_is_answered_and_stands_in_the_books(channel: grpc.aio.Channel) -> None:
+async def test_a_call_is_answered_and_recorded(channel: grpc.aio.Channel) -> None:
     stub, text = ExecutionServiceStub(channel), question()
     request = execution.ExecuteAgentRequest(agent_id=STRICT, input=text)
     request.context.update({"audience": "adults", "age": 30})
@@ -77,7 +77,7 @@ async def test_work_is_answered_and_stands_in_the_books(channel: grpc.aio.Channe
     assert record.request_id == metadata["x-request-id"]
 
 
-async def test_a_workflow_is_run_and_its_results_are_found(channel: grpc.aio.Channel) -> None:
+async def test_a_workflow_runs_and_its_results_are_found(channel: grpc.aio.Channel) -> None:
     stub = WorkflowServiceStub(channel)
     tasks = [
         workflow_pb2.Task(id="plan", agent_id=AGENT, input=question()),
@@ -125,13 +125,13 @@ async def test_executions_are_listed_page_by_page(channel: grpc.aio.Channel) -> 
     assert second.executions[0].execution_id < first.executions[0].execution_id
 
 
-async def test_a_compressed_question_is_understood(channel: grpc.aio.Channel) -> None:
+async def test_a_compressed_request_is_accepted(channel: grpc.aio.Channel) -> None:
     text = f"{question()} {'Why? ' * 5_000}"
     request = execution.ExecuteAgentRequest(agent_id=AGENT, input=text)
     assert (await ExecutionServiceStub(channel).ExecuteAgent(request, timeout=SECONDS, compression=grpc.Compression.Gzip)).result
 
 
-async def test_a_browser_can_do_it_by_grpc_web(platform: Platform) -> None:
+async def test_a_browser_can_call_over_grpc_web(platform: Platform) -> None:
     request = execution.ExecuteAgentRequest(agent_id=AGENT, input=question())
     headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1", "origin": "http://localhost:5173"}
     path = "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
@@ -143,7 +143,7 @@ async def test_a_browser_can_do_it_by_grpc_web(platform: Platform) -> None:
     assert execution.ExecuteAgentResponse.FromString(messages[0]).result
 
 
-async def test_an_agent_answers_for_itself_on_its_own_port(platform: Platform) -> None:
+async def test_an_agent_describes_itself_on_its_own_port(platform: Platform) -> None:
     port = platform.stack.ports.agents.start + 1
     async with grpc.aio.insecure_channel(f"localhost:{port}") as channel:
         stub = AgentServiceStub(channel)
@@ -154,7 +154,7 @@ async def test_an_agent_answers_for_itself_on_its_own_port(platform: Platform) -
             assert check.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_an_agent_called_on_anothers_port_is_not_found_and_its_own_port_is_told(platform: Platform) -> None:
+async def test_an_agent_on_another_port_is_not_found_and_the_error_names_its_port(platform: Platform) -> None:
     ports = platform.stack.ports.agents
     async with grpc.aio.insecure_channel(f"localhost:{ports.start + 2}") as channel:
         request = agent.ExecuteRequest(agent_id=AGENT, input=question())

@@ -1,4 +1,4 @@
-"""What a user does with the real grpcurl: no proto file, only reflection; at the gateway, at the orchestrator, at an agent itself."""
+"""The real grpcurl without proto files, by reflection: at the gateway, at the orchestrator, and at an agent."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ PUBLIC = {
 
 @pytest.fixture(scope="session")
 def run(grpcurl: Path, shared_platform: Platform) -> Grpcurl:
-    """Runs grpcurl as the first administrator and returns what it printed; `failing` for a call that must fail."""
+    """Runs grpcurl as the first administrator and returns its output; `failing` if the call must fail."""
     credential = f"authorization: Bearer {shared_platform.stack.credentials.token}"
 
     async def run(*arguments: str, failing: bool = False) -> str:
@@ -40,15 +40,15 @@ def run(grpcurl: Path, shared_platform: Platform) -> Grpcurl:
 
 
 @pytest.fixture(params=["gateway", "orchestrator"])
-def door(platform: Platform, request: pytest.FixtureRequest) -> str:
-    """The address of either door."""
+def channel(platform: Platform, request: pytest.FixtureRequest) -> str:
+    """The addresses of the gateway and the orchestrator."""
     ports = platform.stack.ports
     return f"localhost:{ports.gateway if request.param == 'gateway' else ports.orchestrator}"
 
 
 @pytest.fixture
 def agents_port(platform: Platform) -> str:
-    """The address of the port where one agent lives."""
+    """The address of one agent's port."""
     return f"localhost:{platform.stack.ports.agents.start + 1}"
 
 
@@ -62,45 +62,47 @@ def _documents(output: str) -> list[Any]:
     return documents
 
 
-async def test_a_door_lists_and_describes_what_it_serves(run: Grpcurl, door: str) -> None:
-    assert set((await run(door, "list")).split()) >= PUBLIC
-    methods = await run(door, "list", "agentmesh.execution.v1.ExecutionService")
+async def test_reflection_lists_and_describes_the_services(run: Grpcurl, channel: str) -> None:
+    assert set((await run(channel, "list")).split()) >= PUBLIC
+    methods = await run(channel, "list", "agentmesh.execution.v1.ExecutionService")
     assert "agentmesh.execution.v1.ExecutionService.StreamAgent" in methods.split()
-    assert "rpc ExecuteAgent" in await run(door, "describe", "agentmesh.execution.v1.ExecutionService")
-    assert "string input = 2" in await run(door, "describe", "agentmesh.execution.v1.ExecuteAgentRequest")
+    assert "rpc ExecuteAgent" in await run(channel, "describe", "agentmesh.execution.v1.ExecutionService")
+    assert "string input = 2" in await run(channel, "describe", "agentmesh.execution.v1.ExecuteAgentRequest")
 
 
-async def test_a_door_answers_calls(run: Grpcurl, door: str) -> None:
-    found = json.loads(await run("-d", '{"search": "technical seo", "limit": 1}', door, "agentmesh.registry.v1.RegistryService/ListAgents"))
+async def test_a_call_is_answered(run: Grpcurl, channel: str) -> None:
+    found = json.loads(
+        await run("-d", '{"search": "technical seo", "limit": 1}', channel, "agentmesh.registry.v1.RegistryService/ListAgents")
+    )
     assert [agent["agentId"] for agent in found["agents"]] == [AGENT]
     work = json.dumps({"agent_id": AGENT, "input": question()})
-    answer = json.loads(await run("-d", work, door, "agentmesh.execution.v1.ExecutionService/ExecuteAgent"))
+    answer = json.loads(await run("-d", work, channel, "agentmesh.execution.v1.ExecutionService/ExecuteAgent"))
     assert answer["metadata"]["provider"] == "simulator"
-    assert "SERVING" in await run(door, "grpc.health.v1.Health/Check")
+    assert "SERVING" in await run(channel, "grpc.health.v1.Health/Check")
 
 
-async def test_a_door_streams(run: Grpcurl, door: str) -> None:
+async def test_a_stream_is_answered(run: Grpcurl, channel: str) -> None:
     work = json.dumps({"agent_id": AGENT, "input": question()})
-    events = _documents(await run("-d", work, door, "agentmesh.execution.v1.ExecutionService/StreamAgent"))
+    events = _documents(await run("-d", work, channel, "agentmesh.execution.v1.ExecutionService/StreamAgent"))
     assert "started" in events[0]
     assert "done" in events[-1]
 
 
-async def test_a_door_runs_workflows(run: Grpcurl, door: str) -> None:
+async def test_a_workflow_runs(run: Grpcurl, channel: str) -> None:
     service = "agentmesh.workflow.v1.WorkflowService"
     asked = {"name": "Launch", "tasks": [{"id": "plan", "agent_id": AGENT, "input": question()}]}
-    made = json.loads(await run("-d", json.dumps(asked), door, f"{service}/CreateWorkflow"))["workflow"]
-    started = json.loads(await run("-d", json.dumps({"workflow_id": made["workflowId"]}), door, f"{service}/ExecuteWorkflow"))["run"]
+    made = json.loads(await run("-d", json.dumps(asked), channel, f"{service}/CreateWorkflow"))["workflow"]
+    started = json.loads(await run("-d", json.dumps({"workflow_id": made["workflowId"]}), channel, f"{service}/ExecuteWorkflow"))["run"]
 
     async def completed() -> bool:
-        shown = json.loads(await run("-d", json.dumps({"run_id": started["runId"]}), door, f"{service}/GetRun"))["run"]
+        shown = json.loads(await run("-d", json.dumps({"run_id": started["runId"]}), channel, f"{service}/GetRun"))["run"]
         return bool(shown["status"] == "RUN_STATUS_COMPLETED" and shown["steps"][0]["result"])
 
     await eventually(completed)
 
 
-async def test_an_error_is_shown_with_its_typed_details(run: Grpcurl, door: str) -> None:
-    call = ("-d", '{"agent_id": "nobody_agent_1_999999"}', door, "agentmesh.registry.v1.RegistryService/GetAgent")
+async def test_an_error_is_printed_with_its_typed_details(run: Grpcurl, channel: str) -> None:
+    call = ("-d", '{"agent_id": "nobody_agent_1_999999"}', channel, "agentmesh.registry.v1.RegistryService/GetAgent")
     output = await run("-format-error", *call, failing=True)
     status = json.loads(output)
     assert status["code"] == 5
@@ -109,7 +111,7 @@ async def test_an_error_is_shown_with_its_typed_details(run: Grpcurl, door: str)
     assert REQUEST_ID.fullmatch(details["RequestInfo"]["request_id"])
 
 
-async def test_an_agent_answers_for_itself_on_its_own_port(run: Grpcurl, agents_port: str) -> None:
+async def test_an_agent_describes_itself_on_its_own_port(run: Grpcurl, agents_port: str) -> None:
     services = (await run(agents_port, "list")).split()
     assert "agentmesh.agent.v1.AgentService" in services
     assert not [service for service in services if "ExecutionService" in service]
@@ -121,7 +123,9 @@ async def test_an_agent_answers_for_itself_on_its_own_port(run: Grpcurl, agents_
     assert described["agent"]["agentId"] == AGENT
 
 
-async def test_an_agent_that_lives_elsewhere_is_not_found_and_its_port_is_told(run: Grpcurl, platform: Platform, agents_port: str) -> None:
+async def test_an_agent_on_another_port_is_not_found_and_the_error_names_its_port(
+    run: Grpcurl, platform: Platform, agents_port: str
+) -> None:
     other = (await platform.http.get("/api/v1/agents", params={"limit": 1, "offset": 1})).json()["agents"][0]
     call = ("-d", json.dumps({"agent_id": other["agent_id"]}), agents_port, "agentmesh.agent.v1.AgentService/Describe")
     status = json.loads(await run("-format-error", *call, failing=True))
@@ -129,15 +133,15 @@ async def test_an_agent_that_lives_elsewhere_is_not_found_and_its_port_is_told(r
     assert (info["reason"], info["metadata"]["port"]) == ("AGENT_NOT_FOUND", str(other["port"]))
 
 
-async def test_an_agent_does_not_work_for_whoever_calls_it_on_its_port(run: Grpcurl, agents_port: str) -> None:
+async def test_an_agents_port_refuses_calls_without_a_call_token(run: Grpcurl, agents_port: str) -> None:
     call = ("-d", json.dumps({"agent_id": AGENT, "input": "Help"}), agents_port, "agentmesh.agent.v1.AgentService/Execute")
     output = await run(*call, failing=True)
     assert "Unauthenticated" in output
     assert "AUTH_INVALID_CREDENTIALS" in output
 
 
-async def test_a_health_watch_begins_with_how_the_agent_is_now(run: Grpcurl, agents_port: str) -> None:
-    # The stream has no end of its own: grpcurl's is.
+async def test_a_health_watch_begins_with_the_current_state(run: Grpcurl, agents_port: str) -> None:
+    # The stream never ends by itself; grpcurl's time limit ends it.
     call = ("-d", json.dumps({"service": AGENT}), agents_port, "grpc.health.v1.Health/Watch")
     output = await run("-max-time", "1", *call, failing=True)
     assert '"status": "SERVING"' in output

@@ -1,4 +1,4 @@
-"""What a user does with curl: find an agent, send it work, read the books."""
+"""The calls of a user with curl: find an agent, execute it, read the books."""
 
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,7 @@ async def _agents(platform: Platform, **parameters: Any) -> tuple[list[dict[str,
     return answer["agents"], answer["total"]
 
 
-async def test_the_platform_says_that_it_lives_and_that_it_is_ready(platform: Platform) -> None:
+async def test_the_platform_reports_that_it_is_alive_and_ready(platform: Platform) -> None:
     health = await _get(platform, "/health")
     assert (health["status"], set(health)) == ("healthy", {"status", "version"})
     ready = await _get(platform, "/ready")
@@ -54,7 +54,7 @@ async def test_a_list_of_agents_is_a_page_of_fifty_in_order_of_their_numbers(pla
     assert all(set(agent) >= AGENT_FIELDS - {"context_schema"} and set(agent) <= AGENT_FIELDS for agent in agents)
 
 
-async def test_pages_follow_one_another_without_gap_or_repetition(platform: Platform) -> None:
+async def test_pages_have_no_gaps_and_no_repeats(platform: Platform) -> None:
     everybody, total = await _agents(platform, limit=200)
     pages = [await _agents(platform, limit=30, offset=offset) for offset in range(0, total, 30)]
     assert {total_of_page for _, total_of_page in pages} == {total}
@@ -62,19 +62,19 @@ async def test_pages_follow_one_another_without_gap_or_repetition(platform: Plat
     assert await _agents(platform, offset=total) == ([], total)
 
 
-async def test_a_limit_above_the_largest_is_read_as_the_largest(platform: Platform) -> None:
+async def test_a_limit_above_the_maximum_is_reduced_to_it(platform: Platform) -> None:
     agents, total = await _agents(platform, limit=100_000)
     assert len(agents) == min(total, 200)
 
 
-async def test_a_search_finds_what_it_is_about_first_and_counts_all_hits(platform: Platform) -> None:
+async def test_a_search_ranks_the_best_match_first_and_counts_all_matches(platform: Platform) -> None:
     agents, total = await _agents(platform, search="technical seo", limit=3)
     assert agents[0]["agent_id"] == AGENT
     assert total >= len(agents)
     assert await _agents(platform, search="zebra xylophone") == ([], 0)
 
 
-async def test_search_and_category_narrow_each_other(platform: Platform) -> None:
+async def test_search_and_category_can_be_combined(platform: Platform) -> None:
     trials, total = await _agents(platform, category="trials")
     assert ([agent["agent_id"] for agent in trials], total) == (list(TRIALS), len(TRIALS))
     assert [agent["agent_id"] for agent in (await _agents(platform, category="trials", search="strict"))[0]] == [STRICT]
@@ -82,7 +82,7 @@ async def test_search_and_category_narrow_each_other(platform: Platform) -> None
     assert await _agents(platform, category="no_such_category") == ([], 0)
 
 
-async def test_an_agent_is_described_with_the_port_where_it_lives(platform: Platform) -> None:
+async def test_an_agent_is_described_with_its_port(platform: Platform) -> None:
     agent = (await _get(platform, f"/api/v1/agents/{AGENT}"))["agent"]
     assert set(agent) == AGENT_FIELDS
     assert (agent["agent_id"], agent["number"], agent["category"], agent["role"]) == (AGENT, 1, "marketing", "seo_strategist")
@@ -92,21 +92,21 @@ async def test_an_agent_is_described_with_the_port_where_it_lives(platform: Plat
     assert agent["model"].startswith("claude-")
 
 
-async def test_categories_come_with_their_roles_and_sizes(platform: Platform) -> None:
+async def test_categories_are_listed_with_their_roles_and_sizes(platform: Platform) -> None:
     categories = (await _get(platform, "/api/v1/categories"))["categories"]
     assert [category["name"] for category in categories] == sorted(category["name"] for category in categories)
     assert sum(category["agent_count"] for category in categories) == (await _agents(platform))[1]
     assert {"name": "trials", "agent_count": len(TRIALS), "roles": ["trial"]} in categories
 
 
-async def test_an_agents_health_is_asked_now(platform: Platform) -> None:
+async def test_an_agents_health_is_checked_on_request(platform: Platform) -> None:
     health = (await _get(platform, f"/api/v1/agents/{AGENT}/health"))["health"]
     assert set(health) == {"agent_id", "status", "port", "latency_seconds", "checked_at"}
     assert (health["agent_id"], health["status"]) == (AGENT, "AGENT_HEALTH_STATUS_SERVING")
     assert 0 < health["latency_seconds"] < 1
 
 
-async def test_work_sent_to_an_agent_is_answered_with_the_bill(platform: Platform) -> None:
+async def test_a_call_returns_the_answer_its_usage_and_its_cost(platform: Platform) -> None:
     text = question()
     response = await platform.execute(text, context={"site_type": "shop"})
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
@@ -126,7 +126,7 @@ async def test_work_sent_to_an_agent_is_answered_with_the_bill(platform: Platfor
     assert UUID(answer["execution_id"]).version == 7
 
 
-async def test_a_streamed_answer_is_events_that_add_up_to_the_answer_in_the_books(platform: Platform) -> None:
+async def test_the_events_of_a_stream_add_up_to_the_recorded_answer(platform: Platform) -> None:
     response = await platform.http.post(f"/api/v1/agents/{AGENT}/stream", json={"input": question()})
     assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     events = events_of(response.text)
@@ -170,13 +170,13 @@ async def test_executions_are_listed_newest_first_page_by_page_without_their_tex
 
 
 @pytest.mark.parametrize("status", ["EXECUTION_STATUS_COMPLETED", "EXECUTION_STATUS_FAILED"])
-async def test_executions_are_listed_by_where_they_stand(platform: Platform, status: str) -> None:
+async def test_executions_are_filtered_by_status(platform: Platform, status: str) -> None:
     await platform.execute(question())
     await platform.execute(question(), agent_id=STRICT, context={"audience": "nobody"})
     executions = (await _get(platform, "/api/v1/executions", status=status))["executions"]
     assert {execution["status"] for execution in executions} == {status}
 
 
-async def test_the_gateway_tells_where_to_begin_and_what_there_is(platform: Platform) -> None:
+async def test_the_gateways_root_links_to_the_entry_points(platform: Platform) -> None:
     assert (await _get(platform, "/"))["agents"] == "/api/v1/agents"
     assert (await _get(platform, "/openapi.json"))["openapi"].startswith("3.")

@@ -1,4 +1,4 @@
-"""Every rpc of the published descriptor set, and how a test calls one whose name it knows from there."""
+"""Every rpc of the published descriptor set, and how a test calls one by its name in it."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ GENERATED_FROM_THEM = (
     *(event_service_pb2, execution_service_pb2, identity_service_pb2, health_service_pb2, registry_service_pb2),
     workflow_service_pb2,
 )
-"""The registry of messages knows a service once its module is imported."""
+"""The message registry knows a service once its module is imported."""
 NOT_SERVED_YET: set[str] = set()
-"""Rpcs of the contract that answer NOT_IMPLEMENTED so far."""
+"""Rpcs of the contract that still answer NOT_IMPLEMENTED."""
 
 
 @dataclass(frozen=True)
 class ContractRpc:
-    """An rpc of ours that the gateway shows."""
+    """A public rpc of the platform."""
 
     descriptor: MethodDescriptor
     rest: Rpc
@@ -47,14 +47,14 @@ class ContractRpc:
 
     @property
     def open(self) -> bool:
-        """Whether nobody has to say who calls."""
+        """Whether it may be called without a credential."""
         return bool(self.descriptor.GetOptions().Extensions[access_pb2.access].WhichOneof("caller") == "open")
 
     def request(self, **fields: Any) -> Any:
         return GetMessageClass(self.descriptor.input_type)(**fields)
 
     async def reason(self, channel: grpc.aio.Channel, request: Any, metadata: Sequence[tuple[str, str]] = ()) -> str:
-        """The reason that the call is answered with; `OK` when it succeeds, the gRPC code where it is not ours."""
+        """The reason of the response; `OK` on success, the gRPC code if the error has no reason."""
         kind: Any = channel.unary_stream if self.descriptor.server_streaming else channel.unary_unary
         serializer, deserializer = type(request).SerializeToString, GetMessageClass(self.descriptor.output_type).FromString
         call = kind(self.rest.path, request_serializer=serializer, response_deserializer=deserializer)(
@@ -64,15 +64,15 @@ class ContractRpc:
             async with asyncio.timeout(SECONDS):
                 await (call.read() if self.descriptor.server_streaming else call)
         except grpc.aio.AioRpcError as failure:
-            ours = error_of(failure)
-            return ours.reason if ours else failure.code().name
+            error = error_of(failure)
+            return error.reason if error else failure.code().name
         finally:
             call.cancel()
         return "OK"
 
 
 def every_rpc() -> list[ContractRpc]:
-    """All of them, as the descriptor set names them."""
+    """All rpcs, as the descriptor set names them."""
     services = {
         f"{file.package}.{service.name}"
         for file in FileDescriptorSet.FromString(DESCRIPTORS.read_bytes()).file

@@ -1,4 +1,4 @@
-"""Every credential of the table is refused with its reason, at the gateway over REST and gRPC, and at the orchestrator itself."""
+"""Every credential of the table is refused with its reason: over REST and gRPC at the gateway, and at the orchestrator itself."""
 
 import grpc
 import pytest
@@ -9,78 +9,82 @@ from redis.asyncio import Redis
 from mesh.rpc.status import TABLE
 from mesh.rpc.status import error_of as ours
 from tests.contract.gateway.wire import error_of
-from tests.e2e.identity.attacks import ATTACKS, GOOD, REVOKED, Headers, Loot
-from tests.e2e.people import AUTH, Person, logged_in, new_key, new_person, posted
+from tests.e2e.identity.attacks import ATTACKS, GOOD, REVOKED, Headers, StolenCredentials
 from tests.e2e.platform import Platform
 from tests.e2e.provocations import failure
+from tests.e2e.users import AUTH, User, logged_in, new_key, new_user, posted
 from tests.support.credentials import bearer
 
 
 @pytest.fixture(scope="module")
-async def person(shared_platform: Platform) -> Person:
-    return await new_person(shared_platform)
+async def user(shared_platform: Platform) -> User:
+    return await new_user(shared_platform)
 
 
 @pytest.fixture(scope="module")
-async def loot(shared_platform: Platform, person: Person) -> Loot:
-    """An ordinary user's credentials, good and bad ones."""
+async def stolen(shared_platform: Platform, user: User) -> StolenCredentials:
+    """An ordinary user's credentials, valid and revoked ones."""
     platform = shared_platform
-    _, api_key = await new_key(platform, person)
-    revoked_id, revoked_key = await new_key(platform, person)
-    (await platform.anonymous.delete(f"{AUTH}/api-keys/{revoked_id}", headers=person.headers)).raise_for_status()
-    expired_id, expired_key = await new_key(platform, person, expires_at="2099-01-01T00:00:00Z")
+    _, api_key = await new_key(platform, user)
+    revoked_id, revoked_key = await new_key(platform, user)
+    (await platform.anonymous.delete(f"{AUTH}/api-keys/{revoked_id}", headers=user.headers)).raise_for_status()
+    expired_id, expired_key = await new_key(platform, user, expires_at="2099-01-01T00:00:00Z")
     await platform.sql("UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE api_key_id = $1", expired_id)
-    other = await logged_in(platform, person.user_id, person.username, person.password)
+    other = await logged_in(platform, user.user_id, user.username, user.password)
     (await posted(platform, "logout", other.headers)).raise_for_status()
     secret = platform.stack.credentials.jwt_secret()
-    return Loot(secret, person.access_token, person.refresh_token, api_key, revoked_key, expired_key, other.access_token)
+    return StolenCredentials(secret, user.access_token, user.refresh_token, api_key, revoked_key, expired_key, other.access_token)
 
 
-def test_the_table_is_long_enough() -> None:
+def test_the_table_has_enough_attacks() -> None:
     assert len(ATTACKS) >= 30
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-async def test_an_attack_is_refused_with_its_reason_at_every_door(platform: Platform, loot: Loot, attack: str) -> None:
+async def test_an_attack_is_refused_with_its_reason_at_every_entry_point(
+    platform: Platform, stolen: StolenCredentials, attack: str
+) -> None:
     reason, forge = ATTACKS[attack]
-    headers = forge(loot)
+    headers = forge(stolen)
     rest = await platform.anonymous.get(f"{AUTH}/me", headers=headers)
     error_of(rest, TABLE[reason].http_status, reason)
     assert rest.headers["www-authenticate"].startswith("Bearer realm=")
-    for door in platform.doors.values():
-        assert await refusal(door, headers) == reason
-    for secret in (loot.secret, loot.good, loot.api_key):
+    for channel in platform.anonymous_channels.values():
+        assert await refusal(channel, headers) == reason
+    for secret in (stolen.secret, stolen.good, stolen.api_key):
         assert secret not in rest.text
 
 
 @pytest.mark.parametrize("way", GOOD)
-async def test_a_good_credential_is_let_in_at_every_door(platform: Platform, loot: Loot, person: Person, way: str) -> None:
-    headers = GOOD[way](loot)
-    assert (await platform.anonymous.get(f"{AUTH}/me", headers=headers)).json()["user"]["username"] == person.username
-    for door in platform.doors.values():
-        answer = await AuthServiceStub(door).GetCurrentUser(pb.GetCurrentUserRequest(), metadata=headers)
-        assert answer.user.user_id == person.user_id
+async def test_a_valid_credential_is_accepted_at_every_entry_point(
+    platform: Platform, stolen: StolenCredentials, user: User, way: str
+) -> None:
+    headers = GOOD[way](stolen)
+    assert (await platform.anonymous.get(f"{AUTH}/me", headers=headers)).json()["user"]["username"] == user.username
+    for channel in platform.anonymous_channels.values():
+        answer = await AuthServiceStub(channel).GetCurrentUser(pb.GetCurrentUserRequest(), metadata=headers)
+        assert answer.user.user_id == user.user_id
 
 
-async def test_a_flush_of_redis_takes_nothing_back(platform: Platform, loot: Loot) -> None:
-    """Before, right after, and when the list has been written anew."""
-    ended = [("authorization", f"Bearer {loot.ended}")]
+async def test_a_flush_of_redis_reopens_no_session(platform: Platform, stolen: StolenCredentials) -> None:
+    """Before, right after, and once the list has been written again."""
+    ended = [("authorization", f"Bearer {stolen.ended}")]
     assert await reasons(platform, ended) == {REVOKED}
     async with Redis.from_url(platform.stack.redis_url) as redis:
         await redis.flushall()
         assert await reasons(platform, ended) == {REVOKED}
-        assert (await platform.anonymous.get(f"{AUTH}/me", headers=bearer(loot.good))).status_code == 200
+        assert (await platform.anonymous.get(f"{AUTH}/me", headers=bearer(stolen.good))).status_code == 200
     assert await reasons(platform, ended) == {REVOKED}
 
 
 async def reasons(platform: Platform, headers: Headers) -> set[str]:
-    """What every door says."""
+    """The reason at every entry point."""
     rest = await platform.anonymous.get(f"{AUTH}/me", headers=headers)
-    return {rest.json()["error"]["code"], *[await refusal(door, headers) for door in platform.doors.values()]}
+    return {rest.json()["error"]["code"], *[await refusal(channel, headers) for channel in platform.anonymous_channels.values()]}
 
 
-async def refusal(door: grpc.aio.Channel, headers: Headers) -> str:
-    """Why a native call with these headers is refused."""
-    refused = ours(await failure(AuthServiceStub(door).GetCurrentUser(pb.GetCurrentUserRequest(), metadata=headers)))
+async def refusal(channel: grpc.aio.Channel, headers: Headers) -> str:
+    """The reason for which a native call with these headers is refused."""
+    refused = ours(await failure(AuthServiceStub(channel).GetCurrentUser(pb.GetCurrentUserRequest(), metadata=headers)))
     assert refused is not None
     return refused.reason

@@ -1,4 +1,4 @@
-"""Parts of the platform go away and come back."""
+"""Parts of the platform stop and return."""
 
 import asyncio
 
@@ -21,12 +21,12 @@ async def test_without_redis_the_platform_is_degraded_and_works(platform: Platfo
         return names
 
     async with stopped(platform, "redis"):
-        assert await eventually(unavailable) == ["redis"]  # an answer of /ready is kept for a second
+        assert await eventually(unavailable) == ["redis"]  # /ready is cached for a second
         assert (await platform.execute(question())).status_code == 200
     assert await unavailable() == []
 
 
-async def test_without_its_host_an_agent_is_unreachable_and_still_listed(platform: Platform) -> None:
+async def test_without_its_host_an_agent_is_unavailable_and_still_listed(platform: Platform) -> None:
     async with stopped(platform, "agents-0"):
         health = (await platform.http.get(f"/api/v1/agents/{AGENT}/health")).json()["health"]
         assert (health["status"], health["latency_seconds"]) == ("AGENT_HEALTH_STATUS_UNREACHABLE", 0)
@@ -34,27 +34,27 @@ async def test_without_its_host_an_agent_is_unreachable_and_still_listed(platfor
         async def not_ready() -> bool:
             return (await platform.http.get("/ready")).status_code != 200
 
-        await eventually(not_ready)  # an answer of /ready is kept for a second
+        await eventually(not_ready)  # /ready is cached for a second
         error = error_of(await platform.http.get("/ready"), 503, "SERVICE_UNAVAILABLE")
         assert error["details"]["component"] == "agent_hosts"
         listed = (await platform.http.get("/api/v1/agents", params={"category": "trials"})).json()
         assert {agent["agent_id"] for agent in listed["agents"]} >= set(TRIALS)
         refused = await platform.execute(question())
         error_of(refused, 503, "AGENT_UNAVAILABLE")
-        assert refused.elapsed.total_seconds() < 1  # architecture.md: nobody waits for a host that is gone
+        assert refused.elapsed.total_seconds() < 1  # a call to a stopped host must fail without waiting
 
 
-async def test_without_the_database_nobody_can_tell_who_calls_and_nothing_is_bought(platform: Platform) -> None:
+async def test_without_the_database_no_caller_is_authenticated_and_nothing_is_bought(platform: Platform) -> None:
     text = question()
 
     async def search() -> httpx.Response:
         return await platform.http.get("/api/v1/agents", params={"search": "seo"})
 
-    async def nobody_known() -> bool:
+    async def caller_is_unknown() -> bool:
         return (await search()).status_code != 200
 
     async with stopped(platform, "postgres"):
-        await eventually(nobody_known)  # a caller's key is known for a second
+        await eventually(caller_is_unknown)  # an authenticated caller is remembered for a second
         error_of(await search(), 503, "SERVICE_UNAVAILABLE")
         assert (await platform.http.get("/health")).status_code == 200
         for _ in range(3):
@@ -65,7 +65,7 @@ async def test_without_the_database_nobody_can_tell_who_calls_and_nothing_is_bou
     assert (await platform.execute(text)).status_code == 200
 
 
-async def test_a_call_during_which_the_database_restarts_is_answered_and_settled(platform: Platform) -> None:
+async def test_a_call_during_a_database_restart_is_answered_and_settled(platform: Platform) -> None:
     text = question()
     await platform.provider.fault("delay", text, argument=1_500)
     call = asyncio.create_task(platform.execute(text))
@@ -79,7 +79,7 @@ async def test_a_call_during_which_the_database_restarts_is_answered_and_settled
 
 
 @pytest.mark.parametrize("process", ["envoy", "orchestrator", "postgres", "redis"])
-async def test_what_dies_is_started_again(platform: Platform, process: str) -> None:
+async def test_a_dead_process_is_restarted(platform: Platform, process: str) -> None:
     before = platform.stack.process(process).pid
     platform.stack.process(process).kill()
 

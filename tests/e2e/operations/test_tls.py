@@ -1,4 +1,4 @@
-"""The whole stack with mTLS between its services: users notice nothing, and strangers do not get in by the side doors."""
+"""The whole stack with mTLS between its services: nothing changes for users, and internal ports refuse clients without a certificate."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ def agents_port(platform: Platform) -> int:
     return platform.stack.ports.agents.start + 1
 
 
-async def test_users_call_agents_as_without_it(secured: Platform) -> None:
+async def test_users_call_agents_as_without_tls(secured: Platform) -> None:
     response = await secured.execute(question())
     assert (response.status_code, response.json()["agent_name"] != "") == (200, True)
     stream = await secured.http.post(f"/api/v1/agents/{AGENT}/stream", json={"input": question()})
@@ -46,16 +46,16 @@ async def test_users_call_agents_as_without_it(secured: Platform) -> None:
     assert "_STATUS_SERVING" in (await secured.http.get(f"/api/v1/agents/{AGENT}/health")).text
 
 
-@pytest.mark.parametrize("door", ["orchestrator", "agent"])
-async def test_plaintext_ends_at_the_door(secured: Platform, door: str) -> None:
-    port = secured.stack.ports.orchestrator if door == "orchestrator" else agents_port(secured)
+@pytest.mark.parametrize("target", ["orchestrator", "agent"])
+async def test_plaintext_is_refused(secured: Platform, target: str) -> None:
+    port = secured.stack.ports.orchestrator if target == "orchestrator" else agents_port(secured)
     async with grpc.aio.insecure_channel(f"localhost:{port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await HealthStub(channel).Check(HealthCheckRequest(), timeout=SECONDS)
     assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_call_token_alone_does_not_open_an_agents_port(secured: Platform) -> None:
+async def test_a_call_token_without_a_certificate_does_not_open_an_agents_port(secured: Platform) -> None:
     text, token = question(), secured.call_token(AGENT)
     request = agent.ExecuteRequest(agent_id=AGENT, input=text)
     for shown in (None, folder(secured, GATEWAY)):
@@ -66,7 +66,7 @@ async def test_a_call_token_alone_does_not_open_an_agents_port(secured: Platform
         assert (await AgentServiceStub(channel).Execute(request, metadata=token, timeout=SECONDS)).agent_name
 
 
-async def test_native_tools_reach_both_doors_with_the_roots_and_for_an_agent_a_certificate(secured: Platform, grpcurl: Path) -> None:
+async def test_native_tools_need_the_roots_and_for_an_agent_a_certificate(secured: Platform, grpcurl: Path) -> None:
     own = folder(secured, GATEWAY)
     roots, shown = ("-cacert", str(own / "ca.crt")), ("-cert", str(own / "tls.crt"), "-key", str(own / "tls.key"))
     assert "agentmesh.execution.v1.ExecutionService" in await output_of(grpcurl, *roots, secured.stack.orchestrator_target, "list")
@@ -81,7 +81,7 @@ async def output_of(program: Path, *arguments: str) -> str:
     return output.decode()
 
 
-async def test_the_certificates_of_a_running_stack_are_renewed_by_one_command(secured: Platform) -> None:
+async def test_one_command_renews_the_certificates_of_a_running_stack(secured: Platform) -> None:
     assert secured.stack.certificates is not None
     client = folder(secured, GATEWAY)
     ports = (secured.stack.ports.orchestrator, agents_port(secured))
@@ -96,7 +96,7 @@ async def test_the_certificates_of_a_running_stack_are_renewed_by_one_command(se
     assert (await secured.execute(question())).status_code == 200
 
 
-async def test_the_worker_calls_agents_too(secured: Platform) -> None:
+async def test_the_worker_calls_agents(secured: Platform) -> None:
     workflows = Workflows(secured)
     made = await workflows.create(task("first"), task("second", "Use this: {{tasks.first.result}}"))
     run = await workflows.ended((await workflows.execute(made["workflow_id"]))["run_id"])

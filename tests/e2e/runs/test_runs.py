@@ -1,4 +1,4 @@
-"""What a run does, as its owner sees it over REST: order, results, failures, cancellation and approval."""
+"""The behaviour of a run, as its owner sees it over REST: order, results, failures, cancellation and approval."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.e2e.workflows import AT_ONCE, Workflows, steps_of, task
 from tests.support.waiting import eventually
 
 
-async def test_listed_tasks_run_one_after_the_other_and_their_results_are_kept(workflows: Workflows, platform: Platform) -> None:
+async def test_listed_tasks_run_in_order_and_their_results_are_kept(workflows: Workflows, platform: Platform) -> None:
     first = question()
     made = await workflows.create(task("research", first), task("write", "Use this: {{tasks.research.result}}"), task("check"))
     started = await workflows.execute(made["workflow_id"])
@@ -33,7 +33,7 @@ async def test_listed_tasks_run_one_after_the_other_and_their_results_are_kept(w
     assert len(platform.provider.purchases(first)) == 1
 
 
-async def test_independent_tasks_run_at_the_same_time(workflows: Workflows, platform: Platform) -> None:
+async def test_independent_tasks_run_concurrently(workflows: Workflows, platform: Platform) -> None:
     texts = [question(), question()]
     for text in texts:
         await platform.provider.fault("delay", text, argument=1_500)
@@ -44,7 +44,7 @@ async def test_independent_tasks_run_at_the_same_time(workflows: Workflows, plat
     assert steps["join"]["started_at"] >= max(steps["left"]["finished_at"], steps["right"]["finished_at"])
 
 
-async def test_a_failure_that_may_pass_is_tried_again(workflows: Workflows, platform: Platform) -> None:
+async def test_a_retryable_failure_is_retried(workflows: Workflows, platform: Platform) -> None:
     text = question()
     await platform.provider.fault("malformed", text, count=2)
     run = await workflows.completed(task("flaky", text, retry=AT_ONCE))
@@ -52,7 +52,7 @@ async def test_a_failure_that_may_pass_is_tried_again(workflows: Workflows, plat
     assert step["attempts"] == len(platform.provider.purchases(text)) > 1
 
 
-async def test_a_failure_for_good_fails_the_run_and_keeps_what_was_done(workflows: Workflows, platform: Platform) -> None:
+async def test_a_permanent_failure_fails_the_run_and_keeps_completed_results(workflows: Workflows, platform: Platform) -> None:
     tasks = [task("good"), task("bad", agent_id=STRICT, context={"audience": "nobody"}), task("never")]
     made = await workflows.create(*tasks)
     run = await workflows.ended((await workflows.execute(made["workflow_id"]))["run_id"])
@@ -75,7 +75,7 @@ async def test_an_input_that_becomes_too_long_fails_its_step_at_once(workflows: 
     assert "200,000" in step["failure"]["message"]
 
 
-async def test_cancelling_stops_what_runs_and_says_what_it_cost(workflows: Workflows, platform: Platform) -> None:
+async def test_cancelling_stops_running_steps_and_reports_their_cost(workflows: Workflows, platform: Platform) -> None:
     texts = [question(), question()]
     for text in texts:
         await platform.provider.fault("hang", text)
@@ -100,8 +100,8 @@ async def test_cancelling_stops_what_runs_and_says_what_it_cost(workflows: Workf
     assert details["workflow_id"] == workflow_id
 
 
-async def test_a_background_execution_goes_on_by_itself(workflows: Workflows, platform: Platform) -> None:
-    """It is tried again like a step, found by its run id, and billed once for each attempt."""
+async def test_a_background_execution_completes_without_its_client(workflows: Workflows, platform: Platform) -> None:
+    """It is retried like a step, found by its run id, and billed once for each attempt."""
     text = question() + " {{tasks.agent.result}}"
     await platform.provider.fault("malformed", text, count=2)
     body, key = {"input": text, "retry": AT_ONCE}, {"Idempotency-Key": "background-" + text[-80:-60].encode().hex()}
@@ -117,7 +117,7 @@ async def test_a_background_execution_goes_on_by_itself(workflows: Workflows, pl
     assert "WatchDone" in watched.text or '"done":' in watched.text
 
 
-async def test_an_approved_step_goes_on(workflows: Workflows) -> None:
+async def test_an_approved_step_runs(workflows: Workflows) -> None:
     workflow_id = (await workflows.create(task("draft"), task("send", approval={"message": "Send it?"})))["workflow_id"]
     run_id = (await workflows.execute(workflow_id))["run_id"]
     waiting = await workflows.reached(run_id, "RUN_STATUS_WAITING_APPROVAL")
@@ -148,7 +148,7 @@ async def test_a_rejected_step_fails_the_run(workflows: Workflows) -> None:
 
 
 @pytest.mark.parametrize(("default", "status"), [("APPROVED", "COMPLETED"), ("REJECTED", "FAILED")])
-async def test_silence_means_what_the_task_says(workflows: Workflows, default: str, status: str) -> None:
+async def test_an_unanswered_approval_is_decided_by_the_tasks_default(workflows: Workflows, default: str, status: str) -> None:
     approval = {"timeout_seconds": 1, "default_decision": f"APPROVAL_DECISION_{default}"}
     workflow_id = (await workflows.create(task("send", approval=approval)))["workflow_id"]
     run = await workflows.ended((await workflows.execute(workflow_id))["run_id"])
@@ -157,7 +157,7 @@ async def test_silence_means_what_the_task_says(workflows: Workflows, default: s
     assert (decided["decision"], decided["decided_by"]) == (f"APPROVAL_DECISION_{default}", 0)
 
 
-async def test_a_decision_must_be_one(workflows: Workflows) -> None:
+async def test_an_invalid_decision_is_refused(workflows: Workflows) -> None:
     run_id = (await workflows.completed(task("a")))["run_id"]
     path = f"runs/{run_id}/steps/a/decide"
     for body in ({}, {"decision": "APPROVAL_DECISION_UNSPECIFIED"}, {"decision": 7}):

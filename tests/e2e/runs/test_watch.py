@@ -1,4 +1,4 @@
-"""Watching a run, as Server-Sent Events and by gRPC: live, in order, and on from wherever one was cut off."""
+"""Watching a run over Server-Sent Events and gRPC: live, in order, and resumed after an interruption."""
 
 import asyncio
 from typing import Any
@@ -26,22 +26,22 @@ async def _watched(workflows: Workflows, run_id: str, after: int = 0) -> list[di
     return events_of(response.text)
 
 
-def _told(event: dict[str, Any]) -> tuple[str, str]:
+def _subject_and_status(event: dict[str, Any]) -> tuple[str, str]:
     if "run" in event:
         return "run", event["run"]["run"]["status"]
     return event["step"]["step"]["task_id"], event["step"]["step"]["status"]
 
 
-async def test_a_watch_tells_each_change_and_ends_with_the_run(workflows: Workflows) -> None:
+async def test_a_watch_delivers_each_change_and_ends_with_the_run(workflows: Workflows) -> None:
     made = await workflows.create(task("plan"), task("write", "{{tasks.plan.result}}"))
     run = await workflows.execute(made["workflow_id"])
     *changes, done = await _watched(workflows, run["run_id"])
     assert [event["sequence"] for event in changes] == list(range(1, len(changes) + 1))
     assert done == {"sequence": len(changes), "done": {"status": "RUN_STATUS_COMPLETED"}}
-    told = [_told(event) for event in changes]
-    assert told[-1] == ("run", "RUN_STATUS_COMPLETED")
+    states = [_subject_and_status(event) for event in changes]
+    assert states[-1] == ("run", "RUN_STATUS_COMPLETED")
     for task_id in ("plan", "write"):
-        statuses = [status for subject, status in told if subject == task_id]
+        statuses = [status for subject, status in states if subject == task_id]
         assert statuses[-3:] == ["STEP_STATUS_READY", "STEP_STATUS_RUNNING", "STEP_STATUS_COMPLETED"]
     answers = {event["step"]["step"]["task_id"]: event["step"]["step"]["result"] for event in changes if "step" in event}
     ended = await workflows.get(made["workflow_id"])
@@ -49,7 +49,7 @@ async def test_a_watch_tells_each_change_and_ends_with_the_run(workflows: Workfl
     assert (await workflows.run(run["run_id"]))["sequence"] == len(changes)
 
 
-async def test_a_watch_goes_on_after_any_change(workflows: Workflows) -> None:
+async def test_a_watch_resumes_after_any_change(workflows: Workflows) -> None:
     run = await workflows.completed(task("a"), task("b", depends_on=[]), task("c", depends_on=["a", "b"]))
     everything = await _watched(workflows, run["run_id"])
     for after in range(run["sequence"]):
@@ -58,12 +58,12 @@ async def test_a_watch_goes_on_after_any_change(workflows: Workflows) -> None:
     assert (at_the_end.status_code, at_the_end.content) == (204, b"")
 
 
-@pytest.mark.parametrize("door", ["gateway", "orchestrator"])
-async def test_changes_come_as_they_happen(platform: Platform, workflows: Workflows, door: str) -> None:
+@pytest.mark.parametrize("channel", ["gateway", "orchestrator"])
+async def test_changes_arrive_as_they_happen(platform: Platform, workflows: Workflows, channel: str) -> None:
     text = question()
     await platform.provider.fault("delay", text, argument=1_500)
     run_id = (await workflows.execute((await workflows.create(task("slow", text)))["workflow_id"]))["run_id"]
-    stub = WorkflowServiceStub(getattr(platform, door))
+    stub = WorkflowServiceStub(getattr(platform, channel))
     watch = stub.WatchRun(workflow.WatchRunRequest(run_id=run_id), timeout=SECONDS)
     seen = []
     async for event in watch:
@@ -74,7 +74,7 @@ async def test_changes_come_as_they_happen(platform: Platform, workflows: Workfl
     assert [event.sequence for event in seen[:-1]] == list(range(1, len(seen)))
 
 
-async def test_many_watch_one_run(platform: Platform, workflows: Workflows) -> None:
+async def test_many_clients_watch_one_run(platform: Platform, workflows: Workflows) -> None:
     text = question()
     await platform.provider.fault("delay", text, argument=500)
     run_id = (await workflows.execute((await workflows.create(task("a", text), task("b")))["workflow_id"]))["run_id"]
@@ -82,8 +82,8 @@ async def test_many_watch_one_run(platform: Platform, workflows: Workflows) -> N
     assert all(other == first for other in others)
 
 
-async def test_a_watch_that_was_cut_off_by_a_restart_goes_on_without_loss(platform: Platform, workflows: Workflows) -> None:
-    """The event that says so repeats the last sequence: it is the one to go on after."""
+async def test_a_watch_interrupted_by_a_restart_resumes_without_loss(platform: Platform, workflows: Workflows) -> None:
+    """The error event repeats the last sequence, after which the client resumes."""
     text = question()
     await platform.provider.fault("delay", text, argument=4_000)
     run_id = (await workflows.execute((await workflows.create(task("slow", text), task("next")))["workflow_id"]))["run_id"]
@@ -106,7 +106,7 @@ async def test_a_watch_that_was_cut_off_by_a_restart_goes_on_without_loss(platfo
     assert rest[-1]["done"]["status"] == "RUN_STATUS_COMPLETED"
 
 
-async def test_what_cannot_be_watched_is_a_plain_error(platform: Platform, workflows: Workflows) -> None:
+async def test_an_invalid_watch_is_an_ordinary_error(platform: Platform, workflows: Workflows) -> None:
     error_of(await workflows.try_("GET", f"runs/{NOWHERE}/watch"), 404, "RUN_NOT_FOUND")
     run = await workflows.completed(task("a"))
     beyond = run["sequence"] + 1

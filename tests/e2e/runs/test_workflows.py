@@ -1,4 +1,4 @@
-"""What a user does with workflows over REST: describe, list, start, delete."""
+"""What a user does with workflows over REST: create, list, start, delete."""
 
 import asyncio
 import secrets
@@ -8,13 +8,13 @@ import pytest
 
 from tests.contract.gateway.wire import error_of
 from tests.e2e.definitions import write_agent
-from tests.e2e.people import new_person
 from tests.e2e.platform import Platform, question
+from tests.e2e.users import new_user
 from tests.e2e.workflows import Workflows, task
 from tests.support.waiting import eventually
 
 
-async def test_a_new_workflow_is_shown_with_what_holds(workflows: Workflows) -> None:
+async def test_a_new_workflow_is_shown_with_effective_values(workflows: Workflows) -> None:
     asked = task("plan", context={"site_type": "shop"})
     made = await workflows.create(asked, name="Relaunch")
     assert (made["name"], made["status"], made["task_count"]) == ("Relaunch", "WORKFLOW_STATUS_PENDING", 1)
@@ -31,7 +31,7 @@ async def test_a_new_workflow_is_shown_with_what_holds(workflows: Workflows) -> 
     assert await workflows.get(made["workflow_id"]) == made
 
 
-async def test_everything_that_is_wrong_with_a_workflow_is_said_at_once(workflows: Workflows) -> None:
+async def test_all_problems_of_a_workflow_are_reported_at_once(workflows: Workflows) -> None:
     broken = [
         task("a", "{{tasks.b.result}} {{tasks.nobody.result}}", depends_on=["c", "gone"]),
         task("b", agent_id="nobody_agent_1_999999"),
@@ -65,7 +65,7 @@ async def test_everything_that_is_wrong_with_a_workflow_is_said_at_once(workflow
         ({"name": "x", "tasks": [task("a", retry={"max_attempts": 21})]}, "tasks[0].retry.max_attempts"),
     ],
 )
-async def test_a_workflow_that_breaks_a_rule_is_refused_by_the_path(workflows: Workflows, body: Any, path: str) -> None:
+async def test_an_invalid_workflow_is_refused_with_the_path(workflows: Workflows, body: Any, path: str) -> None:
     error = error_of(await workflows.try_("POST", "workflows", body), 422, "VALIDATION_ERROR")
     assert [violation["field"] for violation in error["details"]["field_violations"]] == [path]
 
@@ -94,7 +94,7 @@ async def test_a_workflow_can_be_run_again_and_its_runs_are_listed(workflows: Wo
     assert second["next_page_token"] == ""
 
 
-async def test_one_run_at_a_time(workflows: Workflows, platform: Platform) -> None:
+async def test_a_second_run_at_the_same_time_is_refused(workflows: Workflows, platform: Platform) -> None:
     text = question()
     await platform.provider.fault("delay", text, argument=1_000)
     workflow_id = (await workflows.create(task("slow", text)))["workflow_id"]
@@ -110,7 +110,7 @@ async def test_one_run_at_a_time(workflows: Workflows, platform: Platform) -> No
     await workflows.execute(workflow_id)
 
 
-async def test_of_many_executes_at_once_one_starts(workflows: Workflows, platform: Platform) -> None:
+async def test_only_one_of_many_concurrent_executes_starts_a_run(workflows: Workflows, platform: Platform) -> None:
     text = question()
     await platform.provider.fault("delay", text, argument=1_000)
     workflow_id = (await workflows.create(task("slow", text)))["workflow_id"]
@@ -118,7 +118,7 @@ async def test_of_many_executes_at_once_one_starts(workflows: Workflows, platfor
     assert sorted(answer.status_code for answer in answers) == [200, *[409] * 7]
 
 
-async def test_a_deleted_workflow_is_gone_with_its_runs_and_what_it_bought_is_not(workflows: Workflows, platform: Platform) -> None:
+async def test_deleting_a_workflow_deletes_its_runs_and_keeps_its_executions(workflows: Workflows, platform: Platform) -> None:
     workflow_id = (await workflows.create(task("a")))["workflow_id"]
     run = await workflows.ended((await workflows.execute(workflow_id))["run_id"])
     assert await workflows.ask("DELETE", f"workflows/{workflow_id}") == {}
@@ -130,7 +130,7 @@ async def test_a_deleted_workflow_is_gone_with_its_runs_and_what_it_bought_is_no
     assert (await platform.execution(run["steps"][0]["execution_id"]))["status"] == "EXECUTION_STATUS_COMPLETED"
 
 
-async def test_one_key_makes_one_workflow_and_starts_one_run(workflows: Workflows) -> None:
+async def test_one_key_creates_one_workflow_and_starts_one_run(workflows: Workflows) -> None:
     headers = {"Idempotency-Key": f"key-{secrets.token_hex(8)}"}
     body = {"name": "Once", "tasks": [task("a", context={"x": 1, "y": 2})]}
     answers = await asyncio.gather(*(workflows.ask("POST", "workflows", body, headers=headers) for _ in range(5)))
@@ -148,7 +148,7 @@ async def test_one_key_makes_one_workflow_and_starts_one_run(workflows: Workflow
     error_of(await workflows.try_("POST", "workflows", body, headers=headers), 404, "WORKFLOW_NOT_FOUND")
 
 
-async def test_a_workflow_whose_agent_has_left_the_catalogue_does_not_start(workflows: Workflows, platform: Platform) -> None:
+async def test_a_workflow_whose_agent_left_the_catalogue_does_not_start(workflows: Workflows, platform: Platform) -> None:
     number = 790_100 + secrets.randbelow(800)
     agent_id = f"trials_leaving_agent_3_{number}"
     path = write_agent(platform.definitions, agent_id)
@@ -169,11 +169,11 @@ async def test_a_workflow_whose_agent_has_left_the_catalogue_does_not_start(work
     assert (await workflows.get(workflow_id))["status"] == "WORKFLOW_STATUS_PENDING"
 
 
-async def test_an_administrator_decides_and_cancels_for_others_and_runs_nothing_in_their_name(
+async def test_an_administrator_decides_and_cancels_for_others_but_starts_no_run_in_their_name(
     platform: Platform, workflows: Workflows
 ) -> None:
-    """`platform.http` is the first administrator's."""
-    owner = await new_person(platform)
+    """`platform.http` authenticates as the first administrator."""
+    owner = await new_user(platform)
 
     async def waiting() -> dict[str, Any]:
         made = await workflows.create(task("a", approval={"message": "Go?"}), headers=owner.headers)

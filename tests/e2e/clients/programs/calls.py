@@ -1,4 +1,4 @@
-"""Calls the platform with the client that openapi-python-client made."""
+"""Calls the platform with the client that openapi-python-client generated."""
 
 import json
 import sys
