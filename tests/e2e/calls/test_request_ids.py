@@ -11,7 +11,7 @@ from agentmesh.execution.v1.execution_service_pb2_grpc import ExecutionServiceSt
 from tests.contract.gateway.wire import REQUEST_ID, assert_clean, error_of
 from tests.e2e.definitions import AGENT
 from tests.e2e.platform import Platform, question
-from tests.e2e.provocations import NOBODY, SECONDS
+from tests.e2e.provocations import SECONDS, UNDEFINED_AGENT
 from tests.support.waiting import eventually
 
 HONEST = "req_honest-caller_1"
@@ -56,7 +56,9 @@ async def _in_the_access_log(platform: Platform, request_id: str) -> None:
 
 
 async def test_an_error_has_the_request_id(platform: Platform, request_id: str) -> None:
-    error = error_of(await platform.http.get(f"/api/v1/agents/{NOBODY}", headers={"x-request-id": request_id}), 404, "AGENT_NOT_FOUND")
+    error = error_of(
+        await platform.http.get(f"/api/v1/agents/{UNDEFINED_AGENT}", headers={"x-request-id": request_id}), 404, "AGENT_NOT_FOUND"
+    )
     assert error["request_id"] == request_id
     (line,) = await _logged(platform, "orchestrator", request_id)
     assert line["code"] == "NOT_FOUND"
@@ -124,14 +126,14 @@ async def test_unusual_and_internal_headers_change_nothing(platform: Platform, h
     done = await platform.execute(text, headers=sent)
     assert done.status_code == 200, done.text
     assert (await platform.execution(done.json()["execution_id"]))["input"] == text
-    refused = await platform.http.get(f"/api/v1/agents/{NOBODY}", headers=sent)
+    refused = await platform.http.get(f"/api/v1/agents/{UNDEFINED_AGENT}", headers=sent)
     assert error_of(refused, 404, "AGENT_NOT_FOUND")["request_id"] == HONEST
     for response in (found, done, refused):
         assert_clean(response)
 
 
 async def test_a_native_caller_cannot_pose_as_a_rest_caller(platform: Platform) -> None:
-    request = execution.ExecuteAgentRequest(agent_id=NOBODY, input=question())
+    request = execution.ExecuteAgentRequest(agent_id=UNDEFINED_AGENT, input=question())
     forged = (("x-envoy-original-path", "/api/v1/agents"), ("x-mesh-envelope", "forged"), ("x-mesh-status", "200"))
     call = ExecutionServiceStub(platform.gateway).ExecuteAgent(request, timeout=SECONDS, metadata=forged)
     assert (await call.code()).name == "NOT_FOUND"
