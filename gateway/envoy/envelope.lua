@@ -21,6 +21,7 @@ local WITHOUT_ENVELOPE = {
 local INTERNAL = { code = "INTERNAL", http_status = "500", message = "internal error; quote the request id when you report it" }
 
 local EVENTS = "text/event-stream"
+local LONGEST_COMPLAINT = 2000 -- bytes; the transcoder repeats an invalid value, which can have megabytes
 
 local function quoted(text)
   local escaped = text:gsub('[%c"\\]', function(char) return string.format("\\u%04x", char:byte()) end)
@@ -63,6 +64,13 @@ local function validation_error(request_id, text)
   if not field then return envelope(request_id, "VALIDATION_ERROR", invalid(complaint), "{}") end
   local details = '{"field_violations":[{"description":' .. quoted(description) .. ',"field":' .. quoted(field) .. "}]}"
   return envelope(request_id, "VALIDATION_ERROR", field .. ": " .. description, details)
+end
+
+-- A complaint, cut before the first byte of a character if it is long.
+local function beginning(buffer)
+  local length = buffer:length()
+  if length <= LONGEST_COMPLAINT then return buffer:getBytes(0, length) end
+  return (buffer:getBytes(0, LONGEST_COMPLAINT):gsub("[\192-\255]?[\128-\191]*$", "")) .. "…"
 end
 
 local function put(handle, http_status, body, retry_after, challenge)
@@ -140,7 +148,7 @@ local function rest(handle, headers)
   if headers:get("x-mesh-complaint") then
     local request_id = headers:get("x-request-id")
     local text = handle:body(true)
-    put(handle, "422", validation_error(request_id, text:getBytes(0, text:length())))
+    put(handle, "422", validation_error(request_id, beginning(text)))
   elseif grpc_status and grpc_status ~= "0" then
     put_service_error(handle)
   elseif headers:get("x-mesh-status") == "204" then

@@ -54,7 +54,11 @@ class GatewaySettings:
     per_ip_login_burst: int = 300
     """Calls of the kind LOGIN that one address may send in a burst."""
     body_limit_bytes: int = 4 * 1024 * 1024
-    """The largest body of a REST request. The orchestrator accepts gRPC messages that are 64 KiB larger."""
+    """The largest body of a REST request. The orchestrator accepts gRPC messages that are 64 KiB larger. A path whose contract allows
+    less accepts less."""
+    body_limit_values: int = 30_000
+    """The JSON values that the body of a REST request may hold; an empty object or list counts twice. Agent calls may hold 10,000 values
+    in their context (LIMIT_CONTEXT_NODES of the orchestrator), and workflows another 15,000 fields."""
     allowed_origins: str = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
     """A regular expression for the web origins whose pages may call the API."""
     headers_timeout_seconds: float = 10
@@ -103,6 +107,7 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
         settings=settings,
         rpcs=rpcs,
         request_rules=rules,
+        body_limit_of=lambda one: min(one.largest_body or settings.body_limit_bytes, settings.body_limit_bytes),
         allowed_methods=methods,
         welcome=welcome,
         upstream_tls=upstream_tls,

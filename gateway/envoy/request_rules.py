@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorSet
 
+from gateway.envoy.body_sizes import SLACK_BYTES, largest_body
 from gateway.envoy.contract import Binding, bindings
 from mesh.rpc.access import RpcKind, declared
 
@@ -39,6 +40,8 @@ class RequestRules:
     cursor: str = ""
     """The query parameter after which a stream goes on, such as `after_sequence`; the ids of its events are its values."""
     streams: bool = False
+    largest_body: int | None = None
+    """The bytes that a body needs at most; None if the contract does not bound it."""
 
     @property
     def methods(self) -> Sequence[str]:
@@ -77,8 +80,11 @@ def _rules(binding: Binding, kind: RpcKind, body: str, request: DescriptorProto,
         raise ValueError(f'{binding}: the gateway supports `body: "*"` or no body, not `body: "{body}"`')
     in_path = tuple(name for name in _VARIABLE.findall(binding.template))
     repeated = tuple(field.name for field in request.field if field.label == _REPEATED)
+    largest = largest_body(request, messages) if body else SLACK_BYTES
     cursor = next((field.name for field in request.field if field.name.startswith("after_")), "")
-    return RequestRules(binding, kind, body == "*", in_path, repeated, _lists(request, messages, ()) if body else {}, cursor)
+    return RequestRules(
+        binding, kind, body == "*", in_path, repeated, _lists(request, messages, ()) if body else {}, cursor, largest_body=largest
+    )
 
 
 def _lists(message: DescriptorProto, messages: Messages, above: tuple[DescriptorProto, ...]) -> dict[str, Any]:

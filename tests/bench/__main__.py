@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import calls, compare, fairness, interceptors, login_flood, overload, workflows
+from tests.bench import calls, compare, costs, fairness, interceptors, login_flood, overload, workflows
 
 BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, int | None]]] = {
     "calls": calls.main,
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, int | None]]] = {
     "logins": login_flood.main,
     "workflows": workflows.main,
     "fairness": fairness.main,
+    "costs": costs.main,
     "compare": compare.main,
 }
 
@@ -44,6 +45,12 @@ def arguments() -> argparse.Namespace:
         runs=(10_000, "runs to queue and drain; 0 for none"),
     )
     benchmark("fairness", "another user's run behind a long queue", steps=(5000, "steps to queue"), runs=(20, "runs to time"))
+    benchmark(
+        "costs",
+        "another user's calls beside requests that cost far more than their size; exits with 1 if their p99 rises by over 50 ms",
+        only=("", "measure the rpcs and doors whose names contain this"),
+        rounds=(4, "rounds until a rise counts"),
+    )
     compared = benchmark(
         "compare",
         "this tree against another commit; exits with 1 if this tree is more than 3 %% slower",

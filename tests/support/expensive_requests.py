@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 SIZE = 4 * 1024 * 1024 - 1024
+LONG = 1024 * 1024
+"""No text of a request may have so many bytes."""
 _FREE_FORM = "google.protobuf.Struct"
 _NULL, _NOTHING, _EMPTY_LIST, _EMPTY_OBJECT = b"\x0a\x02\x08\x00", b"\x0a\x00", b"\x0a\x02\x32\x00", b"\x0a\x02\x2a\x00"
 
@@ -27,6 +29,10 @@ def _of_fields(kind: Descriptor, size: int, path: list[FieldDescriptor]) -> Iter
         if field.message_type is None:
             if field.type in (field.TYPE_STRING, field.TYPE_BYTES) or field.is_repeated:
                 yield f"{name} again and again", _inside(path, _fill(_delimited(field.number, b""), size))
+            if field.type in (field.TYPE_STRING, field.TYPE_BYTES):
+                yield f"{name}, long", _inside(place, b"x" * max(size, LONG))
+            elif field.is_repeated:
+                yield f"{name}, packed", _inside(place, b"\x01" * size)
             continue
         yield f"{name} again and again", _inside(path, _fill(_delimited(field.number, b""), size))
         if field.message_type.full_name == _FREE_FORM:

@@ -20,9 +20,12 @@ from mesh.errors import ValidationFailed
 SMALL_REQUEST_BYTES = 2048
 """A request of this size is not walked: it cannot hold enough elements to be expensive."""
 MOST_FIELDS = 15_000
-"""Fields and list elements of a request outside of its free-form values, known to the contract or not."""
+"""Fields and list elements of a request outside of its free-form values, known to the contract or not. A message whose contract allows
+fewer may have that many, and UNKNOWN_FIELDS more."""
+UNKNOWN_FIELDS = 1_000
 _FREE_FORM = frozenset({"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue"})
 _UTF8_BYTES = 4
+_UUID_BYTES = 36
 _BYTES_OF_A_NODE = 2
 _VARINT_BYTES = 10
 _CONTINUED = 0x80
@@ -65,7 +68,8 @@ class RequestTooLarge(Exception):
 
 def check_bytes(data: bytes, kind: Descriptor, limits: RequestLimits) -> None:
     """Checks the bytes of a message of this kind. Raises RequestTooLarge, and DecodeError for bytes that are no message at all."""
-    _Walk(data, limits).message(0, len(data), _shape(kind), "")
+    shape = _shape(kind)
+    _Walk(data, limits, min(shape.most_fields + UNKNOWN_FIELDS, MOST_FIELDS)).message(0, len(data), shape, "")
 
 
 def check_nodes(message: Message, limits: RequestLimits) -> None:
@@ -94,6 +98,8 @@ class _Field:
 class _Shape:
     fields: dict[int, _Field]
     has_free_form: bool = False
+    most_fields: int = 0
+    """How many fields and list elements a valid message has, fields of its messages included; at most MOST_FIELDS."""
 
 
 @cache
@@ -102,6 +108,9 @@ def _shape(kind: Descriptor) -> _Shape:
     for field in kind.fields:
         made = shape.fields[field.number] = _field(field)
         shape.has_free_form |= made.free_form or (made.shape is not None and made.shape.has_free_form)
+        of_one = 1 + (made.shape.most_fields if made.shape is not None else 0)
+        items = made.most_items if made.most_items is not None else MOST_FIELDS if made.repeated else 1
+        shape.most_fields = min(shape.most_fields + items * of_one, MOST_FIELDS)
     return shape
 
 
@@ -126,16 +135,18 @@ def _most_bytes(rules: Any) -> int | None:
         return int(rules.string.max_len) * _UTF8_BYTES
     if rules.string.HasField("max_bytes"):
         return int(rules.string.max_bytes)
+    if rules.string.uuid:
+        return _UUID_BYTES
     return int(rules.bytes.max_len) if rules.bytes.HasField("max_len") else None
 
 
 class _Walk:
     """One walk over the bytes of a request."""
 
-    def __init__(self, data: bytes, limits: RequestLimits) -> None:
+    def __init__(self, data: bytes, limits: RequestLimits, most_fields: int) -> None:
         self._data = data
         self._limits = limits
-        self._fields_left = MOST_FIELDS
+        self._most_fields = self._fields_left = most_fields
         self._free_form_left = limits.free_form_bytes
 
     def message(self, at: int, end: int, shape: _Shape, path: str) -> None:
@@ -145,7 +156,7 @@ class _Walk:
         while at < end:
             self._fields_left -= 1
             if self._fields_left < 0:
-                raise RequestTooLarge(path, "MOST_FIELDS", f"must not have more than {MOST_FIELDS:,} fields and list elements")
+                raise self._too_many_fields(path)
             tag = data[at]
             at += 1
             if tag >= _CONTINUED:
@@ -165,7 +176,11 @@ class _Walk:
         size = end - begin
         if field.most_items is not None and (count > field.most_items or (field.packed and size > field.most_items * _VARINT_BYTES)):
             raise RequestTooLarge(_join(path, field), "max_items", f"must contain no more than {field.most_items:,} item(s)")
-        if field.free_form:
+        if field.packed:
+            self._fields_left -= size  # an element has at least one byte
+            if self._fields_left < 0:
+                raise self._too_many_fields(_join(path, field))
+        elif field.free_form:
             self._free_form_left -= size
             if self._free_form_left < 0:
                 description = (
@@ -178,6 +193,9 @@ class _Walk:
         elif field.shape is not None:
             here = _join(path, field)
             self.message(begin, end, field.shape, f"{here}[{count - 1}]" if field.repeated else here)
+
+    def _too_many_fields(self, path: str) -> RequestTooLarge:
+        return RequestTooLarge(path, "MOST_FIELDS", f"must not have more than {self._most_fields:,} fields and list elements")
 
     def _value(self, at: int, end: int, wire: int) -> tuple[int, int]:
         """Where a value begins and ends."""

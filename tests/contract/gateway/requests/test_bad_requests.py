@@ -144,7 +144,9 @@ async def test_a_body_over_the_limit_is_payload_too_large(gateway: Gateway, back
     whole = await exchange(gateway.port, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     error_of(whole, 413, "PAYLOAD_TOO_LARGE")
     chunked = await exchange(gateway.port, f"{head}Transfer-Encoding: chunked\r\n\r\n{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n")
-    error_of(chunked, 413, "PAYLOAD_TOO_LARGE")
+    error = error_of(chunked, 413, "PAYLOAD_TOO_LARGE")
+    assert error["details"]["limit_bytes"] == 4 * 1024 * 1024
+    assert "larger than the limit of 4194304 bytes" in error["message"]
     assert backend.script.requests == []
 
 
