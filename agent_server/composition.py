@@ -41,9 +41,8 @@ async def run(settings: AgentHostSettings, process: RunningProcess) -> None:
         tls = transport(settings)
         address = Address(settings.host_address, settings.port_offset, settings.agent_shard, settings.agent_shards, tls)
         verifier = CallTokenVerifier(settings.call_token_keys)
-        host = AgentHost(
-            address, directory, model, settings.model_provider, interceptors(verifier, request_limits(settings), mutual_tls=tls is not None)
-        )
+        of_port = interceptors(verifier, request_limits(settings), mutual_tls=tls is not None)
+        host = AgentHost(address, directory, model, settings.model_provider, of_port, process.tasks)
         stack.push_async_callback(host.stop, settings.drain_notice_seconds, settings.drain_grace_seconds)
         await host.serve(catalogue)
         facts = {"agents": host.agent_count, "ports": len(host.ports), "disabled": host.disabled_agents()}

@@ -12,6 +12,7 @@ from catalogue.errors import DefinitionsUnreadable
 from catalogue.files.reader import read
 from catalogue.files.settling import Settling
 from mesh.clock import SYSTEM_CLOCK
+from mesh.tasks import awaited
 
 DEBOUNCE_MS = 200
 POLL_SECONDS = 5.0
@@ -29,7 +30,7 @@ async def watch(path: Path, current: Catalogue, stop: asyncio.Event) -> AsyncIte
     problem until the folder returns.
     """
     changed = asyncio.Event()
-    notifier = asyncio.create_task(_notify(path, changed, stop))
+    notifier = awaited(_notify(path, changed, stop))
     settling = Settling()
     try:
         while not stop.is_set():

@@ -20,7 +20,7 @@ from mesh.errors import CannotStart, MeshError
 from mesh.readiness import announce
 from mesh.rpc.serving.health_port import HealthPort
 from mesh.settings import MeshSettings, explain
-from mesh.tasks import BackgroundTasks, TaskFailure
+from mesh.tasks import BackgroundTasks, TaskFailure, awaited
 from mesh.telemetry import configure_logging, serve_metrics
 
 S = TypeVar("S", bound=MeshSettings)
@@ -92,14 +92,18 @@ def run_until_stopped(main: Callable[[BackgroundTasks], Awaitable[None]]) -> Tas
 
 async def _serve(settings: S, run: Run[S], tasks: BackgroundTasks) -> None:
     async with HealthPort(settings.health_port) as health:
-        main = asyncio.ensure_future(run(settings, RunningProcess(tasks, health, settings.ready_file)))
-        stopping = asyncio.create_task(tasks.stopping.wait())
+        main = awaited(_main(run, settings, RunningProcess(tasks, health, settings.ready_file)))
+        stopping = awaited(tasks.stopping.wait())
         await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         await health.set(serving=False)
         if tasks.failure is not None:
             _end_within(settings.drain_grace_seconds + END_SECONDS)
         await main
+
+
+async def _main(run: Run[S], settings: S, process: RunningProcess) -> None:
+    await run(settings, process)
 
 
 def _end_within(seconds: float) -> None:

@@ -11,6 +11,7 @@ from agent_server.hosting.pacing import HEARTBEAT_SECONDS, PieceQueue
 from agent_server.model.errors import AgentExecutionFailed
 from agent_server.turn.turn import Result, Turn
 from mesh.errors import CallCancelled, MeshError
+from mesh.tasks import awaited
 
 log = structlog.get_logger()
 
@@ -40,7 +41,7 @@ class CallsInProgress:
 
     async def whole(self, execution_id: str, turn: Turn, timeout: float, respond: Callable[[Result], R]) -> R:
         """The response to the turn's result within `timeout` seconds."""
-        task = asyncio.create_task(turn.whole(timeout))
+        task = awaited(turn.whole(timeout))
         self._remember(execution_id, task, turn)
         with _accounted(turn):
             return respond(await task)
@@ -48,7 +49,7 @@ class CallsInProgress:
     async def frames(self, execution_id: str, turn: Turn, timeout: float, respond: Callable[[Frame], R]) -> AsyncIterator[R]:
         """The response to each frame of the turn: text, then the result, within `timeout` seconds; None after 15 s of silence."""
         queue: PieceQueue[Result] = PieceQueue()
-        task = asyncio.create_task(_pump(turn, timeout, queue))
+        task = awaited(_pump(turn, timeout, queue))
         task.add_done_callback(lambda _: queue.end())  # not in the task: if it is cancelled before its first step, none of its code runs
         self._remember(execution_id, task, turn)
         try:

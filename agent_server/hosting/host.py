@@ -22,6 +22,7 @@ from catalogue.catalogue import Catalogue
 from catalogue.model import FIRST_PORT
 from mesh.rpc.serving.server import Health, add_reflection, build_server, drain, listen
 from mesh.security.tls import ServerTls
+from mesh.tasks import BackgroundTasks
 
 log = structlog.get_logger()
 
@@ -64,7 +65,9 @@ class AgentHost:
         model: Model,
         provider: str,
         interceptors: Interceptors,
+        tasks: BackgroundTasks,
     ) -> None:
+        self._tasks = tasks
         self._address = address
         self._directory = directory
         self._model = model
@@ -108,11 +111,12 @@ class AgentHost:
     async def stop(self, notice_seconds: float, grace_seconds: float) -> None:
         ports = [*self._open.values(), *self._closing.values()]
         await drain([p.server for p in ports], [p.health for p in ports], notice_seconds=notice_seconds, grace_seconds=grace_seconds)
+        await self._tasks.stop(*self._closing)  # their servers have stopped
 
     def _close(self, port: _Port) -> None:
         # Its calls in progress have been bought and may finish. The new catalogue does not wait for them.
         draining = drain([port.server], [port.health], notice_seconds=0, grace_seconds=LONGEST_CALL_SECONDS)
-        task = asyncio.create_task(draining)
+        task = self._tasks.start_once("closed port", draining)
         self._closing[task] = port
         task.add_done_callback(self._closing.pop)
 

@@ -11,10 +11,13 @@ from deploy.local.programs import Provider
 from deploy.local.screen import Screen, start_screen
 from deploy.local.stack import LIVENESS_SECONDS, Stack
 from deploy.local.state import StateFolder
+from mesh.tasks import BackgroundTasks, awaited
 
 
 async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environment: Mapping[str, str], began: float) -> None:
-    """Runs the stack at that offset until SIGINT, SIGTERM or SIGHUP. Raises LaunchError if it cannot be started.
+    """Runs the stack at that offset until SIGINT, SIGTERM or SIGHUP.
+
+    Raises LaunchError if it cannot be started, and after it was stopped because one of the launcher's own tasks ended unexpectedly.
 
     `began` is the time of the command, a reading of the monotonic clock.
     """
@@ -22,6 +25,7 @@ async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environm
     provider = Provider.from_environment(environment)
     state = StateFolder.of_offset(port_offset)
     liveness = liveness_seconds(environment)
+    tasks = BackgroundTasks()
     stack = Stack(
         state.path,
         port_offset,
@@ -32,8 +36,10 @@ async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environm
         provider=provider,
         report=screen.step,
         liveness_seconds=liveness,
+        tasks=tasks,
     )
-    stop = stop_request(stack)
+    stop = tasks.stopping
+    on_signal(stack, stop)
     try:
         if await started(stack, stop):
             screen.show(await start_screen(stack, screen.seconds))
@@ -43,6 +49,10 @@ async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environm
             screen.step("stopping")
             await stack.stop()
             screen.step("everything has stopped")
+    if tasks.failure is not None:
+        raise LaunchError(
+            f"stopped because the {tasks.failure.name} ended unexpectedly ({tasks.failure.cause!r}); run it again, and report this"
+        )
 
 
 def liveness_seconds(environment: Mapping[str, str]) -> float:
@@ -57,9 +67,8 @@ def liveness_seconds(environment: Mapping[str, str]) -> float:
     return seconds
 
 
-def stop_request(stack: Stack) -> asyncio.Event:
-    """An event that the first signal to stop sets; the second signal kills every process."""
-    stop = asyncio.Event()
+def on_signal(stack: Stack, stop: asyncio.Event) -> None:
+    """The first signal to stop sets `stop`; the second kills every process."""
 
     def asked() -> None:
         if stop.is_set():
@@ -68,13 +77,12 @@ def stop_request(stack: Stack) -> asyncio.Event:
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, asked)
-    return stop
 
 
 async def started(stack: Stack, stop: asyncio.Event) -> bool:
     """Starts the stack; False if it was told to stop before it was ready."""
-    starting = asyncio.create_task(stack.start())
-    stopping = asyncio.create_task(stop.wait())
+    starting = awaited(stack.start())
+    stopping = awaited(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if starting.done():

@@ -11,7 +11,8 @@ from deploy.local.secrets.call_keys import CallKeys
 from deploy.local.secrets.gateway_secret import GatewaySecret
 from deploy.local.state import REPOSITORY, StateFolder
 from deploy.local.supervision.liveness import HealthProbe
-from deploy.local.supervision.process import Prepare, Process, ProcessSpec, nothing_to_prepare, ready_file_written
+from deploy.local.supervision.probe import http_status
+from deploy.local.supervision.process import Alive, Prepare, Process, ProcessSpec, nothing_to_prepare, ready_file_written
 from mesh.security.identities import AGENT_HOST, ORCHESTRATOR, WORKER, service_of
 
 POOL_SIZE, POOL_OVERFLOW = 20, 10
@@ -67,7 +68,7 @@ class Programs:
     def simulator(self) -> Process:
         """The simulator of the Messages API."""
         settings = {"SIMULATOR_PORT": str(self.ports.simulator), "SIMULATOR_LOG": str(self.simulator_log)}
-        return self._process("simulator", "deploy.simulator", settings, prepare=self._make_simulator_folder, probed=False)
+        return self._process("simulator", "deploy.simulator", settings, prepare=self._make_simulator_folder, alive=self._simulator_answers)
 
     def agent_host(self, shard: int) -> Process:
         settings = {
@@ -144,7 +145,7 @@ class Programs:
         *,
         prepare: Prepare = nothing_to_prepare,
         after: Sequence[str] = (),
-        probed: bool = True,
+        alive: Alive | None = None,
     ) -> Process:
         ready_file = self.state.ready_file(name)
 
@@ -162,7 +163,7 @@ class Programs:
             prepare=prepared,
             stop_seconds=STOP_SECONDS,
             after=after,
-            alive=HealthProbe(ready_file).answers if probed else None,
+            alive=alive or HealthProbe(ready_file).answers,
         )
         return Process(spec)
 
@@ -177,6 +178,9 @@ class Programs:
             "AGENT_SHARDS": str(len(self.ports.agent_metrics)),
             "DRAIN_GRACE_SECONDS": str(DRAIN_SECONDS),
         }
+
+    async def _simulator_answers(self, seconds: float) -> bool:
+        return await http_status(self.ports.simulator, "/healthz", seconds) == 200
 
     async def _make_simulator_folder(self) -> Mapping[str, str]:
         self.simulator_log.parent.mkdir(parents=True, exist_ok=True)

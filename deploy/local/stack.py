@@ -29,6 +29,7 @@ from deploy.local.supervision.supervisor import Report, Supervisor
 from deploy.local.supervision.waiting import holds_within
 from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
 from mesh.security.identities import GATEWAY, service_of
+from mesh.tasks import BackgroundTasks
 
 DATABASE = "agentmesh"
 GATEWAY_SECONDS = 20
@@ -90,7 +91,10 @@ class Stack:
         gateway: Mapping[str, Any] = NOTHING,
         report: Report = silent,
         liveness_seconds: float = LIVENESS_SECONDS,
+        tasks: BackgroundTasks | None = None,
     ) -> None:
+        self.tasks = tasks or BackgroundTasks()
+        """The watchers of the processes."""
         self.ports = LocalPorts.at(port_offset, shards, orchestrators, workers)
         self.state = StateFolder(state.resolve())
         self.state.create()
@@ -123,7 +127,7 @@ class Stack:
             *(programs.worker(number, self._make_database) for number in range(workers)),
             *([programs.consumer(self._make_database)] if self._kafka else []),
         ]
-        self._supervisor = Supervisor([servers, self._agent_hosts, ours, [self._envoy.process]], report, liveness_seconds)
+        self._supervisor = Supervisor([servers, self._agent_hosts, ours, [self._envoy.process]], report, self.tasks, liveness_seconds)
 
     async def start(self) -> None:
         """Starts everything and waits until the gateway reports the platform ready. Stops everything if that fails."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from mesh.clock import SYSTEM_CLOCK, Clock
+from mesh.tasks import awaited
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -32,7 +33,7 @@ class BriefMemory(Generic[K, V]):
             return known[1]
         task = self._loading.get(key)
         if task is None:
-            task = self._loading[key] = asyncio.create_task(self._look_up(key))
+            task = self._loading[key] = awaited(self._look_up(key))
             task.add_done_callback(_retrieved)
         return await asyncio.shield(task)  # a caller that is cancelled must not cancel the look-up for the others
 

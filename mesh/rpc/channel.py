@@ -5,6 +5,7 @@ import asyncio
 import grpc
 
 from mesh.security.tls import ClientTls
+from mesh.tasks import BackgroundTasks
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 """The limit inside the mesh. The gateway and the orchestrator's port limit requests from outside to 4 MiB."""
@@ -40,11 +41,12 @@ class ChannelPool:
     With `tls`, a channel keeps the certificates that it was opened with. When they change, new channels replace it.
     """
 
-    def __init__(self, tls: ClientTls | None = None) -> None:
+    def __init__(self, tasks: BackgroundTasks, tls: ClientTls | None = None) -> None:
+        self._tasks = tasks
         self._tls = tls
         self._material = tls.material if tls else None
         self._channels: dict[str, grpc.aio.Channel] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], grpc.aio.Channel] = {}
         self._generation = 0
 
     @property
@@ -66,9 +68,9 @@ class ChannelPool:
 
     async def close(self) -> None:
         """Closes every channel and ends the calls on it."""
-        for task in self._retiring:
-            task.cancel()
-        channels, self._channels = list(self._channels.values()), {}
+        channels = [*self._channels.values(), *self._retiring.values()]
+        self._channels = {}
+        await self._tasks.stop(*self._retiring)
         for channel in channels:
             await channel.close()
 
@@ -80,6 +82,6 @@ class ChannelPool:
     def _retire(self) -> None:
         channels, self._channels = list(self._channels.values()), {}
         for channel in channels:  # calls in flight may finish
-            task = asyncio.create_task(channel.close(RETIREMENT_SECONDS))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            task = self._tasks.start_once("retired channel", channel.close(RETIREMENT_SECONDS))
+            self._retiring[task] = channel
+            task.add_done_callback(self._retiring.pop)

@@ -52,11 +52,11 @@ async def build_calling(
 ) -> AgentCalling:
     """Builds the services that call agents under `identity`, a SPIFFE id. `index` is for processes that serve searches."""
     prices = PriceBook.load()
-    channels = ChannelPool(ClientTls(tls, AGENT_HOST) if tls else None)
+    channels = ChannelPool(tasks, ClientTls(tls, AGENT_HOST) if tls else None)
     stack.push_async_callback(channels.close)
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
     signer = CallTokenSigner(settings.call_token_signing_key, identity)
-    agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds)
+    agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds, tasks)
     outbox = TopicNotifier(notifier, "outbox", hurry=False)
     recorder = PostgresRecorder(settings.database_url, settings.execution_lease_seconds, tasks, outbox.notify)
     await stack.enter_async_context(recorder)

@@ -8,6 +8,7 @@ import structlog
 
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import CallCancelled, MeshError
+from mesh.tasks import awaited
 from orchestrator.executions.books import Books
 from orchestrator.executions.errors import AgentLost
 from orchestrator.executions.failpoints import AFTER_ANSWER
@@ -144,7 +145,7 @@ class Purchases:
             raise AgentLost(message, agent_id=agent_id, execution_id=execution_id)
 
     def _detach(self, purchase: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
-        task = asyncio.create_task(purchase)
+        task = awaited(purchase)
         self._in_progress.add(task)
         task.add_done_callback(self._finished)
         return task

@@ -11,8 +11,10 @@ from deploy.local.errors import LaunchError
 from deploy.local.supervision.leash import Account, leashed
 from deploy.local.supervision.leftovers import remember
 from deploy.local.supervision.waiting import holds_within
+from mesh.tasks import awaited
 
 Prepare = Callable[[], Awaitable[Mapping[str, str]]]
+Alive = Callable[[float], Awaitable[bool]]
 
 QUOTED_BYTES = 16_384
 QUOTED_LINES = 5
@@ -55,7 +57,7 @@ class ProcessSpec:
     start_seconds: float = 60
     stop_seconds: float = 15
     after: Sequence[str] = ()
-    alive: Callable[[float], Awaitable[bool]] | None = None
+    alive: Alive | None = None
 
 
 class Process:
@@ -151,7 +153,7 @@ class Process:
             child = await self._spawn({**await self.spec.prepare(), **self._environment})
         except OSError as error:  # for example a full disk or no memory: the supervisor tries again
             raise LaunchError(f"{self.name} cannot be started: {error}") from error
-        self._farewell = asyncio.create_task(self._wait_for_end(child))
+        self._farewell = awaited(self._wait_for_end(child))
         try:
             await self._until_ready(child)
         except BaseException:
@@ -192,11 +194,11 @@ class Process:
     async def _wait_for_end(self, child: asyncio.subprocess.Process) -> None:
         """Waits until the program ends, and records a crash if it was serving and was not told to end."""
         code = await child.wait()
-        if self.spec.traces.pid:
-            self.spec.traces.pid.unlink(missing_ok=True)
         if self._serving:
             self._serving = False
-            self.crashes.put_nowait(code)
+            self.crashes.put_nowait(code)  # before anything that may fail: without it, nobody would restart the program
+        if self.spec.traces.pid:
+            self.spec.traces.pid.unlink(missing_ok=True)
 
     async def _end(self) -> None:
         self._serving = False

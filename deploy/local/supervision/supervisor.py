@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from deploy.local.errors import LaunchError
 from deploy.local.supervision.process import Process, describe_end
 from mesh.clock import SYSTEM_CLOCK
+from mesh.tasks import BackgroundTasks
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
@@ -21,11 +22,13 @@ Report = Callable[[str], None]
 class Supervisor:
     """Owns the processes in `groups`, which stop one group after the other, the last first; `report` gets a line for the operator.
 
-    A process that has not answered its health check for `liveness_seconds` is killed and restarted; 0 turns this off.
+    A process that has not answered its health check for `liveness_seconds` is killed and restarted; 0 turns this off. `tasks` supervises
+    the watchers: without its watcher, a process that dies would stay dead.
     """
 
-    def __init__(self, groups: Sequence[Sequence[Process]], report: Report, liveness_seconds: float = 0) -> None:
+    def __init__(self, groups: Sequence[Sequence[Process]], report: Report, tasks: BackgroundTasks, liveness_seconds: float = 0) -> None:
         self._groups = groups
+        self._tasks = tasks
         self._report = report
         self._liveness = liveness_seconds
         self._processes = {process.name: process for group in groups for process in group}
@@ -44,14 +47,15 @@ class Supervisor:
                     group.create_task(self._start_in_turn(process, ready))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        self._watchers = [asyncio.create_task(self._watch(process)) for process in self._processes.values()]
-        if self._liveness:
-            probed = [process for process in self._processes.values() if process.spec.alive is not None]
-            self._watchers += [asyncio.create_task(self._probe(process)) for process in probed]
+        for process in self._processes.values():
+            self._watchers.append(self._tasks.start(f"watcher of {process.name}", self._watch(process)))
+            if self._liveness and process.spec.alive is not None:
+                self._watchers.append(self._tasks.start(f"health checks of {process.name}", self._probe(process)))
 
     async def stop(self) -> None:
         """Stops every process, in reverse order; one that takes longer than its `stop_seconds` is killed."""
-        await self._unwatch()
+        await self._tasks.stop(*self._watchers)
+        self._watchers = []
         for group in reversed(self._groups):
             await asyncio.gather(*(process.stop() for process in group))
 
@@ -110,9 +114,3 @@ class Supervisor:
                     self._report(f"{process.name} has not answered its health check for {self._liveness:g} s; killing it")
                     process.end_hard()
                     pid = None
-
-    async def _unwatch(self) -> None:
-        for watcher in self._watchers:
-            watcher.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
-        self._watchers = []

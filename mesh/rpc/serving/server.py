@@ -12,6 +12,7 @@ from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to
 from mesh.rpc.channel import MAX_MESSAGE_BYTES
 from mesh.rpc.serving.reflection import add_reflection_service
 from mesh.security.tls import ServerTls
+from mesh.tasks import awaited
 from mesh.waiting import set_in_turn
 
 SERVER_OPTIONS = (
@@ -80,7 +81,7 @@ class _HealthServicer(HealthServicer):  # type: ignore[misc]  # grpc_health has 
 
     async def Watch(self, request: HealthCheckRequest, context: Any) -> None:
         """Streams the state of a service whenever it changes."""
-        watch = asyncio.create_task(self._watch(request.service, context))
+        watch = awaited(self._watch(request.service, context))
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
         try:

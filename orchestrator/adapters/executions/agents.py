@@ -24,6 +24,7 @@ from mesh.rpc.convert import struct, usage_from_proto, values
 from mesh.rpc.status import error_of
 from mesh.security.call_tokens import CALL_TOKEN_KEY, HOST_START, CallTokenSigner
 from mesh.security.errors import InvalidCredentials, TokenExpired
+from mesh.tasks import BackgroundTasks
 from orchestrator.executions.convert import answer_facts
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
 from orchestrator.executions.facts import AnswerFacts
@@ -69,7 +70,10 @@ class AgentAddresses:
 class GrpcAgents:
     """Calls agents over gRPC, each on its own port."""
 
-    def __init__(self, channels: ChannelPool, addresses: AgentAddresses, signer: CallTokenSigner, cancel_grace_seconds: float) -> None:
+    def __init__(
+        self, channels: ChannelPool, addresses: AgentAddresses, signer: CallTokenSigner, cancel_grace_seconds: float, tasks: BackgroundTasks
+    ) -> None:
+        self._tasks = tasks
         self._channels = channels
         self._addresses = addresses
         self._signer = signer
@@ -78,7 +82,6 @@ class GrpcAgents:
         self._host_starts: dict[int, str] = {}
         """By shard: the id of the host's start, which the next call token names. See CallTokenVerifier."""
         self._generation = channels.generation
-        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def execute(self, call: AgentCall, stop: StopSignal) -> AgentAnswer:
         """Returns the complete answer; see Agents."""
@@ -162,9 +165,7 @@ class GrpcAgents:
 
     def _canceller(self, rpc: Any, call: AgentCall) -> Callable[[], None]:
         def cancel() -> None:
-            task = asyncio.create_task(self._cancel(rpc, call))
-            self._cancelling.add(task)
-            task.add_done_callback(self._cancelling.discard)
+            self._tasks.start_once("cancelled call", self._cancel(rpc, call), vital=False)
 
         return cancel
 

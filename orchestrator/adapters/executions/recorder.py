@@ -83,6 +83,7 @@ class PostgresRecorder:
     async def __aexit__(self, *_: object) -> None:
         if self._voiding:
             await asyncio.wait(self._voiding, timeout=self._lease)
+        await self._tasks.stop(*self._voiding)
         await self._stack.aclose()
 
     async def record(self, intent: Intent) -> OriginalRequest | None:
@@ -138,7 +139,7 @@ class PostgresRecorder:
         """Settles an intent that may have been committed, or still will be by a slow server. Its call was refused and bought nothing."""
         failure = Failure("SERVICE_UNAVAILABLE", "the database was lost before the agent was called", {}, retryable=True)
         refused = Settlement(intent, State.FAILED, failure=failure)
-        task = asyncio.create_task(self._settle(_Entry(refused, intent_is_known=False)))
+        task = self._tasks.start_once("voided intent", self._settle(_Entry(refused, intent_is_known=False)), vital=False)
         self._voiding.add(task)
         task.add_done_callback(self._voiding.discard)
 

@@ -156,7 +156,7 @@ class Dispatcher:
             self._run_task(self._work(leased))
 
     def _run_task(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = self._background.start_once("step", work, vital=False)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -164,8 +164,6 @@ class Dispatcher:
         self._tasks.discard(task)
         if self._saturated or self._limited:
             self.wake()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("step_task_failed", exc_info=error)
 
     async def _work(self, leased: LeasedStep | None) -> None:
         """Runs a step and then, one after another, the successors that the reports return."""

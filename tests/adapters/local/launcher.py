@@ -12,6 +12,7 @@ from deploy.local.servers.postgres import PostgresServer
 from deploy.local.servers.redis import RedisServer
 from deploy.local.supervision.process import Process, ProcessSpec, Traces, ready_file_written
 from deploy.local.supervision.supervisor import Supervisor
+from mesh.tasks import BackgroundTasks
 
 
 async def main(folder: Path, postgres_port: int, redis_port: int) -> None:
@@ -27,7 +28,7 @@ async def main(folder: Path, postgres_port: int, redis_port: int) -> None:
             environment={"READY_FILE": str(ready_file)},
         )
     )
-    supervisor = Supervisor([[postgres.process, redis.process], [stand_in]], lambda _: None)
+    supervisor = Supervisor([[postgres.process, redis.process], [stand_in]], lambda _: None, BackgroundTasks())
     await supervisor.start()
     url = await postgres.create_database("kept")
     pids = [process.pid for process in (postgres.process, redis.process, stand_in)]

@@ -5,28 +5,36 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.local.errors import LaunchError
+from deploy.local.ports import LocalPorts
+from deploy.local.programs import Programs, Provider
+from deploy.local.state import StateFolder
 from deploy.local.supervision.process import Process
 from deploy.local.supervision.supervisor import Supervisor
 from deploy.local.supervision.waiting import holds_within
+from mesh.tasks import BackgroundTasks
+from tests.support.ports import any_free_port
 
 MakeProcess = Callable[..., Process]
 
 
 async def test_programs_start_after_their_dependencies_and_stop_before_them(make_process: MakeProcess, journal: Path) -> None:
     store, service, door = make_process("store"), make_process("service", after=("store",)), make_process("door", after=("service",))
-    supervisor = Supervisor([[store], [service], [door]], lambda _: None)
+    supervisor = Supervisor([[store], [service], [door]], lambda _: None, BackgroundTasks())
     await supervisor.start()
     await supervisor.stop()
     assert journal.read_text().splitlines() == ["store up", "service up", "door up", "door down", "service down", "store down"]
 
 
 async def test_a_program_that_cannot_start_is_named_and_the_others_can_be_stopped(make_process: MakeProcess, journal: Path) -> None:
-    supervisor = Supervisor([[make_process("store")], [make_process("service", "broken", after=("store",))]], lambda _: None)
+    supervisor = Supervisor(
+        [[make_process("store")], [make_process("service", "broken", after=("store",))]], lambda _: None, BackgroundTasks()
+    )
     with pytest.raises(LaunchError, match=r"service ended with exit code 3 while it was starting[\s\S]*the cupboard is bare"):
         await supervisor.start()
     await supervisor.stop()
@@ -36,7 +44,7 @@ async def test_a_program_that_cannot_start_is_named_and_the_others_can_be_stoppe
 async def test_a_dead_program_is_restarted_and_reported_on_the_screen(make_process: MakeProcess) -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
     service = make_process("service")
-    supervisor = Supervisor([[service]], told.put_nowait)
+    supervisor = Supervisor([[service]], told.put_nowait, BackgroundTasks())
     await supervisor.start()
     assert (await told.get()).startswith("service is ready (")
     before = service.pid
@@ -52,7 +60,7 @@ async def test_a_dead_program_is_restarted_and_reported_on_the_screen(make_proce
 async def test_a_failed_restart_is_retried_later(make_process: MakeProcess, journal: Path) -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
     service = make_process("service", start_seconds=10)
-    supervisor = Supervisor([[service]], told.put_nowait)
+    supervisor = Supervisor([[service]], told.put_nowait, BackgroundTasks())
     await supervisor.start()
     journal.unlink()
     journal.mkdir()  # a stand-in that cannot write its journal exits at once
@@ -68,7 +76,7 @@ async def test_a_failed_restart_is_retried_later(make_process: MakeProcess, jour
 async def test_a_program_that_was_stopped_deliberately_stays_stopped(make_process: MakeProcess, journal: Path) -> None:
     service, other = make_process("service"), make_process("other")
     told: asyncio.Queue[str] = asyncio.Queue()
-    supervisor = Supervisor([[service, other]], told.put_nowait)
+    supervisor = Supervisor([[service, other]], told.put_nowait, BackgroundTasks())
     await supervisor.start()
     await supervisor.process("service").stop()
     other.kill()
@@ -82,7 +90,7 @@ async def test_a_program_that_was_stopped_deliberately_stays_stopped(make_proces
 
 async def test_kill_ends_a_stop_that_waits(make_process: MakeProcess) -> None:
     deaf = make_process("service", "deaf", stop_seconds=60)
-    supervisor = Supervisor([[deaf]], lambda _: None)
+    supervisor = Supervisor([[deaf]], lambda _: None, BackgroundTasks())
     await supervisor.start()
     stopping = asyncio.create_task(supervisor.stop())
 
@@ -98,7 +106,7 @@ async def test_kill_ends_a_stop_that_waits(make_process: MakeProcess) -> None:
 async def test_a_process_that_does_not_answer_is_killed_and_restarted(make_process: MakeProcess, number: signal.Signals) -> None:
     told: asyncio.Queue[str] = asyncio.Queue()
     service = make_process("service", "healthy")
-    supervisor = Supervisor([[service]], told.put_nowait, liveness_seconds=1.5)
+    supervisor = Supervisor([[service]], told.put_nowait, BackgroundTasks(), liveness_seconds=1.5)
     await supervisor.start()
     assert (await told.get()).startswith("service is ready (")
     before = service.pid
@@ -114,7 +122,10 @@ async def test_a_process_that_does_not_answer_is_killed_and_restarted(make_proce
 async def test_with_liveness_seconds_0_an_unresponsive_process_is_not_killed(make_process: MakeProcess) -> None:
     service, other = make_process("service", "healthy"), make_process("other", "healthy")
     told: asyncio.Queue[str] = asyncio.Queue()
-    patient, impatient = Supervisor([[service]], told.put_nowait), Supervisor([[other]], told.put_nowait, liveness_seconds=0.6)
+    patient, impatient = (
+        Supervisor([[service]], told.put_nowait, BackgroundTasks()),
+        Supervisor([[other]], told.put_nowait, BackgroundTasks(), liveness_seconds=0.6),
+    )
     await asyncio.gather(patient.start(), impatient.start())
     before = service.pid
     service.kill(signal.SIGSTOP)
@@ -125,3 +136,31 @@ async def test_with_liveness_seconds_0_an_unresponsive_process_is_not_killed(mak
     assert service.running
     service.kill(signal.SIGCONT)
     await asyncio.gather(patient.stop(), impatient.stop())
+
+
+@pytest.mark.parametrize("name", ["watcher of service", "health checks of service"])
+async def test_a_watcher_that_dies_is_reported(make_process: MakeProcess, name: str) -> None:
+    """A launcher without it would restart nothing that dies or hangs."""
+    tasks = BackgroundTasks()
+    supervisor = Supervisor([[make_process("service", "healthy")]], lambda _: None, tasks, liveness_seconds=30)
+    await supervisor.start()
+    [watcher] = [task for task in asyncio.all_tasks() if task.get_name() == name]
+    watcher.cancel()
+    await asyncio.wait_for(tasks.stopping.wait(), 5)
+    assert tasks.failure is not None
+    assert tasks.failure.name == name
+    await supervisor.stop()
+
+
+async def test_a_hung_simulator_is_killed_and_restarted(tmp_path: Path) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    ports = replace(LocalPorts.at(0, 1, 1, 1), simulator=any_free_port())
+    simulator = Programs(StateFolder(tmp_path), ports, Provider.simulator(ports.simulator), {}).simulator()
+    supervisor = Supervisor([[simulator]], told.put_nowait, BackgroundTasks(), liveness_seconds=1.5)
+    await supervisor.start()
+    assert (await told.get()).startswith("simulator is ready (")
+    simulator.kill(signal.SIGSTOP)
+    assert await asyncio.wait_for(told.get(), 30) == "simulator has not answered its health check for 1.5 s; killing it"
+    assert (await told.get()).startswith("simulator was ended by SIGKILL; restarting it")
+    assert await asyncio.wait_for(told.get(), 60) == "simulator is ready again"
+    await supervisor.stop()

@@ -4,7 +4,6 @@ Two gRPC services in Python behind the same gateway, and the SDK on the transpor
 limits, policy, validation, books, call tokens, guardrails, logs or metrics: this is the minimum cost of any mesh of this architecture.
 """
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -20,6 +19,7 @@ from agent_server.providers.anthropic.messages import AnthropicModel
 from mesh.process import prefer_running_threads, run_until_stopped, spare_the_collector
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.serving.server import Health, build_server, listen
+from mesh.tasks import BackgroundTasks
 
 NAME, SYSTEM = "Technical SEO Auditor", "You are a technical SEO auditor. " * 60
 Behaviour = Callable[[Any, Any], Awaitable[Any]]
@@ -45,8 +45,8 @@ def orchestrator(stub: Any) -> Behaviour:
     return execute
 
 
-async def serve(role: str, port: int, upstream: str, stop: asyncio.Event) -> None:
-    """Serve until SIGTERM."""
+async def serve(role: str, port: int, upstream: str, tasks: BackgroundTasks) -> None:
+    """Serves until told to stop."""
     server = build_server([])
     await Health(server).set("", True)
     request: Callable[[bytes], Any]
@@ -55,7 +55,7 @@ async def serve(role: str, port: int, upstream: str, stop: asyncio.Event) -> Non
             behaviour = agent(await stack.enter_async_context(AnthropicModel("bench", upstream)))
             service, method, request = "agentmesh.agent.v1.AgentService", "Execute", agents.ExecuteRequest.FromString
         else:
-            channels = ChannelPool()
+            channels = ChannelPool(tasks)
             stack.push_async_callback(channels.close)
             behaviour = orchestrator(AgentServiceStub(channels.get(f"127.0.0.1:{upstream}")))
             service, method, request = "agentmesh.execution.v1.ExecutionService", "ExecuteAgent", executions.ExecuteAgentRequest.FromString
@@ -65,7 +65,7 @@ async def serve(role: str, port: int, upstream: str, stop: asyncio.Event) -> Non
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
         listen(server, "127.0.0.1", port, None)
         await server.start()
-        await stop.wait()
+        await tasks.stopping.wait()
         await server.stop(None)
 
 
@@ -73,4 +73,4 @@ if __name__ == "__main__":
     role, port, upstream = sys.argv[1:]
     spare_the_collector()
     prefer_running_threads()
-    run_until_stopped(lambda tasks: serve(role, int(port), upstream, tasks.stopping))
+    run_until_stopped(lambda tasks: serve(role, int(port), upstream, tasks))

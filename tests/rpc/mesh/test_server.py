@@ -16,6 +16,7 @@ from mesh.errors import ValidationFailed
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.serving import server as server_module
 from mesh.rpc.serving.server import build_server, drain
+from mesh.tasks import BackgroundTasks
 from mesh.waiting import set_in_turn
 from tests.rpc.mesh.conftest import REQUEST, SERVICE, STREAM_REQUEST, Served, delta
 
@@ -194,7 +195,7 @@ async def test_a_call_that_exceeds_the_grace_period_is_aborted(served: Served) -
 
 
 async def test_a_pool_has_one_channel_per_target_and_closes_them_all(served: Served) -> None:
-    pool = ChannelPool()
+    pool = ChannelPool(BackgroundTasks())
     first, second = pool.get(f"127.0.0.1:{served.port}"), pool.get("127.0.0.1:1")
     assert pool.get(f"127.0.0.1:{served.port}") is first
     assert first is not second

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from mesh.tasks import BackgroundTasks
+from mesh.tasks import BackgroundTasks, awaited
 
 
 async def forever() -> None:
@@ -76,3 +76,36 @@ async def test_an_urgent_failure_takes_precedence(urgent_first: bool) -> None:
     await asyncio.sleep(0)
     assert tasks.failure is not None
     assert (tasks.failure.name, tasks.urgent) == ("leases", True)
+
+
+async def test_a_task_that_ends_by_itself_may_return() -> None:
+    tasks = BackgroundTasks()
+    await tasks.start_once("drain", returns())
+    await asyncio.sleep(0)
+    assert (tasks.failure, tasks.stopping.is_set()) == (None, False)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_task_that_ends_by_itself_and_does_not_finish_is_a_failure(cancelled: bool) -> None:
+    tasks = BackgroundTasks()
+    task = tasks.start_once("drain", forever() if cancelled else breaks())
+    if cancelled:
+        task.cancel()
+    await asyncio.wait_for(tasks.stopping.wait(), 5)
+    assert tasks.failure is not None
+    assert tasks.failure.name == "drain"
+
+
+async def test_the_failure_of_a_single_call_is_logged_and_stops_nothing() -> None:
+    tasks = BackgroundTasks()
+    with capture_logs() as lines:
+        await asyncio.wait([tasks.start_once("cancelled call", breaks(), vital=False)])
+        await asyncio.sleep(0)
+    assert [(line["event"], line["task"]) for line in lines] == [("task_failed", "cancelled call")]
+    assert isinstance(lines[0]["exc_info"], ValueError)
+    assert (tasks.failure, tasks.stopping.is_set()) == (None, False)
+
+
+async def test_who_awaits_a_task_learns_how_it_ended() -> None:
+    with pytest.raises(ValueError, match="an invalid row"):
+        await awaited(breaks())

@@ -13,6 +13,7 @@ from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.serving.server import Health
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.postgres.engine import create_engine
@@ -50,9 +51,9 @@ async def serve(stack: AsyncExitStack, *ports: int) -> None:
 
 
 async def hosts(stack: AsyncExitStack, offset: int, shards: int, numbers: Sequence[int] = NUMBERS) -> Component:
-    channels = ChannelPool()
+    channels = ChannelPool(BackgroundTasks())
     stack.push_async_callback(channels.close)
-    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", shards, offset), SIGNER, 1)
+    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", shards, offset), SIGNER, 1, BackgroundTasks())
     agents_of_test = catalogue(*(definition(number) for number in numbers))
     registry = RegistryService(agents_of_test, ModelNames(PriceBook.load(), "claude-sonnet-5-5"), offset, agents)
     return await AgentHostsProbe(agents, registry, shards).check()

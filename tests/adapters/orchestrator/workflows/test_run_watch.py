@@ -175,3 +175,16 @@ async def test_a_cancelled_watch_leaves_no_subscription(runs: Runs, redis_url: s
         assert notifications.topics() == [f"run:{run.run_id}"]
         await items.aclose()  # type: ignore[attr-defined]
         assert notifications.topics() == []
+
+
+async def test_a_followed_run_whose_task_dies_is_reported(runs: Runs) -> None:
+    """Its watchers would receive heartbeats forever."""
+    tasks = BackgroundTasks()
+    watch, run = RunWatch(runs.store, NeverNotified(), tasks), await runs.start()
+    changes = watch.changes(run, 0)
+    await anext(changes)
+    [following] = [task for task in asyncio.all_tasks() if task.get_name() == "followed run"]
+    following.cancel()
+    await asyncio.wait_for(tasks.stopping.wait(), 5)
+    assert tasks.failure is not None
+    assert tasks.failure.name == "followed run"

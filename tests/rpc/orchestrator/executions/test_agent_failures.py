@@ -21,6 +21,7 @@ from mesh.rpc.status import status_of, trailing_details
 from mesh.security import keys
 from mesh.security.call_tokens import CALL_TOKEN_KEY, CallTokenVerifier
 from mesh.security.errors import InvalidCredentials
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.executions.books import new_id
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
@@ -38,8 +39,8 @@ GRACE_SECONDS = 0.2
 
 @pytest.fixture
 async def agents() -> AsyncIterator[GrpcAgents]:
-    channels = ChannelPool()
-    yield GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), SIGNER, GRACE_SECONDS)
+    channels = ChannelPool(BackgroundTasks())
+    yield GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), SIGNER, GRACE_SECONDS, BackgroundTasks())
     await channels.close()
 
 
@@ -328,8 +329,8 @@ async def test_a_silent_agent_is_lost_when_the_connection_is_found_dead(
     soon = {"grpc.keepalive_time_ms": 500, "grpc.keepalive_timeout_ms": 500, "grpc.http2.ping_timeout_ms": 500}
     monkeypatch.setattr(channel, "CHANNEL_OPTIONS", tuple((dict(channel.CHANNEL_OPTIONS) | soon).items()))
     relay = SilentRelay(agent.port)
-    channels = ChannelPool()
-    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), SIGNER, GRACE_SECONDS)
+    channels = ChannelPool(BackgroundTasks())
+    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), SIGNER, GRACE_SECONDS, BackgroundTasks())
     async with relay.listening():
         asking = asyncio.create_task(ask(agents, call_to(relay.port), StopSignal()))
         await relay.answered.wait()

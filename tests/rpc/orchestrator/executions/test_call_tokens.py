@@ -13,6 +13,7 @@ from mesh.security import keys
 from mesh.security.call_tokens import CALL_TOKEN_KEY, CallClaims, CallTokenVerifier
 from mesh.security.errors import InvalidCredentials
 from mesh.security.identities import ORCHESTRATOR
+from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.executions.books import new_id
 from orchestrator.executions.ports import AgentCall
@@ -35,13 +36,13 @@ async def test_each_call_carries_its_own_token_for_its_user_agent_and_execution(
             await refusing(refusal)(context)
         await context.abort(grpc.StatusCode.ABORTED, "seen enough")
 
-    agent, server, channels = ScriptedAgent(), grpc.aio.server(), ChannelPool()
+    agent, server, channels = ScriptedAgent(), grpc.aio.server(), ChannelPool(BackgroundTasks())
     agent.behave = look
     agent_service_pb2_grpc.add_AgentServiceServicer_to_server(agent, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     call = AgentCall(AGENT_ID, port, 42, new_id(), "How do we rank?", None, 10)
-    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), SIGNER, 0.2)
+    agents = GrpcAgents(channels, AgentAddresses("127.0.0.1", 1, 0), SIGNER, 0.2, BackgroundTasks())
     with pytest.raises(MeshError):
         await agents.execute(call, StopSignal())
     with pytest.raises(MeshError):

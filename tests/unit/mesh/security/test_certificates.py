@@ -1,18 +1,25 @@
 """Certificates in a folder: which ones are loaded, which are ignored, and which the development authority creates."""
 
+import asyncio
 import stat
 from datetime import timedelta
 from pathlib import Path
 
+import grpc
 import pytest
 from cryptography import x509
 
 from deploy.local.secrets.call_keys import CallKeys
 from deploy.local.secrets.certs import DevelopmentAuthority, main
+from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import CannotStart
+from mesh.rpc.channel import ChannelPool
 from mesh.security import keys
-from mesh.security.certificates import CERTIFICATE, KEY, ROOTS, TlsFolder, identities_of
+from mesh.security.certificates import CERTIFICATE, KEY, LOOK_SECONDS, ROOTS, TlsFolder, identities_of
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR, SERVICES, server_name, service_of
+from mesh.security.tls import ClientTls
+from mesh.tasks import BackgroundTasks
+from tests.support.clock import SetClock
 
 
 @pytest.fixture
@@ -100,3 +107,32 @@ def test_a_stack_keeps_its_call_token_keys_readable_only_by_the_owner(tmp_path: 
     assert pair.private.read_text() == private
     assert pair.public.read_text() == keys.public_pem(keys.read_private(private))
     assert {stat.S_IMODE(path.stat().st_mode) for path in (pair.private, pair.public)} == {0o600}
+
+
+async def test_a_retired_channel_whose_task_dies_is_reported(authority: DevelopmentAuthority) -> None:
+    clock, tasks = SetClock(begin=SYSTEM_CLOCK.time()), BackgroundTasks()
+    authority.issue(ORCHESTRATOR)
+    pool = ChannelPool(tasks, ClientTls(TlsFolder(authority.folder_of(ORCHESTRATOR), ORCHESTRATOR, clock), AGENT_HOST))
+    pool.get("127.0.0.1:1")
+    authority.issue(ORCHESTRATOR)
+    clock.advance(LOOK_SECONDS)
+    assert pool.generation == 1
+    [retired] = [task for task in asyncio.all_tasks() if task.get_name() == "retired channel"]
+    retired.cancel()
+    await asyncio.wait_for(tasks.stopping.wait(), 5)
+    assert tasks.failure is not None
+    assert tasks.failure.name == "retired channel"
+    await pool.close()
+
+
+async def test_closing_a_pool_closes_retired_channels_too_and_is_no_failure(authority: DevelopmentAuthority) -> None:
+    clock, tasks = SetClock(begin=SYSTEM_CLOCK.time()), BackgroundTasks()
+    authority.issue(ORCHESTRATOR)
+    pool = ChannelPool(tasks, ClientTls(TlsFolder(authority.folder_of(ORCHESTRATOR), ORCHESTRATOR, clock), AGENT_HOST))
+    retired = pool.get("127.0.0.1:1")
+    authority.issue(ORCHESTRATOR)
+    clock.advance(LOOK_SECONDS)
+    assert pool.get("127.0.0.1:1") is not retired
+    await pool.close()
+    assert retired.get_state() is grpc.ChannelConnectivity.SHUTDOWN
+    assert tasks.failure is None
