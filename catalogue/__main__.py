@@ -1,4 +1,4 @@
-"""`python -m catalogue lint [PATH]` and `python -m catalogue generate COUNT DIR`."""
+"""`python -m catalogue lint [--strict] [PATH]`, `… onet --from FOLDER [PATH]` and `… generate COUNT FOLDER`."""
 
 import argparse
 import sys
@@ -8,6 +8,8 @@ from pathlib import Path
 from catalogue.catalogue import Catalogue
 from catalogue.errors import DefinitionsUnreadable
 from catalogue.files.reader import read
+from catalogue.lint.linter import problems_of
+from catalogue.onet import ONET, load_all_tasks, load_tasks, render
 from catalogue.pricing.prices import PriceBook
 from catalogue.synthetic import generate
 from mesh.clock import SYSTEM_CLOCK
@@ -19,20 +21,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit code: 0 for success, 1 if the definitions have problems, 2 if the command cannot run."""
     options = _parser().parse_args(arguments)
     try:
-        return _lint(options.path) if options.command == "lint" else _generate(options.count, options.folder)
+        return int(options.run(options))
     except (DefinitionsUnreadable, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
 
 
-def _lint(path: Path) -> int:
+def _lint(options: argparse.Namespace) -> int:
     """Prints each problem and each warning, then the totals. Warnings do not change the exit code."""
-    catalogue = read(path)
-    for line in (*map(str, catalogue.problems), *_warnings(catalogue)):
+    catalogue = read(options.path)
+    problems = [*catalogue.problems, *problems_of(catalogue, load_tasks(), strict=options.strict)]
+    for line in (*map(str, problems), *_warnings(catalogue)):
         _say(line)
-    agents, files, problems = len(catalogue), len(catalogue.files), len(catalogue.problems)
-    _say(f"{_count_of(agents, 'agent')} in {_count_of(files, 'file')}, {_count_of(problems, 'problem')}")
-    return 1 if catalogue.problems else 0
+    agents, files = len(catalogue), len(catalogue.files)
+    _say(f"{_count_of(agents, 'agent')} in {_count_of(files, 'file')}, {_count_of(len(problems), 'problem')}")
+    return 1 if problems else 0
 
 
 def _warnings(catalogue: Catalogue) -> Iterator[str]:
@@ -47,12 +50,29 @@ def _warnings(catalogue: Catalogue) -> Iterator[str]:
             yield f"{source}: warning: models.yaml has no price for '{model}', so its calls are booked at the highest price; add a price"
 
 
-def _generate(count: int, folder: Path) -> int:
+def _generate(options: argparse.Namespace) -> int:
+    folder: Path = options.folder
     if folder.exists() and any(folder.iterdir()):
         sys.stderr.write(f"cannot generate definitions: the folder '{folder}' is not empty; name a new or empty folder\n")
         return 2
-    files = generate(count, folder)
-    _say(f"wrote {count} agents in {files} files to {folder}")
+    files = generate(options.count, folder)
+    _say(f"wrote {options.count} agents in {files} files to {folder}")
+    return 0
+
+
+def _onet(options: argparse.Namespace) -> int:
+    """Writes the cited tasks. Writes nothing if a cited task does not exist."""
+    catalogue, tasks = read(options.path), load_all_tasks(options.source)
+    unknown = [(agent, task) for agent in catalogue.agents for task in agent.tasks if task not in tasks]
+    for agent, task in unknown:
+        _say(f"{agent.source}: '{agent.agent_id}' cites the task {task}, which {options.source}/tasks.tsv does not have; correct the id")
+    for problem in catalogue.problems:
+        _say(str(problem))
+    if unknown or catalogue.problems:
+        return 1
+    cited = {task for agent in catalogue.agents for task in agent.tasks}
+    options.to.write_text(render(tasks, cited), encoding="utf-8")
+    _say(f"wrote {_count_of(len(cited), 'task')} to {options.to}")
     return 0
 
 
@@ -71,9 +91,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     lint = commands.add_parser("lint", help="check the definitions in a folder")
     lint.add_argument("path", type=Path, nargs="?", default=SHIPPED, help="the folder (default: those of AgentMesh)")
+    lint.add_argument("--strict", action="store_true", help="also check what the shipped catalogue must satisfy")
+    lint.set_defaults(run=_lint)
+    onet = commands.add_parser("onet", help="copy the O*NET tasks that the definitions cite")
+    onet.add_argument("path", type=Path, nargs="?", default=SHIPPED, help="the folder (default: those of AgentMesh)")
+    onet.add_argument("--from", type=Path, required=True, dest="source", metavar="FOLDER", help="the folder with tasks.tsv, the whole list")
+    onet.add_argument("--to", type=Path, default=ONET, metavar="FILE", help="the file to write (default: catalogue/onet.tsv)")
+    onet.set_defaults(run=_onet)
     made_up = commands.add_parser("generate", help="write synthetic definitions of a realistic size, for tests and benchmarks")
     made_up.add_argument("count", type=_count, help="the number of agents; they are numbered 1 to COUNT")
     made_up.add_argument("folder", type=Path, help="a new or empty folder")
+    made_up.set_defaults(run=_generate)
     return parser
 
 

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,51 @@ def fill(text: str, parameters: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Border:
+    """A need that an agent is not for, and the agent that is."""
+
+    need: str
+    agent_id: str
+    """An agent with this id need not exist: the lint reports it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A statement in a prompt that goes out of date."""
+
+    claim: str
+    source: str
+    """The document and section, or the URL."""
+    checked: date
+    check_again: date
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The form of an agent's answers."""
+
+    parts: tuple[str, ...] = ()
+    """In order; empty if the parts are not stated."""
+    words: int | None = None
+    """The most words of a whole answer."""
+    schema: Mapping[str, Any] | None = field(default=None, hash=False)
+    """JSON Schema (draft 2020-12) if the answer is JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A call for the evaluation, and what its answer must and must not contain.
+
+    Each assertion is a mapping in the form that `definitions/schema.json` describes.
+    """
+
+    input: str
+    context: Mapping[str, Any] | None = field(default=None, hash=False)
+    must: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    must_not: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AgentDefinition:
     """The stored description of one agent. The reader checks the constraints that are stated here."""
 
@@ -63,6 +109,19 @@ class AgentDefinition:
     revision: str
     """12 hex digits that change with any change of the definition, but not with the location of its file."""
     source: Path
+    not_for: tuple[Border, ...] = ()
+    queries: tuple[str, ...] = ()
+    """What people type who look for this agent. The search indexes them."""
+    tasks: tuple[int, ...] = ()
+    """Ids of the O*NET tasks that the agent does."""
+    facts: tuple[Fact, ...] | None = None
+    """Those of the family, then the agent's own. None if neither states any; empty if they state that nothing goes out of date."""
+    output: Output | None = None
+    cases: tuple[Case, ...] = ()
+    markets: tuple[str, ...] = ()
+    """ISO 3166 codes, or `any`."""
+    risk: str | None = None
+    """`low`, `medium` or `high`."""
 
     def port(self, offset: int = 0) -> int:
         return calculate_port(self.number, offset)

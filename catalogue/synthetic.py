@@ -67,15 +67,32 @@ def _agent(dice: random.Random, category: str, role: str, index: int, number: in
         f"    focus: |\n{indent(_text(dice, 500), '      ')}\n"
         f'    examples:\n      - "Here is our {stage} for the last quarter: what should we change first?"\n'
         f'      - "Write the {stage} note that our board needs to decide on Thursday."\n'
+        f"{_profile(dice, category, role, index, number, stage)}"
     )
 
 
-def _text(dice: random.Random, length: int) -> str:
-    """About `length` characters of prose, wrapped."""
+def _profile(dice: random.Random, category: str, role: str, index: int, number: int, stage: str) -> str:
+    """The optional part of a definition. The sibling need not exist."""
+    sibling = f"{category}_{role}_agent_{index % FAMILY_SIZE + 1}_{number - index + index % FAMILY_SIZE + 1}"
+    return (
+        f"    not_for:\n      - need: {_text(dice, 60, fold=False)}\n        agent: {sibling}\n"
+        f'    queries:\n      - "our {stage} is late, who can help"\n      - "{role} for {stage} in a small company"\n'
+        f'      - "check a plan for {stage} before the board sees it"\n'
+        f"    facts:\n      - claim: {_text(dice, 100, fold=False)}\n        source: https://example.com/{category}/{role}\n"
+        f'        checked: "2026-11-01"\n        check_again: "2027-11-01"\n'
+        f"    output:\n      parts: [finding, table of actions, reasons, open questions]\n      words: 600\n"
+        f"    cases:\n      - input: {_text(dice, 400, fold=False)}\n        context: {{market: DE, budget_usd: 5000}}\n"
+        f"        must:\n          - contains: {stage}\n          - rubric: Does the answer name an owner and a date for each action?\n"
+        f"        must_not:\n          - matches: (?i)as an AI\n    markets: [any]\n    risk: low\n"
+    )
+
+
+def _text(dice: random.Random, length: int, *, fold: bool = True) -> str:
+    """About `length` characters of prose, wrapped or on one line."""
     sentences: list[str] = []
     while sum(map(len, sentences)) < length:
         sentences.append(f"{dice.choice(_OPENINGS)}, {dice.choice(_VERBS)} {dice.choice(_THINGS)} {dice.choice(_REASONS)}.")
-    return "\n".join(wrap(" ".join(sentences), 120))
+    return "\n".join(wrap(" ".join(sentences), 120)) if fold else " ".join(sentences)
 
 
 _CONTEXT_SCHEMA = """\

@@ -178,6 +178,7 @@ def _count(limit: int, what: str) -> str:
 
 _TEMPLATES: Mapping[str, Callable[[Mapping[str, Any], jsonschema_rs.ValidationError], str]] = {
     "type": _type,
+    "required": lambda facts, _: f"must have '{facts['property']}'",
     "enum": _options,
     "const": lambda facts, _: f"must be {json.dumps(facts['expected_value'], ensure_ascii=False)}",
     "anyOf": _any_of,

@@ -20,9 +20,10 @@ def number_in(agent_id: str) -> int:
 
 def contradictions(document: Mapping[str, Any], members: list[Member]) -> list[Finding]:
     """All contradictions in a document. `members` are its agents and the paths that lead to them."""
+    parts = {(): document, **dict(members)}.items()
     return [
         *(finding for path, member in members for finding in _of_number(path, member)),
-        *(finding for path, part in {(): document, **dict(members)}.items() for finding in _of_schema(path, part)),
+        *(finding for check in (_of_schema, _of_facts, _of_cases) for path, part in parts for finding in check(path, part)),
         *_without_parameter(document, members),
         *_without_placeholder(document, members),
     ]
@@ -37,12 +38,40 @@ def _of_number(path: FieldPath, member: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _of_schema(path: FieldPath, part: Mapping[str, Any]) -> Iterator[Finding]:
-    if "context_schema" not in part:
-        return
+    if "context_schema" in part:
+        yield from _invalid((*path, "context_schema"), part["context_schema"])
+    if "schema" in part.get("output", {}):
+        yield from _invalid((*path, "output", "schema"), part["output"]["schema"])
+
+
+def _invalid(path: FieldPath, schema: Mapping[str, Any]) -> Iterator[Finding]:
     try:
-        Schema(part["context_schema"])
+        Schema(schema)
     except InvalidSchema as invalid:
-        yield Finding((*path, "context_schema", *invalid.path), f"{invalid} (JSON Schema, draft 2020-12)")
+        yield Finding((*path, *invalid.path), f"{invalid} (JSON Schema, draft 2020-12)")
+
+
+def _of_facts(path: FieldPath, part: Mapping[str, Any]) -> Iterator[Finding]:
+    for index, fact in enumerate(part.get("facts", ())):
+        if fact["check_again"] <= fact["checked"]:
+            message = f"must be later than checked, which is {fact['checked']}; correct one of the two dates"
+            yield Finding((*path, "facts", index, "check_again"), message)
+
+
+def _of_cases(path: FieldPath, part: Mapping[str, Any]) -> Iterator[Finding]:
+    for index, case in enumerate(part.get("cases", ())):
+        for key in ("must", "must_not"):
+            for place, assertion in enumerate(case.get(key, ())):
+                if trouble := _regex_trouble(assertion.get("matches", "")):
+                    yield Finding((*path, "cases", index, key, place, "matches"), trouble)
+
+
+def _regex_trouble(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return f"is not a valid regular expression: {error}; correct it"
+    return ""
 
 
 def _without_parameter(document: Mapping[str, Any], members: list[Member]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from catalogue.files.checks import Member, contradictions, number_in
 from catalogue.files.documents import Lines
+from catalogue.files.profile import profile_of, stated_profile
 from catalogue.model import DEFAULT_MAX_TOKENS, AgentDefinition, placeholders, revision_of
 from catalogue.validation import Finding, Schema, field_path
 
@@ -16,8 +17,11 @@ SCHEMA = Path(__file__).resolve().parents[2] / "definitions" / "schema.json"
 MAX_MESSAGES = 20
 
 _FAMILY_KEYS = ("category", "role", "prompt", "agents")
-_AGENT_KEYS = ("agent_id", "number", "name", "description", "tags", "parameters", "focus", "examples")
-_KEYS_OF_BOTH = ("model", "max_tokens", "context_schema")
+_AGENT_KEYS = (
+    "agent_id", "number", "name", "description", "tags", "parameters", "focus", "examples",
+    "not_for", "queries", "tasks", "output", "cases",
+)  # fmt: skip
+_KEYS_OF_BOTH = ("model", "max_tokens", "context_schema", "facts", "markets", "risk")
 _SAMPLING_KEYS = ("temperature", "top_p", "top_k")
 _SAMPLING_REFUSED = (
     "is not supported: the provider's API no longer has sampling parameters; remove it, and describe the style of answers in the prompt"
@@ -76,7 +80,8 @@ def _agent(document: Mapping[str, Any], member: Mapping[str, Any], source: Path)
         "context_schema": merged.get("context_schema"),
         "examples": tuple(merged.get("examples", ())),
     }
-    return AgentDefinition(**content, revision=revision_of(content), source=source)
+    stated = stated_profile(document, member)
+    return AgentDefinition(**content, **profile_of(stated), revision=revision_of(content | stated), source=source)
 
 
 def _parameters(document: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, str]:

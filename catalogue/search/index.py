@@ -17,6 +17,8 @@ LEAST_SCORE = 0.1
 LEAST_SHARE_OF_BEST = 0.35
 """Agents below this share of the best score do not match."""
 NEAREST = 5
+_DECIMALS = 6
+"""Equal agents differ beyond these by the rounding of a matrix product, and would lose the order of the catalogue."""
 KEYWORDS = 3
 """Up to so many words are keywords; more are a sentence."""
 
@@ -44,7 +46,7 @@ class SearchIndex:
             return SearchResult([Found(agent_id, 1.0)], ())
         lexical = self._lexical.match(wanted)
         similarity = self._embedding.vectors @ self._embedding.of(text)
-        score = lexical.score + SEMANTIC_WEIGHT * similarity
+        score = (lexical.score + SEMANTIC_WEIGHT * similarity).round(_DECIMALS)
         if len(wanted) <= KEYWORDS and lexical.complete.any():
             matching = lexical.complete
         else:
@@ -58,4 +60,5 @@ class SearchIndex:
 
 
 def _text(agent: AgentDefinition) -> str:
-    return f"{agent.name}. {agent.role.replace('_', ' ')}. {agent.description} {' '.join(agent.tags)} {agent.focus}"
+    role = agent.role.replace("_", " ")
+    return f"{agent.name}. {role}. {agent.description} {' '.join(agent.tags)} {agent.focus} {' '.join(agent.queries)}".rstrip()

@@ -24,6 +24,7 @@ FIELD_WEIGHTS: Mapping[str, float] = {
     "category": 1.0,
     "description": 2.0,
     "focus": 1.0,
+    "queries": 1.0,
     "id": 0.2,
 }
 """How often a word counts, by the field that it occurs in."""
@@ -123,6 +124,7 @@ def _fields(agent: AgentDefinition) -> Iterator[tuple[str, str]]:
     yield "category", agent.category
     yield "description", agent.description
     yield "focus", agent.focus
+    yield "queries", " ".join(agent.queries)
     yield "id", agent.agent_id
 
 

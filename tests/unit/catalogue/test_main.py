@@ -11,6 +11,7 @@ import pytest
 
 from catalogue.__main__ import SHIPPED, main
 from catalogue.files.reader import read
+from catalogue.onet import load_tasks
 from catalogue.prompt import system_prompt
 
 Text = Callable[..., str]
@@ -58,6 +59,51 @@ def test_lint_prints_a_file_name_that_is_not_utf8(folder: Path, capsys: pytest.C
         file.write("[")
     assert main(["lint", str(folder)]) == 1
     assert "caf\\udce9.yaml: line" in capsys.readouterr().out
+
+
+def test_strict_lint_reports_what_the_shipped_catalogue_must_state(
+    folder: Path, write: Write, family: Text, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the line of the agent or of the list. Without --strict the same file has no problems."""
+    path = write("a.yaml", family(1, 2, extra="markets: [any]\nfacts: []\n") + "    queries: [who helps]\n    risk: low\n")
+    assert main(["lint", str(folder)]) == 0
+    capsys.readouterr()
+    assert main(["lint", "--strict", str(folder)]) == 1
+    out = capsys.readouterr().out.splitlines()
+    assert f"{path}: line 9: agents[0].queries has 0 entries; the shipped catalogue needs 3 to 5" in out
+    assert f"{path}: line 9: agents[0].risk is missing; add it here or to the family" in out
+    assert f"{path}: line 9: agents[0].output is missing; add it with parts and words" in out
+    assert f"{path}: line 19: agents[1].queries has 1 entries; the shipped catalogue needs 3 to 5" in out
+    assert not [line for line in out if "markets" in line or "facts" in line or "agents[1].risk" in line]
+
+
+TASKS = "soc_code\ttask_id\ttype\ttask\n11-1011.00\t{first}\tCore\tPrepare budgets.\n11-2011.00\t77\tCore\tPlan campaigns.\n"
+
+
+def test_the_cited_tasks_are_copied_with_their_credit(
+    folder: Path, write: Write, family: Text, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the cited ones. A task that does not exist is named and nothing is written."""
+    path = write("a.yaml", family(1) + "    tasks: [8823]\n")
+    target = tmp_path / "onet.tsv"
+    command = ["onet", "--from", str(tmp_path), "--to", str(target), str(folder)]
+    assert main(command) == 2
+    assert "tasks.tsv' cannot be read" in capsys.readouterr().err
+    (tmp_path / "tasks.tsv").write_text(TASKS.format(first=99))
+    assert main(command) == 1
+    assert f"{path}: 'marketing_strategist_agent_1_1' cites the task 8823, which {tmp_path}/tasks.tsv does not" in capsys.readouterr().out
+    assert not target.exists()
+    (tmp_path / "tasks.tsv").write_text(TASKS.format(first=8823))
+    assert main(command) == 0
+    assert load_tasks(target) == {8823: ("11-1011.00", "Prepare budgets.")}
+    assert "O*NET 29.1 Database" in target.read_text()
+    assert "CC BY 4.0" in target.read_text()
+
+
+def test_lint_reports_a_task_that_was_not_copied(folder: Path, write: Write, family: Text, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write("a.yaml", family(1) + "    tasks: [2147483647]\n")
+    assert main(["lint", str(folder)]) == 1
+    assert f"{path}: line 12: agents[0].tasks[0] is 2147483647, which is not in catalogue/onet.tsv" in capsys.readouterr().out
 
 
 def test_the_catalogue_runs_as_a_module() -> None:

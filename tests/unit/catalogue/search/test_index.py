@@ -51,6 +51,13 @@ def test_matches_rank_by_name_then_role_then_tags_then_the_rest() -> None:
     assert (ranked[:3], set(ranked[3:])) == ([5, 4, 3], {1, 2})
 
 
+def test_an_agent_is_found_by_the_words_of_its_queries() -> None:
+    """They are worth less than its name."""
+    agents = other(1, queries=("my parcel never arrived",)), other(2), other(3, name="Parcel Clerk")
+    assert found("parcel", *agents) == [3, 1]
+    assert found("it never arrived", *agents) == [1]
+
+
 def test_equal_matches_keep_the_order_of_the_catalogue() -> None:
     assert found("plain", *(other(number) for number in (3, 1, 2))) == [3, 1, 2]
 

@@ -1,0 +1,1 @@
+"""Checks definitions beyond what is needed to serve them."""
