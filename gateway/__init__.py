@@ -1,1 +1,1 @@
-"""The doors of the platform."""
+"""The entry points for clients of the platform."""

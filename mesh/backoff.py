@@ -1,4 +1,4 @@
-"""How long to wait before trying again what failed because a server of the platform was gone."""
+"""The delays between attempts to reach a server of the platform."""
 
 from collections.abc import Iterator
 

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def up(port_offset: int, shards: int, tls: bool, kafka: bool) -> None:
     """Runs a stack until a signal tells it to stop."""
     began = SYSTEM_CLOCK.monotonic()
-    if "MAKELEVEL" in os.environ:  # run by `make up`: whoever kills make wants to stop the stack
+    if "MAKELEVEL" in os.environ:  # run by `make up`: killing make means stopping the stack
         die_with_parent(signal.SIGTERM, os.getppid())
     from deploy.local.launcher import launch
 

@@ -41,11 +41,11 @@ async def start_screen(stack: Stack, seconds: float) -> str:
     hosts = len(stack.ports.agent_metrics)
     title = f"AgentMesh is up after {seconds:.1f} s: {served.agents} agents on {served.ports} ports, {hosts} agent host{'s' * (hosts > 1)}."
     disabled = "\n".join(map(disabled_port, served.disabled))
-    pages = [title, disabled, doors(stack), provider(stack), login(stack), await first_commands(stack), whereabouts(stack)]
+    pages = [title, disabled, addresses(stack), provider(stack), login(stack), await first_commands(stack), whereabouts(stack)]
     return "\n" + "\n\n".join(filter(None, pages)) + "\n"
 
 
-def doors(stack: Stack) -> str:
+def addresses(stack: Stack) -> str:
     """The addresses of the stack."""
     ports = stack.ports
     rows = [
@@ -102,11 +102,11 @@ async def first_commands(stack: Stack) -> str:
         commands += [f"curl {as_admin} -N {url}{agent}/stream -d '{EXAMPLE_INPUT}'"]
     commands.append(f"grpcurl -plaintext localhost:{stack.ports.gateway} list")
     if known:
-        commands.append(f"grpcurl {agents_door(stack)} localhost:{EXAMPLE_AGENT_PORT + offset} agentmesh.agent.v1.AgentService/Describe")
+        commands.append(f"grpcurl {agent_tls(stack)} localhost:{EXAMPLE_AGENT_PORT + offset} agentmesh.agent.v1.AgentService/Describe")
     return "Try:\n" + "\n".join(f"  {command}" for command in commands)
 
 
-def agents_door(stack: Stack) -> str:
+def agent_tls(stack: Stack) -> str:
     """The options of grpcurl for the ports of agents."""
     if stack.certificates is None:
         return "-plaintext"

@@ -18,7 +18,7 @@ this process, but not a power failure. `count_tokens` is free and not logged.
                     `client_gone`   the client left before the answer was complete
                     `fault:<name>`  a fault made it an error or a broken answer
                     `error:<type>`  the request was refused, by the API's own error type
-    fault           the fault in force, whatever the outcome; null without one
+    fault           the fault in force, for every outcome; null without one
     status          the HTTP status
     input_tokens, cache_read_input_tokens, cache_creation_input_tokens     as in the API's `usage`
     output_tokens   produced so far

@@ -44,7 +44,7 @@ local function violation(complaint)
   return complaint:match("^([%w_%.%[%]-]+): (.+)$")
 end
 
--- The transcoder's words for what a caller can fix, made plain. Everything else it says is about the syntax of JSON.
+-- Plain texts for the transcoder's complaints that a caller can act on. Its other complaints are about the syntax of JSON.
 local PLAIN = {
   ["Proto field is not repeating, cannot start list."] = "a list was sent for a field that takes a single value; send the value alone",
   ["Root element must be a message."] = "the body must be a JSON object",

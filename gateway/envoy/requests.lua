@@ -1,11 +1,11 @@
 -- Prepares requests before the transcoder sees them, and refuses those that it would misread.
 --
--- 1. A preflight that the CORS filter did not answer comes from a foreign origin: 204 without CORS headers, and the browser refuses.
+-- 1. A preflight that the CORS filter did not answer comes from another origin: 204 without CORS headers, and the browser refuses.
 -- 2. The transcoder does not know HEAD, so it becomes GET. envelope.lua then drops the body of the answer. A HEAD of a stream is
 --    answered here, because the body of a watch has no end.
 -- 3. Bodies in an encoding that nothing here reads: 415.
 -- 4. Query parameters and bodies that the transcoder would merge, drop or overwrite: 422 with the field. The route's metadata contains
---    what the contract says (request_rules.py).
+--    the rules of the contract (request_rules.py).
 -- 5. Large bodies whose values would take the transcoder long: 422.
 -- 6. A Last-Event-ID becomes the cursor of a watch that names none.
 
@@ -182,7 +182,7 @@ local function unsupported_encoding(headers, is_grpc, content_type)
   return charset and charset ~= "utf-8" and charset ~= "utf8" and charset ~= "us-ascii"
 end
 
--- Makes the cursor of a Last-Event-ID, unless the query has one. True for an id that no event of ours has.
+-- Makes the cursor of a Last-Event-ID, unless the query has one. True for an id that is not the id of an event.
 local function resume(headers, query, cursor)
   local id = headers:get("last-event-id")
   if not id or id == "" or cursor == "" then return false end

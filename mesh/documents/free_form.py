@@ -9,7 +9,7 @@ from mesh.errors import Violation
 DEEPEST = 30
 """Levels of objects and lists. One level is three nested messages; protobuf reads 100 of them, and an answer adds a few."""
 _NUL = b"\\u0000"
-"""As JSON writes U+0000. The same six characters may also stand in a text as they are."""
+"""U+0000 in JSON. A text may also contain these six characters literally."""
 
 
 def violations(field: str, value: Any) -> Iterator[Violation]:

@@ -109,13 +109,13 @@ def _error_in(status: status_pb2.Status) -> RemoteError | None:
     bad = find(status, error_details_pb2.BadRequest())
     retry = find(status, error_details_pb2.RetryInfo())
     metadata = dict(info.metadata)
-    said = metadata.pop("retryable", None)
+    retry_helps = metadata.pop("retryable", None)
     return RemoteError(
         info.reason,
         status.message,
         violations=[Violation(v.field, v.description) for v in bad.field_violations] if bad else (),
         retry_after_seconds=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
-        retryable=None if said is None else said == "true",
+        retryable=None if retry_helps is None else retry_helps == "true",
         details=metadata,
     )
 
@@ -153,8 +153,8 @@ def _metadata(error: MeshError, row: ErrorRow) -> dict[str, str]:
     return metadata | ({_DETAILS_OMITTED: str(omitted)} if omitted else {})
 
 
-def _count(said: str | None) -> int:
-    return int(said) if said and said.isdecimal() else 0
+def _count(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() else 0
 
 
 def _pack(status: status_pb2.Status, detail: Message) -> None:

@@ -199,16 +199,16 @@ def _header(key: Ed25519PublicKey) -> str:
 
 def _claims(payload: bytes) -> CallClaims:
     try:
-        said = orjson.loads(payload)
+        claims = orjson.loads(payload)
         return CallClaims(
-            issuer=str(said["iss"]),
-            agent_id=str(said["aud"]),
-            user_id=int(said["sub"]),
-            execution_id=str(said["execution_id"]),
-            issued_at=float(said["iat"]),
-            expires_at=float(said["exp"]),
-            token_id=str(said["jti"]),
-            host_start=str(said["host"]) if "host" in said else None,
+            issuer=str(claims["iss"]),
+            agent_id=str(claims["aud"]),
+            user_id=int(claims["sub"]),
+            execution_id=str(claims["execution_id"]),
+            issued_at=float(claims["iat"]),
+            expires_at=float(claims["exp"]),
+            token_id=str(claims["jti"]),
+            host_start=str(claims["host"]) if "host" in claims else None,
         )
     except (ValueError, TypeError, KeyError):
         raise InvalidCredentials("the call token has missing or invalid claims") from None

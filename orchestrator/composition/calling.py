@@ -57,7 +57,7 @@ async def build_calling(
     addresses = AgentAddresses(settings.agent_host_template, settings.agent_shards, settings.port_offset)
     signer = CallTokenSigner(settings.call_token_signing_key, identity)
     agents = GrpcAgents(channels, addresses, signer, settings.cancel_grace_seconds, tasks)
-    outbox = TopicNotifier(notifier, "outbox", hurry=False)
+    outbox = TopicNotifier(notifier, "outbox", immediate=False)
     recorder = PostgresRecorder(settings.database_url, settings.execution_lease_seconds, tasks, outbox.notify)
     await stack.enter_async_context(recorder)
     tasks.start_on(stack, "execution sweeper", Sweeper(settings.database_url, settings.sweep_seconds).run())

@@ -19,7 +19,7 @@ async def build_events(
     settings: OrchestratorSettings, stack: AsyncExitStack, tasks: BackgroundTasks, engine: AsyncEngine, notifier: RedisNotifier
 ) -> EventService:
     """Builds the event log and this process's candidate for the relay."""
-    outbox, log_notifier = TopicNotifier(notifier, "outbox", hurry=False), TopicNotifier(notifier, "events", hurry=False)
+    outbox, log_notifier = TopicNotifier(notifier, "outbox", immediate=False), TopicNotifier(notifier, "events", immediate=False)
     publisher = KafkaPublisher(settings.kafka_bootstrap_servers) if settings.kafka_bootstrap_servers else None
     await stack.enter_async_context(OutboxRelay(settings.database_url, outbox, log_notifier, tasks, publisher))
     upkeep = OutboxUpkeep(engine, settings.event_retention_days, publishing=publisher is not None)

@@ -47,7 +47,7 @@ async def assemble(
     notifier = await stack.enter_async_context(RedisNotifier(redis, tasks))
     tls = TlsFolder(settings.mesh_tls_dir, WORKER) if settings.mesh_tls_dir else None
     calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, WORKER, tls)
-    commit_notifier = CommitNotifier(RedisRunNotifier(notifier), TopicNotifier(notifier, "outbox", hurry=False).notify)
+    commit_notifier = CommitNotifier(RedisRunNotifier(notifier), TopicNotifier(notifier, "outbox", immediate=False).notify)
     leases = Leases(settings.step_lease_seconds, settings.step_crash_limit)
     shares = Shares(settings.limit_steps_in_flight, most_of_one_user(settings.worker_slots))
     tokens = OwnerTokens(await stack.enter_async_context(RedisLimits(settings.redis_url, tasks)), _charges(settings))

@@ -107,9 +107,9 @@ class Purchases:
     async def _call(self, intent: Intent, call: AgentCall, stop: StopSignal, ask: Ask, sent: list[str]) -> Settlement:
         """Calls the agent and settles the execution, whatever the outcome. `sent` collects the text already sent to the caller."""
         if stop.is_set:
-            gone = CallCancelled("the caller cancelled before the agent was called")
-            await self._settle(self._books.never_begun(intent, gone))
-            raise gone
+            cancelled = CallCancelled("the caller cancelled before the agent was called")
+            await self._settle(self._books.never_begun(intent, cancelled))
+            raise cancelled
         began = SYSTEM_CLOCK.monotonic()
         try:
             answer = await ask(call, stop)

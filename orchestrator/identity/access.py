@@ -27,12 +27,12 @@ class AccountAccess:
         """The id of the user that is meant: the caller for 0. Raises UserNotFound and, for an administrator, PolicyDenied."""
         if user_id in (0, caller.user_id):
             return caller.user_id
-        await self.foreign(caller, action, UserNotFound.of(user_id))
+        await self.of_another_user(caller, action, UserNotFound.of(user_id))
         if await self._store.user(user_id) is None:
             raise UserNotFound.of(user_id)
         return user_id
 
-    async def foreign(self, caller: Caller, action: Action, not_found: Exception) -> None:
+    async def of_another_user(self, caller: Caller, action: Action, not_found: Exception) -> None:
         """Returns if the caller may do this to another user's account. Raises `not_found` for other users than administrators."""
         if caller.role is not Role.ADMIN:
             raise not_found

@@ -79,7 +79,7 @@ class ApiKeyService:
             if key is None:
                 raise ApiKeyNotFound.of(api_key_id)
             if key.user_id != caller.user_id:
-                await self._access.foreign(caller, Wanted.ADMINISTER, ApiKeyNotFound.of(api_key_id))
+                await self._access.of_another_user(caller, Wanted.ADMINISTER, ApiKeyNotFound.of(api_key_id))
             revoked = await work.revoke_api_key(api_key_id)
             if revoked:
                 details = {"prefix": key.prefix, "user_id": key.user_id, "keys": len(revoked)}

@@ -30,7 +30,7 @@ class SessionService:
             if session is None:
                 raise SessionNotFound.of(session_id)
             if session.user_id != caller.user_id:
-                await self._access.foreign(caller, Wanted.ADMINISTER, SessionNotFound.of(session_id))
+                await self._access.of_another_user(caller, Wanted.ADMINISTER, SessionNotFound.of(session_id))
             details = {"session_id": str(session_id)}
             await work.audit(AuditEntry(Action.LOGGED_OUT, caller.user_id, f"user:{session.user_id}", origin, details))
         await self._revocations.add([session])

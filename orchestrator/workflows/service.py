@@ -131,8 +131,8 @@ class WorkflowService:
             raise WorkflowNotFound(message, workflow_id=str(workflow_id))
         claim = claim_of(caller.user_id, Operation.EXECUTE_WORKFLOW, idempotency_key, str(workflow_id))
         started: Run | OriginalRequest
-        if gone := graph.violations(workflow.tasks, self._exists):
-            started = await self._created_before(claim, gone)
+        if broken := graph.violations(workflow.tasks, self._exists):
+            started = await self._created_before(claim, broken)
         else:
             before = graph.predecessors(workflow.tasks)
             tasks = [replace(task, depends_on=before[task.id]) for task in workflow.tasks]

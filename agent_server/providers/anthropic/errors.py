@@ -74,10 +74,10 @@ def _message(error: anthropic.APIStatusError) -> str:
         form = error.response.headers.get("content-type", "").partition(";")[0] or "no content type"
         advice = "check ANTHROPIC_BASE_URL and the proxies between this host and the model provider"
         return f"the model provider's address answered with status {error.status_code} ({form[:60]}), not with the Messages API; {advice}"
-    said = (error.api_message or "no message")[:300]
+    message = (error.api_message or "no message")[:300]
     if error.type in _ABOUT_THE_KEY:
-        return f"the model provider refused the platform's API key ({error.type}: {said}); set a valid ANTHROPIC_API_KEY"
-    return f"the model provider answered {error.type}: {said}"
+        return f"the model provider refused the platform's API key ({error.type}: {message}); set a valid ANTHROPIC_API_KEY"
+    return f"the model provider answered {error.type}: {message}"
 
 
 def _retry_after(error: anthropic.APIStatusError) -> float | None:

@@ -88,8 +88,8 @@ def _pick(options: Sequence[str], digest: bytes, place: int) -> str:
 def _given(brief: Brief) -> str:
     figures, questions = len(brief.figures), len(brief.questions)
     asked = "It asks no direct question" if not questions else "It asks one question" if questions == 1 else "It asks several questions"
-    told = "gives no figures, so nothing below is sized" if not figures else "gives figures to work from, which are taken as they stand"
-    return f"{asked} and {told}."
+    figured = "gives no figures, so nothing below is sized" if not figures else "gives figures to work from, which are taken as they stand"
+    return f"{asked} and {figured}."
 
 
 def _deliverable(persona: Persona, brief: Brief) -> str:

@@ -11,9 +11,9 @@ from deploy.simulator.messages.cache import InputUsage
 def message(request_id: str, model: str, answer: Answer, usage: InputUsage) -> bytes:
     """The whole answer as the body of a JSON response."""
     content = [*answer.before_text, *([{"type": "text", "text": answer.text}] if answer.text else [])]
-    told = usage_document(usage, answer.output_tokens, answer.false_usage)
+    reported = usage_document(usage, answer.output_tokens, answer.false_usage)
     return json.dumps(
-        message_document(request_id, model, content, told) | {"stop_reason": answer.stop_reason, "stop_details": answer.stop_details}
+        message_document(request_id, model, content, reported) | {"stop_reason": answer.stop_reason, "stop_details": answer.stop_details}
     ).encode()
 
 

@@ -66,8 +66,8 @@ def _block(index: int, block: Mapping[str, Any]) -> bytes:
 def _closing(answer: Answer, usage: InputUsage, index_of_text: int | None) -> bytes:
     stop = {"stop_reason": answer.stop_reason, "stop_sequence": None, "stop_details": answer.stop_details}
     document = usage_document(usage, answer.output_tokens, answer.false_usage)
-    told = None if document is None else {name: count for name, count in document.items() if name.endswith("_tokens")}
-    end = _event("message_delta", {"delta": stop, "usage": told}) + _event("message_stop", {})
+    reported = None if document is None else {name: count for name, count in document.items() if name.endswith("_tokens")}
+    end = _event("message_delta", {"delta": stop, "usage": reported}) + _event("message_stop", {})
     return end if index_of_text is None else _event("content_block_stop", {"index": index_of_text}) + end
 
 

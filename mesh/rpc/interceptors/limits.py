@@ -37,22 +37,22 @@ class InFlight:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._under_way: dict[int, int] = {}
+        self._by_user: dict[int, int] = {}
 
     @contextmanager
     def counted(self, user_id: int) -> Iterator[None]:
         """Counts a call while the block runs. Raises RateLimitExceeded if the user has too many."""
-        before = self._under_way.get(user_id, 0)
+        before = self._by_user.get(user_id, 0)
         if before >= self._most:
             raise refusal(IN_FLIGHT, CallerKind.USER, f"{self._most} at once", 1)
-        self._under_way[user_id] = before + 1
+        self._by_user[user_id] = before + 1
         try:
             yield
         finally:
-            if (left := self._under_way[user_id] - 1) > 0:
-                self._under_way[user_id] = left
+            if (left := self._by_user[user_id] - 1) > 0:
+                self._by_user[user_id] = left
             else:
-                del self._under_way[user_id]
+                del self._by_user[user_id]
 
 
 class Limits(BehaviourInterceptor):

@@ -73,10 +73,10 @@ class OpenStreams(BehaviourInterceptor):
             return super()._wrap(method, handler)
         behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
         make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-        return make(self._around_foreign(behaviour), handler.request_deserializer, handler.response_serializer)
+        return make(self._around_grpc_service(behaviour), handler.request_deserializer, handler.response_serializer)
 
-    def _around_foreign(self, behaviour: Any) -> Any:
-        """GRPC's own services are outside the error boundary, and write messages in either of two ways."""
+    def _around_grpc_service(self, behaviour: Any) -> Any:
+        """The services of gRPC itself are outside the error boundary, and write messages in either of two ways."""
 
         async def generated(request: Any, context: Context) -> AsyncIterator[Any]:
             try:

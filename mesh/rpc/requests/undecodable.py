@@ -1,4 +1,4 @@
-"""Says why request bytes are not a message of the rpc: protobuf's own error names no field."""
+"""Explains why the bytes of a request cannot be decoded: protobuf's own error names no field."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

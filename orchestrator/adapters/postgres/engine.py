@@ -75,7 +75,7 @@ def unavailable() -> Iterator[None]:
         # SQLAlchemy checks whether the connection is closed, and asyncpg may notice that only after it has raised.
         if error.connection_invalidated or isinstance(getattr(error.orig, "__cause__", None), CONNECTION_LOST):
             raise database_unavailable() from error
-        if error.statement is None and why_refused(error):  # while connecting; a statement that lacks a privilege is a fault of ours
+        if error.statement is None and why_refused(error):  # while connecting; a missing privilege is an error of the platform
             raise database_unavailable() from error
         raise
 

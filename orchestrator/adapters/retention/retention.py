@@ -92,7 +92,7 @@ class RetentionUpkeep:
             with unavailable():
                 async with self._engine.begin() as connection:
                     if not await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": RETENTION_LOCK}):
-                        return total  # another process is at it
+                        return total  # another process is deleting
                     batch = (await connection.execute(text(kind.statement), arguments)).one()
             total += int(batch.deleted)
             DELETED.labels(kind.table).inc(batch.deleted)

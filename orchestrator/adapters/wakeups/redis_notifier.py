@@ -19,7 +19,7 @@ CHANNEL = "agentmesh:notifications"
 GATHER_SECONDS = 0.005
 """Notifications within this time are sent in one message."""
 UNHURRIED_SECONDS = 0.05
-"""How long a notification without `hurry` waits for others. Each message costs every process about as much as a log line."""
+"""How long a notification without `immediate` waits for others. Each message costs every process about as much as a log line."""
 RECONNECT_SECONDS = 1.0
 SEND_SECONDS = 1.0
 
@@ -57,7 +57,7 @@ class RedisNotifier:
         self._subscriptions: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._unsent: set[str] = set()
         self._to_send = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._offline = False
 
     async def __aenter__(self) -> Self:
@@ -70,16 +70,16 @@ class RedisNotifier:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def notify(self, topic: str, *, hurry: bool = True) -> None:
-        """Wakes every subscriber of a topic: here at once; in other processes at once too or, without `hurry`, within about 50 ms.
+    def notify(self, topic: str, *, immediate: bool = True) -> None:
+        """Wakes every subscriber of a topic: here at once; in other processes at once too or, without `immediate`, within about 50 ms.
 
         Never blocks. The topic must not contain a space.
         """
         self._wake(topic)
         self._unsent.add(topic)
         self._to_send.set()
-        if hurry:
-            self._hurry.set()
+        if immediate:
+            self._urgent.set()
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[Subscription]:
@@ -106,9 +106,9 @@ class RedisNotifier:
             await self._to_send.wait()
             with suppress(TimeoutError):
                 async with asyncio.timeout(UNHURRIED_SECONDS):
-                    await self._hurry.wait()
+                    await self._urgent.wait()
             self._to_send.clear()
-            self._hurry.clear()
+            self._urgent.clear()
             topics, self._unsent = self._unsent, set()
             try:
                 async with asyncio.timeout(SEND_SECONDS):
@@ -153,15 +153,15 @@ class RedisNotifier:
 
 
 class TopicNotifier:
-    """Notifies and subscribes to one topic. `hurry` is that of RedisNotifier.notify."""
+    """Notifies and subscribes to one topic. `immediate` is that of RedisNotifier.notify."""
 
-    def __init__(self, notifier: RedisNotifier, topic: str, *, hurry: bool = True) -> None:
+    def __init__(self, notifier: RedisNotifier, topic: str, *, immediate: bool = True) -> None:
         self._notifier = notifier
         self._topic = topic
-        self._hurry = hurry
+        self._immediate = immediate
 
     def notify(self) -> None:
-        self._notifier.notify(self._topic, hurry=self._hurry)
+        self._notifier.notify(self._topic, immediate=self._immediate)
 
     def subscribe(self) -> Any:
         return self._notifier.subscribe(self._topic)

@@ -8,7 +8,7 @@ from orchestrator.workflows.metrics import LEASED
 
 
 class LeasedStep:
-    """A step that the worker holds. `lease_ends` is a time of the event loop's clock."""
+    """A step that the worker holds. `lease_ends` is a reading of the monotonic clock."""
 
     def __init__(self, assignment: Assignment, lease_ends: float) -> None:
         self.assignment = assignment

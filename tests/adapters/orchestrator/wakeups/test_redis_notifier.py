@@ -23,15 +23,15 @@ async def subscribed(redis: Redis, notifiers: int) -> None:
         pass
 
 
-@pytest.mark.parametrize("hurry", [True, False])
-async def test_a_notification_wakes_this_process_at_once_and_others_soon(redis: Redis, hurry: bool) -> None:
+@pytest.mark.parametrize("immediate", [True, False])
+async def test_a_notification_wakes_this_process_at_once_and_others_soon(redis: Redis, immediate: bool) -> None:
     async with RedisNotifier(redis, BackgroundTasks()) as here, RedisNotifier(redis, BackgroundTasks()) as there:
         await subscribed(redis, 2)
         with there.subscribe("connected") as connected:  # a notifier that has just connected wakes every subscription
             here.notify("connected")
             assert await connected.wait(SECONDS)
         with here.subscribe("topic") as near, there.subscribe("topic") as far, there.subscribe("other") as deaf:
-            here.notify("topic", hurry=hurry)
+            here.notify("topic", immediate=immediate)
             assert await near.wait(0)
             assert await far.wait(SECONDS)
             assert not await deaf.wait(0)
@@ -41,7 +41,7 @@ async def test_an_urgent_notification_sends_the_delayed_ones_with_it(redis: Redi
     async with RedisNotifier(redis, BackgroundTasks()) as here, RedisNotifier(redis, BackgroundTasks()) as there:
         await subscribed(redis, 2)
         with there.subscribe("events") as events, there.subscribe("steps") as steps:
-            here.notify("events", hurry=False)
+            here.notify("events", immediate=False)
             here.notify("steps")
             assert await steps.wait(SECONDS)
             assert await events.wait(0)

@@ -99,11 +99,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STEP_NOT_FOUND: _ErrorReason.ValueType  # 33
     """The run has no such step."""
     ERROR_REASON_RUN_NOT_ACTIVE: _ErrorReason.ValueType  # 34
-    """The run is over and cannot be cancelled."""
+    """The run has ended and cannot be cancelled."""
     ERROR_REASON_USER_NOT_FOUND: _ErrorReason.ValueType  # 35
-    """There is no such user, or the caller may not see them."""
+    """The user does not exist, or the caller may not see it."""
     ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 36
-    """There is no such session, it has ended, or it belongs to another user."""
+    """The session does not exist, has ended, or belongs to another user."""
     ERROR_REASON_REGISTRATION_CLOSED: _ErrorReason.ValueType  # 37
     """Only administrators create users on this installation; ask one for an account."""
     ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 38
@@ -187,11 +187,11 @@ was used was paid for.
 ERROR_REASON_STEP_NOT_FOUND: ErrorReason.ValueType  # 33
 """The run has no such step."""
 ERROR_REASON_RUN_NOT_ACTIVE: ErrorReason.ValueType  # 34
-"""The run is over and cannot be cancelled."""
+"""The run has ended and cannot be cancelled."""
 ERROR_REASON_USER_NOT_FOUND: ErrorReason.ValueType  # 35
-"""There is no such user, or the caller may not see them."""
+"""The user does not exist, or the caller may not see it."""
 ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 36
-"""There is no such session, it has ended, or it belongs to another user."""
+"""The session does not exist, has ended, or belongs to another user."""
 ERROR_REASON_REGISTRATION_CLOSED: ErrorReason.ValueType  # 37
 """Only administrators create users on this installation; ask one for an account."""
 ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 38

@@ -128,7 +128,7 @@ class StreamAgentRequest(_message.Message):
     input: _builtins.str
     """What is asked: 1 to 200,000 characters."""
     idempotency_key: _builtins.str
-    """A key of the caller's choice, 1 to 200 visible ASCII characters; empty for none. It is the same key as that of ExecuteAgent: a
+    """A key that the caller chooses, 1 to 200 visible ASCII characters; empty for none. It is the same key as that of ExecuteAgent: a
     repeated request streams the recorded answer, in one `delta`, and costs nothing. The metadata `idempotency-key`
     (REST: the header `Idempotency-Key`) says the same; where both are given they must be equal.
     """

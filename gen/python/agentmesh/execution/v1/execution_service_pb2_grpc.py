@@ -68,7 +68,7 @@ class ExecutionServiceServicer:
     def ExecuteAgent(self, request, context):
         """Sends an agent one task and waits for the whole answer.
         Idempotent by `idempotency_key`: the same key and body answer the same result for 24 h, another body is
-        IDEMPOTENCY_CONFLICT, and a duplicate of a call under way waits for it. A key whose call failed retryably, was
+        IDEMPOTENCY_CONFLICT, and a duplicate of a call in progress waits for it. A key whose call failed retryably, was
         cancelled, or ended with an unknown outcome is free again.
         Fails with AGENT_NOT_FOUND; AGENT_UNAVAILABLE when nothing was charged; AGENT_EXECUTION_FAILED when the agent was lost
         after the call had begun; LLM_API_ERROR or LLM_API_TIMEOUT for the provider's failures, with what they cost in

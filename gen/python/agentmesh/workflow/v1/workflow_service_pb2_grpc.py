@@ -186,8 +186,8 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelRun(self, request, context):
-        """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE when
-        the run is over.
+        """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE if
+        the run has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

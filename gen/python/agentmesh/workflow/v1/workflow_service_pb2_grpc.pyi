@@ -68,8 +68,8 @@ class WorkflowServiceStub:
     run has no such step.
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelRunRequest, _workflow_service_pb2.CancelRunResponse]
-    """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE when
-    the run is over.
+    """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE if
+    the run has ended.
     """
     WatchRun: _grpc.UnaryStreamMultiCallable[_workflow_service_pb2.WatchRunRequest, _workflow_service_pb2.WatchRunResponse]
     """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
@@ -128,8 +128,8 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     run has no such step.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelRunRequest, _workflow_service_pb2.CancelRunResponse]  # type: ignore[assignment]
-    """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE when
-    the run is over.
+    """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE if
+    the run has ended.
     """
     WatchRun: _aio.UnaryStreamMultiCallable[_workflow_service_pb2.WatchRunRequest, _workflow_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
@@ -245,8 +245,8 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_service_pb2.CancelRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.CancelRunResponse, _abc.Awaitable[_workflow_service_pb2.CancelRunResponse]]:
-        """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE when
-        the run is over.
+        """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE if
+        the run has ended.
         """
 
     @_abc_1.abstractmethod
