@@ -76,9 +76,11 @@ class Directory:
         agent_ids = self.catalogue.on_port(port, self._offset)
         if len(agent_ids) != 1:
             if not agent_ids:
-                raise ValidationFailed.of("agent_id", f"must name the agent, because port {port} serves none at the moment")
+                raise ValidationFailed.of(
+                    "agent_id", f"is required, because port {port} serves no agent at the moment; GET /api/v1/agents lists the agents"
+                )
             names = ", ".join(agent.agent_id for agent in agent_ids)
-            raise ValidationFailed.of("agent_id", f"must name the agent, because port {port} serves several: {names}")
+            raise ValidationFailed.of("agent_id", f"is required, because port {port} serves several agents; use one of {names}")
         return agent_ids[0]
 
     def _built(self, definition: AgentDefinition) -> Agent:

@@ -59,11 +59,11 @@ def make_environment() -> None:
     check = "import sys; sys.exit(sys.version_info[:2] != (3, 11))"
     if PYTHON.exists() and subprocess.run([PYTHON, "-c", check], capture_output=True, check=False).returncode == 0:
         return
-    tell("making the virtual environment .venv")
+    tell("creating the virtual environment .venv")
     for module in ("venv", "ensurepip"):
         if subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True, check=False).returncode != 0:
             raise LaunchError(f"this Python has no module {module}: install it (on Debian and Ubuntu: apt install python3.11-venv)")
-    run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], "cannot make the virtual environment")
+    run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], "cannot create the virtual environment")
 
 
 def install_uv() -> None:

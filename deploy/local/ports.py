@@ -44,7 +44,7 @@ class LocalPorts:
                 f"invalid PORT_OFFSET {offset}: use 0 to {MAX_OFFSET}; it is added to every port, and the highest is {LAST_PORT}"
             )
         if not 1 <= shards <= MAX_SHARDS:
-            raise LaunchError(f"invalid SHARDS {shards}: use 1 to {MAX_SHARDS} agent hosts; more than one per core brings nothing")
+            raise LaunchError(f"invalid SHARDS {shards}: use 1 to {MAX_SHARDS} agent hosts; more than one per core does not help")
         for name, number in (("orchestrators", orchestrators), ("workers", workers)):
             if not 1 <= number <= MAX_REPLICAS:
                 raise LaunchError(f"invalid number of {name} {number}: use 1 to {MAX_REPLICAS}")

@@ -16,7 +16,7 @@ local WITHOUT_ENVELOPE = {
   ["1"] = { code = "CANCELLED", http_status = "499", message = "the call was cancelled" },
   ["4"] = { code = "UPSTREAM_TIMEOUT", http_status = "504", message = "the deadline of the call has passed" },
   ["8"] = { code = "PAYLOAD_TOO_LARGE", http_status = "413", message = "the message is larger than the orchestrator accepts; send less" },
-  ["12"] = { code = "NOT_IMPLEMENTED", http_status = "501", message = "this server does not serve the rpc" },
+  ["12"] = { code = "NOT_IMPLEMENTED", http_status = "501", message = "this server does not implement the rpc" },
 }
 local INTERNAL = { code = "INTERNAL", http_status = "500", message = "internal error; quote the request id when you report it" }
 

@@ -15,9 +15,9 @@ _NUL = b"\\u0000"
 def violations(field: str, value: Any) -> Iterator[Violation]:
     """What is wrong with the value of a field, which is a text or any other JSON value."""
     if _has_nul(value):  # PostgreSQL cannot store U+0000
-        yield Violation(field, "must not contain the character U+0000")
+        yield Violation(field, "must not contain the character U+0000; remove it")
     if _depth(value) > DEEPEST:
-        yield Violation(field, f"must not be nested deeper than {DEEPEST} levels")
+        yield Violation(field, f"must not be nested deeper than {DEEPEST} levels; send a flatter value")
 
 
 def _has_nul(value: Any) -> bool:

@@ -180,7 +180,9 @@ class ExecutionService:
     async def _wait_for_original(self, look: float, ends: float) -> float:
         """Waits `look` seconds and returns how long to wait next. Raises UpstreamTimeout if the wait would exceed the caller's deadline."""
         if self._now() + look + MARGIN_SECONDS > ends:
-            raise UpstreamTimeout("the earlier call with this idempotency key is still running; ask again with the same key")
+            raise UpstreamTimeout(
+                "the earlier call with this idempotency key is still running; send the request again with the same key to get its result"
+            )
         await asyncio.sleep(look)
         return min(look * 2, _SLOWEST_LOOK_SECONDS)
 

@@ -94,7 +94,7 @@ def _check(new: NewApiKey, now: datetime) -> None:
     if new.expires_at is not None and new.expires_at <= now:
         raise ValidationFailed.of("expires_at", f"{new.expires_at:%Y-%m-%dT%H:%M:%SZ} has passed; give a time in the future")
     if "\x00" in new.name:
-        raise ValidationFailed.of("name", "must not contain the character U+0000")
+        raise ValidationFailed.of("name", "must not contain the character U+0000; remove it")
 
 
 async def _check_against_creator(work: IdentityWork, creator_id: UUID, new: NewApiKey) -> None:

@@ -130,7 +130,7 @@ class IdentityService:
             known = await self._store.credentials_of(caller.user_id)
             if not await self._passwords.fits(current, known.password_hash if known else None):
                 await self._audit(AuditEntry(Action.PASSWORD_REJECTED, caller.user_id, caller.username, origin))
-                raise InvalidCredentials("the current password is wrong")
+                raise InvalidCredentials("the current password is wrong; send the password that you log in with")
             password_hash = await self._passwords.hash(new)
         async with self._store.begin() as work:
             await work.update_user(caller.user_id, password_hash=password_hash)
@@ -144,7 +144,7 @@ class IdentityService:
         """The user with that id. Raises InvalidCredentials if there is none any more."""
         user = await self._store.user(user_id)
         if user is None:
-            raise InvalidCredentials("the user of this credential does not exist")
+            raise InvalidCredentials("the user of this credential does not exist any more; log in as another user")
         return user
 
     async def _open_session(self, known: Credentials, origin: Origin) -> TokenPair:

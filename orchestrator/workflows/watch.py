@@ -131,7 +131,7 @@ class RunWatch:
                     yield Ended(run.sequence, run.state)
                     return
                 if found is None:
-                    raise RunNotFound("the run was deleted while it was being watched", run_id=str(run.run_id))
+                    raise RunNotFound(f"run '{run.run_id}' was deleted while it was being watched", run_id=str(run.run_id))
                 for change in found:
                     yield change
                     after = change.sequence

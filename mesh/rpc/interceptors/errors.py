@@ -100,7 +100,9 @@ def _known(error: Exception, method: str) -> MeshError:
     if isinstance(error, MeshError):
         return error
     if isinstance(error, NotImplementedError):  # raised by generated servicers for rpcs without an implementation
-        return NotImplementedHere("this server does not serve the rpc; it is part of the contract, another version may")
+        return NotImplementedHere(
+            "this server does not implement the rpc, which is part of the contract; use a version of the platform that does"
+        )
     log.error("unexpected_error", rpc=method, exc_info=error)
     return MeshError("internal error; report it with the request id")
 

@@ -14,5 +14,5 @@ def idempotency_key(field: str, header: str | None) -> str:
     if header and not _KEY.fullmatch(header):
         raise ValidationFailed.of(IDEMPOTENCY_KEY, "must be 1 to 200 visible ASCII characters")
     if field and header and field != header:
-        raise ValidationFailed.of("idempotency_key", "must equal the metadata idempotency-key when both are given")
+        raise ValidationFailed.of("idempotency_key", "must equal the metadata idempotency-key if both are sent; send only one of them")
     return field or header or ""

@@ -26,7 +26,7 @@ class HealthPort:
             try:
                 self.port = listen(self._server, LOOPBACK, self.port, None)
             except RuntimeError as error:
-                raise CannotStart(f"cannot listen on HEALTH_PORT {self.port}: another program has it; set it to a free port") from error
+                raise CannotStart(f"cannot listen on HEALTH_PORT {self.port}: another program uses it; set it to a free port") from error
             await self._health.set("", serving=False)
             await self._server.start()
         return self

@@ -64,7 +64,7 @@ class EventConsumer:
                     while True:
                         await self._consume_batch(member)
             except KafkaError as error:
-                log.warning("kafka_away", error=type(error).__name__)
+                log.warning("kafka_unreachable", error=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
 
     async def consume(self, records: Sequence[ConsumerRecord]) -> None:

@@ -21,7 +21,7 @@ CLIENT = "agentmesh-relay"
 BATCH_BYTES = 512 * 1024
 """Half of the brokers' default limit."""
 SLOW_SECONDS = 5.0
-"""After this time without an acknowledgement, `kafka_away` is logged."""
+"""After this time without an acknowledgement, `kafka_unreachable` is logged."""
 BROKERS_DEFAULT = -1
 
 _partition = DefaultPartitioner()
@@ -115,9 +115,9 @@ async def _accepted(batches: Sequence[asyncio.Future[object]]) -> None:
     """Waits until all batches are accepted; logs if that is slow. Raises the error of the first batch that fails."""
     everything = asyncio.gather(*batches)
     if not (await asyncio.wait([everything], timeout=SLOW_SECONDS))[0]:
-        log.warning("kafka_away", seconds=SLOW_SECONDS)
+        log.warning("kafka_unreachable", seconds=SLOW_SECONDS)
         await asyncio.wait([everything])
-        log.info("kafka_back")
+        log.info("kafka_reachable")
     await everything
 
 

@@ -137,7 +137,12 @@ class PostgresRecorder:
 
     def _void(self, intent: Intent) -> None:
         """Settles an intent that may have been committed, or still will be by a slow server. Its call was refused and bought nothing."""
-        failure = Failure("SERVICE_UNAVAILABLE", "the database was lost before the agent was called", {}, retryable=True)
+        failure = Failure(
+            "SERVICE_UNAVAILABLE",
+            "the connection to the database was lost before the agent was called; nothing was bought, so try again",
+            {},
+            retryable=True,
+        )
         refused = Settlement(intent, State.FAILED, failure=failure)
         task = self._tasks.start_once("voided intent", self._settle(_Entry(refused, intent_is_known=False)), vital=False)
         self._voiding.add(task)

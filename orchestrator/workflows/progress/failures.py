@@ -11,7 +11,10 @@ def keeps_crashing(crashes: int) -> Failure:
 
 def rejected(approval: StepApproval) -> Failure:
     if approval.decided_by:
-        message, cause = f"user {approval.decided_by} rejected the task", "approval_rejected"
+        message, cause = f"user {approval.decided_by} rejected the step", "approval_rejected"
     else:
-        message, cause = f"nobody approved the task within {approval.timeout_seconds} s", "approval_timeout"
+        message, cause = (
+            f"no decision on the step was made within {approval.timeout_seconds} s, and its task rejects by default; start the run again",
+            "approval_timeout",
+        )
     return Failure("POLICY_DENIED", message, {"cause": cause}, retryable=False)

@@ -33,7 +33,9 @@ def violations(tasks: Sequence[Task], agent_exists: Callable[[str], bool]) -> li
     for place, task in enumerate(tasks):
         path = f"tasks[{place}]"
         if places[task.id] != place:
-            found.append(Violation(f"{path}.id", f"must be unique: tasks[{places[task.id]}] also has the id '{task.id}'"))
+            found.append(
+                Violation(f"{path}.id", f"must be unique, but tasks[{places[task.id]}] also has the id '{task.id}'; rename one of them")
+            )
         if not agent_exists(task.agent_id):
             found.append(Violation(f"{path}.agent_id", f"no agent has the id '{task.agent_id}'; GET /api/v1/agents lists the agents"))
         found += _bad_dependencies(path, task, places)
@@ -44,9 +46,9 @@ def violations(tasks: Sequence[Task], agent_exists: Callable[[str], bool]) -> li
 def _bad_dependencies(path: str, task: Task, places: Mapping[str, int]) -> Iterator[Violation]:
     for place, other in enumerate(task.depends_on):
         if other == task.id:
-            yield Violation(f"{path}.depends_on[{place}]", "a task cannot depend on itself")
+            yield Violation(f"{path}.depends_on[{place}]", f"task '{other}' cannot depend on itself; remove it from depends_on")
         elif other not in places:
-            yield Violation(f"{path}.depends_on[{place}]", f"no task of this workflow has the id '{other}'")
+            yield Violation(f"{path}.depends_on[{place}]", f"no task of this workflow has the id '{other}'; use the id of another task")
 
 
 def _bad_references(
@@ -57,9 +59,9 @@ def _bad_references(
     for other in templates.references(task.input):
         named = f"{{{{tasks.{other}.result}}}}"
         if other not in places:
-            yield Violation(f"{path}.input", f"{named}: no task of this workflow has the id '{other}'")
+            yield Violation(f"{path}.input", f"{named}: no task of this workflow has the id '{other}'; use the id of an earlier task")
         elif other == task.id:
-            yield Violation(f"{path}.input", f"{named}: a task cannot use its own result")
+            yield Violation(f"{path}.input", f"{named}: a task cannot use its own result; refer to an earlier task")
         elif other not in comes_before[task.id]:
             way = "list it earlier" if sequence else f"add '{other}' to depends_on"
             yield Violation(f"{path}.input", f"{named}: '{other}' does not come before '{task.id}'; {way}")

@@ -35,7 +35,7 @@ def render(text: str, results: Mapping[str, str]) -> str:
     """
     pieces = _REFERENCE.split(text)  # text, id, text, id, …, text
     if missing := [task_id for task_id in pieces[1::2] if task_id not in results]:
-        raise ValidationFailed.of("input", f"refers to task '{missing[0]}', which has no result")
+        raise ValidationFailed.of("input", f"refers to task '{missing[0]}', which has no result; refer to a completed task")
     rendered = [results[task_id] for task_id in pieces[1::2]]
     length = sum(map(len, chain(pieces[::2], rendered)))
     if length > LONGEST_INPUT:  # checked before the text is built: many references to a long result could exceed the memory

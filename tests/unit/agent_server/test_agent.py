@@ -48,7 +48,7 @@ def test_agent_id_is_required_if_the_port_serves_two_agents(directory: Build) ->
 
 
 def test_a_port_whose_agents_were_removed_refuses_calls(directory: Build) -> None:
-    with pytest.raises(ValidationFailed, match="port 8300 serves none at the moment"):
+    with pytest.raises(ValidationFailed, match="port 8300 serves no agent at the moment"):
         directory(define(1)).on_port(8300, "")
 
 

@@ -82,7 +82,7 @@ async def test_a_new_password_ends_the_other_sessions_and_keeps_this_one_and_the
 async def test_a_password_is_changed_only_by_a_session_with_the_current_password(ada: Person, db: Connection) -> None:
     wrong = pb.ChangePasswordRequest(current_password="a guess", new_password="staple of the horse")
     right = pb.ChangePasswordRequest(current_password=PASSWORD, new_password="staple of the horse")
-    assert (await error(ada.auth.ChangePassword(wrong))).message == "the current password is wrong"
+    assert (await error(ada.auth.ChangePassword(wrong))).message == "the current password is wrong; send the password that you log in with"
     assert await reason(ada.by((await ada.new_key()).secret).ChangePassword(right)) == "AUTH_INVALID_CREDENTIALS"
     assert await db.fetchval("SELECT count(*) FROM audit_log WHERE action = 'password.rejected' AND actor_id = $1", ada.user_id) == 1
     await ada.log_in()

@@ -20,7 +20,7 @@ def test_values_that_can_be_stored_and_returned_are_accepted(value: Any) -> None
 
 @pytest.mark.parametrize("value", ["a\x00b", {"a\x00": 1}, {"a": [{"b": "\x00"}]}, ["\x00"]])
 def test_the_nul_character_is_refused_at_any_depth(value: Any) -> None:
-    assert list(violations("context", value)) == [Violation("context", "must not contain the character U+0000")]
+    assert list(violations("context", value)) == [Violation("context", "must not contain the character U+0000; remove it")]
 
 
 def test_values_that_protobuf_could_not_read_back_are_refused() -> None:

@@ -48,15 +48,19 @@ def test_a_sequence_may_refer_to_every_earlier_task() -> None:
 
 
 def test_a_duplicate_task_id_is_refused() -> None:
-    assert wrong(task("a"), task("b"), task("a")) == [("tasks[2].id", "must be unique: tasks[0] also has the id 'a'")]
+    assert wrong(task("a"), task("b"), task("a")) == [
+        ("tasks[2].id", "must be unique, but tasks[0] also has the id 'a'; rename one of them")
+    ]
 
 
 def test_an_unknown_dependency_is_refused_with_its_path() -> None:
-    assert wrong(task("a"), task("b", "a", "x")) == [("tasks[1].depends_on[1]", "no task of this workflow has the id 'x'")]
+    assert wrong(task("a"), task("b", "a", "x")) == [
+        ("tasks[1].depends_on[1]", "no task of this workflow has the id 'x'; use the id of another task")
+    ]
 
 
 def test_a_task_cannot_depend_on_itself() -> None:
-    assert wrong(task("a", "a")) == [("tasks[0].depends_on[0]", "a task cannot depend on itself")]
+    assert wrong(task("a", "a")) == [("tasks[0].depends_on[0]", "task 'a' cannot depend on itself; remove it from depends_on")]
 
 
 def test_an_unknown_agent_is_refused_with_its_name() -> None:
@@ -79,9 +83,12 @@ def test_every_cycle_is_shown() -> None:
 @pytest.mark.parametrize(
     ("tasks", "description"),
     [
-        ([task("a"), task("b", input=ref("x"))], "{{tasks.x.result}}: no task of this workflow has the id 'x'"),
+        (
+            [task("a"), task("b", input=ref("x"))],
+            "{{tasks.x.result}}: no task of this workflow has the id 'x'; use the id of an earlier task",
+        ),
         ([task("a", input=ref("b")), task("b")], "{{tasks.b.result}}: 'b' does not come before 'a'; list it earlier"),
-        ([task("a"), task("b", input=ref("b"))], "{{tasks.b.result}}: a task cannot use its own result"),
+        ([task("a"), task("b", input=ref("b"))], "{{tasks.b.result}}: a task cannot use its own result; refer to an earlier task"),
         (
             [task("a"), task("b", "c", input=ref("a")), task("c")],
             "{{tasks.a.result}}: 'a' does not come before 'b'; add 'a' to depends_on",
