@@ -3,7 +3,6 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from time import time
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -14,12 +13,14 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.security import keys
 from mesh.security.call_tokens import CALL_TOKEN_KEY, HOST_START, CallTokenSigner
 from mesh.security.identities import GATEWAY, ORCHESTRATOR
 from tests.adapters.agent_host.conftest import ALONE, FIRST, SECOND, Call, failure_of
 from tests.adapters.agent_host.running import Host, agent_id
 from tests.support.call_tokens import PRIVATE_KEY, call_token
+from tests.support.clock import SetClock
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -137,12 +138,9 @@ async def test_a_token_for_another_start_of_the_host_is_refused_with_the_current
     await send(without_token, rpc, call.id, call_token(agent_id(ALONE), call.id, host_start=error.details[HOST_START]))
 
 
-async def test_an_expired_token_has_its_own_reason(
-    call: Call, without_token: "AgentServiceAsyncStub", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as past:
-        past.setattr("mesh.security.call_tokens.time", lambda: time() - 120)
-        token = call_token(agent_id(ALONE), call.id)
+async def test_an_expired_token_has_its_own_reason(call: Call, without_token: "AgentServiceAsyncStub") -> None:
+    two_minutes_ago = SetClock(SYSTEM_CLOCK.time() - 120)
+    token = call_token(agent_id(ALONE), call.id, CallTokenSigner(keys.read_private(PRIVATE_KEY), ORCHESTRATOR, two_minutes_ago))
     for rpc in ("Execute", "StreamExecute", "Cancel"):
         assert (await failure_of(send(without_token, rpc, call.id, token))).reason == "AUTH_TOKEN_EXPIRED"
     assert await call.purchases() == 0
