@@ -75,6 +75,7 @@ fmt: python  ## Format the code and fix what ruff can fix.
 gen: python  ## Regenerate gen/ and docs/errors.md from protos/.
 	@$(SET_UP) everything
 	$(BIN)/python -m protos.codegen
+	$(BIN)/python -m gateway.envoy.connections
 
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 lock: python  ## Resolve the dependencies of pyproject.toml again; versions that still fit stay.

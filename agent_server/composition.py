@@ -22,6 +22,7 @@ from mesh.process import RunningProcess
 from mesh.rpc.interceptors.call_token import CallTokens
 from mesh.rpc.interceptors.chain import chain
 from mesh.rpc.requests.request_limits import DEFAULT_LIMITS, RequestLimits
+from mesh.rpc.serving.server import ConnectionLimits
 from mesh.security.call_tokens import CallTokenVerifier
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST
@@ -39,7 +40,8 @@ async def run(settings: AgentHostSettings, process: RunningProcess) -> None:
         model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
         directory = Directory(catalogue, settings.port_offset, ModelNames(PriceBook.load(), settings.model_default))
         tls = transport(settings)
-        address = Address(settings.host_address, settings.port_offset, settings.agent_shard, settings.agent_shards, tls)
+        connections = ConnectionLimits(settings.limit_connections)
+        address = Address(settings.host_address, settings.port_offset, settings.agent_shard, settings.agent_shards, tls, connections)
         verifier = CallTokenVerifier(settings.call_token_keys)
         of_port = interceptors(verifier, request_limits(settings), mutual_tls=tls is not None)
         host = AgentHost(address, directory, model, settings.model_provider, of_port, process.tasks)

@@ -20,7 +20,7 @@ from agent_server.model.ports import Model
 from agent_server.turn.agent import Directory
 from catalogue.catalogue import Catalogue
 from catalogue.model import FIRST_PORT
-from mesh.rpc.serving.server import Health, add_reflection, build_server, drain, listen
+from mesh.rpc.serving.server import DEFAULT_CONNECTIONS, ConnectionLimits, Health, add_reflection, build_server, drain, listen
 from mesh.security.tls import ServerTls
 from mesh.tasks import BackgroundTasks
 
@@ -42,6 +42,8 @@ class Address:
     shards: int
     tls: ServerTls | None = None
     """None for plaintext."""
+    connections: ConnectionLimits = DEFAULT_CONNECTIONS
+    """Of each port."""
 
     def owns(self, port: int) -> bool:
         """Whether this shard serves the port."""
@@ -139,7 +141,7 @@ class AgentHost:
         open_port.agent_ids = agent_ids
 
     async def _try_to_open(self, port: int, agent_ids: frozenset[str]) -> None:
-        server = build_server(self._interceptors(Audience(port, self._directory, self._calls)))
+        server = build_server(self._interceptors(Audience(port, self._directory, self._calls)), connections=self._address.connections)
         servicer = AgentServicer(port, self._directory, self._calls, self._model, self._provider)
         add_AgentServiceServicer_to_server(servicer, server)
         add_reflection(server, [SERVICE])

@@ -18,6 +18,8 @@ class AgentHostSettings(CallTokenChecking):
     """The provider behind the base URL. Callers see it as `metadata.provider`; nothing else depends on it."""
     model_default: str = "claude-sonnet-5-5"
     """The model for definitions that name none."""
+    limit_connections: int = Field(default=500, ge=1)
+    """Connections that may be open at once on each port. Its callers, the orchestrators and workers, need one each."""
     anthropic_api_key: SecretStr = SecretStr("")
     """The provider's key."""
     anthropic_base_url: str | None = None

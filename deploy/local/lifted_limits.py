@@ -8,12 +8,13 @@ LIFTED: dict[str, str] = dict.fromkeys(
     (
         *("LIMIT_AGENT_CALLS", "LIMIT_AGENT_CALLS_OF_KEY", "LIMIT_AGENT_CALLS_IN_FLIGHT", "LIMIT_STEPS_IN_FLIGHT", "LIMIT_CALLS"),
         *("LIMIT_STREAMS_OF_USER", "LIMIT_STREAMS_OF_ADDRESS", "LIMIT_STREAMS"),
+        "LIMIT_CONNECTIONS_OF_ADDRESS",
         *("LIMIT_LOGINS_OF_ADDRESS", "LIMIT_OPEN_CALLS_OF_ADDRESS", "LIMIT_FAILED_CREDENTIALS_OF_ADDRESS"),
     ),
     "1000000000",
 )
-"""Settings for the platform's processes. Add each new limit here or to KEPT."""
-KEPT = frozenset({"LIMIT_LOGINS", "LIMIT_PASSWORD_CHECKS_WAITING", "LIMIT_CONTEXT_BYTES", "LIMIT_CONTEXT_NODES"})
+"""Settings for the platform's processes and the gateway. Add each new limit here or to KEPT."""
+KEPT = frozenset({"LIMIT_LOGINS", "LIMIT_PASSWORD_CHECKS_WAITING", "LIMIT_CONTEXT_BYTES", "LIMIT_CONTEXT_NODES", "LIMIT_CONNECTIONS"})
 """Limits that are never lifted: no test reaches them by accident, and without them one caller could starve all others."""
 
 

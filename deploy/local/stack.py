@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -103,9 +104,8 @@ class Stack:
         self._lifetime = AsyncExitStack()
         self._postgres = PostgresServer(self.state.folder("postgres"), self.ports.postgres, traces=self.state.traces("postgres"))
         self._redis = RedisServer(self.state.folder("redis"), self.ports.redis, traces=self.state.traces("redis"))
-        self._envoy = EnvoyServer(
-            self.state.folder("envoy"), self.ports.envoy_admin, partial(self._bootstrap, gateway), traces=self.state.traces("envoy")
-        )
+        bootstrap = partial(self._bootstrap, {**_gateway_limits({**os.environ, **environment}), **gateway})
+        self._envoy = EnvoyServer(self.state.folder("envoy"), self.ports.envoy_admin, bootstrap, traces=self.state.traces("envoy"))
         own = {"DEFINITIONS_PATH": str(definitions)} if definitions else {}
         simulator = Provider.simulator(self.ports.simulator)
         self.certificates = self.state.folder("certs") if tls else None
@@ -253,3 +253,14 @@ class Stack:
         )
         write_sds(settings)
         return render_bootstrap(replace(settings, **overrides))
+
+
+def _gateway_limits(environment: Mapping[str, str]) -> dict[str, int]:
+    """The gateway's limits that the environment sets. Raises LaunchError for a value that is not a number."""
+    given = {name: environment[name.upper()] for name in _GATEWAY_LIMITS if name.upper() in environment}
+    if wrong := [f"{name.upper()}={value}" for name, value in given.items() if not value.isdecimal()]:
+        raise LaunchError(f"invalid {wrong[0]}: use a whole number")
+    return {name: int(value) for name, value in given.items()}
+
+
+_GATEWAY_LIMITS = [field.name for field in fields(GatewaySettings) if field.name.startswith("limit_")]

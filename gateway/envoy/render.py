@@ -42,6 +42,7 @@ class GatewaySettings:
     openapi_path: Path = GENERATED / "openapi.json"
     lua_path: Path = HERE / "envelope.lua"
     requests_path: Path = HERE / "requests.lua"
+    connections_path: Path = GENERATED / "connections.wasm"
     shedding_path: Path = HERE / "shedding.lua"
     access_log_path: Path = Path("/dev/stdout")
     per_ip_rate: int = 2000
@@ -70,7 +71,12 @@ class GatewaySettings:
     agent_timeout_seconds: float = 620
     """The timeout of rpcs that call an agent. Longer than the orchestrator's 600 s, so that the orchestrator's error arrives first."""
     connection_idle_seconds: float = 60
-    """How long a connection without requests stays open."""
+    """How long a connection without requests stays open, whether it has sent anything or not."""
+    limit_connections: int = 10_000
+    """Connections that may be open at once."""
+    limit_connections_of_address: int = 500
+    """Connections that one address (IPv6: one /64 network) may have open at once; 0 sets no limit. Ignored behind trusted proxies,
+    because all connections then come from a few addresses."""
     stream_idle_seconds: float = 300
     """How long a stream may be silent before it is cut off. The orchestrator sends a heartbeat every 15 s."""
 
@@ -85,6 +91,10 @@ class GatewaySettings:
     their certificates."""
     sds_dir: Path = Path("/etc/envoy/sds")
     """The folder into which `write_sds` writes the files that tell Envoy where its certificates and the gateway's secret are."""
+
+    @property
+    def limits_connections_of_address(self) -> bool:
+        return self.limit_connections_of_address > 0 and self.trusted_hops == 0
 
     @property
     def resolves_names(self) -> bool:

@@ -30,7 +30,7 @@ from mesh.rpc.interceptors.open_streams import OpenStreams, StreamAllowances
 from mesh.rpc.interceptors.permission import Permission
 from mesh.rpc.peer import Peers
 from mesh.rpc.requests.request_limits import RequestLimits
-from mesh.rpc.serving.server import add_reflection, build_server
+from mesh.rpc.serving.server import ConnectionLimits, add_reflection, build_server
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
 from mesh.tasks import BackgroundTasks
@@ -112,7 +112,8 @@ async def assemble(
     request_limits = RequestLimits(settings.limit_context_bytes, settings.limit_context_nodes)
     admission = AdmissionControl(Admission(), "orchestrator")
     interceptors = chain(authentication, limits, streams, Permission(policy), admission=admission, limits=request_limits)
-    server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES)
+    connections = ConnectionLimits(settings.limit_connections)
+    server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES, connections=connections)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)

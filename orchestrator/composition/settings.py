@@ -97,6 +97,8 @@ class OrchestratorSettings(SharedSettings):
     limit_streams: int = Field(default=4_000, ge=1)
     """Streams of all callers together, per orchestrator. Lower than the gateway's limit of 8,192 requests in flight, so that there is
     always room for calls and probes."""
+    limit_connections: int = Field(default=10_000, ge=1)
+    """Connections that may be open at once on the gRPC port."""
     gateway_secret_file: Path | None = None
     """A file with the secret by which gateways authenticate: at least 32 random bytes. During a rotation it contains several, one per line.
     Only a gateway that presents the secret may set the caller's address. If unset, the address of the connection is the caller's."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -37,9 +38,35 @@ SERVER_OPTIONS = (
 )
 
 
-def build_server(interceptors: Sequence[grpc.aio.ServerInterceptor], *, max_request_bytes: int = MAX_MESSAGE_BYTES) -> grpc.aio.Server:
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How many connections a port accepts, and when it closes those that are not used. gRPC closes them without a word."""
+
+    most: int = 10_000
+    handshake_seconds: float = 10.0
+    """How long a client may take for TLS and for the first frames of HTTP/2; gRPC allows 120 s by default."""
+    idle_seconds: float = 300.0
+    """How long a connection stays open without a call. A client's channel connects again at its next call."""
+
+
+DEFAULT_CONNECTIONS = ConnectionLimits()
+
+
+def build_server(
+    interceptors: Sequence[grpc.aio.ServerInterceptor],
+    *,
+    max_request_bytes: int = MAX_MESSAGE_BYTES,
+    connections: ConnectionLimits = DEFAULT_CONNECTIONS,
+) -> grpc.aio.Server:
     """A server without services or ports. A larger request is refused by gRPC itself with RESOURCE_EXHAUSTED."""
-    server = grpc.aio.server(interceptors=interceptors, options=(*SERVER_OPTIONS, ("grpc.max_receive_message_length", max_request_bytes)))
+    options = (
+        *SERVER_OPTIONS,
+        ("grpc.max_receive_message_length", max_request_bytes),
+        ("grpc.max_allowed_incoming_connections", connections.most),
+        ("grpc.server_handshake_timeout_ms", int(1000 * connections.handshake_seconds)),
+        ("grpc.max_connection_idle_ms", int(1000 * connections.idle_seconds)),
+    )
+    server = grpc.aio.server(interceptors=interceptors, options=options)
     # For each call, grpcio starts to wait again for the next call of every registered method, which is 5 % of an agent call's CPU.
     # Without registration, the generic handlers find the same methods. See docs/private-interfaces.md.
     server.add_registered_method_handlers = _leave_unregistered  # type: ignore[method-assign]

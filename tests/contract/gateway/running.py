@@ -37,9 +37,9 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def running_gateway(folder: Path, *upstream_ports: int, **settings: Any) -> AsyncIterator[Gateway]:
+async def running_gateway(folder: Path, *upstream_ports: int, concurrency: int = 1, **settings: Any) -> AsyncIterator[Gateway]:
     """A real Envoy on free ports in front of those ports of this machine; yields once calls reach them."""
-    async with lone_gateway(folder, *upstream_ports, **settings) as gateway:
+    async with lone_gateway(folder, *upstream_ports, concurrency=concurrency, **settings) as gateway:
         assert await holds_within(10, gateway.answers)
         yield gateway
 

@@ -28,7 +28,7 @@ ASK = {"input": "x"}
 @pytest.fixture(scope="module")
 async def impatient_gateway(upstream: tuple[Backend, Relay], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     """A gateway with short timeouts."""
-    waits = {"headers_timeout_seconds": 0.3, "request_timeout_seconds": 0.6, "call_timeout_seconds": 0.5}
+    waits: dict[str, Any] = {"headers_timeout_seconds": 0.3, "request_timeout_seconds": 0.6, "call_timeout_seconds": 0.5}
     async with running_gateway(
         tmp_path_factory.mktemp("impatient"), upstream[1].port, agent_timeout_seconds=1.5, stream_idle_seconds=1, **waits
     ) as gateway:

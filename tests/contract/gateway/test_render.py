@@ -36,7 +36,7 @@ def test_only_rpcs_bound_to_get_alone_are_reads() -> None:
 
 def test_probes_have_their_own_share_of_upstream_requests() -> None:
     config = yaml.safe_load(render_bootstrap(GatewaySettings()))
-    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][-1]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     urgent = {route["match"]["path"] for route in routes if route.get("route", {}).get("priority") == "HIGH"}
     assert urgent == {f"/agentmesh.health.v1.HealthService/{name}" for name in ("GetHealth", "GetReadiness")}
@@ -46,7 +46,7 @@ def test_probes_have_their_own_share_of_upstream_requests() -> None:
 
 def test_no_execute_call_and_no_stream_is_retried() -> None:
     config = yaml.safe_load(render_bootstrap(GatewaySettings()))
-    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][-1]["typed_config"]
     routes = {route["match"].get("path"): route for route in manager["route_config"]["virtual_hosts"][0]["routes"]}
     for name in ("ExecuteAgent", "StreamAgent"):
         assert "retry_policy" not in routes[f"/agentmesh.execution.v1.ExecutionService/{name}"]["route"]

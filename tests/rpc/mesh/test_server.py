@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import pytest
@@ -15,10 +16,11 @@ from grpc_reflection.v1alpha import reflection_pb2
 from mesh.errors import ValidationFailed
 from mesh.rpc.channel import ChannelPool
 from mesh.rpc.serving import server as server_module
-from mesh.rpc.serving.server import build_server, drain
+from mesh.rpc.serving.server import ConnectionLimits, Health, build_server, drain, listen
 from mesh.tasks import BackgroundTasks
 from mesh.waiting import set_in_turn
 from tests.rpc.mesh.conftest import REQUEST, SERVICE, STREAM_REQUEST, Served, delta
+from tests.support.raw_http2 import PREFACE, settings
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -79,6 +81,51 @@ async def test_a_request_over_the_size_limit_is_refused_by_grpc(served: Served) 
         await served.raw()(b"\x12" + b"x" * (17 * 1024 * 1024))
     assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (await served.stub.Execute(REQUEST)).result == "fine"
+
+
+@asynccontextmanager
+async def listening(limits: ConnectionLimits) -> AsyncIterator[int]:
+    """A server that serves only health; its port."""
+    server = build_server((), connections=limits)
+    await Health(server).set("", serving=True)
+    port = listen(server, "127.0.0.1", 0, None)
+    await server.start()
+    yield port
+    await server.stop(None)
+
+
+async def ends(port: int, sent: bytes) -> None:
+    """Connects, sends some bytes and waits until the server closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with suppress(OSError):
+        writer.write(sent)
+        while await reader.read(1000):
+            pass
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", PREFACE[:10], PREFACE, PREFACE + settings()], ids=["nothing", "half a preface", "a preface", "a preface and settings"]
+)
+async def test_connections_without_a_call_are_closed(sent: bytes) -> None:
+    async with listening(ConnectionLimits(handshake_seconds=0.3, idle_seconds=0.3)) as port, asyncio.timeout(15):
+        await ends(port, sent)
+
+
+async def test_connections_over_the_limit_are_closed_and_calls_go_on() -> None:
+    async with (
+        listening(ConnectionLimits(most=5)) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        asyncio.timeout(9),  # before the handshake times out
+    ):
+        health = HealthStub(channel)
+        await health.Check(HealthCheckRequest())
+        idle = [asyncio.create_task(ends(port, b"")) for _ in range(10)]
+        closed, held = await asyncio.wait(idle, timeout=3)
+        assert (len(closed), len(held)) == (6, 4)
+        assert (await health.Check(HealthCheckRequest())).status == SERVING
+        for one in held:
+            one.cancel()
 
 
 async def test_health_distinguishes_services(served: Served) -> None:

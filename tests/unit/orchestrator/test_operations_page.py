@@ -15,7 +15,15 @@ from orchestrator.processes.accounts import AccountsSettings
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "operations.md").read_text()
 FOR_TESTS = {"FAILPOINTS"}
-PATHS_OF_THE_INSTALLATION = {"DESCRIPTOR_PATH", "OPENAPI_PATH", "LUA_PATH", "REQUESTS_PATH", "SHEDDING_PATH", "ACCESS_LOG_PATH"}
+PATHS_OF_THE_INSTALLATION = {
+    "DESCRIPTOR_PATH",
+    "OPENAPI_PATH",
+    "LUA_PATH",
+    "REQUESTS_PATH",
+    "CONNECTIONS_PATH",
+    "SHEDDING_PATH",
+    "ACCESS_LOG_PATH",
+}
 
 
 @pytest.mark.parametrize("process", [OrchestratorSettings, WorkerSettings, ConsumerSettings, AgentHostSettings, AccountsSettings])
