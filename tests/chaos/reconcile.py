@@ -126,7 +126,7 @@ def _execution_problems(row: Row, bought: Sequence[Purchase]) -> Iterator[str]:
         elif recorded != tokens:
             yield f"is recorded with the tokens {recorded}; the provider bills {tokens} for {len(bought)} requests"
     elif row["status"] not in BOUND_BY_COST:
-        yield "has a state that nobody has heard of"
+        yield "has an unknown state"
     if row["cost_micro_usd"] < paid:
         yield f"is recorded at {row['cost_micro_usd']} micro-USD and cost {paid}"
 
@@ -146,7 +146,7 @@ def _ledger_problems(books: Books, ledger: Sequence[Call]) -> Iterator[str]:
             rows[row["request_id"]].append(row)
     asked = {attempt.request_id for call in ledger for attempt in call.attempts}
     for request_id in rows.keys() - asked:
-        yield f"request {request_id} is in the books and nobody has sent it"
+        yield f"request {request_id} is in the books but was never sent"
     for call in ledger:
         yield from _attempt_problems(books, rows, call)
         if call.key:

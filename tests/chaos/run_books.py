@@ -105,7 +105,7 @@ def _change_problems(book: RunBook) -> Iterator[str]:
         yield f"has the sequences {book.sequences}, and says {book.row['sequence']}"
     ends = [state for state in book.states if state in FINAL]
     if ends != [book.row["status"]] or book.states[-1] != book.row["status"]:
-        yield f"was told to be {book.states}"
+        yield f"reported the states {book.states}"
     ended: set[str] = set()
     for change in book.changes:
         if change.task_id in ended:
@@ -146,7 +146,7 @@ def _start_problems(runs: Mapping[str, RunBook], starts: Sequence[Start]) -> Ite
     for run_id, book in runs.items():
         start = wanted.get(str(book.row["workflow_id"]))
         if starts and (start is None or book.row["request_id"] not in start.request_ids):
-            yield f"run {run_id} is in the books and nobody has asked for it"
+            yield f"run {run_id} is in the books but was never requested"
         of_workflow[str(book.row["workflow_id"])].append(run_id)
     for start in starts:
         made = of_workflow[start.workflow_id]

@@ -37,7 +37,7 @@ class Secured:
     host: Host
     simulator: Simulator
     authority: DevelopmentAuthority
-    foreign: DevelopmentAuthority
+    other_authority: DevelopmentAuthority
 
     def folder(self, identity: str) -> Path:
         return self.authority.folder_of(identity)
@@ -53,14 +53,14 @@ class Secured:
 @pytest.fixture(scope="module")
 async def secured(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> AsyncIterator[Secured]:
     folder = tmp_path_factory.mktemp("secured")
-    authority, foreign = issue_all(folder / "certs"), issue_all(folder / "foreign")
+    authority, other_authority = issue_all(folder / "certs"), issue_all(folder / "other_authority")
     definitions = folder / "definitions"
     definitions.mkdir()
     for number in (1, 2):
         write_agent(definitions, number)
     own = str(authority.folder_of(AGENT_HOST))
     async with running_host(folder, definitions, provider.url, (1, 2), HOST_ADDRESS="0.0.0.0", MESH_TLS_DIR=own) as host:
-        yield Secured(host, provider, authority, foreign)
+        yield Secured(host, provider, authority, other_authority)
 
 
 def execute(channel: grpc.aio.Channel, call: str, issuer: str = ORCHESTRATOR) -> Any:
@@ -108,7 +108,7 @@ async def test_a_client_without_a_certificate_of_the_mesh_gets_no_connection(sec
     elif client == "expired":
         channel = secured.channel(expired(secured, tmp_path))
     else:
-        channel = secured.channel(secured.foreign.folder_of(ORCHESTRATOR) if client == "of another authority" else None)
+        channel = secured.channel(secured.other_authority.folder_of(ORCHESTRATOR) if client == "of another authority" else None)
     async with channel:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await execute(channel, call)

@@ -42,45 +42,45 @@ async def test_a_program_that_cannot_start_is_named_and_the_others_can_be_stoppe
 
 
 async def test_a_dead_program_is_restarted_and_reported_on_the_screen(make_process: MakeProcess) -> None:
-    told: asyncio.Queue[str] = asyncio.Queue()
+    messages: asyncio.Queue[str] = asyncio.Queue()
     service = make_process("service")
-    supervisor = Supervisor([[service]], told.put_nowait, BackgroundTasks())
+    supervisor = Supervisor([[service]], messages.put_nowait, BackgroundTasks())
     await supervisor.start()
-    assert (await told.get()).startswith("service is ready (")
+    assert (await messages.get()).startswith("service is ready (")
     before = service.pid
     service.kill(signal.SIGKILL)
-    obituary = await told.get()
-    assert obituary.startswith("service was ended by SIGKILL; restarting it in 0.5 s. The end of ")
-    assert obituary.endswith("service serves")
-    assert await told.get() == "service is ready again"
+    crash_message = await messages.get()
+    assert crash_message.startswith("service was ended by SIGKILL; restarting it in 0.5 s. The end of ")
+    assert crash_message.endswith("service serves")
+    assert await messages.get() == "service is ready again"
     assert service.pid != before
     await supervisor.stop()
 
 
 async def test_a_failed_restart_is_retried_later(make_process: MakeProcess, journal: Path) -> None:
-    told: asyncio.Queue[str] = asyncio.Queue()
+    messages: asyncio.Queue[str] = asyncio.Queue()
     service = make_process("service", start_seconds=10)
-    supervisor = Supervisor([[service]], told.put_nowait, BackgroundTasks())
+    supervisor = Supervisor([[service]], messages.put_nowait, BackgroundTasks())
     await supervisor.start()
     journal.unlink()
     journal.mkdir()  # a stand-in that cannot write its journal exits at once
     service.kill()
-    told_until_now = [await told.get() for _ in range(3)]
-    assert "while it was starting" in told_until_now[2]
-    assert told_until_now[2].endswith("trying again in 1 s")
+    first_messages = [await messages.get() for _ in range(3)]
+    assert "while it was starting" in first_messages[2]
+    assert first_messages[2].endswith("trying again in 1 s")
     journal.rmdir()
-    assert await told.get() == "service is ready again"
+    assert await messages.get() == "service is ready again"
     await supervisor.stop()
 
 
 async def test_a_program_that_was_stopped_deliberately_stays_stopped(make_process: MakeProcess, journal: Path) -> None:
     service, other = make_process("service"), make_process("other")
-    told: asyncio.Queue[str] = asyncio.Queue()
-    supervisor = Supervisor([[service, other]], told.put_nowait, BackgroundTasks())
+    messages: asyncio.Queue[str] = asyncio.Queue()
+    supervisor = Supervisor([[service, other]], messages.put_nowait, BackgroundTasks())
     await supervisor.start()
     await supervisor.process("service").stop()
     other.kill()
-    while await told.get() != "other is ready again":
+    while await messages.get() != "other is ready again":
         pass
     assert not service.running
     await service.start()
@@ -104,33 +104,33 @@ async def test_kill_ends_a_stop_that_waits(make_process: MakeProcess) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGUSR1], ids=["stopped", "hung event loop"])
 async def test_a_process_that_does_not_answer_is_killed_and_restarted(make_process: MakeProcess, number: signal.Signals) -> None:
-    told: asyncio.Queue[str] = asyncio.Queue()
+    messages: asyncio.Queue[str] = asyncio.Queue()
     service = make_process("service", "healthy")
-    supervisor = Supervisor([[service]], told.put_nowait, BackgroundTasks(), liveness_seconds=1.5)
+    supervisor = Supervisor([[service]], messages.put_nowait, BackgroundTasks(), liveness_seconds=1.5)
     await supervisor.start()
-    assert (await told.get()).startswith("service is ready (")
+    assert (await messages.get()).startswith("service is ready (")
     before = service.pid
     service.kill(number)
-    assert await told.get() == "service has not answered its health check for 1.5 s; killing it"
-    assert (await told.get()).startswith("service was ended by SIGKILL; restarting it")
-    assert await told.get() == "service is ready again"
+    assert await messages.get() == "service has not answered its health check for 1.5 s; killing it"
+    assert (await messages.get()).startswith("service was ended by SIGKILL; restarting it")
+    assert await messages.get() == "service is ready again"
     assert service.pid != before
     await supervisor.stop()
-    assert told.empty()
+    assert messages.empty()
 
 
 async def test_with_liveness_seconds_0_an_unresponsive_process_is_not_killed(make_process: MakeProcess) -> None:
     service, other = make_process("service", "healthy"), make_process("other", "healthy")
-    told: asyncio.Queue[str] = asyncio.Queue()
+    messages: asyncio.Queue[str] = asyncio.Queue()
     patient, impatient = (
-        Supervisor([[service]], told.put_nowait, BackgroundTasks()),
-        Supervisor([[other]], told.put_nowait, BackgroundTasks(), liveness_seconds=0.6),
+        Supervisor([[service]], messages.put_nowait, BackgroundTasks()),
+        Supervisor([[other]], messages.put_nowait, BackgroundTasks(), liveness_seconds=0.6),
     )
     await asyncio.gather(patient.start(), impatient.start())
     before = service.pid
     service.kill(signal.SIGSTOP)
     other.kill(signal.SIGSTOP)
-    while await told.get() != "other is ready again":
+    while await messages.get() != "other is ready again":
         pass
     assert service.pid == before
     assert service.running
@@ -153,14 +153,14 @@ async def test_a_watcher_that_dies_is_reported(make_process: MakeProcess, name: 
 
 
 async def test_a_hung_simulator_is_killed_and_restarted(tmp_path: Path) -> None:
-    told: asyncio.Queue[str] = asyncio.Queue()
+    messages: asyncio.Queue[str] = asyncio.Queue()
     ports = replace(LocalPorts.at(0, 1, 1, 1), simulator=any_free_port())
     simulator = Programs(StateFolder(tmp_path), ports, Provider.simulator(ports.simulator), {}).simulator()
-    supervisor = Supervisor([[simulator]], told.put_nowait, BackgroundTasks(), liveness_seconds=1.5)
+    supervisor = Supervisor([[simulator]], messages.put_nowait, BackgroundTasks(), liveness_seconds=1.5)
     await supervisor.start()
-    assert (await told.get()).startswith("simulator is ready (")
+    assert (await messages.get()).startswith("simulator is ready (")
     simulator.kill(signal.SIGSTOP)
-    assert await asyncio.wait_for(told.get(), 30) == "simulator has not answered its health check for 1.5 s; killing it"
-    assert (await told.get()).startswith("simulator was ended by SIGKILL; restarting it")
-    assert await asyncio.wait_for(told.get(), 60) == "simulator is ready again"
+    assert await asyncio.wait_for(messages.get(), 30) == "simulator has not answered its health check for 1.5 s; killing it"
+    assert (await messages.get()).startswith("simulator was ended by SIGKILL; restarting it")
+    assert await asyncio.wait_for(messages.get(), 60) == "simulator is ready again"
     await supervisor.stop()

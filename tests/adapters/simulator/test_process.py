@@ -41,10 +41,10 @@ async def test_sigterm_ends_the_process_at_once_with_a_complete_log(tmp_path: Pa
             return log.stat().st_size > 0
 
         await eventually(begun)
-        told = time.monotonic()
+        signalled_at = time.monotonic()
         process.send_signal(number)
         assert await process.wait() == 0
-        assert time.monotonic() - told < 2
+        assert time.monotonic() - signalled_at < 2
         with pytest.raises(APIConnectionError):
             await call
     assert [json.loads(line)["outcome"] for line in log.read_text().splitlines()] == ["started", "cut"]

@@ -66,7 +66,7 @@ WRONG_BOOKS = {
     "has 0 agent.executed events": with_events(),
     "has 2 agent.executed events": with_events(event("completed", 120), event("completed", 120)),
     "has the event": with_events(event("failed", 120)),
-    "nobody has sent it": settled_as(ORPHAN, request_id="req_9"),
+    "was never sent": settled_as(ORPHAN, request_id="req_9"),
     "has made 2 executions": settled_as(ORPHAN, request_id="req_1"),
     "was answered, and its execution": settled_as(ANSWERED, status="failed"),
     "with another text or usage": settled_as(ANSWERED, result="another"),

@@ -69,7 +69,7 @@ def asked(**fields: Any) -> Callable[[Case], Case]:
 WRONG = {
     "has not ended": row(status="running"),
     "has the sequences": booked(sequences=[1, 2, 4]),
-    "was told to be": booked(states=["pending", "completed", "failed"]),
+    "reported the states": booked(states=["pending", "completed", "failed"]),
     "after its end": changed("ready", "running", "completed", "ready"),
     "was completed 2 times": changed("running", "completed", "completed"),
     "was completed 0 times": changed("ready", "running"),
@@ -79,7 +79,7 @@ WRONG = {
     "has the answer of execution third": step(execution_id="third"),
     "is booked at 60 micro-USD": step(bill=json.dumps({"cost_micro_usd": 60})),
     "has no step b": bought(execution("first", "outcome_unknown"), execution("second", "completed"), execution("x", "failed", task_id="b")),
-    "nobody has asked for it": asked(request_ids=["req_0"]),
+    "was never requested": asked(request_ids=["req_0"]),
     "is not in the books": asked(run_id="another"),
 }
 

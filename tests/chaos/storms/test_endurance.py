@@ -85,7 +85,7 @@ def abandon_many(client: GrpcClient, ledger: Ledger) -> Callable[[], Awaitable[N
     """A client that disconnects during its streamed answer."""
 
     async def abandon() -> None:
-        call = Call(f"Stream {len(ledger)}, of which nobody will hear the end", streamed=True)
+        call = Call(f"Stream {len(ledger)}, which is abandoned", streamed=True)
         ledger.append(call)
         request_id = new_request_id()
         call.attempts.append(Attempt(request_id, client.name, CANCELLED))

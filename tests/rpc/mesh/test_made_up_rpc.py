@@ -25,7 +25,7 @@ BOB = (("authorization", "Bearer bob"),)
 
 
 async def _answer(request: Any, context: Any) -> GetHealthResponse:
-    return GetHealthResponse(status="heard")
+    return GetHealthResponse(status="ok")
 
 
 @pytest.fixture

@@ -214,8 +214,8 @@ def test_an_invalid_file_is_reported_and_the_others_are_served(kind: str, folder
     catalogue = read(folder)
     assert [agent.number for agent in catalogue.agents] == [7]
     assert {problem.source for problem in catalogue.problems} == {path}
-    said = "\n".join(problem.message for problem in catalogue.problems)
-    assert [word for word in words if word not in said] == [], said
+    messages = "\n".join(problem.message for problem in catalogue.problems)
+    assert [word for word in words if word not in messages] == [], messages
 
 
 def test_every_problem_of_a_file_is_reported_at_once(folder: Path, write: Write) -> None:
@@ -254,10 +254,10 @@ def test_links_and_special_files_are_handled(folder: Path, write: Write, single:
     os.mkfifo(folder / "pipe.yaml")
     catalogue = read(folder)
     assert [agent.number for agent in catalogue.agents] == [1, 2]
-    said = {problem.source.name: problem.message for problem in catalogue.problems}
-    assert said.keys() == {"gone.yaml", "self.yaml", "pipe.yaml"}
-    assert "no such file" in said["gone.yaml"]
-    assert "not a regular file" in said["pipe.yaml"]
+    messages = {problem.source.name: problem.message for problem in catalogue.problems}
+    assert messages.keys() == {"gone.yaml", "self.yaml", "pipe.yaml"}
+    assert "no such file" in messages["gone.yaml"]
+    assert "not a regular file" in messages["pipe.yaml"]
 
 
 def test_an_unreadable_file_is_reported_and_keeps_its_agents(single: Text) -> None:

@@ -190,9 +190,9 @@ async def test_a_folder_that_disappears_keeps_its_agents_until_it_returns(folder
     write("a.yaml", family(1))
     follower = follow()
     os.rename(folder, folder.with_name("away"))
-    gone = await follower.until(lambda catalogue: bool(catalogue.problems))
-    assert numbers(gone) == [1]
-    assert "cannot be read: no such file or directory" in gone.problems[0].message
+    unreadable = await follower.until(lambda catalogue: bool(catalogue.problems))
+    assert numbers(unreadable) == [1]
+    assert "cannot be read: no such file or directory" in unreadable.problems[0].message
     write("a.yaml", family(1, 2))
     assert numbers(await follower.until(lambda catalogue: not catalogue.problems and len(catalogue) > 1)) == [1, 2]
     write("a.yaml", family(1, 2, 3))

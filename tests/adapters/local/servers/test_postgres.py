@@ -216,14 +216,14 @@ class TestAsRoot:
         assert await value(second, "SELECT to_regclass('notes')") is None
 
     def test_a_folder_outside_that_another_user_owns_is_refused(self, closed_folder: Path) -> None:
-        stranger = placement.folder_outside(closed_folder)
-        stranger.mkdir()
-        os.chown(stranger, 65534, 65534)
+        foreign_folder = placement.folder_outside(closed_folder)
+        foreign_folder.mkdir()
+        os.chown(foreign_folder, 65534, 65534)
         try:
             with pytest.raises(LaunchError, match="belongs to another user or others may write to it"):
-                placement.make_private_folder(stranger)
+                placement.make_private_folder(foreign_folder)
         finally:
-            stranger.rmdir()
+            foreign_folder.rmdir()
 
     def test_data_that_can_no_longer_be_reached_is_reported(self, closed_folder: Path) -> None:
         """It was created while the parent folders were open; an empty database in its place would look like a loss of data."""

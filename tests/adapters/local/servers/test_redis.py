@@ -44,6 +44,6 @@ async def test_data_survives_a_kill(server: RedisServer) -> None:
 async def test_only_loopback_connections_with_the_password_are_accepted(server: RedisServer) -> None:
     listening = [one.laddr for one in psutil.Process(server.process.pid).net_connections() if one.status == psutil.CONN_LISTEN]
     assert [(*address,) for address in listening] == [("127.0.0.1", server.port)]
-    async with Redis(port=server.port) as stranger:
+    async with Redis(port=server.port) as unauthenticated:
         with pytest.raises(AuthenticationError):
-            await stranger.ping()
+            await unauthenticated.ping()

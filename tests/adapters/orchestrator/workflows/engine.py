@@ -119,8 +119,8 @@ class Runs:
     async def start_again(self, workflow_id: UUID, *tasks: Task, user_id: int = OWNER) -> Run:
         """A run of an existing workflow."""
         before = graph.predecessors(tasks)
-        meant = [Task(t.id, t.agent_id, t.input, t.context, before[t.id], t.retry, t.timeout_seconds, t.approval) for t in tasks]
-        run = await self.store.start(NewRun(uuid7(), workflow_id, user_id, "ada", "user", "req_1", meant), None)
+        resolved_tasks = [Task(t.id, t.agent_id, t.input, t.context, before[t.id], t.retry, t.timeout_seconds, t.approval) for t in tasks]
+        run = await self.store.start(NewRun(uuid7(), workflow_id, user_id, "ada", "user", "req_1", resolved_tasks), None)
         assert isinstance(run, Run)
         return run
 

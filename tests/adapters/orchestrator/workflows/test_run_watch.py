@@ -67,9 +67,9 @@ async def watch(runs: Runs, redis_url: str) -> AsyncIterator[RunWatch]:
 
 async def test_a_watch_delivers_every_change_from_start_to_end(runs: Runs, watch: RunWatch) -> None:
     run = await runs.start()
-    seeing = asyncio.create_task(watched(watch, run))
+    watch_task = asyncio.create_task(watched(watch, run))
     await runs.finish()
-    changes = await seeing
+    changes = await watch_task
     assert [change.sequence for change in changes] == list(range(1, len(changes) + 1))
     assert subject_and_state(changes[-1]) == ("run", "completed")
     assert len({subject_and_state(change) for change in changes}) == len(changes)
@@ -140,9 +140,9 @@ async def test_without_notifications_changes_are_found_within_a_poll_interval(
         watching(quiet_runs, NeverNotified(), heartbeat_seconds=3) as watch,
     ):
         run = await quiet_runs.start()
-        seeing = asyncio.create_task(watched(watch, run, after=run.sequence))
+        watch_task = asyncio.create_task(watched(watch, run, after=run.sequence))
         await quiet_runs.finish()
-        assert subject_and_state((await seeing)[-1]) == ("run", "completed")
+        assert subject_and_state((await watch_task)[-1]) == ("run", "completed")
 
 
 async def test_a_heartbeat_has_the_sequence_to_resume_after(runs: Runs, redis_url: str) -> None:
@@ -155,11 +155,11 @@ async def test_a_heartbeat_has_the_sequence_to_resume_after(runs: Runs, redis_ur
 
 async def test_a_stopping_process_ends_its_watches(runs: Runs, watch: RunWatch) -> None:
     run = await runs.start()
-    seeing = asyncio.create_task(watched(watch, run))
+    watch_task = asyncio.create_task(watched(watch, run))
     await asyncio.sleep(0)
     watch.stop()
     with pytest.raises(ServiceUnavailable, match="watch again"):
-        await seeing
+        await watch_task
 
 
 async def test_a_cancelled_watch_leaves_no_subscription(runs: Runs, redis_url: str) -> None:

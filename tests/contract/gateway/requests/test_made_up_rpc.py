@@ -37,7 +37,7 @@ class Oracle:
         self.begun.set()
         if self.silent:
             await asyncio.Event().wait()
-        return GetHealthResponse(status="heard")
+        return GetHealthResponse(status="ok")
 
     async def stream(self, request: Any, context: Any) -> AsyncIterator[GetHealthResponse]:
         yield await self.unary(request, context)

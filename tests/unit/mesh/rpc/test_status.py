@@ -44,13 +44,13 @@ def test_a_status_carries_its_reason_domain_and_request_id(reason: str) -> None:
     assert find(status, error_details_pb2.BadRequest()) is None
 
 
-@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("own_retryable", [True, False])
 @pytest.mark.parametrize("reason", ["LLM_API_ERROR", "VALIDATION_ERROR"])
-def test_an_errors_own_retryable_overrides_the_table(reason: str, said: bool, as_received: AsReceived) -> None:
-    error = error_of(as_received(RemoteError(reason, "x", retryable=said)))
+def test_an_errors_own_retryable_overrides_the_table(reason: str, own_retryable: bool, as_received: AsReceived) -> None:
+    error = error_of(as_received(RemoteError(reason, "x", retryable=own_retryable)))
     assert error is not None
-    assert error.retryable is said
-    assert retryable(error) is said
+    assert error.retryable is own_retryable
+    assert retryable(error) is own_retryable
     assert "retryable" not in error.details
 
 
@@ -120,12 +120,12 @@ anything = st.text(st.characters(), max_size=2_000)
     details=st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1, max_size=50), anything, max_size=30),
     violations=st.lists(st.builds(Violation, anything, anything), max_size=30),
     wait=st.none() | st.floats(allow_nan=False),
-    said=st.none() | st.booleans(),
+    own_retryable=st.none() | st.booleans(),
 )
 def test_every_error_can_be_sent_with_an_ascii_envelope(
-    reason: str, message: str, details: dict[str, str], violations: list[Violation], wait: float | None, said: bool | None
+    reason: str, message: str, details: dict[str, str], violations: list[Violation], wait: float | None, own_retryable: bool | None
 ) -> None:
-    error = RemoteError(reason, message, details=details, violations=violations, retry_after_seconds=wait, retryable=said)
+    error = RemoteError(reason, message, details=details, violations=violations, retry_after_seconds=wait, retryable=own_retryable)
     status = status_of(error, "req_x")
     assert status.ByteSize() <= DETAILS_BYTES
     assert len(summary(status).splitlines()) <= 1
@@ -141,7 +141,7 @@ def test_details_from_another_process_may_have_any_name(as_received: AsReceived)
     assert error.details == named
 
 
-def foreign(**trailers: str | bytes) -> grpc.aio.AioRpcError:
+def status_without_mesh_details(**trailers: str | bytes) -> grpc.aio.AioRpcError:
     metadata = grpc.aio.Metadata(*((name.replace("_", "-"), value) for name, value in trailers.items()))
     return grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), metadata, "connection refused")
 
@@ -164,11 +164,11 @@ def status_with(reason: str, domain: str) -> bytes:
     ids=["empty", "garbage", "another domain", "an unknown reason", "garbage inside"],
 )
 def test_an_unreadable_or_foreign_status_is_not_decoded(details: bytes) -> None:
-    assert error_of(foreign(grpc_status_details_bin=details)) is None
+    assert error_of(status_without_mesh_details(grpc_status_details_bin=details)) is None
 
 
 def test_a_lost_connection_is_not_decoded() -> None:
-    assert error_of(foreign()) is None
+    assert error_of(status_without_mesh_details()) is None
 
 
 def test_a_forwarded_error_is_not_truncated_further(as_received: AsReceived) -> None:

@@ -41,8 +41,8 @@ def encoded(data: bytes | dict[str, Any]) -> str:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    said = {"iss": ORCHESTRATOR, "aud": AGENT, "sub": "42", "execution_id": EXECUTION, "iat": NOW, "exp": NOW + 60, "jti": "one"}
-    return {name: value for name, value in {**said, **changes}.items() if value is not None}
+    payload = {"iss": ORCHESTRATOR, "aud": AGENT, "sub": "42", "execution_id": EXECUTION, "iat": NOW, "exp": NOW + 60, "jti": "one"}
+    return {name: value for name, value in {**payload, **changes}.items() if value is not None}
 
 
 def signed(payload: dict[str, Any] | bytes, header: str | None = None) -> str:
@@ -52,16 +52,16 @@ def signed(payload: dict[str, Any] | bytes, header: str | None = None) -> str:
 
 
 def test_a_token_has_the_user_agent_execution_and_expiry(verifier: CallTokenVerifier) -> None:
-    said = verifier.read(minted())
-    assert (said.issuer, said.agent_id, said.user_id, said.execution_id) == (ORCHESTRATOR, AGENT, 42, EXECUTION)
-    assert said.expires_at - said.issued_at == pytest.approx(60)
-    assert said.issued_at == NOW
-    verifier.use(said, **FOR_IT)
+    token = verifier.read(minted())
+    assert (token.issuer, token.agent_id, token.user_id, token.execution_id) == (ORCHESTRATOR, AGENT, 42, EXECUTION)
+    assert token.expires_at - token.issued_at == pytest.approx(60)
+    assert token.issued_at == NOW
+    verifier.use(token, **FOR_IT)
 
 
 def test_another_jwt_library_reads_the_token() -> None:
-    said = jwt.decode(minted(clock=SYSTEM_CLOCK), KEY.public_key(), algorithms=["EdDSA"], audience=AGENT, issuer=ORCHESTRATOR)
-    assert (said["sub"], said["execution_id"]) == ("42", EXECUTION)
+    token = jwt.decode(minted(clock=SYSTEM_CLOCK), KEY.public_key(), algorithms=["EdDSA"], audience=AGENT, issuer=ORCHESTRATOR)
+    assert (token["sub"], token["execution_id"]) == ("42", EXECUTION)
     assert jwt.get_unverified_header(minted())["typ"] == "call+jwt"
 
 
@@ -163,10 +163,10 @@ WRONG_USES = [{"agent_id": "own_helper_agent_1_2"}, {"agent_id": ""}, {"executio
 def test_a_token_is_valid_for_one_execution_of_one_agent_and_a_wrong_use_does_not_consume_it(
     verifier: CallTokenVerifier, wrong: dict[str, str]
 ) -> None:
-    said = verifier.read(minted())
+    token = verifier.read(minted())
     with pytest.raises(InvalidCredentials, match="is for another"):
-        verifier.use(said, **{**FOR_IT, **wrong})
-    verifier.use(said, **FOR_IT)
+        verifier.use(token, **{**FOR_IT, **wrong})
+    verifier.use(token, **FOR_IT)
 
 
 def host_start_of(verifier: CallTokenVerifier, clock: Clock | None = None) -> str:

@@ -174,27 +174,27 @@ def test_an_approval_is_requested_when_the_step_is_due() -> None:
 
 
 def test_a_step_whose_agent_is_missing_waits_uncounted_and_fails_after_a_minute() -> None:
-    gone = Failure("AGENT_NOT_FOUND", "not in the catalogue", {}, retryable=False)
+    missing = Failure("AGENT_NOT_FOUND", "not in the catalogue", {}, retryable=False)
     progress, record = started(one := step("a", retry=Retry(max_attempts=1))), one
     for seconds in (0, 2, 58):
         progress.now = NOW + timedelta(seconds=seconds)
         assert progress.begin("a", ME, LEASE)
-        assert progress.report("a", ME, record.epoch, AgentMissing(gone), NOTHING)
+        assert progress.report("a", ME, record.epoch, AgentMissing(missing), NOTHING)
         assert (record.step.state, record.step.attempts) == (StepState.READY, 0)
         assert record.due_at == progress.now + timedelta(seconds=2)
     progress.now = NOW + timedelta(seconds=60)
     assert progress.begin("a", ME, LEASE)
-    assert progress.report("a", ME, record.epoch, AgentMissing(gone), NOTHING)
-    assert (progress.run.state, progress.run.failure) == (RunState.FAILED, gone)
+    assert progress.report("a", ME, record.epoch, AgentMissing(missing), NOTHING)
+    assert (progress.run.state, progress.run.failure) == (RunState.FAILED, missing)
 
 
 def test_the_wait_starts_again_if_an_agent_returns_and_disappears() -> None:
-    gone = Failure("AGENT_NOT_FOUND", "not in the catalogue", {}, retryable=False)
+    missing = Failure("AGENT_NOT_FOUND", "not in the catalogue", {}, retryable=False)
     progress, record = started(one := step("a")), one
     outcomes: list[tuple[int, Outcome, Spent]] = [
-        (0, AgentMissing(gone), NOTHING),
+        (0, AgentMissing(missing), NOTHING),
         (10, AttemptFailed(BROKEN), Spent(uuid4())),
-        (65, AgentMissing(gone), NOTHING),
+        (65, AgentMissing(missing), NOTHING),
     ]
     for seconds, outcome, spent in outcomes:
         progress.now = NOW + timedelta(seconds=seconds)

@@ -97,8 +97,8 @@ def test_every_cycle_is_shown() -> None:
     ],
 )
 def test_an_unresolvable_reference_is_refused(tasks: list[Task], description: str) -> None:
-    ((field, said),) = wrong(*tasks)
-    assert said == description
+    ((field, violation),) = wrong(*tasks)
+    assert violation == description
     assert tasks[int(field.removeprefix("tasks[").removesuffix("].input"))].input.find("{{") >= 0
 
 
