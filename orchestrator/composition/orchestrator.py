@@ -78,6 +78,7 @@ def retention(settings: OrchestratorSettings) -> Retention:
         runs=settings.run_retention_days,
         run_changes=settings.run_change_retention_days,
         audit=settings.audit_retention_days,
+        usage=settings.usage_retention_days,
     )
 
 

@@ -62,6 +62,8 @@ class OrchestratorSettings(SharedSettings):
     """How long the changes of a run, which watchers read, are kept after its end; 0 keeps them as long as the run itself."""
     audit_retention_days: float = Field(default=365, ge=0)
     """How long the audit log keeps an entry; 0 keeps it forever."""
+    usage_retention_days: float = Field(default=92, ge=0)
+    """How long analytics keeps the hours of agents, models, users and keys; 0 keeps them forever. Days and totals are kept forever."""
     drain_notice_seconds: float = Field(default=1.5, ge=0)
     """How long the server reports NOT_SERVING before it stops accepting calls. Must exceed the gateway's health check interval."""
     limit_agent_calls_in_flight: int = Field(default=50, ge=1)

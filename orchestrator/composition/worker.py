@@ -16,6 +16,7 @@ from mesh.security.caller import Caller
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import WORKER
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.analytics.rollup import UsageRollup
 from orchestrator.adapters.identity.authorities import PostgresAuthorities
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from orchestrator.adapters.postgres.listener import PostgresListener
@@ -66,6 +67,7 @@ async def assemble(
     dispatcher = Dispatcher(store, StepPerformer(calling.executions, authority, retryable), wakeup, pace, tasks)
     wakeup_listener = ArqWakeupListener(settings.redis_url, settings.wakeup_poll_seconds, dispatcher.wake)
     subscription = PostgresListener(settings.database_url, STOP_CHANNEL, dispatcher.check_leases)
+    tasks.start_on(stack, "usage rollup", UsageRollup(settings.database_url, calling.registry.category_of).run())
     tasks.start_on(stack, "wakeups out", wakeup.run())
     tasks.start_on(stack, "wakeups in", wakeup_listener.run())
     tasks.start_on(stack, "stopped steps", subscription.run())

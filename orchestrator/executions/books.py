@@ -29,7 +29,7 @@ class Books:
         self._retryable = retryable
         self._system_tokens: dict[str, int] = {}
 
-    def intent(self, work: Work, agent: ListedAgent, *, streamed: bool) -> Intent:
+    def intent(self, work: Work, agent: ListedAgent, *, streamed: bool, api_key_id: UUID | None = None) -> Intent:
         """The record of a call before it is made, at its worst-case cost."""
         definition = agent.definition
         prompt = self._system_prompt_tokens(definition) + message_tokens(work.input, work.context)
@@ -46,6 +46,7 @@ class Books:
             worst_case=self._bill(TokenUsage(agent.model, prompt, definition.max_tokens, estimated=True)),
             claim=_claim(work),
             step=work.step,
+            api_key_id=api_key_id,
         )
 
     def completed(self, intent: Intent, answer: AgentAnswer) -> Settlement:

@@ -86,6 +86,8 @@ class Intent:
     claim: Claim | None = None
     """The claim to the idempotency key, if the request has one."""
     step: StepRef | None = None
+    api_key_id: UUID | None = None
+    """The API key that made the call, or that started the step's run; None if an access token did."""
 
 
 @dataclass(frozen=True, slots=True)

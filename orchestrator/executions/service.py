@@ -145,13 +145,14 @@ class ExecutionService:
     async def _prepared(self, work: Work, ends: float, *, streamed: bool) -> tuple[Intent, AgentCall]:
         agent = self._registry.get(work.agent_id)
         definition = agent.definition
-        await self._policy.check(caller.current(), Action.EXECUTE, PolicyAgent(work.agent_id, definition.category, definition.role))
+        who = caller.current()
+        await self._policy.check(who, Action.EXECUTE, PolicyAgent(work.agent_id, definition.category, definition.role))
         _check(work)
         left = ends - self._now() - MARGIN_SECONDS
         if left <= 0:
             message = f"the deadline is too short for a call: allow at least {MARGIN_SECONDS * 2:g} s"
             raise UpstreamTimeout(message, deadline_seconds=f"{max(0.0, left + MARGIN_SECONDS):.3f}")
-        intent = self._books.intent(work, agent, streamed=streamed)
+        intent = self._books.intent(work, agent, streamed=streamed, api_key_id=who.api_key_id)
         return intent, AgentCall(work.agent_id, agent.port, work.user_id, intent.execution_id, work.input, work.context, left)
 
     async def _original_answer(self, intent: Intent, original: OriginalRequest) -> Answered | None:

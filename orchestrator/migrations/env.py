@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import orchestrator.adapters.analytics.tables
 import orchestrator.adapters.events.tables
 import orchestrator.adapters.executions.tables
 import orchestrator.adapters.idempotency.tables

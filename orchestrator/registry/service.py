@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from catalogue.catalogue import Catalogue, Category
+from catalogue.errors import AgentNotFound
 from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
 from catalogue.search.result import Found
@@ -42,6 +43,13 @@ class RegistryService:
     def get(self, agent_id: str) -> ListedAgent:
         """One agent. Raises AgentNotFound."""
         return self._listed(self._catalogue.get(agent_id))
+
+    def category_of(self, agent_id: str) -> str | None:
+        """The category of an agent; None if the catalogue does not have it."""
+        try:
+            return self._catalogue.get(agent_id).category
+        except AgentNotFound:
+            return None
 
     def list(self, query: AgentQuery) -> AgentPage:
         """A page of the agents that match, with facets. At most LARGEST_PAGE agents, however many are asked for."""

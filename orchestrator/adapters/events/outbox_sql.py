@@ -27,11 +27,12 @@ FROM outbox WHERE position > $1 ORDER BY position LIMIT $2
 
 MARK_PUBLISHED = "UPDATE event_relay SET published_position = $2 WHERE epoch = $1 AND published_position < $2 RETURNING true"
 
-# Deletes from the old end of the log. This statement and the next use SQLAlchemy's parameters.
+# Deletes from the old end of the log, up to what analytics has counted. This statement and the next use SQLAlchemy's parameters.
 DELETE_EXPIRED = """
 WITH oldest AS (
   SELECT id, occurred_at FROM outbox
   WHERE position IS NOT NULL AND position <= (SELECT CASE WHEN :publishing THEN published_position ELSE last_position END FROM event_relay)
+    AND position <= (SELECT position FROM usage_cursor)
   ORDER BY position LIMIT :most
 )
 DELETE FROM outbox o USING oldest WHERE o.id = oldest.id AND oldest.occurred_at < clock_timestamp() - :days * interval '1 day'

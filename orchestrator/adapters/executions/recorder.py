@@ -207,7 +207,7 @@ class PostgresRecorder:
 
 def _intent_row(intent: Intent) -> dict[str, Any]:
     worst = intent.worst_case
-    return {
+    row = {
         "execution_id": intent.execution_id,
         "user_id": intent.user_id,
         "agent_id": intent.agent_id,
@@ -225,6 +225,9 @@ def _intent_row(intent: Intent) -> dict[str, Any]:
         "run_id": intent.step and intent.step.run_id,
         "task_id": intent.step and intent.step.task_id,
     }
+    if intent.api_key_id is not None:  # a missing field costs nothing and is NULL
+        row["api_key_id"] = intent.api_key_id
+    return row
 
 
 def _settlement_row(s: Settlement) -> dict[str, Any]:

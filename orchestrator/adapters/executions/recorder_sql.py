@@ -8,13 +8,13 @@ from orchestrator.adapters.idempotency.sql import releasing
 INSERT_INTENTS = """
 INSERT INTO executions (execution_id, user_id, agent_id, agent_name, agent_revision, status, input, context, streamed, request_id,
   model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usage_estimated, cost_micro_usd, price_table,
-  owner, lease_until, run_id, task_id)
+  owner, lease_until, run_id, task_id, api_key_id)
 SELECT t.execution_id, t.user_id, t.agent_id, t.agent_name, t.agent_revision, 'running', t.input, t.context, t.streamed,
   t.request_id, t.model, t.input_tokens, t.output_tokens, 0, 0, true, t.cost_micro_usd, t.price_table,
-  $2, clock_timestamp() + $3 * interval '1 second', t.run_id, t.task_id
+  $2, clock_timestamp() + $3 * interval '1 second', t.run_id, t.task_id, t.api_key_id
 FROM json_to_recordset($1::json) AS t (execution_id uuid, user_id int, agent_id text, agent_name text, agent_revision text, input text,
   context jsonb, streamed bool, request_id text, model text, input_tokens int, output_tokens int, cost_micro_usd bigint,
-  price_table text, run_id uuid, task_id text)
+  price_table text, run_id uuid, task_id text, api_key_id uuid)
 """
 
 SETTLE = f"""

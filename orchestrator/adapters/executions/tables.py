@@ -42,6 +42,8 @@ executions = Table(
     Column("task_id", String(64)),
     # How the answer came about. NULL if an earlier release settled the execution, and if there was no answer.
     Column("facts", JSONB),
+    # The API key that made the call; NULL if an access token did, and for calls of earlier releases.
+    Column("api_key_id", Uuid),
     # Ids are UUIDv7, so they sort by creation time.
     Index("ix_executions_user_id", "user_id", text("execution_id DESC")),
     Index("ix_executions_user_agent", "user_id", "agent_id", text("execution_id DESC")),

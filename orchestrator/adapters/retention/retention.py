@@ -40,6 +40,7 @@ class Retention:
     runs: float
     run_changes: float
     audit: float
+    usage: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class RetentionUpkeep:
             _Kind("run_events", sql.RUN_CHANGES, retention.run_changes, _NIL, BATCH_ROWS),
             _Kind("runs", sql.RUNS, retention.runs, _NIL, BATCH_RUNS),
             _Kind("executions", sql.EXECUTIONS, retention.executions, _NIL, BATCH_ROWS),
+            _Kind("usage_cells", sql.USAGE, retention.usage, 0, BATCH_ROWS),
             _Kind("audit_log", sql.AUDIT, retention.audit, 0, BATCH_ROWS),
         )
 

@@ -23,14 +23,22 @@ WITH batch AS (
 SELECT (SELECT count(*) FROM gone) AS deleted, count(*) AS seen, (SELECT run_id FROM batch ORDER BY run_id DESC LIMIT 1) AS last FROM batch
 """
 
+# An execution whose event analytics has not counted is kept. The hour covers events that got their position later than others.
 EXECUTIONS = f"""
-WITH batch AS (
+WITH counted AS (
+  SELECT least(
+    (SELECT occurred_at FROM outbox WHERE position > (SELECT position FROM usage_cursor) ORDER BY position LIMIT 1),
+    (SELECT occurred_at FROM outbox WHERE position IS NULL ORDER BY id LIMIT 1),
+    clock_timestamp()
+  ) - interval '1 hour' AS moment
+), batch AS (
   SELECT execution_id FROM executions WHERE execution_id > :after AND execution_id < :first ORDER BY execution_id LIMIT :most
 ), gone AS (
   DELETE FROM executions e USING batch
   WHERE e.execution_id = batch.execution_id AND e.status IN {final_sql(State)} AND e.created_at < :cutoff
     AND NOT EXISTS (SELECT FROM idempotency_keys k WHERE k.resource_id = e.execution_id AND k.expires_at > clock_timestamp())
     AND NOT EXISTS (SELECT FROM runs r WHERE r.run_id = e.run_id)
+    AND coalesce(e.finished_at, e.created_at) < (SELECT moment FROM counted)
   RETURNING e.execution_id
 )
 SELECT (SELECT count(*) FROM gone) AS deleted, count(*) AS seen,
@@ -52,6 +60,17 @@ WITH batch AS (
 )
 SELECT (SELECT count(*) FROM gone) AS deleted, (SELECT count(*) FROM batch) AS seen,
   (SELECT run_id FROM whole ORDER BY run_id DESC LIMIT 1) AS last
+"""
+
+# Hours and quarters of single subjects. Days and totals are kept.
+USAGE = """
+WITH batch AS (
+  SELECT ctid FROM usage_cells
+  WHERE bucket < :cutoff AND bucket < (SELECT days_until FROM usage_cursor) AND width < 1440 AND dimension <> 'total' LIMIT :most
+), gone AS (
+  DELETE FROM usage_cells c USING batch WHERE c.ctid = batch.ctid RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone) AS deleted, (SELECT count(*) FROM gone) AS seen, 0 AS last
 """
 
 AUDIT = """

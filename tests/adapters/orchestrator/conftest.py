@@ -34,6 +34,7 @@ async def db(migrated_url: str) -> AsyncIterator[Connection]:
     connection = await asyncpg.connect(migrated_url.replace("+asyncpg", ""))
     await connection.execute("TRUNCATE executions, idempotency_keys, outbox, consumed_events, dead_events, event_counts RESTART IDENTITY")
     await connection.execute("UPDATE event_relay SET last_position = 0, published_position = 0")
+    await connection.execute("TRUNCATE usage_cells, usage_agents; DELETE FROM usage_cursor; INSERT INTO usage_cursor DEFAULT VALUES")
     yield connection
     await connection.close()
 

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from dataclasses import replace
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -24,6 +25,13 @@ async def test_record_returns_once_the_intent_is_committed_at_its_worst_case(rec
     )
     assert (row["epoch"], row["finished_at"], json.loads(row["context"])) == (1, None, {"market": "DE", "budget": 3})
     assert await looking.events(db) == []
+
+
+async def test_an_intent_keeps_the_api_key_that_made_the_call(recorder: PostgresRecorder, db: Connection) -> None:
+    of_key, of_token = intent(api_key_id=UUID(int=7)), intent()
+    await asyncio.gather(recorder.record(of_key), recorder.record(of_token))  # in one statement
+    assert (await looking.execution(db, of_key))["api_key_id"] == UUID(int=7)
+    assert (await looking.execution(db, of_token))["api_key_id"] is None
 
 
 async def test_a_settlement_is_written_with_its_event_and_its_key_in_one_transaction(recorder: PostgresRecorder, db: Connection) -> None:
