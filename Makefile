@@ -58,12 +58,16 @@ ifeq ($(T),)
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) -p no:schemathesis -m "not slow" --hypothesis-profile=fast tests/unit $(if $(CONTRACTS_CHANGED),,--ignore tests/unit/codegen) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) -p no:schemathesis -m "not slow" --hypothesis-profile=fast tests/unit $(FAST_IGNORES) $(PYTEST_ARGS)
 else
 	@$(BIN)/python -m pytest -q -n 0 $(or $(NAMED_FILES),$(NAMING_FILES) -k "$(T)") $(PYTEST_ARGS)
 endif
-# The tests of the code generator take most of the time, and only changes of the contracts and of the generator concern them.
-CONTRACTS_CHANGED = $(shell git status --porcelain protos gen tests/unit/codegen 2>/dev/null | head -n 1)
+# The tests of the code generator, and the import of the provider's SDK, take most of the time. They run if what they test has changed.
+CHANGED = $(shell git status --porcelain $(1) 2>/dev/null | head -n 1)
+FAST_IGNORES = $(if $(call CHANGED,protos gen tests/unit/codegen),,--ignore tests/unit/codegen) \
+  $(if $(call CHANGED,agent_server/providers tests/unit/agent_server/providers),,--ignore tests/unit/agent_server/providers)
+# Compiled tests are kept even where the environment forbids it: to compile them takes longer than to run them.
+fast: export PYTHONDONTWRITEBYTECODE :=
 NAMED_FILES = $(shell find tests -name '$(T).py')
 NAMING_FILES = $(shell grep -rl '$(T)' tests --include='test_*.py')
 

@@ -4,18 +4,21 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from deploy.local.errors import LaunchError
-from deploy.local.servers.kafka import KafkaServer
 from deploy.local.servers.postgres import PostgresServer
 from deploy.local.servers.redis import RedisServer
 from deploy.local.tools import go_tools, java_tools
 from tests.support.ports import any_free_port
 from tests.support.sharing import Sharing, rank
+
+if TYPE_CHECKING:
+    from deploy.local.servers.kafka import KafkaServer
 
 CreateDatabase = Callable[[str], Awaitable[str]]
 ReportFigures = Callable[[str], None]
@@ -103,8 +106,10 @@ def kafka_jars() -> Path:
 
 
 @pytest.fixture(scope="session")
-async def kafka_server(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[KafkaServer]:
+async def kafka_server(kafka_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator["KafkaServer"]:
     """A real broker. A test that stops it must start it again."""
+    from deploy.local.servers.kafka import KafkaServer  # its client takes half a second to import
+
     server = KafkaServer(tmp_path_factory.mktemp("kafka"), any_free_port(), any_free_port())
     await server.start()
     yield server

@@ -235,6 +235,7 @@ def test_a_private_key_is_reported_when_it_begins() -> None:
         "beginnings",
     ],
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [25, 10**9])
 def test_text_made_to_slow_the_patterns_is_scanned_fast(text: str, size: int) -> None:
     began = perf_counter()
@@ -242,6 +243,7 @@ def test_text_made_to_slow_the_patterns_is_scanned_fast(text: str, size: int) ->
     assert perf_counter() - began < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["bearer=" * 30_000, "AKIA" * 50_000, "sk-ant-" * 30_000, "eyJaaaaaaaa." * 15_000])
 @pytest.mark.parametrize("size", [25, 10**9])
 def test_many_beginnings_of_secrets_are_scanned_fast(text: str, size: int) -> None:

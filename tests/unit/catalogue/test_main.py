@@ -106,6 +106,7 @@ def test_lint_reports_a_task_that_was_not_copied(folder: Path, write: Write, fam
     assert f"{path}: line 12: agents[0].tasks[0] is 2147483647, which is not in catalogue/onet.tsv" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_catalogue_runs_as_a_module() -> None:
     """The shipped definitions have no problems."""
     done = subprocess.run([sys.executable, "-m", "catalogue", "lint"], capture_output=True, text=True, timeout=60, check=False)

@@ -81,6 +81,7 @@ def numbers(catalogue: Catalogue) -> list[int]:
     return [agent.number for agent in catalogue.agents]
 
 
+@pytest.mark.slow
 async def test_every_kind_of_file_change_is_reported(write: Write, family: Text, follow: Follow) -> None:
     """Added, changed, invalid, corrected, removed."""
     follower = follow()
@@ -134,6 +135,7 @@ async def test_a_file_replaced_by_a_rename_is_reported(folder: Path, write: Writ
     assert numbers(await follower.next()) == [1, 2]
 
 
+@pytest.mark.slow
 async def test_a_new_folder_is_followed(folder: Path, tmp_path: Path, family: Text, follow: Follow) -> None:
     """Also one that is moved in with its files, and moved away again."""
     follower = follow()
@@ -147,6 +149,7 @@ async def test_a_new_folder_is_followed(folder: Path, tmp_path: Path, family: Te
     assert numbers(await follower.next(LOSS_BOUND)) == []
 
 
+@pytest.mark.slow
 async def test_a_kubernetes_mount_that_swaps_its_links_is_reported(folder: Path, family: Text, follow: Follow) -> None:
     """The files of a ConfigMap are links through `..data`, which is replaced by a rename."""
 
@@ -185,6 +188,7 @@ async def test_only_changes_of_definitions_are_reported(folder: Path, write: Wri
     assert follower.has_nothing_new()
 
 
+@pytest.mark.slow
 async def test_a_folder_that_disappears_keeps_its_agents_until_it_returns(folder: Path, write: Write, family: Text, follow: Follow) -> None:
     """A volume that is remounted must not take agents out of service."""
     write("a.yaml", family(1))
@@ -207,6 +211,7 @@ async def test_polling_can_be_forced(write: Write, family: Text, follow: Follow,
     assert numbers(await follower.next()) == [1]
 
 
+@pytest.mark.slow
 def test_the_folder_is_polled_if_inotify_is_unavailable(tmp_path: Path, single: Text) -> None:
     """In a user namespace with no inotify instances, which is like a machine with too many watchers."""
     limit = "echo 0 > /proc/sys/user/max_inotify_instances"

@@ -4,6 +4,9 @@ import importlib
 import inspect
 import pkgutil
 from collections import Counter
+from collections.abc import Sequence
+
+import pytest
 
 import agent_server
 import catalogue
@@ -28,25 +31,31 @@ def errors_of_all_packages() -> list[type[MeshError]]:
     return [error for error in found if error is not RemoteError]
 
 
-ERRORS = errors_of_all_packages()
+pytestmark = pytest.mark.slow  # it imports every module of the product
+Errors = Sequence[type[MeshError]]
 
 
-def test_each_error_declares_its_own_reason_from_the_table() -> None:
-    for error in ERRORS:
+@pytest.fixture(scope="module")
+def errors() -> Errors:
+    return errors_of_all_packages()
+
+
+def test_each_error_declares_its_own_reason_from_the_table(errors: Errors) -> None:
+    for error in errors:
         assert error.reason in TABLE, error
         assert "reason" in vars(error) or error.reason == "INTERNAL", f"{error.__name__} inherits its reason; declare one"
 
 
-def test_no_two_errors_of_a_package_share_a_reason_other_than_internal() -> None:
+def test_no_two_errors_of_a_package_share_a_reason_other_than_internal(errors: Errors) -> None:
     """Two packages may share one: both the agent host and the orchestrator raise AGENT_EXECUTION_FAILED."""
-    shared = Counter((error.__module__.split(".")[0], error.reason) for error in ERRORS if error.reason != "INTERNAL")
+    shared = Counter((error.__module__.split(".")[0], error.reason) for error in errors if error.reason != "INTERNAL")
     assert [pair for pair, times in shared.items() if times > 1] == []
 
 
-def test_each_docstring_is_a_sentence_that_says_what_happened() -> None:
-    for error in ERRORS:
+def test_each_docstring_is_a_sentence_that_says_what_happened(errors: Errors) -> None:
+    for error in errors:
         assert inspect.getdoc(error) not in (None, inspect.getdoc(MeshError)), error
 
 
-def test_errors_are_collected_from_every_package() -> None:
-    assert {error.__module__.split(".")[0] for error in ERRORS} == {package.__name__ for package in PACKAGES}
+def test_errors_are_collected_from_every_package(errors: Errors) -> None:
+    assert {error.__module__.split(".")[0] for error in errors} == {package.__name__ for package in PACKAGES}

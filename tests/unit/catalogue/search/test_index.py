@@ -167,6 +167,7 @@ def test_operators_of_the_query_language_are_plain_words(words: str) -> None:
     assert set(found(words, other(1, description="near and not name a i n l p 2"), other(2, name="Zoo"))) <= {1}
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(st.text(max_size=200))
 def test_no_text_breaks_the_search(words: str) -> None:
@@ -199,12 +200,14 @@ def test_a_typical_search_of_1500_agents_takes_a_few_milliseconds(shipped_size: 
     assert seconds(index, words) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [" ".join("taceiodsmwnr" * 42), " ".join(f"wrod{number}x" for number in range(150)), "qwertyx " * 125])
 def test_the_longest_query_does_not_block_the_event_loop(shipped_size: Sequence[AgentDefinition], words: str) -> None:
     index = SearchIndex(shipped_size)
     assert seconds(index, words[:1000]) < 0.025
 
 
+@pytest.mark.slow
 def test_reindexing_1500_agents_is_fast(shipped_size: Sequence[AgentDefinition]) -> None:
     """Only the agents that changed are tokenized again."""
     SearchIndex(shipped_size)

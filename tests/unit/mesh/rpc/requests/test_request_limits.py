@@ -116,6 +116,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text(max_size=8), JSON, max_size=20), st.text(max_size=500))
 def test_requests_within_the_limits_are_parsed_unchanged(context: dict[str, Any], text: str) -> None:
@@ -126,6 +127,7 @@ def test_requests_within_the_limits_are_parsed_unchanged(context: dict[str, Any]
     assert found == made
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.binary(min_size=request_limits.SMALL_REQUEST_BYTES + 1, max_size=request_limits.SMALL_REQUEST_BYTES + 200))
 def test_random_bytes_are_parsed_or_refused_without_another_exception(data: bytes) -> None:

@@ -168,6 +168,7 @@ def test_removing_the_reported_dependencies_leaves_no_cycle(tasks: list[Task]) -
     assert violations(mended, lambda _: True) == []
 
 
+@pytest.mark.slow
 def test_the_largest_and_densest_graph_is_validated_fast() -> None:
     ids = [f"t{number}" for number in range(100)]
     found = violations([task(one, *(other for other in ids if other != one)) for one in ids], lambda _: True)
