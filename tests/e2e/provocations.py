@@ -136,16 +136,16 @@ async def empty_input(platform: Platform) -> Responses:
 
 @provokes("RATE_LIMIT_EXCEEDED")
 async def too_many_requests_from_one_address(platform: Platform) -> Responses:
-    async with second_gateway(platform, platform.stack.ports.orchestrator, per_ip_rate=1, per_ip_burst=1) as channel:
+    async with second_gateway(platform, platform.stack.ports.orchestrator, per_ip_rate=1, per_ip_burst=1) as gateway:
 
         async def refused() -> httpx.Response | None:
-            answers = await asyncio.gather(*(channel.http.get("/health") for _ in range(20)))
+            answers = await asyncio.gather(*(gateway.http.get("/health") for _ in range(20)))
             return next((answer for answer in answers if answer.status_code != 200), None)
 
         rest = await eventually(refused)
         assert rest is not None
         # A token may have been added in the meantime, and then one call is let through.
-        calls = [RegistryServiceStub(channel.channel).ListCategories(registry.ListCategoriesRequest(), timeout=SECONDS) for _ in range(20)]
+        calls = [RegistryServiceStub(gateway.channel).ListCategories(registry.ListCategoriesRequest(), timeout=SECONDS) for _ in range(20)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         native = next(outcome for outcome in outcomes if isinstance(outcome, grpc.aio.AioRpcError))
     return Responses(rest, native, by_gateway=True)
@@ -287,8 +287,8 @@ async def call_cancelled_at_the_agent(platform: Platform) -> Responses:
 
 @provokes("NOT_IMPLEMENTED")
 async def gateway_without_an_orchestrator(platform: Platform) -> Responses:
-    async with second_gateway(platform, platform.stack.ports.agents.start + 1) as channel:
-        return Responses(await channel.http.get("/api/v1/agents"))
+    async with second_gateway(platform, platform.stack.ports.agents.start + 1) as gateway:
+        return Responses(await gateway.http.get("/api/v1/agents"))
 
 
 @provokes("AUTH_INVALID_CREDENTIALS")
