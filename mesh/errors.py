@@ -29,7 +29,7 @@ class Violation:
 
 
 class MeshError(Exception):
-    """An error that the caller is told about.
+    """An error that is returned to the caller.
 
     `message` tells a person what is wrong and what to do. `details` are the metadata of the reason, for programs.
     The base class itself means INTERNAL. Unexpected exceptions become INTERNAL too, without their message.

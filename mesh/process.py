@@ -107,7 +107,7 @@ async def _main(run: Run[S], settings: S, process: RunningProcess) -> None:
 
 
 def _end_within(seconds: float) -> None:
-    """Ends the process after `seconds` even if its shutdown hangs: nothing else would, as nobody has sent it SIGTERM."""
+    """Ends the process after `seconds` even if its shutdown hangs. No supervisor would, because none has sent it SIGTERM."""
     timer = Timer(seconds, os._exit, (1,))
     timer.daemon = True
     timer.start()

@@ -1,4 +1,4 @@
-"""The tasks of one process. None of them can end unnoticed: somebody awaits it, or it is supervised.
+"""The tasks of one process. None of them can end unnoticed: each is awaited or supervised.
 
 No other module of the product creates tasks.
 """

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 WOKEN_AT_ONCE = 50
-"""Waking a watcher costs about as much as a short call, so other work of the event loop must go on in between."""
+"""Waking a watcher costs about as much as a short call, so the event loop must be able to do other work in between."""
 
 
 async def set_in_turn(events: Iterable[asyncio.Event]) -> None:

@@ -84,7 +84,7 @@ def _accounted(turn: Turn) -> Iterator[None]:
         status = "success"
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if task is not None and task.cancelling():  # the caller went away and hears no answer
+        if task is not None and task.cancelling():  # the caller has disconnected and receives no response
             raise
         raise _with_usage(CallCancelled("the execution was cancelled"), turn) from None
     except MeshError as error:

@@ -125,7 +125,7 @@ class Redaction:
         self._unsorted = self._unsorted[ready:]
 
     def _without_tokens(self, text: str) -> str:
-        if not text.rstrip(_TOKEN_CHARACTERS):  # the word goes on
+        if not text.rstrip(_TOKEN_CHARACTERS):  # the word may continue
             self._word += text
             return ""
         text = self._word + text

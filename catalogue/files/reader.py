@@ -113,7 +113,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _read_file(path: Path, earlier: DefinitionFile | None, settling: Settling | None) -> DefinitionFile | None:
-    """The file as it is now. Returns `earlier` if the file has not changed or may still be changing, and None if it is gone."""
+    """The file as it is now. Returns `earlier` if the file has not changed or may still be changing, and None if it does not exist."""
     stamp = None
     try:
         status = path.stat()

@@ -49,7 +49,7 @@ class Settling:
         return self._has_lasted(path, stamp, _Waiting.QUIET)
 
     def is_confirmed(self, path: Path, stamp: Stamp | None) -> bool:
-        """Whether agents of this file have been missing for 5 s, with this stamp all the time. None stands for a file that is gone."""
+        """Whether agents of this file have been missing for 5 s, with this stamp all the time. None means that the file does not exist."""
         return self._has_lasted(path, stamp, _Waiting.LOSS)
 
     def _has_lasted(self, path: Path, stamp: Stamp | None, waiting: _Waiting) -> bool:

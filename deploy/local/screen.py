@@ -25,7 +25,7 @@ class Screen:
         self.show(f"[{self.seconds:6.1f} s] {text}")
 
     def show(self, text: str) -> None:
-        """Writes text. A closed terminal is no error, because the stack must still be stopped."""
+        """Writes text. A closed terminal is not an error, because the stack must still be stopped."""
         with suppress(OSError):
             print(text, flush=True)
 

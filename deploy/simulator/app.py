@@ -44,7 +44,7 @@ def build_app(settings: SimulatorSettings) -> web.Application:
 
 
 def build_runner(app: web.Application) -> web.AppRunner:
-    """A server for the application. It cancels a handler as soon as its client is gone, and stops without waiting for clients."""
+    """A server for the application. It cancels a handler as soon as its client disconnects, and stops without waiting for clients."""
     # Longer than any client keeps a connection (the SDK: 300 s). Otherwise the server could close one just as a request arrives.
     return web.AppRunner(app, handler_cancellation=True, keepalive_timeout=3_600, access_log=None, shutdown_timeout=0.1)
 

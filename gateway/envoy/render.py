@@ -37,7 +37,7 @@ class GatewaySettings:
     """Always on loopback, because anyone who can reach it can stop Envoy."""
     listen_address: str = "127.0.0.1"
     orchestrators: tuple[tuple[str, int], ...] = (("127.0.0.1", 50051),)
-    """Host and port of every orchestrator. A name stands for all addresses to which DNS resolves it."""
+    """Host and port of every orchestrator. A name means all addresses to which DNS resolves it."""
     descriptor_path: Path = GENERATED / "descriptor.binpb"
     openapi_path: Path = GENERATED / "openapi.json"
     lua_path: Path = HERE / "envelope.lua"

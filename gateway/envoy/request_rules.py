@@ -38,7 +38,7 @@ class RequestRules:
     """Fields of the body on the way to typed lists, by both JSON names; `list` marks the lists, `fields` leads on."""
 
     cursor: str = ""
-    """The query parameter after which a stream goes on, such as `after_sequence`; the ids of its events are its values."""
+    """The query parameter after which a stream resumes, such as `after_sequence`; the ids of its events are its values."""
     streams: bool = False
     largest_body: int | None = None
     """The bytes that a body needs at most; None if the contract does not bound it."""

@@ -4,11 +4,11 @@ A call begins when an agent has accepted it, or at its end. Only the time before
 of the database and of the agent hosts, and grows when they lack CPU. The time that a provider takes does not count; a thousand calls
 may wait for a slow one.
 
-Learning that an agent has accepted a call costs a message. Therefore one call in eight is watched until then and stands for the other
-seven, which stop waiting as soon as they are passed on.
+To learn that an agent has accepted a call costs a message. Therefore only one call in eight is watched until then and counts for the other
+seven, which stop waiting as soon as they are forwarded.
 
-The rule is that of CoDel (RFC 8289): if no call began within the target for a whole interval, there is a standing queue that helps
-nobody. Then only as many calls may wait as begin within the target (Little's law).
+The rule is that of CoDel (RFC 8289): if no call began within the target for a whole interval, there is a standing queue, which only
+adds delay. Then only as many calls may wait as begin within the target (Little's law).
 """
 
 from contextvars import ContextVar
@@ -18,7 +18,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 TARGET_SECONDS = 0.25
 INTERVAL_SECONDS = 0.25
 FEWEST = 96
-"""Calls that may wait even on the slowest machine: twelve watched calls, each of which stands for eight."""
+"""Calls that may wait even on the slowest machine: twelve watched calls, each of which counts for eight."""
 MOST = 1_000
 WATCHED = 8
 """One call in this many is watched until an agent has accepted it."""
@@ -49,14 +49,14 @@ class Admission:
         return Slot(self, self._now())
 
     def watches(self) -> bool:
-        """Whether the call that is passed on now is watched and stands for seven others; otherwise it waits no longer."""
+        """Whether the call that is being forwarded is watched and counts for seven others; otherwise it stops waiting."""
         watched = self._passed_on % WATCHED == 0
         self._passed_on += 1
         self._waiting += WATCHED - 1 if watched else -1
         return watched
 
     def leave(self, since: float, calls: int) -> None:
-        """Records that a call that waited since then, and stands for this many, has begun."""
+        """Records that a call that has waited since `since`, and counts for `calls` calls, has begun."""
         now = self._now()
         self._waiting -= calls
         self._begun += calls

@@ -37,7 +37,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may call an rpc: a user or API key with `scope`, anybody (`open`), or only services of the mesh (`mesh`)."""
+    """Who may call an rpc: a user or API key with `scope`, anyone (`open`), or only services of the mesh (`mesh`)."""
 
     scope: Scope | None
     open: bool

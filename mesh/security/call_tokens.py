@@ -4,7 +4,7 @@ A token is a compact JWS (RFC 7515) signed with Ed25519. All tokens of a key hav
 with the headers of its keys. There is no algorithm to choose and no key id to look up, and a token of another type that the same key may
 have signed is refused. libsodium signs and verifies, with less than half of OpenSSL's CPU.
 
-The encoding is written here and not left to PyJWT, which reads the header of every token anew: with an algorithm class on libsodium,
+The encoding is implemented here instead of using PyJWT, which parses the header of every token: with an algorithm class on libsodium,
 minting and verifying a token took at least 10 % longer, and both are part of every call to an agent.
 """
 

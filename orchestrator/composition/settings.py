@@ -81,7 +81,7 @@ class OrchestratorSettings(SharedSettings):
     limit_password_checks_waiting: int = Field(default=24, ge=1)
     """Calls that may wait for a password to be hashed, such as logins, per orchestrator."""
     registration: Literal["open", "closed"] = "open"
-    """Whether anybody may register; if closed, administrators create users."""
+    """Whether anyone may register; if closed, only administrators create users."""
     jwt_secret: SecretStr
     """The secret that signs access tokens: at least 32 random bytes."""
     jwt_secret_previous: SecretStr | None = None

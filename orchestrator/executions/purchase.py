@@ -153,7 +153,7 @@ class Purchases:
     def _finished(self, task: "asyncio.Task[Any]") -> None:
         self._in_progress.discard(task)
         if not task.cancelled():
-            task.exception()  # asyncio logs an exception that nobody retrieved, and the caller may have left
+            task.exception()  # asyncio would log an exception that is never retrieved, and the caller may have disconnected
 
 
 def _known(error: Exception, call: AgentCall) -> MeshError:

@@ -77,7 +77,7 @@ class Administration:
     async def reset_password(self, username: str, password: str, *, keep_keys: bool) -> tuple[User, int]:
         """Sets a new password, ends all sessions and revokes all API keys unless they are kept; returns how many. Raises AccountError.
 
-        A password is reset because somebody else may know it, and with it they could create keys.
+        Another person may know the old password, and could have created keys with it.
         """
         user = await self.user(username)
         password_hash = await self._hash(password)

@@ -15,7 +15,7 @@ from orchestrator.idempotency.model import Claim
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{2,99}")
 RESERVED_USERNAMES = frozenset({"admin"})
-"""Names that nobody can register: `make up` creates an administrator with this name."""
+"""Names that cannot be registered: `make up` creates an administrator with this name."""
 LONGEST_PASSWORD_BYTES = 72
 """bcrypt ignores what follows."""
 T = TypeVar("T")

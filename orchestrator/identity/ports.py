@@ -35,11 +35,11 @@ class IdentityWork(Protocol):
     async def update_user(
         self, user_id: int, *, role: Role | None = None, disabled: bool | None = None, password_hash: str | None = None
     ) -> User | None:
-        """Changes what is given; None if there is no such user. A user who is disabled already keeps the time of that."""
+        """Changes the given fields; None if there is no such user. A user who is already disabled keeps the original time."""
         ...
 
     async def lock_password(self, user_id: int) -> str | None:
-        """The hash of a user's password, which nobody changes until the transaction ends; None if there is no such user."""
+        """The hash of a user's password, locked until the transaction ends; None if there is no such user."""
         ...
 
     async def open_session(self, session_id: UUID, user_id: int, access_until: datetime, ip: str) -> None:
@@ -151,7 +151,7 @@ class Authorities(Protocol):
     async def of(self, principals: Collection[Principal]) -> Mapping[Principal, Authority]:
         """The authority of each principal, at most one second old. Raises ServiceUnavailable.
 
-        A key that is unknown counts as revoked. A key that has expired since is no loss: what it started may finish.
+        An unknown key counts as revoked. A key that has expired in the meantime is not a loss: what it started may finish.
         """
         ...
 

@@ -71,7 +71,7 @@ class IdentityService:
         """The tokens of a new session.
 
         Raises InvalidCredentials, after the same time for an unknown name as for a wrong password; RateLimitExceeded; ValidationFailed
-        for a password that nobody can have.
+        for an impossible password.
         """
         _check_known_password(password, "password")
         async with self._passwords.turn(origin.ip, username):
@@ -185,7 +185,7 @@ class IdentityService:
 
 
 def _check_known_password(password: str, field: str) -> None:
-    """Raises ValidationFailed for a password that nobody can have, and that bcrypt would confuse with another one."""
+    """Raises ValidationFailed for a password that no user can have and that bcrypt would confuse with another one."""
     if len(password.encode(errors="replace")) > LONGEST_PASSWORD_BYTES or "\x00" in password:
         raise ValidationFailed.of(field, f"must be at most {LONGEST_PASSWORD_BYTES} bytes long in UTF-8, without the character U+0000")
 

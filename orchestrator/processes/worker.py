@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 async def run(settings: WorkerSettings, process: RunningProcess) -> None:
-    """Works until the process is told to stop; then its steps finish or are handed back.
+    """Works until the process is told to stop; then its steps finish or return to the queue.
 
     Raises DefinitionsUnreadable, or CannotStart if the database cannot be reached.
     """

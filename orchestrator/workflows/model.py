@@ -60,7 +60,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Asks a person before a task begins. `default` applies if nobody decides in time."""
+    """Asks a person before a task begins. `default` applies if there is no decision in time."""
 
     message: str
     timeout_seconds: int = 86_400
@@ -121,7 +121,7 @@ class Workflow:
 
 @dataclass(frozen=True, slots=True)
 class StepApproval:
-    """The approval of a step and its decision. `decided_by` is 0 if nobody decided in time."""
+    """The approval of a step and its decision. `decided_by` is 0 if there was no decision in time."""
 
     message: str
     timeout_seconds: int

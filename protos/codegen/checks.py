@@ -49,7 +49,7 @@ def collide(contracts: Contracts, a: Route, b: Route) -> bool:
     different literals: a variable matches any one segment. Overlapping routes collide, unless both of these hold:
 
     1. One is the more specific one: wherever they differ, it has the literal and the other the variable. Then every router
-       that prefers literals to variables chooses it, in whatever order the routes were declared. `/a/{x}/c` and `/a/b/{y}`
+       that prefers literals to variables chooses it, regardless of the order of declaration. `/a/{x}/c` and `/a/b/{y}`
        do collide: each is more specific at one position, and routers disagree about `/a/b/c`.
     2. The rules of at least one field behind those variables refuse the literal. Then no valid value is out of reach: an
        agent id has a pattern, so `/agents/search` may be declared beside `/agents/{agent_id}`. If any text were a valid

@@ -37,7 +37,7 @@ _ALWAYS_SO = frozenset({"defined_only", "finite"})
 def refined(schema: Json, rules: Any, field: FieldDescriptor, zero: Any) -> tuple[Json, list[str]]:
     """`schema` narrowed by a field's rules (buf.validate.FieldRules or None), and sentences for rules that have no keyword.
 
-    `zero` is the JSON value that stands for an absent field, or None if there is no such value. Where the rules ignore the zero value,
+    `zero` is the JSON value that represents an absent field, or None if there is no such value. Where the rules ignore the zero value,
     it is not described: clients leave the field out instead.
     """
     if rules is None or _ignore(rules) == "IGNORE_ALWAYS":

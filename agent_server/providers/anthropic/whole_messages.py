@@ -13,10 +13,10 @@ from mesh.documents.json_encoding import to_json
 
 
 class WholeMessages:
-    """Makes the call that an agent host makes all day.
+    """Makes unary calls, which are most of an agent host's work.
 
     Address, credentials, versions, timeouts and connections are those of `client`, and a failure raises what `client` would raise. The
-    SDK's own method builds every request anew, from 17 headers and three layers of options: half of the CPU of a provider call.
+    SDK's own method builds every request again, from 17 headers and three layers of options: half of the CPU of a provider call.
     """
 
     def __init__(self, client: anthropic.AsyncAnthropic, http: MessagesHttpClient) -> None:

@@ -110,7 +110,7 @@ class Process:
             await self._launch()
 
     async def revive(self) -> None:
-        """Like `start`, but does nothing if the program was stopped on purpose."""
+        """Like `start`, but does nothing if the program was stopped deliberately."""
         async with self._turn:
             if self._wanted:
                 await self._launch()
@@ -196,7 +196,7 @@ class Process:
         code = await child.wait()
         if self._serving:
             self._serving = False
-            self.crashes.put_nowait(code)  # before anything that may fail: without it, nobody would restart the program
+            self.crashes.put_nowait(code)  # before anything that may fail: without it, the program would not be restarted
         if self.spec.traces.pid:
             self.spec.traces.pid.unlink(missing_ok=True)
 

@@ -83,7 +83,7 @@ class Supervisor:
             pause = await self._revive(process, pause)
 
     async def _revive(self, process: Process, pause: float) -> float:
-        """Tries until the process is ready again or was stopped on purpose; returns the pause before the next restart."""
+        """Tries until the process is ready again or was stopped deliberately; returns the pause before the next restart."""
         while True:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

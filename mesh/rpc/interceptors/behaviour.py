@@ -60,7 +60,7 @@ class BehaviourInterceptor(grpc.aio.ServerInterceptor):
 class OncePerMethod(grpc.aio.ServerInterceptor):
     """Caches the handler of each method. Otherwise gRPC asks all following interceptors again for every call.
 
-    Belongs to one server, and stands before the interceptors whose handler depends only on the method.
+    Use it for one server, and place it before the interceptors whose handler depends only on the method.
     """
 
     def __init__(self) -> None:

@@ -91,7 +91,7 @@ class ErrorBoundary(BehaviourInterceptor):
 
 
 def _next_sequence(last: Any) -> int:
-    """The sequence of the `error` event: a cursor stays where it is, a counter goes on."""
+    """The sequence of the `error` event: a cursor stays, a counter increases."""
     is_cursor = last.DESCRIPTOR.fields_by_name["sequence"].GetOptions().Extensions[stream_pb2.cursor]
     return int(last.sequence) if is_cursor else int(last.sequence) + 1
 

@@ -27,7 +27,7 @@ from mesh.security import caller
 OPEN = Gauge("open_streams", "Streams that are open in this process")
 OF_USER, OF_ADDRESS, IN_TOTAL = "streams_of_user", "streams_of_address", "streams"
 _WAIT_SECONDS = 5.0
-"""When to come back: nobody knows when a stream of somebody else ends."""
+"""When to try again; a guess, because the end of other streams is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class StreamAllowances:
 class OpenStreams(BehaviourInterceptor):
     """Refuses a stream beyond a limit with RATE_LIMIT_EXCEEDED.
 
-    Those of gRPC's own services (health watches, reflection) count by address too: nobody has to sign them.
+    Those of gRPC's own services (health watches, reflection) count by address, because they need no credential.
     """
 
     def __init__(self, peers: Peers, allowances: StreamAllowances) -> None:

@@ -10,7 +10,7 @@ _KEY = re.compile("[!-~]{1,200}")
 
 
 def idempotency_key(field: str, header: str | None) -> str:
-    """The one key that a request gives; empty for none. Raises ValidationFailed when the two places differ or the header is no key."""
+    """The idempotency key of a request, or "". Raises ValidationFailed if field and header differ or the header is not a valid key."""
     if header and not _KEY.fullmatch(header):
         raise ValidationFailed.of(IDEMPOTENCY_KEY, "must be 1 to 200 visible ASCII characters")
     if field and header and field != header:

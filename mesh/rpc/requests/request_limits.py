@@ -67,7 +67,7 @@ class RequestTooLarge(Exception):
 
 
 def check_bytes(data: bytes, kind: Descriptor, limits: RequestLimits) -> None:
-    """Checks the bytes of a message of this kind. Raises RequestTooLarge, and DecodeError for bytes that are no message at all."""
+    """Checks the bytes of a message of this kind. Raises RequestTooLarge, and DecodeError for bytes that are not a message."""
     shape = _shape(kind)
     _Walk(data, limits, min(shape.most_fields + UNKNOWN_FIELDS, MOST_FIELDS)).message(0, len(data), shape, "")
 

@@ -17,7 +17,7 @@ _FREE_FORM = "google.protobuf."
 
 
 class _Corrupt(Exception):
-    """The bytes are no protobuf."""
+    """The bytes are not protobuf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class _Part:
 
 
 def why_undecodable(data: bytes, message: Descriptor) -> Violation | None:
-    """The first field that cannot be read; None if it is not among the first 10,000, or if the bytes are no protobuf at all."""
+    """The first field that cannot be read; None if it is not among the first 10,000, or if the bytes are not protobuf."""
     parts = [_Part(0, len(data), message, "", 1)]
     looked_at = 0
     try:

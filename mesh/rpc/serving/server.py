@@ -125,7 +125,7 @@ class _HealthServicer(HealthServicer):  # type: ignore[misc]  # grpc_health has 
             await set_in_turn(self._changes.get(service, ()))
 
     async def set_finally(self, state: HealthCheckResponse.ServingStatus) -> None:
-        """Sets the state of all services for good."""
+        """Sets the final state of all services."""
         for service in [*self._states]:
             await self.set(service, state)
         self._final = True

@@ -30,7 +30,7 @@ from orchestrator.idempotency.model import OriginalRequest
 log = structlog.get_logger()
 
 SPACING_SECONDS = 0.0003
-"""The pause between commits, per execution in progress. With 64, it saves a fifth of PostgreSQL's CPU and a twentieth of ours."""
+"""The pause between commits, per execution in progress. With 64, it saves a fifth of PostgreSQL's CPU and a twentieth of this process's."""
 LONGEST_SPACING_SECONDS = 0.02
 
 

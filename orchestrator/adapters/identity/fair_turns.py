@@ -27,7 +27,7 @@ class FairTurns:
     Weighted fair queueing over addresses: a ticket is due now, or one unit after the latest ticket of the same address if that is
     later, and virtual time advances by one unit in as many turns as there are callers. A ticket whose user name is waiting already is
     due one unit later. The ticket that is due first is next; if the queue is full, the one that is due last gives way. So the callers
-    at one address, and those who try one name from many addresses, wait for each other and hardly delay anybody else; and an attack
+    at one address, and those who try one name from many addresses, wait for each other and hardly delay other callers; and an attack
     on a name delays its owner without locking them out.
     """
 

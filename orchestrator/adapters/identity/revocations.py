@@ -60,7 +60,7 @@ class SessionLedger(Protocol):
 
 
 class RedisRevocations:
-    """Implements the ports `RevocationList` and `Sessions`. Run `follow` for as long as the process lives."""
+    """Implements the ports `RevocationList` and `Sessions`. Run `follow` for the lifetime of the process."""
 
     def __init__(self, redis: Redis, ledger: SessionLedger) -> None:
         self._redis = redis

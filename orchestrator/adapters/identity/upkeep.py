@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 FORGET_SECONDS = 3600.0
 FORGET_TOKENS = "DELETE FROM refresh_tokens WHERE expires_at < clock_timestamp() - interval '7 days'"
-"""An expired token is kept for a week, so that its owner is told that it has expired and not that it is unknown."""
+"""An expired token is kept for a week, so that its owner gets the error that it has expired, and not that it is unknown."""
 FORGET_SESSIONS = """
 DELETE FROM sessions s
 WHERE s.access_until < clock_timestamp() - interval '7 days'

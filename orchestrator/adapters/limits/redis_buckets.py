@@ -49,8 +49,8 @@ class RedisLimits:
     """Uses one connection and one round trip at a time; calls that arrive meanwhile share the next one. An async context manager.
 
     A bucket in this process never holds fewer tokens than the shared one unless Redis loses data, so a call that it refuses needs no
-    round trip. If Redis does not answer within 25 ms, the buckets of this process decide; they count every call, so nobody gains from
-    that. After three failures in a row, Redis is asked again one second later, by one group of calls.
+    round trip. If Redis does not answer within 25 ms, the buckets of this process decide; they count every call, so no caller gains
+    tokens. After three failures in a row, Redis is asked again one second later, by one group of calls.
     """
 
     def __init__(self, url: str, tasks: BackgroundTasks, seconds: float = ANSWER_SECONDS, clock: Clock = SYSTEM_CLOCK) -> None:

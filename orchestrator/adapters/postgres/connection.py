@@ -11,7 +11,7 @@ from orchestrator.adapters.postgres.engine import CONNECT_SECONDS, CONNECTION_LO
 
 COMMAND_SECONDS = 5.0
 SESSION: Mapping[str, str] = MappingProxyType({"plan_cache_mode": "force_generic_plan", "jit": "off"})
-"""The same few statements all day: planning each of them anew costs more than running it."""
+"""The process repeats a few statements; planning one again costs more than running it."""
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

@@ -14,7 +14,7 @@ ATTEMPTS = 5
 async def pools_transactions(database_url: str) -> bool:
     """Whether connections share sessions, as they do with pgbouncer's `pool_mode = transaction` and `statement`.
 
-    Prepared statements, advisory locks and LISTEN need a session of their own. Raises whatever asyncpg raises.
+    Prepared statements, advisory locks and LISTEN need a session of their own. Raises asyncpg's errors.
     """
     async with AsyncExitStack() as stack:
         try:

@@ -49,7 +49,7 @@ RUN_CHANGES = f"""
 WITH batch AS (
   SELECT run_id, sequence FROM run_events WHERE run_id > :after AND run_id < :first ORDER BY run_id, sequence LIMIT :most
 ), whole AS (
-  -- The last run of a full batch may go on in the next one; a run's changes are deleted together.
+  -- The last run of a full batch may continue in the next one; a run's changes are deleted together.
   SELECT DISTINCT run_id FROM batch
   WHERE (SELECT count(*) FROM batch) < :most OR run_id < (SELECT run_id FROM batch ORDER BY run_id DESC LIMIT 1)
     OR (SELECT count(DISTINCT run_id) FROM batch) = 1
