@@ -11,15 +11,17 @@ from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
 from catalogue.prompt import system_prompt, user_message
 from catalogue.validation import compile_context_schema
+from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ValidationFailed, Violation
 
 
 class Agent:
     """One agent: what calls need from its definition, prepared at the first call."""
 
-    def __init__(self, definition: AgentDefinition, model: str) -> None:
+    def __init__(self, definition: AgentDefinition, model: str, clock: Clock = SYSTEM_CLOCK) -> None:
         self.definition = definition
         self.model = model
+        self._clock = clock
 
     @cached_property
     def _system(self) -> str:
@@ -37,7 +39,8 @@ class Agent:
             if violations:
                 first = violations[0]
                 raise ValidationFailed(f"{first.field}: {first.description}", violations=violations)
-        return Prompt(self.model, self._system, user_message(text, context), self.definition.max_tokens, execution_id)
+        message = user_message(text, context, self._clock.now().date())
+        return Prompt(self.model, self._system, message, self.definition.max_tokens, execution_id)
 
 
 class Directory:

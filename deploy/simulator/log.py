@@ -11,7 +11,7 @@ this process, but not a power failure. `count_tokens` is free and not logged.
     execution_id    from the header `x-agentmesh-execution-id`; null without one
     model           as requested; null if the request was refused before it was read
     stream          whether the answer is a stream of events
-    input_sha256    hexadecimal SHA-256 of the UTF-8 text of the last user turn; null when `model` is null
+    input_sha256    hexadecimal SHA-256 of the UTF-8 text of the last user turn without its date; null when `model` is null
     outcome         `started` in the first line; in the second:
                     `completed`     the whole answer was sent
                     `cut`           the simulator broke the answer off: sim-cut, or it was stopped

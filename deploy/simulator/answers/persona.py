@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from catalogue.prompt import HEADING
 from deploy.simulator.answers.wording import sentences_of, shortened, unwrapped
 
 _TITLE = re.compile(r"\b(?:you are|act as|your role is|acting as)\s+(.+?)(?=[.;:!\n]|, (?:and|who|with)\b|$)", re.IGNORECASE)
@@ -43,7 +44,7 @@ class Persona:
 @lru_cache(maxsize=2_048)
 def persona_of(system: tuple[str, ...]) -> Persona:
     """The persona of a system prompt, given as the texts of its blocks."""
-    text = unwrapped("\n\n".join(system))
+    text = unwrapped(_without_preamble("\n\n".join(system)))
     deliverable = found.group(1) if (found := _DELIVERABLE.search(text)) else ""
     own = _own_part(system, text, deliverable)
     return Persona(
@@ -53,6 +54,10 @@ def persona_of(system: tuple[str, ...]) -> Persona:
         checks=(*_checks_in(own), *_DEFAULT_CHECKS),
         faults=shortened(found.group(1).strip(), 24) if (found := _FAULTS.search(own)) else "",
     )
+
+
+def _without_preamble(text: str) -> str:
+    return text.partition("\n\n")[2] if text.startswith(HEADING) else text
 
 
 def _title_in(text: str) -> str:

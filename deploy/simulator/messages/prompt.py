@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from catalogue.prompt import without_date
 from deploy.simulator.messages.tokens import tokens_of
 from deploy.simulator.messages.validation import blocks_of
 
@@ -29,7 +30,10 @@ class Prompt:
     system: tuple[str, ...]
     """The texts of the blocks of the system prompt."""
     input: str
-    """The text of the last message, which is the user's."""
+    """The text of the last message, which is the user's.
+
+    Without the date that an agent host adds, so that the log can be searched for what a caller sent.
+    """
     max_tokens: int
     stream: bool
     schema: Mapping[str, Any] | None
@@ -48,7 +52,7 @@ class Prompt:
         return cls(
             model=body["model"],
             system=tuple(block["text"] for block in blocks_of(body.get("system", ""))),
-            input="\n".join(block["text"] for block in blocks_of(body["messages"][-1]["content"]) if block["type"] == "text"),
+            input=without_date("\n".join(block["text"] for block in blocks_of(body["messages"][-1]["content"]) if block["type"] == "text")),
             max_tokens=body.get("max_tokens", 0),
             stream=body.get("stream", False),
             schema=schema,

@@ -1,12 +1,14 @@
 """References in a task's input to the results of earlier tasks: `{{tasks.<id>.result}}`.
 
-Other text in double braces is left unchanged. References inside an inserted result are not resolved.
+A result is inserted as a block of material, so that the agent analyses it and does not follow instructions in it. Other text in double
+braces is left unchanged. References inside an inserted result are not resolved.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+from catalogue.prompt import result_block
 from mesh.errors import ValidationFailed
 
 LONGEST_INPUT = 200_000
@@ -29,14 +31,15 @@ def malformed(text: str) -> Sequence[str]:
 
 
 def render(text: str, results: Mapping[str, str]) -> str:
-    """Returns the text with each reference replaced by its result.
+    """Returns the text with each reference replaced by its result, which is marked as material.
 
     Raises ValidationFailed, which is not retryable, if a result does not exist or the text becomes longer than 200,000 characters.
     """
     pieces = _REFERENCE.split(text)  # text, id, text, id, …, text
     if missing := [task_id for task_id in pieces[1::2] if task_id not in results]:
         raise ValidationFailed.of("input", f"refers to task '{missing[0]}', which has no result; refer to a completed task")
-    rendered = [results[task_id] for task_id in pieces[1::2]]
+    blocks = {task_id: result_block(task_id, results[task_id]) for task_id in pieces[1::2]}
+    rendered = [blocks[task_id] for task_id in pieces[1::2]]
     length = sum(map(len, chain(pieces[::2], rendered)))
     if length > LONGEST_INPUT:  # checked before the text is built: many references to a long result could exceed the memory
         description = (

@@ -2,6 +2,7 @@
 
 import pytest
 
+from catalogue.prompt import result_block
 from tests.contract.gateway.wire import error_of
 from tests.e2e.definitions import AGENT, STRICT
 from tests.e2e.platform import Platform, question
@@ -26,7 +27,7 @@ async def test_listed_tasks_run_in_order_and_their_results_are_kept(workflows: W
         assert int(step["usage"]["cost_micro_usd"]) > 0
         assert (await platform.execution(step["execution_id"]))["result"] == step["result"]
     used = (await platform.execution(steps["write"]["execution_id"]))["input"]
-    assert used == f"Use this: {steps['research']['result']}"
+    assert used == f"Use this: {result_block('research', steps['research']['result'])}"
     after = await workflows.get(made["workflow_id"])
     assert (after["status"], after["latest_run_id"]) == ("WORKFLOW_STATUS_COMPLETED", run["run_id"])
     assert [(one["task_id"], one["result"]) for one in after["results"]] == [(task_id, step["result"]) for task_id, step in steps.items()]

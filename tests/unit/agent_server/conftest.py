@@ -11,6 +11,7 @@ from catalogue.catalogue import Catalogue
 from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
+from tests.support.clock import SetClock
 
 T = TypeVar("T")
 PROMPT = Prompt("claude-sonnet-5-5", "You help people.", "Hello", 1_000, "execution-1")
@@ -62,4 +63,4 @@ def directory(models: ModelNames) -> Callable[..., Directory]:
 
 @pytest.fixture
 def agent() -> Agent:
-    return Agent(define(), "claude-sonnet-5-5")
+    return Agent(define(), "claude-sonnet-5-5", SetClock())

@@ -1,6 +1,7 @@
 """Agents and the directory: which agent answers on which port, and with which prompt."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -8,7 +9,9 @@ from agent_server.turn.agent import Agent, Directory
 from catalogue.catalogue import Catalogue
 from catalogue.errors import AgentNotFound
 from catalogue.pricing.model_names import ModelNames
+from catalogue.prompt import system_prompt
 from mesh.errors import ValidationFailed
+from tests.support.clock import SetClock
 from tests.unit.agent_server.conftest import define
 
 Build = Callable[..., Directory]
@@ -83,9 +86,10 @@ def test_model_is_the_definitions_the_default_or_the_successor_of_a_retired_one(
 
 def test_prompt_is_the_filled_definition_and_the_users_text(agent: Agent) -> None:
     prompt = agent.prompt("How much tea?", None, "execution-1")
-    assert prompt.system == "You help people.\n\nYou know tea."
+    assert prompt.system == system_prompt(agent.definition)
+    assert prompt.system.endswith("\n\nYou help people.\n\nYou know tea.")
     assert (prompt.input, prompt.model, prompt.max_tokens, prompt.execution_id) == (
-        "How much tea?",
+        "How much tea?\n\nDate (UTC): 2027-01-15",
         "claude-sonnet-5-5",
         1_000,
         "execution-1",
@@ -94,11 +98,22 @@ def test_prompt_is_the_filled_definition_and_the_users_text(agent: Agent) -> Non
 
 def test_context_follows_the_text_as_readable_json(agent: Agent) -> None:
     text = agent.prompt("How much tea?", {"year": 2026, "market": "Österreich"}, "").input
-    assert text == 'How much tea?\n\n<context>\n{\n "market": "Österreich",\n "year": 2026\n}\n</context>'
+    assert text == 'How much tea?\n\n<context>\n{\n "market": "Österreich",\n "year": 2026\n}\n</context>\n\nDate (UTC): 2027-01-15'
 
 
 def test_an_empty_context_adds_nothing_to_the_prompt(agent: Agent) -> None:
-    assert agent.prompt("x", {}, "").input == "x"
+    assert agent.prompt("x", {}, "").input == agent.prompt("x", None, "").input
+
+
+def test_the_date_is_that_of_the_call_in_utc() -> None:
+    """The same agent serves calls on both sides of midnight, and its system prompt stays the same, so that it stays cached."""
+    clock = SetClock(datetime(2027, 2, 28, 23, 59, 58, tzinfo=UTC).timestamp())
+    agent = Agent(define(), "claude-sonnet-5-5", clock)
+    before = agent.prompt("x", None, "")
+    clock.advance(3)
+    after = agent.prompt("x", None, "")
+    assert (before.input[-10:], after.input[-10:]) == ("2027-02-28", "2027-03-01")
+    assert before.system == after.system
 
 
 def test_a_context_that_violates_the_schema_is_refused_with_every_violation() -> None:

@@ -72,8 +72,8 @@ def test_a_family_shares_its_values_with_its_agents(folder: Path, write: Write) 
         examples=("Audit example.com", "Why is this page not indexed?"),
         source=path,
     )
-    assert system_prompt(auditor) == "You are an SEO strategist for developers.\n\nYou audit for developers."
-    assert system_prompt(builder) == "You are an SEO strategist for everybody."
+    assert system_prompt(auditor).endswith("\n\nYou are an SEO strategist for developers.\n\nYou audit for developers.")
+    assert system_prompt(builder).endswith("\n\nYou are an SEO strategist for everybody.")
     assert (builder.model, builder.max_tokens, builder.context_schema) == ("claude-haiku-5-5", 100, {"type": "object"})
 
 
@@ -89,7 +89,7 @@ def test_a_new_file_with_one_agent_is_served(folder: Path, write: Write, single:
     assert [agent.number for agent in catalogue.agents] == [1, 2, 3, 4]
     helper = catalogue.get("own_helper_agent_1_1")
     assert (helper.max_tokens, helper.model, helper.context_schema, helper.tags, helper.focus) == (4096, None, None, (), "")
-    assert system_prompt(helper) == "Help people."
+    assert system_prompt(helper).endswith("\n\nHelp people.")
 
 
 def test_other_files_are_not_definitions(folder: Path, write: Write, family: Text) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from catalogue.errors import AgentNotFound
+from catalogue.prompt import result_block
 from mesh.errors import MeshError, RemoteError
 from mesh.rpc.status import retryable
 from mesh.security.caller import Role
@@ -112,7 +113,7 @@ async def test_a_step_waits_for_a_missing_agent() -> None:
     assert isinstance(await outcome_of(AgentNotFound("gone", agent_id="own_helper_agent_1_1")), AgentMissing)
 
 
-@pytest.mark.parametrize(("literal", "sent"), [(False, "use this"), (True, "use {{tasks.b.result}}")])
+@pytest.mark.parametrize(("literal", "sent"), [(False, f"use {result_block('b', 'this')}"), (True, "use {{tasks.b.result}}")])
 async def test_references_are_resolved_unless_the_input_is_literal(literal: bool, sent: str) -> None:
     calls = Answering(answered(StopReason.END_TURN))
     authority = RunAuthority(AllAllowed(), cast(Any, None), cast(Any, None))
