@@ -95,6 +95,12 @@ class UpstreamTimeout(MeshError):
     reason = "UPSTREAM_TIMEOUT"
 
 
+class AnswerTooLarge(MeshError):
+    """The answer does not fit into one response; the message names how to read it in parts."""
+
+    reason = "PAYLOAD_TOO_LARGE"
+
+
 class CallCancelled(MeshError):
     """The caller cancelled the call."""
 

@@ -1,6 +1,7 @@
 """Converts between the domain types and the messages of agentmesh.execution.v1."""
 
 from datetime import datetime
+from typing import Any
 
 from agentmesh.common.v1 import answer_pb2, error_pb2, usage_pb2
 from agentmesh.execution.v1 import execution_pb2
@@ -10,9 +11,14 @@ from mesh.rpc.convert import struct, usage_to_proto, values
 from mesh.rpc.envelope import timestamp
 from mesh.rpc.requests.paging import page_size, page_token, read_page_token
 from orchestrator.executions.facts import AnswerFacts, StopReason
-from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State, Work
+from orchestrator.executions.model import Bill, Excerpt, Execution, ExecutionPage, ExecutionQuery, Failure, State, Work
 from orchestrator.executions.service import Answered
 
+MOST_RESULT_BYTES = 4_000_000
+"""Of an answer to ExecuteAgent over gRPC: leaves room for the other fields below the 4 MiB that clients accept by default."""
+SMALL_CHARACTERS = MOST_RESULT_BYTES // 4
+"""A result of so few characters has no more bytes."""
+DELTA_CHARACTERS = 250_000
 _STATUS = {
     State.RUNNING: execution_pb2.EXECUTION_STATUS_RUNNING,
     State.COMPLETED: execution_pb2.EXECUTION_STATUS_COMPLETED,
@@ -30,10 +36,18 @@ def work(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest, user_id: int, 
     return Work(user_id, request.agent_id, request.input, context, request_id, idempotency_key)
 
 
-def execute_response(answered: Answered) -> pb.ExecuteAgentResponse:
+def excerpt(request: Any) -> Excerpt:
+    """The part of a result that a request for an execution or a step asks for."""
+    return Excerpt(request.result_offset, request.result_limit if request.HasField("result_limit") else None)
+
+
+def execute_response(answered: Answered, *, omit_large: bool = False) -> pb.ExecuteAgentResponse:
+    """The answer as a message; `omit_large` leaves out a result that default gRPC clients would refuse after it has been paid for."""
+    omitted = omit_large and len(answered.result) > SMALL_CHARACTERS and len(answered.result.encode()) > MOST_RESULT_BYTES
     return pb.ExecuteAgentResponse(
         agent_name=answered.agent_name,
-        result=answered.result,
+        result="" if omitted else answered.result,
+        result_omitted=omitted,
         execution_time=answered.seconds,
         metadata=struct(answered.metadata),
         execution_id=str(answered.execution_id),

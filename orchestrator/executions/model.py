@@ -138,6 +138,22 @@ class Execution:
     created_at: datetime
     finished_at: datetime | None
     facts: AnswerFacts | None = None
+    result_characters: int = 0
+    """Of the whole result, where it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A part of a result: `limit` characters after the first `offset`; None for the whole result."""
+
+    offset: int = 0
+    limit: int | None = None
+
+
+WHOLE = Excerpt()
+"""The whole result, if it fits into a response."""
+EVERYTHING = Excerpt(limit=2**31 - 1)
+"""The whole result, of any size."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from orchestrator.executions.model import AgentAnswer, Execution, ExecutionPage, ExecutionQuery, Intent, Settlement, StepRef
+from orchestrator.executions.model import WHOLE, AgentAnswer, Excerpt, Execution, ExecutionPage, ExecutionQuery, Intent, Settlement, StepRef
 from orchestrator.executions.stop import StopSignal
 from orchestrator.idempotency.model import OriginalRequest
 
@@ -45,8 +45,11 @@ class Recorder(Protocol):
 class ExecutionStore(Protocol):
     """Reads recorded executions. Raises ServiceUnavailable if the database cannot be read."""
 
-    async def get(self, sees: int | None, execution_id: UUID) -> Execution | None:
-        """An execution of the user `sees`, or of any user if `sees` is None. None if there is no such execution."""
+    async def get(self, sees: int | None, execution_id: UUID, excerpt: Excerpt = WHOLE) -> Execution | None:
+        """An execution of the user `sees`, or of any user if `sees` is None, with this part of its result. None if there is none.
+
+        Raises AnswerTooLarge if the result does not fit into a response.
+        """
         ...
 
     async def list(self, query: ExecutionQuery) -> ExecutionPage:

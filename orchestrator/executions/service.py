@@ -15,7 +15,10 @@ from orchestrator.executions.books import Books
 from orchestrator.executions.errors import ExecutionNotFound
 from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import (
+    EVERYTHING,
+    WHOLE,
     Bill,
+    Excerpt,
     Execution,
     ExecutionPage,
     ExecutionQuery,
@@ -130,9 +133,12 @@ class ExecutionService:
         """Reports that the step's own commit is confirmed or will never be made."""
         self._purchases.step_committed(step)
 
-    async def get(self, sees: int | None, execution_id: UUID) -> Execution:
-        """An execution of the user `sees`, or of any user if `sees` is None. Raises ExecutionNotFound."""
-        execution = await self._store.get(sees, execution_id)
+    async def get(self, sees: int | None, execution_id: UUID, excerpt: Excerpt = WHOLE) -> Execution:
+        """An execution of the user `sees`, or of any user if `sees` is None, with this part of its result.
+
+        Raises ExecutionNotFound, and AnswerTooLarge if the result does not fit into a response.
+        """
+        execution = await self._store.get(sees, execution_id, excerpt)
         if execution is None:
             message = f"Execution '{execution_id}' not found; GET /api/v1/executions lists yours"
             raise ExecutionNotFound(message, execution_id=str(execution_id))
@@ -162,7 +168,7 @@ class ExecutionService:
         """
         assert intent.claim is not None  # only a claim can find another request
         original.check(intent.claim)
-        earlier = await self.get(intent.user_id, original.resource_id)
+        earlier = await self.get(intent.user_id, original.resource_id, EVERYTHING)
         if earlier.state is State.COMPLETED and earlier.bill is not None:
             return Answered(
                 earlier.execution_id,

@@ -1,6 +1,6 @@
 """agentmesh.execution.v1.ExecutionService."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from agentmesh.execution.v1 import execution_service_pb2_grpc
 
 from mesh import correlation
 from mesh.rpc.interceptors.behaviour import metadata_value
+from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.requests.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.security import caller
 from orchestrator.executions import convert
@@ -25,7 +26,8 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
     async def ExecuteAgent(self, request: pb.ExecuteAgentRequest, context: Context) -> pb.ExecuteAgentResponse:
         key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
         work = convert.work(request, caller.current().user_id, correlation.current(), key)
-        return convert.execute_response(await self._service.execute(work, context.time_remaining()))
+        answered = await self._service.execute(work, context.time_remaining())
+        return convert.execute_response(answered, omit_large=metadata_value(context, TRANSCODED_KEY) is None)
 
     async def StreamAgent(self, request: pb.StreamAgentRequest, context: Context) -> AsyncIterator[pb.StreamAgentResponse]:
         key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
@@ -38,18 +40,23 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
                 yield event
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.GetExecutionResponse:
-        record = await self._service.get(caller.current().sees, UUID(request.execution_id))
-        return pb.GetExecutionResponse(execution=convert.execution(record))
+        record = await self._service.get(caller.current().sees, UUID(request.execution_id), convert.excerpt(request))
+        return pb.GetExecutionResponse(execution=convert.execution(record), result_characters=record.result_characters)
 
     async def ListExecutions(self, request: pb.ListExecutionsRequest, context: Context) -> pb.ListExecutionsResponse:
         return convert.list_response(await self._service.list(convert.query(request, caller.current().sees)))
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A text in parts that fit into a message. A recorded answer is one text, and can have 16 MB."""
+    return (text[at : at + convert.DELTA_CHARACTERS] for at in range(0, len(text), convert.DELTA_CHARACTERS)) if text else iter(("",))
 
 
 def _events(item: UUID | str | Answered | None) -> list[pb.StreamAgentResponse]:
     if item is None:
         return [pb.StreamAgentResponse(heartbeat=pb.Heartbeat())]
     if isinstance(item, str):
-        return [pb.StreamAgentResponse(delta=pb.Delta(text=item))]
+        return [pb.StreamAgentResponse(delta=pb.Delta(text=piece)) for piece in _pieces(item)]
     if isinstance(item, UUID):
         return [pb.StreamAgentResponse(started=pb.Started(execution_id=str(item)))]
     return [pb.StreamAgentResponse(usage=convert.bill(item.bill)), pb.StreamAgentResponse(done=convert.done(item))]

@@ -10,6 +10,7 @@ from agentmesh.workflow.v1 import workflow_service_pb2 as pb
 from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 
+from mesh.errors import ValidationFailed
 from mesh.rpc.convert import struct, values
 from mesh.rpc.requests.paging import invalid_page_token, page_size, page_token, read_page_token, read_text_token, text_token
 from mesh.security.caller import Caller
@@ -44,6 +45,8 @@ from orchestrator.workflows.model import (
 from orchestrator.workflows.service import Draft
 from orchestrator.workflows.watch import Ended, Heartbeat
 
+MOST_DEFINITION_BYTES = 3_000_000
+"""Of the tasks of a workflow: with the megabyte of results that an answer has by default, they fit into 4 MiB."""
 _WORKFLOW_STATUS = {state: wf.WorkflowStatus.Value(f"WORKFLOW_STATUS_{state.name}") for state in RunState}
 _RUN_STATUS = {state: wf.RunStatus.Value(f"RUN_STATUS_{state.name}") for state in RunState}
 _STEP_STATUS = {state: wf.StepStatus.Value(f"STEP_STATUS_{state.name}") for state in StepState}
@@ -57,6 +60,10 @@ _DECIDED = {status: one for one, status in _DECISION.items()}
 
 
 def draft(request: pb.CreateWorkflowRequest, idempotency_key: str) -> Draft:
+    """Converts the request. Raises ValidationFailed for a workflow that would not fit into an answer."""
+    if (size := request.ByteSize()) > MOST_DEFINITION_BYTES:
+        description = f"must not exceed {MOST_DEFINITION_BYTES:,} bytes in protobuf encoding, and have {size:,}; split the workflow"
+        raise ValidationFailed.of("tasks", description)
     return Draft(request.name, [_task(place, task) for place, task in enumerate(request.tasks)], idempotency_key)
 
 
@@ -182,6 +189,7 @@ def step_response(details: StepDetails, sent: str, attempts: Sequence[Execution]
         input=sent,
         context=None if details.context is None else struct(details.context),
         attempts=map(execution, attempts),
+        result_characters=details.result_characters,
     )
 
 

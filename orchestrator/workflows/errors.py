@@ -11,7 +11,7 @@ MeshError
 └── ApprovalNotPending       APPROVAL_NOT_PENDING
 """
 
-from mesh.errors import MeshError
+from mesh.errors import AnswerTooLarge, MeshError
 
 
 class ReportRefused(Exception):
@@ -54,10 +54,8 @@ class StepNotFound(MeshError):
     reason = "STEP_NOT_FOUND"
 
 
-class ResultsTooLarge(MeshError):
+class ResultsTooLarge(AnswerTooLarge):
     """The results do not fit into one response."""
-
-    reason = "PAYLOAD_TOO_LARGE"
 
 
 class ApprovalNotPending(MeshError):

@@ -305,7 +305,7 @@ class WorkflowPage:
 
 @dataclass(frozen=True, slots=True)
 class StepDetails:
-    """A step with its whole result and the input of its agent."""
+    """A step with its result, or a part of it, and the input of its agent."""
 
     run: Run
     """Without its steps."""
@@ -316,7 +316,9 @@ class StepDetails:
     waits: bool
     """Whether an earlier step has not completed."""
     results: Mapping[str, str]
-    """The results of the tasks to which the input refers."""
+    """The results of the tasks to which the input refers, as far as an input can use them."""
+    result_characters: int = 0
+    """Of the whole result."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
-from orchestrator.executions.model import Failure
+from orchestrator.executions.model import WHOLE, Excerpt, Failure
 from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows.assignment import Assignment, Claimed, LeaseId, Report, Reported
 from orchestrator.workflows.model import (
@@ -95,8 +95,11 @@ class RunStore(Protocol):
         """Returns a run with its steps and, depending on the view, their results. Raises ResultsTooLarge."""
         ...
 
-    async def step(self, user_id: int | None, run_id: UUID, task_id: str) -> StepDetails | None:
-        """Returns one step, or None if the run has no such step. Raises RunNotFound."""
+    async def step(self, user_id: int | None, run_id: UUID, task_id: str, excerpt: Excerpt = WHOLE) -> StepDetails | None:
+        """Returns one step with this part of its result, or None if the run has no such step.
+
+        Raises RunNotFound, and AnswerTooLarge if the result does not fit into a response.
+        """
         ...
 
     async def list(self, query: RunQuery) -> RunPage:
@@ -108,7 +111,7 @@ class RunStore(Protocol):
         ...
 
     async def changes(self, run_id: UUID, after_sequence: int, limit: int) -> Sequence[Change]:
-        """Returns the changes of a run after `after_sequence`, in order."""
+        """Returns the changes of a run after `after_sequence`, in order, without results of more than 1 MiB."""
         ...
 
     async def sequences(self, run_ids: Sequence[UUID]) -> Sequence[tuple[UUID, int]]:

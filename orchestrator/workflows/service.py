@@ -11,7 +11,7 @@ from mesh.errors import ValidationFailed, Violation
 from mesh.rpc.requests.paging import LARGEST_PAGE
 from mesh.security.caller import Caller
 from orchestrator.executions.books import new_id
-from orchestrator.executions.model import Execution, Failure, StepRef
+from orchestrator.executions.model import WHOLE, Excerpt, Execution, Failure, StepRef
 from orchestrator.executions.ports import ExecutionStore
 from orchestrator.idempotency.model import Claim, Operation, OriginalRequest
 from orchestrator.idempotency.model import claim as claim_of
@@ -169,12 +169,14 @@ class WorkflowService:
             raise RunNotFound(f"Run '{run_id}' not found; GET /api/v1/runs lists yours", run_id=str(run_id))
         return run
 
-    async def step(self, caller: Caller, run_id: UUID, task_id: str) -> tuple[StepDetails, str, Sequence[Execution]]:
+    async def step(
+        self, caller: Caller, run_id: UUID, task_id: str, excerpt: Excerpt = WHOLE
+    ) -> tuple[StepDetails, str, Sequence[Execution]]:
         """Returns a step, the input of its agent ("" until the earlier steps complete), and the executions of its attempts, oldest first.
 
-        Raises RunNotFound and StepNotFound.
+        The step has this part of its result. Raises RunNotFound, StepNotFound and AnswerTooLarge.
         """
-        details = await self._runs.step(caller.sees, run_id, task_id)
+        details = await self._runs.step(caller.sees, run_id, task_id, excerpt)
         if details is None:
             message = f"run '{run_id}' has no step '{task_id}'; GET /api/v1/runs/{run_id}?view=VIEW_BASIC lists its steps"
             raise StepNotFound(message, run_id=str(run_id), step_id=task_id)

@@ -14,6 +14,7 @@ from mesh.rpc.interceptors.behaviour import metadata_value
 from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.requests.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.security import caller
+from orchestrator.executions.convert import excerpt
 from orchestrator.workflows import convert
 from orchestrator.workflows.background import BackgroundExecutions
 from orchestrator.workflows.service import WorkflowService
@@ -58,7 +59,8 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return pb.GetRunResponse(run=convert.run(run))
 
     async def GetStep(self, request: pb.GetStepRequest, context: Context) -> pb.GetStepResponse:
-        return convert.step_response(*await self._service.step(caller.current(), UUID(request.run_id), request.step_id))
+        found = await self._service.step(caller.current(), UUID(request.run_id), request.step_id, excerpt(request))
+        return convert.step_response(*found)
 
     async def CancelRun(self, request: pb.CancelRunRequest, context: Context) -> pb.CancelRunResponse:
         return pb.CancelRunResponse(run=convert.run(await self._service.cancel_run(caller.current(), UUID(request.run_id))))

@@ -11,8 +11,10 @@ from google.protobuf.message import DecodeError, Message
 
 from mesh import correlation
 from mesh.errors import MeshError, NotImplementedHere, Violation
+from mesh.rpc.access import RpcKind, access_of
 from mesh.rpc.envelope import envelope_trailers, error_event
 from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value
+from mesh.rpc.requests.answers import check_size
 from mesh.rpc.requests.undecodable import why_undecodable
 from mesh.rpc.status import TABLE, status_of, summary, trailing_details
 
@@ -58,10 +60,14 @@ class ErrorBoundary(BehaviourInterceptor):
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         """Aborts the call with the status of its exception."""
+        limited = _limits_answers(method)
 
         async def bounded(request: Any, context: Context) -> Message:
             try:
-                return await behaviour(request, context)
+                answer = await behaviour(request, context)
+                if limited:
+                    check_size(request, answer)
+                return answer
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - this is the boundary: anything unknown becomes INTERNAL
@@ -88,6 +94,18 @@ class ErrorBoundary(BehaviourInterceptor):
                 await _abort(context, known)
 
         return bounded
+
+
+def _limits_answers(method: str) -> bool:
+    """Whether clients with gRPC's default limit must be able to receive the answer.
+
+    The mesh's own clients accept more. An agent's answer has been paid for, and is returned without its text instead.
+    """
+    try:
+        access = access_of(method)
+    except LookupError:  # a method that the contract does not have
+        return False
+    return not access.mesh and access.kind is not RpcKind.AGENT_CALL
 
 
 def _next_sequence(last: Any) -> int:

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.usage import TokenUsage
 from orchestrator.adapters.executions.tables import executions as t
+from orchestrator.adapters.postgres import excerpts
 from orchestrator.adapters.postgres.engine import unavailable
 from orchestrator.executions.facts import AnswerFacts
-from orchestrator.executions.model import Bill, Execution, ExecutionPage, ExecutionQuery, Failure, State, StepRef
+from orchestrator.executions.model import WHOLE, Bill, Excerpt, Execution, ExecutionPage, ExecutionQuery, Failure, State, StepRef
 
 _TEXTS = ("input", "context", "result", "metadata")
 _FACTS = TypeAdapter(AnswerFacts)
@@ -25,13 +26,17 @@ class PostgresExecutionStore:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def get(self, sees: int | None, execution_id: UUID) -> Execution | None:
+    async def get(self, sees: int | None, execution_id: UUID, excerpt: Excerpt = WHOLE) -> Execution | None:
         """An execution; see ExecutionStore."""
-        statement = _seen(select(t).where(t.c.execution_id == execution_id), sees)
+        columns = [*(column for column in t.c if column is not t.c.result), *excerpts.result_columns(t.c.result, excerpt)]
+        statement = _seen(select(*columns).where(t.c.execution_id == execution_id), sees)
         with unavailable():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(statement)).one_or_none()
-        return None if row is None else _execution(row)
+        if row is None:
+            return None
+        excerpts.check(row, excerpt)
+        return _execution(row)
 
     async def list(self, query: ExecutionQuery) -> ExecutionPage:
         """A page. It reads one row more than fits, to know whether more follow."""
@@ -85,6 +90,7 @@ def _execution(row: Row[Any]) -> Execution:
         created_at=values["created_at"],
         finished_at=values["finished_at"],
         facts=None if values["facts"] is None else _FACTS.validate_python(values["facts"]),
+        result_characters=values.get("result_characters", 0),
     )
 
 

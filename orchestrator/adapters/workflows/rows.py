@@ -154,11 +154,11 @@ def spent(rows: Sequence[Row]) -> Spent:
     return Spent(_uuid(last["execution_id"]), last["agent_revision"], _sum(bills), _bill(last), facts, answered, running)
 
 
-def change(row: Row, result: str = "") -> Change:
-    """Converts a change. The result of a step is stored with the step, not with its change."""
+def change(row: Row, result: str = "", result_bytes: int = 0) -> Change:
+    """Converts a change. The result of a step is stored with the step, not with its change, and may be left out."""
     payload = _json(row["payload"])
     if row["kind"] == _OF_STEP and payload["state"] == StepState.COMPLETED:
-        payload |= {"result": result, "result_bytes": len(result.encode())}
+        payload |= {"result": result, "result_bytes": result_bytes}
     subject = _RUN.validate_python(payload) if row["kind"] == _OF_RUN else _STEP.validate_python(payload)
     return Change(_uuid(row["run_id"]), row["sequence"], subject)
 

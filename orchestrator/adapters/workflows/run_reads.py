@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, select, tuple_
+from sqlalchemy import Select, and_, case, exists, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from orchestrator.adapters.postgres import excerpts
 from orchestrator.adapters.postgres.engine import unavailable
 from orchestrator.adapters.workflows import rows, views
 from orchestrator.adapters.workflows.tables import run_events, runs, steps, workflows
+from orchestrator.executions.model import WHOLE, Excerpt
 from orchestrator.workflows.errors import RunNotFound
 from orchestrator.workflows.model import ApprovalPage, ApprovalQuery, Change, Run, RunPage, RunQuery, StepDetails, View
-from orchestrator.workflows.tasks.templates import references
+from orchestrator.workflows.tasks.templates import LONGEST_INPUT, references
 
 _BYTES = func.octet_length(steps.c.result).label("result_bytes")
 _STEP: list[Any] = [*(column for column in steps.c if column.name not in ("input", "context", "result")), _BYTES]
@@ -42,9 +44,10 @@ class RunReads:
         read = [rows.step(row._mapping, results.get(row.task_id, "")) for row in shown]
         return rows.run(found._mapping, read, results_omitted=total > 0 and not with_results)
 
-    async def step(self, user_id: int | None, run_id: UUID, task_id: str) -> StepDetails | None:
+    async def step(self, user_id: int | None, run_id: UUID, task_id: str, excerpt: Excerpt = WHOLE) -> StepDetails | None:
         """Returns one step; see the port."""
-        statement = select(steps, _BYTES).where(steps.c.run_id == run_id, steps.c.task_id == task_id)
+        columns = [*(column for column in steps.c if column is not steps.c.result), *excerpts.result_columns(steps.c.result, excerpt)]
+        statement = select(*columns).where(steps.c.run_id == run_id, steps.c.task_id == task_id)
         with unavailable():
             async with self._engine.connect() as connection:
                 await connection.execution_options(isolation_level="REPEATABLE READ")
@@ -54,12 +57,15 @@ class RunReads:
                 row = (await connection.execute(statement)).one_or_none()
                 if row is None:
                     return None
-                used = select(steps.c.task_id, steps.c.result).where(
+                excerpts.check(row, excerpt)
+                # One character more than an input can have, so that a text that is too long stays too long.
+                text = func.substr(steps.c.result, 1, LONGEST_INPUT + 1).label("result")
+                used = select(steps.c.task_id, text).where(
                     steps.c.run_id == run_id, steps.c.task_id.in_(references(row.input)), steps.c.status == "completed"
                 )
                 results = {one.task_id: one.result for one in await connection.execute(used)}
         step = rows.step(row._mapping, row.result)
-        return StepDetails(rows.run(run._mapping), step, row.input, row.context, row.waiting > 0, results)
+        return StepDetails(rows.run(run._mapping), step, row.input, row.context, row.waiting > 0, results, row.result_characters)
 
     async def list(self, query: RunQuery) -> RunPage:
         # Reads one row more than fits, to learn whether there is another page.
@@ -77,18 +83,21 @@ class RunReads:
         return ApprovalPage([rows.pending_approval(row._mapping) for row in found[: query.page_size]], more=len(found) > query.page_size)
 
     async def changes(self, run_id: UUID, after_sequence: int, limit: int) -> Sequence[Change]:
-        """Returns the changes of a run after `after_sequence`, in order."""
+        """Returns the changes of a run after `after_sequence`, in order; see the port."""
         t = run_events.c
-        result = select(steps.c.result).where(steps.c.run_id == t.run_id, steps.c.task_id == t.payload["task_id"].astext)
+        of_step = and_(steps.c.run_id == t.run_id, steps.c.task_id == t.payload["task_id"].astext)
+        size = func.octet_length(steps.c.result)
+        result = case((size <= views.MOST_BYTES_BY_DEFAULT, steps.c.result), else_="")
         statement = (
-            select(run_events, func.coalesce(result.scalar_subquery(), "").label("result"))
+            select(run_events, func.coalesce(result, "").label("result"), func.coalesce(size, 0).label("result_bytes"))
+            .select_from(run_events.outerjoin(steps, of_step))
             .where(t.run_id == run_id, t.sequence > after_sequence)
             .order_by(t.sequence)
             .limit(limit)
         )
         with unavailable():
             async with self._engine.connect() as connection:
-                return [rows.change(row._mapping, row.result) for row in await connection.execute(statement)]
+                return [rows.change(row._mapping, row.result, row.result_bytes) for row in await connection.execute(statement)]
 
     async def sequences(self, run_ids: Sequence[UUID]) -> Sequence[tuple[UUID, int]]:
         """Returns the sequence of the latest change of each run that exists."""

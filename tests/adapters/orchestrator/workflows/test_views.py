@@ -5,12 +5,15 @@ from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
+from agentmesh.workflow.v1 import workflow_pb2, workflow_service_pb2
 
+from mesh.errors import AnswerTooLarge, ValidationFailed
 from orchestrator.adapters.executions.recorder import PostgresRecorder
-from orchestrator.executions.model import StepRef
+from orchestrator.executions.model import Excerpt, StepRef
+from orchestrator.workflows import convert
 from orchestrator.workflows.assignment import Completed, Report
 from orchestrator.workflows.errors import ResultsTooLarge, RunNotActive, RunNotFound, StepNotFound, WorkflowNotFound
-from orchestrator.workflows.model import Approval, Decision, Run, RunQuery, RunState, StepState, Task, View
+from orchestrator.workflows.model import Approval, Decision, Run, RunQuery, RunState, Step, StepState, Task, View
 from orchestrator.workflows.service import Draft
 from tests.adapters.orchestrator.workflows.engine import workflow_of
 from tests.adapters.orchestrator.workflows.following import AGENT_ID
@@ -68,6 +71,37 @@ async def test_a_run_too_large_for_a_response_is_refused_with_the_way_to_read_it
         assert refused.value.reason == "PAYLOAD_TOO_LARGE"
     details, sent, _ = await served.service.step(ANN, run.run_id, "s1")
     assert (len(details.step.result), sent) == (3 * MIB, "Write.")
+
+
+async def test_a_large_result_of_a_step_is_read_in_pieces(served: Served) -> None:
+    run = await run_with(served, "é" * (8 * MIB))
+    with pytest.raises(AnswerTooLarge, match="result_offset and result_limit") as refused:
+        await served.service.step(ANN, run.run_id, "s0")
+    assert refused.value.details["result_bytes"] == str(16 * MIB)
+    details, _, _ = await served.service.step(ANN, run.run_id, "s0", Excerpt(8 * MIB - 10, 500_000))
+    assert (details.step.result, details.result_characters, details.step.result_bytes) == ("é" * 10, 8 * MIB, 16 * MIB)
+
+
+async def test_the_input_of_a_step_after_a_large_result_is_not_shown(served: Served) -> None:
+    """Its reference makes it longer than an input can be. Only as much of the result is read as shows that."""
+    run = await run_with(served, "x" * (5 * MIB))
+    details, sent, _ = await served.service.step(ANN, run.run_id, "last")
+    assert (sent, len(details.results["s0"])) == ("", 200_001)
+
+
+@pytest.mark.parametrize(("size", "shown"), [(MIB, MIB), (MIB + 1, 0), (16 * MIB, 0)])
+async def test_a_watch_leaves_out_results_of_more_than_a_mebibyte(served: Served, size: int, shown: int) -> None:
+    run = await run_with(served, "x" * size)
+    steps = [change.subject for change in await served.runs.store.changes(run.run_id, 0, 100) if isinstance(change.subject, Step)]
+    completed = next(step for step in steps if step.state is StepState.COMPLETED)
+    assert (len(completed.result), completed.result_bytes) == (shown, size)
+
+
+def test_a_workflow_that_would_not_fit_into_an_answer_is_refused() -> None:
+    tasks = [workflow_pb2.Task(id=f"t{number}", agent_id=AGENT_ID, input="x" * 190_000) for number in range(16)]
+    assert convert.draft(workflow_service_pb2.CreateWorkflowRequest(name="x", tasks=tasks[:15]), "").name == "x"
+    with pytest.raises(ValidationFailed, match="must not exceed 3,000,000 bytes"):
+        convert.draft(workflow_service_pb2.CreateWorkflowRequest(name="x", tasks=tasks), "")
 
 
 async def test_commands_on_a_large_run_are_committed_and_answered(served: Served) -> None:

@@ -68,7 +68,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_BAD_REQUEST: _ErrorReason.ValueType  # 19
     """The HTTP request could not be parsed."""
     ERROR_REASON_PAYLOAD_TOO_LARGE: _ErrorReason.ValueType  # 20
-    """The request is larger than 4 MiB."""
+    """The request or the answer is too large; the message names the limit, and how to read a large answer in pieces."""
     ERROR_REASON_USERNAME_TAKEN: _ErrorReason.ValueType  # 21
     """Another user has this name."""
     ERROR_REASON_WORKFLOW_NOT_RUNNING: _ErrorReason.ValueType  # 22
@@ -156,7 +156,7 @@ ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 18
 ERROR_REASON_BAD_REQUEST: ErrorReason.ValueType  # 19
 """The HTTP request could not be parsed."""
 ERROR_REASON_PAYLOAD_TOO_LARGE: ErrorReason.ValueType  # 20
-"""The request is larger than 4 MiB."""
+"""The request or the answer is too large; the message names the limit, and how to read a large answer in pieces."""
 ERROR_REASON_USERNAME_TAKEN: ErrorReason.ValueType  # 21
 """Another user has this name."""
 ERROR_REASON_WORKFLOW_NOT_RUNNING: ErrorReason.ValueType  # 22

@@ -74,6 +74,7 @@ class ExecuteAgentResponse(_message.Message):
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    RESULT_OMITTED_FIELD_NUMBER: _builtins.int
     agent_name: _builtins.str
     """Display name of the agent that answered."""
     result: _builtins.str
@@ -82,6 +83,10 @@ class ExecuteAgentResponse(_message.Message):
     """Seconds that the agent worked on it."""
     execution_id: _builtins.str
     """The id of the execution in the books, a UUIDv7."""
+    result_omitted: _builtins.bool
+    """Whether `result` is empty because it has more than 4,000,000 bytes, the most that gRPC clients accept by default. Read it in
+    pieces with GetExecution. Never over REST, where the result is always complete.
+    """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Free-form facts: `provider` (`anthropic` or `simulator`), `model`, `stop_reason`, `agent_revision`, …"""
@@ -104,10 +109,11 @@ class ExecuteAgentResponse(_message.Message):
         execution_id: _builtins.str = ...,
         usage: _usage_pb2.Usage | None = ...,
         facts: _answer_pb2.AnswerFacts | None = ...,
+        result_omitted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "metadata", b"metadata", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_id", b"execution_id", "execution_time", b"execution_time", "facts", b"facts", "metadata", b"metadata", "result", b"result", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_id", b"execution_id", "execution_time", b"execution_time", "facts", b"facts", "metadata", b"metadata", "result", b"result", "result_omitted", b"result_omitted", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -322,18 +328,28 @@ class GetExecutionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    RESULT_OFFSET_FIELD_NUMBER: _builtins.int
+    RESULT_LIMIT_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Its id, a UUID."""
+    result_offset: _builtins.int
+    """Leave out this many characters of the result."""
+    result_limit: _builtins.int
+    """The characters of the result to return, 1 to 500,000; absent for the whole result, which must fit into 4 MiB."""
     def __init__(
         self,
         *,
         execution_id: _builtins.str = ...,
+        result_offset: _builtins.int = ...,
+        result_limit: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_result_limit", b"_result_limit", "result_limit", b"result_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution_id", b"execution_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_result_limit", b"_result_limit", "execution_id", b"execution_id", "result_limit", b"result_limit", "result_offset", b"result_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__result_limit: _TypeAlias = _typing.Literal["result_limit"]  # noqa: Y015
+    _WhichOneofArgType__result_limit: _TypeAlias = _typing.Literal["_result_limit", b"_result_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__result_limit) -> _WhichOneofReturnType__result_limit | None: ...
 
 Global___GetExecutionRequest: _TypeAlias = GetExecutionRequest  # noqa: Y015
 
@@ -344,6 +360,9 @@ class GetExecutionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EXECUTION_FIELD_NUMBER: _builtins.int
+    RESULT_CHARACTERS_FIELD_NUMBER: _builtins.int
+    result_characters: _builtins.int
+    """How many characters (Unicode code points) the whole result has."""
     @_builtins.property
     def execution(self) -> _execution_pb2.Execution:
         """The execution."""
@@ -352,10 +371,11 @@ class GetExecutionResponse(_message.Message):
         self,
         *,
         execution: _execution_pb2.Execution | None = ...,
+        result_characters: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution", "result_characters", b"result_characters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -89,7 +89,7 @@ class ExecutionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetExecution(self, request, context):
-        """Gets one execution.
+        """Gets one execution. PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,7 @@ class ExecutionServiceStub:
     AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
     """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]
-    """Gets one execution."""
+    """Gets one execution. PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces."""
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]
     """Lists executions, newest first."""
 
@@ -80,7 +80,7 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]  # type: ignore[assignment]
-    """Gets one execution."""
+    """Gets one execution. PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces."""
     ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]  # type: ignore[assignment]
     """Lists executions, newest first."""
 
@@ -123,7 +123,7 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.GetExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.GetExecutionResponse, _abc.Awaitable[_execution_service_pb2.GetExecutionResponse]]:
-        """Gets one execution."""
+        """Gets one execution. PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces."""
 
     @_abc_1.abstractmethod
     def ListExecutions(

@@ -454,21 +454,31 @@ class GetStepRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     STEP_ID_FIELD_NUMBER: _builtins.int
+    RESULT_OFFSET_FIELD_NUMBER: _builtins.int
+    RESULT_LIMIT_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """The run's id, a UUID."""
     step_id: _builtins.str
     """The step: the id of its task."""
+    result_offset: _builtins.int
+    """Leave out this many characters of the result."""
+    result_limit: _builtins.int
+    """The characters of the result to return, 1 to 500,000; absent for the whole result, which must fit into 4 MiB."""
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         step_id: _builtins.str = ...,
+        result_offset: _builtins.int = ...,
+        result_limit: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_result_limit", b"_result_limit", "result_limit", b"result_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "step_id", b"step_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_result_limit", b"_result_limit", "result_limit", b"result_limit", "result_offset", b"result_offset", "run_id", b"run_id", "step_id", b"step_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__result_limit: _TypeAlias = _typing.Literal["result_limit"]  # noqa: Y015
+    _WhichOneofArgType__result_limit: _TypeAlias = _typing.Literal["_result_limit", b"_result_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__result_limit) -> _WhichOneofReturnType__result_limit | None: ...
 
 Global___GetStepRequest: _TypeAlias = GetStepRequest  # noqa: Y015
 
@@ -482,11 +492,14 @@ class GetStepResponse(_message.Message):
     INPUT_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    RESULT_CHARACTERS_FIELD_NUMBER: _builtins.int
     input: _builtins.str
     """What the agent is sent, with the results of earlier steps inserted. Empty while an earlier step is not completed."""
+    result_characters: _builtins.int
+    """How many characters (Unicode code points) the whole result has."""
     @_builtins.property
     def step(self) -> _workflow_pb2.Step:
-        """The step with its whole result."""
+        """The step with its result."""
 
     @_builtins.property
     def context(self) -> _struct_pb2.Struct:
@@ -503,10 +516,11 @@ class GetStepResponse(_message.Message):
         input: _builtins.str = ...,
         context: _struct_pb2.Struct | None = ...,
         attempts: _abc.Iterable[_execution_pb2.Execution] | None = ...,
+        result_characters: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "context", b"context", "input", b"input", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "context", b"context", "input", b"input", "result_characters", b"result_characters", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -673,7 +687,7 @@ class StepChange(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def step(self) -> _workflow_pb2.Step:
-        """The step as it was then."""
+        """The step as it was then. A result of more than 1 MiB is left out: `result_bytes` tells its size, and GetStep returns it."""
 
     def __init__(
         self,

@@ -179,7 +179,7 @@ class WorkflowServiceServicer:
 
     def GetStep(self, request, context):
         """Gets one step of a run: what its agent was sent, its whole result and its attempts. RUN_NOT_FOUND; STEP_NOT_FOUND when the
-        run has no such step.
+        run has no such step; PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -65,7 +65,7 @@ class WorkflowServiceStub:
     """Gets one run with its steps. RUN_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
     GetStep: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.GetStepRequest, _workflow_service_pb2.GetStepResponse]
     """Gets one step of a run: what its agent was sent, its whole result and its attempts. RUN_NOT_FOUND; STEP_NOT_FOUND when the
-    run has no such step.
+    run has no such step; PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces.
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelRunRequest, _workflow_service_pb2.CancelRunResponse]
     """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE if
@@ -125,7 +125,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     """Gets one run with its steps. RUN_NOT_FOUND; PAYLOAD_TOO_LARGE when `view` is FULL and the results do not fit into 4 MiB."""
     GetStep: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.GetStepRequest, _workflow_service_pb2.GetStepResponse]  # type: ignore[assignment]
     """Gets one step of a run: what its agent was sent, its whole result and its attempts. RUN_NOT_FOUND; STEP_NOT_FOUND when the
-    run has no such step.
+    run has no such step; PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.CancelRunRequest, _workflow_service_pb2.CancelRunResponse]  # type: ignore[assignment]
     """Asks to cancel a run and answers at once, like CancelWorkflow. Asking again changes nothing. RUN_NOT_FOUND; RUN_NOT_ACTIVE if
@@ -236,7 +236,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_workflow_service_pb2.GetStepResponse, _abc.Awaitable[_workflow_service_pb2.GetStepResponse]]:
         """Gets one step of a run: what its agent was sent, its whole result and its attempts. RUN_NOT_FOUND; STEP_NOT_FOUND when the
-        run has no such step.
+        run has no such step; PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces.
         """
 
     @_abc_1.abstractmethod
