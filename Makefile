@@ -43,7 +43,7 @@ up: python  ## Set up and run the whole platform (PORT_OFFSET=N SHARDS=N TLS=1 K
 	@$(SET_UP) runtime
 	@exec $(BIN)/python -m deploy.local up --port-offset $(PORT_OFFSET) --shards $(SHARDS) $(if $(TLS),--tls) $(if $(KAFKA),--kafka)
 
-certs: python  ## Create or renew the certificates of all services (CERTS=DIR); a running stack loads them by itself.
+certs: python  ## Create or renew the certificates of all services (CERTS=DIR); a running stack loads them without a restart.
 	@$(SET_UP) runtime
 	@$(BIN)/python -m deploy.local.secrets.certs $(CERTS)
 
@@ -82,7 +82,7 @@ gen: python  ## Regenerate gen/ and docs/errors.md from protos/.
 	$(BIN)/python -m gateway.envoy.connections
 
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
-lock: python  ## Resolve the dependencies of pyproject.toml again; versions that still fit stay.
+lock: python  ## Resolve the dependencies of pyproject.toml again, keeping the versions that still fit.
 	@$(SET_UP) uv
 	$(LOCK) --group bootstrap --output-file deploy/local/bootstrap.lock >/dev/null
 	$(LOCK) pyproject.toml --group local --group dev --group test --output-file requirements-dev.lock >/dev/null
@@ -98,7 +98,7 @@ lint: python  ## Style, types, imports between packages, contracts.
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 
-check: lint  ## Everything that can be checked without running it: lint, generated code, definitions.
+check: lint  ## Every check that does not run the code: lint, generated code, definitions.
 	$(BIN)/python -m protos.codegen --check
 	$(BIN)/python -m catalogue lint
 
@@ -116,7 +116,7 @@ chaos: export CHAOS_STREAMS ?= 3000
 chaos: export KAFKA_AWAY_SECONDS ?= 60
 chaos: export CHAOS_RUNS ?= 1000
 chaos: export CHAOS_ROUNDS ?= 3
-chaos: python  ## Kill every process again and again, then reconcile the books (CHAOS_SECONDS=N CHAOS_CLIENTS=N CHAOS_RUNS=N).
+chaos: python  ## Kill every process repeatedly, then reconcile the books (CHAOS_SECONDS=N CHAOS_CLIENTS=N CHAOS_RUNS=N).
 	@$(SET_UP) everything
 	$(BIN)/python -m pytest -n 0 tests/chaos $(PYTEST_ARGS)
 
@@ -125,4 +125,4 @@ bench: python  ## Measure (BENCH=calls,interceptors,overload,logins,workflows,fa
 	@for name in $(subst $(comma), ,$(BENCH)); do $(BIN)/python -m tests.bench $(if $(BASE),compare $$name "$(BASE)",$$name) $(BENCH_ARGS) || exit; done
 
 python:
-	@"$(PYTHON)" -c '$(IS_3_11)' 2>/dev/null || { echo "agentmesh: Python 3.11 is needed and was not found: install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(IS_3_11)' 2>/dev/null || { echo "agentmesh: Python 3.11 is needed and was not found: install it, or name its path: make PYTHON=/path/to/python3.11" >&2; exit 1; }
