@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import LaunchError
-from deploy.local.supervision.process import Traces
+from deploy.local.supervision.traces import Traces
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOME = REPOSITORY / ".agentmesh"

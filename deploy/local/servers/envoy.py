@@ -7,7 +7,8 @@ from pathlib import Path
 from deploy.local.errors import LaunchError
 from deploy.local.secrets.secret_files import write_private
 from deploy.local.supervision.probe import http_status
-from deploy.local.supervision.process import Process, ProcessSpec, Traces
+from deploy.local.supervision.process import Process, ProcessSpec
+from deploy.local.supervision.traces import Traces
 
 
 class EnvoyServer:

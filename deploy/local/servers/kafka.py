@@ -9,7 +9,8 @@ from aiokafka.errors import KafkaError
 
 from deploy.local.ports import is_free
 from deploy.local.secrets.secret_files import write_private
-from deploy.local.supervision.process import Process, ProcessSpec, Traces, run
+from deploy.local.supervision.process import Process, ProcessSpec, run
+from deploy.local.supervision.traces import Traces
 from deploy.local.tools.java_tools import java, kafka
 
 CLUSTER = "YWdlbnRtZXNoLWxvY2FsIQ"

@@ -13,7 +13,8 @@ from deploy.local import placement
 from deploy.local.errors import LaunchError
 from deploy.local.servers import postgres_data
 from deploy.local.servers.postgres_data import ENVIRONMENT, USER
-from deploy.local.supervision.process import Process, ProcessSpec, Traces
+from deploy.local.supervision.process import Process, ProcessSpec
+from deploy.local.supervision.traces import Traces
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",

@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 
 from deploy.local.errors import LaunchError
 from deploy.local.secrets.secret_files import write_private
-from deploy.local.supervision.process import Process, ProcessSpec, Traces
+from deploy.local.supervision.process import Process, ProcessSpec
+from deploy.local.supervision.traces import Traces
 
 
 class RedisServer:

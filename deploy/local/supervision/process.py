@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy.local.errors import LaunchError
 from deploy.local.supervision.leash import Account, leashed
 from deploy.local.supervision.leftovers import remember
+from deploy.local.supervision.traces import Traces
 from deploy.local.supervision.waiting import holds_within
 from mesh.tasks import awaited
 
@@ -24,14 +25,6 @@ QUOTED_WIDTH = 300
 async def nothing_to_prepare() -> Mapping[str, str]:
     """For a program that needs no preparation."""
     return {}
-
-
-@dataclass(frozen=True)
-class Traces:
-    """The log of a process, and the file with its id while it runs."""
-
-    log: Path
-    pid: Path | None = None
 
 
 @dataclass(frozen=True)

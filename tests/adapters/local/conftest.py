@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.local.supervision.liveness import HealthProbe
-from deploy.local.supervision.process import Process, ProcessSpec, Traces, ready_file_written
+from deploy.local.supervision.process import Process, ProcessSpec, ready_file_written
+from deploy.local.supervision.traces import Traces
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 HEALTHY = Path(__file__).with_name("healthy.py")

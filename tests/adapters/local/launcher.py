@@ -10,8 +10,9 @@ from pathlib import Path
 
 from deploy.local.servers.postgres import PostgresServer
 from deploy.local.servers.redis import RedisServer
-from deploy.local.supervision.process import Process, ProcessSpec, Traces, ready_file_written
+from deploy.local.supervision.process import Process, ProcessSpec, ready_file_written
 from deploy.local.supervision.supervisor import Supervisor
+from deploy.local.supervision.traces import Traces
 from mesh.tasks import BackgroundTasks
 
 
