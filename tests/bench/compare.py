@@ -34,12 +34,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 12
 TOLERANCE = 0.03
 LEVELS = {"calls": (64, 1.5), "workflows": (32, 5.0)}
-"""For each benchmark, how many callers count as many, and the seconds that a slice takes."""
+"""For each benchmark, the number of callers under load and the seconds of a slice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One slice of load on one build: answers per second, seconds until half of them had come, CPU seconds for each, and by process."""
+    """One slice of load on one build: answers per second, the median latency in seconds, CPU seconds per answer, and these by process."""
 
     rate: float
     p50: float
@@ -73,7 +73,7 @@ class Build:
         return await answer_of(self.process)
 
     def _cpu_seconds(self) -> dict[str, float]:
-        """By name, of every process that the build has started: also of those that only one of the two builds has."""
+        """By process name, including processes that only one of the two builds has."""
         seconds: dict[str, float] = {}
         for child in psutil.Process(self.process.pid).children():
             name = program(child.cmdline())
@@ -82,7 +82,7 @@ class Build:
 
 
 def program(command: Sequence[str]) -> str:
-    """A short name of what a command runs: the last part of a Python module, or the file name of a program."""
+    """A short name for a command: the last part of a Python module, or the file name of a program."""
     if not command:
         return "ended"
     return command[command.index("-m") + 1].rpartition(".")[2] if "-m" in command else Path(command[0].split()[0]).name.rstrip(":")

@@ -1,8 +1,8 @@
-"""`python -m tests.bench costs`: what one user's calls notice of requests by another that cost far more than their size.
+"""`python -m tests.bench costs`: how much one user's expensive requests delay the calls of another.
 
-For each rpc an attacker with an account sends one expensive request after another: over REST, over gRPC through the gateway, and over
-gRPC straight to the orchestrator. Meanwhile another user makes 300 agent calls over REST, whose p99 may rise by 50 ms. Limits are lifted.
-Rounds without the attack come between, because other programs on the machine disturb both; the smallest rise of a few rounds counts.
+For each rpc, an attacker with an account sends one expensive request after another: over REST, over gRPC through the gateway, and over
+gRPC directly to the orchestrator. Meanwhile another user makes 300 agent calls over REST, whose p99 may rise by 50 ms. Limits are lifted.
+Rounds without the attack alternate with it, because other programs on the machine disturb both; the smallest rise of a few rounds counts.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ Send = Callable[[bytes], Awaitable[None]]
 
 @dataclass
 class Attack:
-    """Requests for one rpc through one door."""
+    """Expensive requests of one rpc through one entry point."""
 
     name: str
     send: Send
@@ -54,7 +54,7 @@ class Attack:
     sent: int = 0
 
     async def run(self) -> None:
-        """Sends one after another until it is cancelled."""
+        """Send one after another until cancelled."""
         for shape, body in cycle(self.bodies):
             began = perf_counter()
             await self.send(body)
@@ -74,7 +74,7 @@ class Bench:
     """The processes that other users' calls pass through."""
 
     async def p99_ms(self) -> float:
-        """Of calls that the other user makes one after another."""
+        """The p99 of calls that the other user makes one after another, in milliseconds."""
         took = []
         for _ in range(CALLS):
             began = perf_counter()
@@ -83,7 +83,7 @@ class Bench:
         return sorted(took)[int(CALLS * 0.99) - 1] * 1000
 
     def attacks(self, only: str) -> Iterator[Attack]:
-        """For every rpc and every door whose name contains `only`."""
+        """The attacks for every rpc and entry point whose name contains `only`."""
         for rpc in public_rpcs(CONTRACT):
             request = _contract().FindServiceByName(rpc.service).methods_by_name[rpc.name].input_type
             posts = [binding for binding in rpc.bindings if binding.method in ("POST", "PATCH")]
@@ -122,7 +122,7 @@ class Bench:
 
 
 async def main(only: str, rounds: int) -> int:
-    """Prints the dearest shapes of each rpc and door, and the rise unless there are no rounds. Exits with 1 if any rise is over the bar."""
+    """Print the dearest shapes of each rpc and entry point, and the rise unless `rounds` is 0. Exits with 1 if a rise exceeds the limit."""
     over = 0
     with tempfile.TemporaryDirectory(prefix="agentmesh-bench-") as folder:
         async with provider() as (url, _), platform(Path(folder), url) as bench:

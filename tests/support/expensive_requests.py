@@ -9,7 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 SIZE = 4 * 1024 * 1024 - 1024
 LONG = 1024 * 1024
-"""No text of a request may have so many bytes."""
+"""A length that the text fields of requests do not allow."""
 _FREE_FORM = "google.protobuf.Struct"
 _NULL, _NOTHING, _EMPTY_LIST, _EMPTY_OBJECT = b"\x0a\x02\x08\x00", b"\x0a\x00", b"\x0a\x02\x32\x00", b"\x0a\x02\x2a\x00"
 
@@ -28,13 +28,13 @@ def _of_fields(kind: Descriptor, size: int, path: list[FieldDescriptor]) -> Iter
         name = ".".join(one.name for one in place)
         if field.message_type is None:
             if field.type in (field.TYPE_STRING, field.TYPE_BYTES) or field.is_repeated:
-                yield f"{name} again and again", _inside(path, _fill(_delimited(field.number, b""), size))
+                yield f"{name} repeated", _inside(path, _fill(_delimited(field.number, b""), size))
             if field.type in (field.TYPE_STRING, field.TYPE_BYTES):
                 yield f"{name}, long", _inside(place, b"x" * max(size, LONG))
             elif field.is_repeated:
                 yield f"{name}, packed", _inside(place, b"\x01" * size)
             continue
-        yield f"{name} again and again", _inside(path, _fill(_delimited(field.number, b""), size))
+        yield f"{name} repeated", _inside(path, _fill(_delimited(field.number, b""), size))
         if field.message_type.full_name == _FREE_FORM:
             yield from ((f"{name} with {what}", _inside(place, inside)) for what, inside in _free_form(size))
         elif len(path) < 3:
@@ -44,7 +44,7 @@ def _of_fields(kind: Descriptor, size: int, path: list[FieldDescriptor]) -> Iter
 def _free_form(size: int) -> Iterator[tuple[str, bytes]]:
     for what, item in (("nulls", _NULL), ("nothings", _NOTHING), ("empty lists", _EMPTY_LIST), ("empty objects", _EMPTY_OBJECT)):
         yield what, _entry(_delimited(6, _fill(item, size)))
-    yield "one key again and again", _fill(_NOTHING, size)
+    yield "one key repeated", _fill(_NOTHING, size)
     yield "many keys", b"".join(_delimited(1, _delimited(1, b"%06d" % number)) for number in range(size // 10))
     deep = b""
     for _ in range(20):

@@ -139,8 +139,8 @@ async def test_with_liveness_seconds_0_an_unresponsive_process_is_not_killed(mak
 
 
 @pytest.mark.parametrize("name", ["watcher of service", "health checks of service"])
-async def test_a_watcher_that_dies_is_reported(make_process: MakeProcess, name: str) -> None:
-    """A launcher without it would restart nothing that dies or hangs."""
+async def test_a_supervision_task_that_dies_is_reported(make_process: MakeProcess, name: str) -> None:
+    """Without it, the launcher would not restart programs that die or hang."""
     tasks = BackgroundTasks()
     supervisor = Supervisor([[make_process("service", "healthy")]], lambda _: None, tasks, liveness_seconds=30)
     await supervisor.start()

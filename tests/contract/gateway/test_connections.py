@@ -1,4 +1,4 @@
-"""How many TCP connections may be open at the gateway, and which are closed."""
+"""The limits of open TCP connections at the gateway, and the connections that it closes."""
 
 import asyncio
 from collections import Counter
@@ -19,7 +19,7 @@ ME, OTHER = "127.0.0.2", "127.0.0.3"
 
 
 class Connections:
-    """Connections from one address that send some bytes and then nothing."""
+    """Connections from one address that send a few bytes and then stay silent."""
 
     def __init__(self, port: int, address: str) -> None:
         self._port, self._address = port, address
@@ -46,7 +46,7 @@ class Connections:
 
     @property
     def closed(self) -> int:
-        """How many the gateway has closed."""
+        """The number of connections that the gateway has closed."""
         return sum(end.done() for end in self._ends)
 
     async def close(self) -> None:
@@ -77,7 +77,7 @@ async def refusals(gateway: Gateway) -> Counter[str]:
     return Counter({labels: int(count) for labels, count in found})
 
 
-async def test_connections_of_one_address_are_limited_across_workers_and_others_get_in(
+async def test_connections_of_one_address_are_limited_across_workers_without_affecting_others(
     upstream: tuple[Backend, Relay], tmp_path: Path
 ) -> None:
     async with (

@@ -1,4 +1,4 @@
-"""The filter in WebAssembly that counts connections by address, without Envoy."""
+"""The WebAssembly filter that counts connections by address, without Envoy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,14 +12,14 @@ OK, NOT_FOUND, CAS_MISMATCH = 0, 1, 8
 
 
 class Envoy:
-    """The host functions that the module uses, on a memory that several modules share."""
+    """The host functions that the module uses, with a memory that several modules share."""
 
     def __init__(self, limit: int) -> None:
         self.shared: dict[bytes, tuple[bytes, int]] = {}
         self.refused = 0
         self.address = ""
         self.conflicts = 0
-        """How many of the next writes find that another thread was faster."""
+        """The number of following writes that conflict with another thread."""
         self._limit = str(limit).encode()
 
     def worker(self) -> "Worker":
@@ -47,7 +47,7 @@ class Worker:
         assert self._exports["proxy_on_configure"](self._store, 1, len(envoy._limit)) == 1
 
     def opens(self, address: str) -> bool:
-        """Whether a connection from the address is let in."""
+        """Whether a connection from the address is accepted."""
         self._envoy.address = address
         return bool(self._exports["proxy_on_new_connection"](self._store, 1) == 0)
 
@@ -143,19 +143,19 @@ def test_an_address_is_an_ipv4_address_or_an_ipv6_network(envoy: Envoy, one: str
     assert len(envoy.shared) == (1 if same else 2)
 
 
-def test_memory_is_bounded_whatever_addresses_connect(envoy: Envoy) -> None:
+def test_memory_is_bounded_for_any_number_of_addresses(envoy: Envoy) -> None:
     worker = envoy.worker()
     for number in range(20_000):
         worker.opens(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}:1")
     assert {len(slot) for slot in envoy.shared} == {2}
-    assert len(envoy.shared) > 15_000  # and addresses are spread over the slots
+    assert len(envoy.shared) > 15_000  # and the addresses are spread over the slots
     assert envoy.refused == 0
 
 
-def test_no_count_is_lost_when_two_workers_count_at_once(envoy: Envoy) -> None:
+def test_concurrent_workers_lose_no_count(envoy: Envoy) -> None:
     worker = envoy.worker()
     worker.opens("192.0.2.1:1")
-    envoy.conflicts = 3  # another worker counts three connections meanwhile
+    envoy.conflicts = 3  # meanwhile another worker counts three connections
     worker.opens("192.0.2.1:2")
     assert [int.from_bytes(count, "little") for count, _ in envoy.shared.values()] == [5]
 

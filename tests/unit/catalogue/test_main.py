@@ -61,10 +61,10 @@ def test_lint_prints_a_file_name_that_is_not_utf8(folder: Path, capsys: pytest.C
     assert "caf\\udce9.yaml: line" in capsys.readouterr().out
 
 
-def test_strict_lint_reports_what_the_shipped_catalogue_must_state(
+def test_strict_lint_reports_missing_parts_of_the_shipped_catalogue(
     folder: Path, write: Write, family: Text, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the line of the agent or of the list. Without --strict the same file has no problems."""
+    """Each with the line of the agent or of the list. Without --strict the same file has no problems."""
     path = write("a.yaml", family(1, 2, extra="markets: [any]\nfacts: []\n") + "    queries: [who helps]\n    risk: low\n")
     assert main(["lint", str(folder)]) == 0
     capsys.readouterr()
@@ -80,10 +80,10 @@ def test_strict_lint_reports_what_the_shipped_catalogue_must_state(
 TASKS = "soc_code\ttask_id\ttype\ttask\n11-1011.00\t{first}\tCore\tPrepare budgets.\n11-2011.00\t77\tCore\tPlan campaigns.\n"
 
 
-def test_the_cited_tasks_are_copied_with_their_credit(
+def test_the_cited_tasks_are_copied_with_attribution(
     folder: Path, write: Write, family: Text, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Only the cited ones. A task that does not exist is named and nothing is written."""
+    """Only cited tasks are copied. If a task does not exist, it is named and nothing is written."""
     path = write("a.yaml", family(1) + "    tasks: [8823]\n")
     target = tmp_path / "onet.tsv"
     command = ["onet", "--from", str(tmp_path), "--to", str(target), str(folder)]

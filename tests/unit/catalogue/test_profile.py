@@ -1,4 +1,4 @@
-"""The optional part of a definition: what it states about the agent for people and tools."""
+"""The optional profile of a definition, which describes the agent to people and tools."""
 
 from collections.abc import Callable
 from datetime import date
@@ -32,7 +32,7 @@ OWN = """\
 
 
 def test_an_agent_states_its_own_profile_and_inherits_that_of_its_family(folder: Path, write: Write, family: Text) -> None:
-    """Markets and risk of the family are defaults; its facts hold for every agent."""
+    """The family's markets and risk are defaults; its facts apply to every agent."""
     write("a.yaml", family(2, 1, extra=FAMILY) + OWN)
     catalogue = read(folder)
     assert catalogue.problems == ()
@@ -65,7 +65,7 @@ def test_a_profile_is_not_part_of_the_prompt(folder: Path, write: Write, family:
 
 
 def test_files_without_a_profile_keep_their_revisions(folder: Path, write: Write, family: Text) -> None:
-    """The revision of a file of an earlier release, and a change of the profile changes it."""
+    """The revision equals that of an earlier release, and any change of the profile changes it."""
     path = write("a.yaml", family(1))
     assert read(folder).agents[0].revision == "1bc7d17d9c10"
     revisions = set()

@@ -76,7 +76,7 @@ def executions(count: int, begins: datetime, over: timedelta, seed: int = 1) -> 
 
 
 async def record(db: Connection, made: Sequence[dict[str, Any]], *, in_books: bool = True) -> None:
-    """Stores executions and their events, which have positions."""
+    """Records executions and their events, with positions."""
     if in_books:
         await db.execute(_INSERT, document(list(made)))
     await db.execute(_EVENTS, document(list(made)))
@@ -85,7 +85,7 @@ async def record(db: Connection, made: Sequence[dict[str, Any]], *, in_books: bo
 
 
 async def check_cells(db: Connection) -> None:
-    """Fails unless the cells of a quarter of an hour agree with the books, for all users and for each of them."""
+    """Assert that the quarter-hour cells agree with the books, for all users together and for each one."""
     for owner in (0, 1, 2, 3):
         of_owner = "true" if owner == 0 else f"user_id = {owner}"
         for dimension, (subject, where) in _SUBJECTS.items():
@@ -113,7 +113,7 @@ async def _check(db: Connection, dimension: str, owner: int, books: str) -> None
 
 
 async def check_sums(db: Connection, width: int, until: str) -> int:
-    """Fails unless the longer cells are the sums of the cells of a quarter of an hour; returns their number."""
+    """Assert that the longer cells are the sums of the quarter-hour cells; returns their number."""
     step = {60: "hour", 1440: "day"}[width]
     names = [*SUMS.split(", "), "seconds"]
     sums = ", ".join(f"round(sum({name})::numeric, 6)" for name in names)

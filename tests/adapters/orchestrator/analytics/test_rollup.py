@@ -1,4 +1,4 @@
-"""The cells of analytics agree with the books, whatever happens to the process that maintains them."""
+"""The analytics cells agree with the books, also if the process that maintains them fails."""
 
 import asyncio
 import secrets
@@ -37,7 +37,7 @@ async def rollup(books_url: str) -> AsyncIterator[UsageRollup]:
 
 
 async def finish(rollup: UsageRollup) -> int:
-    """Counts everything that there is."""
+    """Count every event in the log."""
     total = 0
     while counted := await rollup.count():
         total += counted
@@ -52,7 +52,7 @@ async def test_the_cells_agree_with_the_books(rollup: UsageRollup, db: Connectio
     await check_cells(db)
 
 
-async def test_other_events_are_passed_over(rollup: UsageRollup, db: Connection) -> None:
+async def test_other_events_are_skipped(rollup: UsageRollup, db: Connection) -> None:
     await db.execute(
         """INSERT INTO outbox (event_id, event_type, aggregate_id, source, data, metadata, position)
            VALUES (gen_random_uuid(), 'user.registered', '1', 'identity', '{"user_id": 1}', '{}', 1)"""
@@ -64,7 +64,7 @@ async def test_other_events_are_passed_over(rollup: UsageRollup, db: Connection)
     await check_cells(db)
 
 
-async def test_any_number_of_processes_count_each_execution_once(rollup: UsageRollup, books_url: str, db: Connection) -> None:
+async def test_concurrent_processes_count_each_execution_once(rollup: UsageRollup, books_url: str, db: Connection) -> None:
     await record(db, executions(1500, NOON, timedelta(hours=2)))
     others = [UsageRollup(books_url, lambda _: None) for _ in range(3)]
 
@@ -78,7 +78,7 @@ async def test_any_number_of_processes_count_each_execution_once(rollup: UsageRo
         await one._connection.close()
 
 
-async def test_ended_hours_and_days_are_summed_up(rollup: UsageRollup, db: Connection) -> None:
+async def test_completed_hours_and_days_are_summed(rollup: UsageRollup, db: Connection) -> None:
     await record(db, executions(1200, NOON, TWO_DAYS))
     await finish(rollup)
     await check_cells(db)
@@ -90,7 +90,7 @@ async def test_ended_hours_and_days_are_summed_up(rollup: UsageRollup, db: Conne
     assert await check_sums(db, 1440, "days_until") > 50
 
 
-async def test_an_execution_that_comes_late_is_counted_in_its_hour_and_day(rollup: UsageRollup, db: Connection) -> None:
+async def test_a_late_execution_is_counted_in_its_hour_and_day(rollup: UsageRollup, db: Connection) -> None:
     await record(db, executions(600, NOON, TWO_DAYS))
     await finish(rollup)
     await record(db, executions(50, NOON + timedelta(hours=1), timedelta(hours=30), seed=2))
@@ -100,7 +100,7 @@ async def test_an_execution_that_comes_late_is_counted_in_its_hour_and_day(rollu
     await check_sums(db, 1440, "days_until")
 
 
-async def test_an_execution_whose_row_is_gone_is_counted_from_its_event(rollup: UsageRollup, db: Connection) -> None:
+async def test_an_execution_whose_row_was_deleted_is_counted_from_its_event(rollup: UsageRollup, db: Connection) -> None:
     made = executions(20, NOON, timedelta(minutes=10))
     await record(db, made, in_books=False)
     await finish(rollup)
@@ -111,7 +111,7 @@ async def test_an_execution_whose_row_is_gone_is_counted_from_its_event(rollup: 
 
 
 async def test_agents_keep_their_name_and_category(rollup: UsageRollup, db: Connection) -> None:
-    """The catalogue does not have the last agent."""
+    """The catalogue no longer has the last agent."""
     await db.execute("INSERT INTO usage_agents VALUES ($1, 'Old name', 'legal'), ($2, 'Old name', 'legal')", AGENTS[0], AGENTS[4])
     await record(db, executions(100, NOON, timedelta(minutes=10)))
     await finish(rollup)
@@ -132,7 +132,7 @@ async def test_a_lost_connection_is_replaced_and_nothing_is_counted_twice(books_
     await check_cells(db)
 
 
-async def test_a_count_that_is_interrupted_before_its_commit_changes_nothing(
+async def test_a_count_interrupted_before_its_commit_changes_nothing(
     rollup: UsageRollup, db: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupting(Failpoint):
@@ -150,7 +150,7 @@ async def test_a_count_that_is_interrupted_before_its_commit_changes_nothing(
 
 
 @pytest.mark.timeout(300)
-async def test_a_killed_worker_loses_nothing_and_counts_nothing_twice(
+async def test_a_killed_worker_loses_no_count_and_counts_nothing_twice(
     create_database: CreateDatabase, redis_url: str, tmp_path: Path
 ) -> None:
     url = await create_database(f"usage_{secrets.token_hex(4)}")
@@ -193,7 +193,7 @@ async def test_events_that_are_not_counted_yet_are_kept(rollup: UsageRollup, db:
     assert await upkeep.delete_expired() == module.COUNTED_AT_ONCE
 
 
-async def test_old_hours_of_single_subjects_are_deleted_but_not_their_days(
+async def test_old_hours_of_single_subjects_are_deleted_and_their_days_kept(
     rollup: UsageRollup, db: Connection, engine: AsyncEngine
 ) -> None:
     await record(db, executions(300, datetime(2024, 1, 1, tzinfo=UTC), TWO_DAYS))

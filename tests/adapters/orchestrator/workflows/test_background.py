@@ -39,7 +39,7 @@ WORK = AgentWork(AGENT_ID, "Find keywords.", {"market": ["de", {"deep": None}]})
 
 @dataclass
 class Background:
-    """The service under test, beside that of workflows."""
+    """The service under test, which shares the stores of the workflow service."""
 
     service: BackgroundExecutions
     served: Served
@@ -80,7 +80,7 @@ async def test_a_background_execution_is_a_run_of_one_step(background: Backgroun
 
 
 @pytest.mark.parametrize("text", ["{{tasks.agent.result}}", "{{tasks.other.result}} and {{tasks. broken", "plain"])
-async def test_the_input_of_a_background_execution_is_sent_as_it_is(background: Background, text: str) -> None:
+async def test_the_input_of_a_background_execution_is_sent_unchanged(background: Background, text: str) -> None:
     """References are resolved only in workflows."""
     run = await background.start(input=text)
     (assignment,) = await claimed(background)
@@ -88,7 +88,7 @@ async def test_the_input_of_a_background_execution_is_sent_as_it_is(background: 
     assert (await background.served.service.step(ANN, run.run_id, STEP))[1] == text
 
 
-async def test_the_input_of_a_workflows_step_is_not_literal(background: Background) -> None:
+async def test_references_in_the_input_of_a_workflow_step_are_resolved(background: Background) -> None:
     served = background.served
     await served.execute(ANN, (await served.create()).workflow_id)
     assert [assignment.literal for assignment in await claimed(background)] == [False]
@@ -116,7 +116,9 @@ async def test_one_key_starts_one_background_execution(background: Background, d
         with pytest.raises(IdempotencyConflict):
             await background.start(idempotency_key="k", **other)
     background.served.registry.renew(Catalogue(()))
-    assert (await background.start(idempotency_key="k")).run_id == runs[0].run_id  # the earlier request needs no agent any more
+    assert (await background.start(idempotency_key="k")).run_id == runs[
+        0
+    ].run_id  # the repeated request succeeds although the agent has left the catalogue
     with pytest.raises(AgentNotFound):
         await background.start(idempotency_key="k2")
     await db.execute("DELETE FROM runs WHERE run_id = $1", runs[0].run_id)
@@ -140,7 +142,7 @@ async def test_the_policy_decides_before_anything_starts(scenario: Scenario, db:
     assert (await service.start(Caller(1, "workflows.user.1"), WORK, "req_1")).user_id == 1
 
 
-async def test_a_background_execution_is_cancelled_by_its_owner_only(background: Background) -> None:
+async def test_only_the_owner_cancels_a_background_execution(background: Background) -> None:
     run = await background.start()
     service = background.served.service
     for attempt in (service.cancel_run(BEN, run.run_id), service.run(BEN, run.run_id), service.watch(BEN, run.run_id, 0)):
@@ -180,7 +182,7 @@ async def names(background: Background, user_id: int | None) -> list[str]:
     return [one.workflow_name for one in page.approvals]
 
 
-async def test_approvals_are_listed_by_expiry_to_their_owner(background: Background) -> None:
+async def test_approvals_are_listed_to_their_owner_by_expiry(background: Background) -> None:
     later = await waiting(background, ANN, "Later", 7200)
     await waiting(background, ANN, "Soon", 60)
     await waiting(background, BEN, "Bens", 600)
@@ -194,7 +196,7 @@ async def test_approvals_are_listed_by_expiry_to_their_owner(background: Backgro
     assert (found.approval.message, found.approval.expires_at, found.run_created_at) == ("Later?", found.expires_at, later.created_at)
 
 
-async def test_an_approval_is_gone_once_it_is_decided_or_its_run_cancelled(background: Background) -> None:
+async def test_an_approval_disappears_when_it_is_decided_or_its_run_is_cancelled(background: Background) -> None:
     decided, cancelled = await waiting(background, ANN, "A", 60), await waiting(background, ANN, "B", 60)
     service = background.served.service
     await service.decide(ANN, decided.run_id, "ask", Decision.APPROVED, "")
@@ -203,7 +205,7 @@ async def test_an_approval_is_gone_once_it_is_decided_or_its_run_cancelled(backg
     assert await names(background, ANN.user_id) == []
 
 
-async def test_pages_of_approvals_meet_without_gap(background: Background, db: Connection) -> None:
+async def test_pages_of_approvals_have_no_gaps(background: Background, db: Connection) -> None:
     """Also if many expire in the same microsecond."""
     runs = {(await waiting(background, ANN, "Same", 60)).run_id for _ in range(7)}
     await db.execute("UPDATE steps SET approval_expires_at = '2030-01-01' WHERE status = 'waiting_approval'")

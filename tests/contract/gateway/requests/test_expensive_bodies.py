@@ -1,4 +1,4 @@
-"""JSON that costs the transcoder far more than its size is refused before it is parsed, and what the contract allows passes."""
+"""JSON that costs the transcoder far more than its size suggests is refused before it is parsed; JSON that the contract allows passes."""
 
 import json
 from contextlib import suppress
@@ -23,7 +23,7 @@ EXECUTE = f"/api/v1/agents/{AGENT_ID}/execute"
 RUN_ID = "0192aaaa-0000-7000-8000-000000000000"
 JSON = {"content-type": "application/json"}
 MOST_MS = 300
-"""Of CPU in Envoy. The dearest shapes take 30 to 80, and took 2,000 when Envoy parsed them."""
+"""CPU milliseconds in Envoy. The dearest shapes take 30 to 80, and took 2,000 when Envoy parsed them."""
 BODIES: dict[str, tuple[str, Any]] = {
     "ExecuteAgent": (EXECUTE, execution.ExecuteAgentRequest.DESCRIPTOR),
     "CreateWorkflow": ("/api/v1/workflows", workflow.CreateWorkflowRequest.DESCRIPTOR),
@@ -34,7 +34,7 @@ CHEAP = ("again and again", "spaces", "a long string")
 
 
 @pytest.mark.parametrize("rpc", BODIES)
-async def test_no_body_holds_up_the_gateway(gateway: Gateway, rpc: str) -> None:
+async def test_no_body_blocks_the_gateway(gateway: Gateway, rpc: str) -> None:
     path, kind = BODIES[rpc]
     shapes = [(name, body) for name, body in expensive_bodies(kind) if not name.endswith(CHEAP)]
     assert len(shapes) >= 9
@@ -46,7 +46,7 @@ async def test_no_body_holds_up_the_gateway(gateway: Gateway, rpc: str) -> None:
     dear: dict[str, float] = {}
     for name, body in shapes:
         ms, _ = await cost_of(partial(send, body), {"envoy": gateway.pid}, tries=1)
-        if ms > MOST_MS:  # perhaps something else: again
+        if ms > MOST_MS:  # another process may have disturbed the measurement: try again
             ms, _ = await cost_of(partial(send, body), {"envoy": gateway.pid})
         dear |= {name: ms} if ms > MOST_MS else {}
     assert dear == {}
@@ -73,13 +73,13 @@ async def test_a_number_of_thousands_of_digits_is_refused_with_its_position(gate
     assert "number of more than 400 characters at position 43" in error["message"]
 
 
-async def test_punctuation_inside_texts_does_not_count(gateway: Gateway, backend: Backend) -> None:
+async def test_punctuation_inside_strings_does_not_count(gateway: Gateway, backend: Backend) -> None:
     text = '[{,"\\' * 40_000
     assert (await gateway.http.post(EXECUTE, json={"input": text[:200_000], "context": {"a": text}})).status_code == 200
     assert backend.script.requests[0].context["a"] == text
 
 
-async def test_the_largest_agent_call_that_is_allowed_passes(gateway: Gateway, backend: Backend) -> None:
+async def test_the_largest_allowed_agent_call_passes(gateway: Gateway, backend: Backend) -> None:
     assert (await gateway.http.post(EXECUTE, content=largest_allowed_call(), headers=JSON)).status_code == 200
     assert len(backend.script.requests[0].context["a"]) == 2_490
 
@@ -97,7 +97,7 @@ async def test_the_largest_agent_call_that_is_allowed_passes(gateway: Gateway, b
         ),
     ],
 )
-async def test_a_path_accepts_what_its_contract_allows_and_little_more(
+async def test_a_path_accepts_the_bytes_that_its_contract_allows_and_little_more(
     gateway: Gateway, path: str, most: int, fields: dict[str, Any]
 ) -> None:
     """Even when a client escapes every character."""
@@ -117,7 +117,7 @@ def test_only_agent_calls_and_workflows_accept_large_bodies() -> None:
 
 
 @pytest.mark.parametrize("what", ["x", "é", "😀"])
-async def test_a_long_value_in_a_complaint_is_cut(gateway: Gateway, what: str) -> None:
+async def test_a_long_value_in_an_error_is_truncated(gateway: Gateway, what: str) -> None:
     fields = {"name": "x", "tasks": [{"id": "a", "on_incomplete": what * 900_000}]}
     body = json.dumps(fields, ensure_ascii=False).encode()
     error = error_of(await gateway.http.post("/api/v1/workflows", content=body, headers=JSON), 422, "VALIDATION_ERROR")

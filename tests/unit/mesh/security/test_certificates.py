@@ -125,7 +125,7 @@ async def test_a_retired_channel_whose_task_dies_is_reported(authority: Developm
     await pool.close()
 
 
-async def test_closing_a_pool_closes_retired_channels_too_and_is_no_failure(authority: DevelopmentAuthority) -> None:
+async def test_closing_a_pool_closes_its_retired_channels_without_a_failure(authority: DevelopmentAuthority) -> None:
     clock, tasks = SetClock(begin=SYSTEM_CLOCK.time()), BackgroundTasks()
     authority.issue(ORCHESTRATOR)
     pool = ChannelPool(tasks, ClientTls(TlsFolder(authority.folder_of(ORCHESTRATOR), ORCHESTRATOR, clock), AGENT_HOST))

@@ -1,4 +1,4 @@
-"""Percentiles from logarithmic slots: within 5 % of the true value, and the same after merging."""
+"""Percentiles from logarithmic slots: within 5 % of the true value, also after merging."""
 
 import random
 from collections import Counter
@@ -60,7 +60,7 @@ def test_short_and_long_durations_are_counted_at_the_ends(seconds: float, slot: 
 
 
 @pytest.mark.parametrize(("micro_usd", "slot"), [(0, 0), (1, 0), (2, 8), (10**12, LAST_COST)])
-def test_costs_are_counted_from_one_micro_usd_on(micro_usd: int, slot: int) -> None:
+def test_costs_are_counted_from_one_micro_usd(micro_usd: int, slot: int) -> None:
     assert cost_slot(micro_usd) == slot
 
 

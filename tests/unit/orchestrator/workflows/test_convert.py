@@ -211,7 +211,7 @@ def test_a_workflow_with_a_context_has_a_body_that_can_be_hashed() -> None:
     assert _body(task)["context"] == {"tone": ["dry"]}
 
 
-def test_what_a_background_execution_leaves_out_has_the_documented_defaults() -> None:
+def test_omitted_fields_of_a_background_execution_have_the_documented_defaults() -> None:
     request = pb.StartAgentRequest(agent_id=AGENT_ID, input="Do it.")
     check(request)
     assert convert.agent_work(request, "") == AgentWork(AGENT_ID, "Do it.")
@@ -239,7 +239,7 @@ PENDING = PendingApproval(
 )
 
 
-def test_the_token_of_a_page_of_approvals_leads_to_the_next_one() -> None:
+def test_a_page_token_of_approvals_leads_to_the_next_page() -> None:
     answer = convert.approval_page(ApprovalPage([replace(PENDING, expires_at=THEN + timedelta(microseconds=1))], more=True))
     after = convert.approval_query(pb.ListApprovalsRequest(page_token=answer.next_page_token), CALLER).after
     assert after == (THEN + timedelta(microseconds=1), RUN.run_id, "a:b")
@@ -247,7 +247,7 @@ def test_the_token_of_a_page_of_approvals_leads_to_the_next_one() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "1:2:3", f"x:{UUID(int=1)}:a", f"{10**30}:{UUID(int=1)}:a"])
-def test_a_token_of_approvals_that_no_page_returned_is_refused(text: str) -> None:
+def test_an_invalid_page_token_of_approvals_is_refused(text: str) -> None:
     with pytest.raises(ValidationFailed, match="next_page_token"):
         convert.approval_query(pb.ListApprovalsRequest(page_token=text_token(text)), CALLER)
 
@@ -258,7 +258,7 @@ def test_only_administrators_list_the_approvals_of_all_users() -> None:
         assert convert.approval_query(pb.ListApprovalsRequest(all_users=everybody), caller).user_id == user_id
 
 
-def test_a_pending_approval_shows_the_question_and_whose_it_is() -> None:
+def test_a_pending_approval_shows_the_question_and_the_owner() -> None:
     (shown,) = convert.approval_page(ApprovalPage([PENDING], more=False)).approvals
     assert (shown.run_id, shown.step_id, shown.user_id, shown.workflow_name) == (str(RUN.run_id), "a:b", 7, "Launch")
     assert (shown.approval.message, shown.approval.expires_at.ToDatetime(tzinfo=UTC)) == ("Go?", THEN)
