@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
-from catalogue.catalogue import Catalogue
 from catalogue.errors import DefinitionsUnreadable
 from catalogue.files.reader import read
-from catalogue.lint.linter import problems_of
+from catalogue.lint.linter import lint
 from catalogue.onet import ONET, load_all_tasks, load_tasks, render
 from catalogue.pricing.prices import PriceBook
 from catalogue.synthetic import generate
@@ -30,24 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _lint(options: argparse.Namespace) -> int:
     """Prints each problem and each warning, then the totals. Warnings do not change the exit code."""
     catalogue = read(options.path)
-    problems = [*catalogue.problems, *problems_of(catalogue, load_tasks(), strict=options.strict)]
-    for line in (*map(str, problems), *_warnings(catalogue)):
-        _say(line)
+    report = lint(catalogue, load_tasks(), PriceBook.load(), options.today or SYSTEM_CLOCK.now().date(), strict=options.strict)
+    problems = [*catalogue.problems, *report.problems]
+    for line in (*problems, *report.warnings):
+        _say(str(line))
     agents, files = len(catalogue), len(catalogue.files)
     _say(f"{_count_of(agents, 'agent')} in {_count_of(files, 'file')}, {_count_of(len(problems), 'problem')}")
     return 1 if problems else 0
-
-
-def _warnings(catalogue: Catalogue) -> Iterator[str]:
-    """Warnings about retired models and models without a price, once per file. A new model may be used before it has a price."""
-    book = PriceBook.load()
-    table = book.table(SYSTEM_CLOCK.now().date())
-    for source, model in sorted({(agent.source, agent.model) for agent in catalogue.agents if agent.model}):
-        successor = book.successor(model)
-        if successor != model:
-            yield f"{source}: warning: the model '{model}' is retired and '{successor}' answers instead; name '{successor}' in the file"
-        elif not table.knows(model):
-            yield f"{source}: warning: models.yaml has no price for '{model}', so its calls are booked at the highest price; add a price"
 
 
 def _generate(options: argparse.Namespace) -> int:
@@ -89,10 +78,11 @@ def _say(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m catalogue", description="Works with agent definitions.")
     commands = parser.add_subparsers(dest="command", required=True)
-    lint = commands.add_parser("lint", help="check the definitions in a folder")
-    lint.add_argument("path", type=Path, nargs="?", default=SHIPPED, help="the folder (default: those of AgentMesh)")
-    lint.add_argument("--strict", action="store_true", help="also check what the shipped catalogue must satisfy")
-    lint.set_defaults(run=_lint)
+    check = commands.add_parser("lint", help="check the definitions in a folder")
+    check.add_argument("path", type=Path, nargs="?", default=SHIPPED, help="the folder (default: those of AgentMesh)")
+    check.add_argument("--strict", action="store_true", help="also check what the shipped catalogue must satisfy")
+    check.add_argument("--today", type=date.fromisoformat, metavar="DATE", help="the date on which facts are due (default: today)")
+    check.set_defaults(run=_lint)
     onet = commands.add_parser("onet", help="copy the O*NET tasks that the definitions cite")
     onet.add_argument("path", type=Path, nargs="?", default=SHIPPED, help="the folder (default: those of AgentMesh)")
     onet.add_argument("--from", type=Path, required=True, dest="source", metavar="FOLDER", help="the folder with tasks.tsv, the whole list")

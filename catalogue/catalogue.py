@@ -1,6 +1,6 @@
 """The catalogue: the agents that are defined, and the problems of the files that define them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -79,11 +79,15 @@ class Catalogue:
         """The agent with this id, or None."""
         return self._by_id.get(agent_id)
 
+    def nearest_ids(self, agent_id: str) -> Sequence[str]:
+        """The ids that look most like one that does not exist."""
+        return self._nearest.to(agent_id)
+
     def get(self, agent_id: str) -> AgentDefinition:
         """The agent with this id. Raises AgentNotFound."""
         agent = self.find(agent_id)
         if agent is None:
-            raise AgentNotFound.of(agent_id, self._nearest.to(agent_id))
+            raise AgentNotFound.of(agent_id, self.nearest_ids(agent_id))
         return agent
 
     def on_port(self, port: int, offset: int = 0) -> tuple[AgentDefinition, ...]:

@@ -66,12 +66,13 @@ class LexicalIndex:
     def __init__(self, agents: Sequence[AgentDefinition]) -> None:
         documents = [_document(agent) for agent in agents]
         self._size = len(documents)
-        self._postings = _postings([document.frequencies for document in documents])
+        self._mean_length = _mean_length(documents)
+        self._postings = _postings(documents, self._mean_length)
         self._stem_of = {word: stem(word) for word in frozenset[str]().union(*(document.words for document in documents))}
         self._words = sorted(self._stem_of)
 
-    def match(self, wanted: Sequence[str]) -> LexicalMatch:
-        """Scores every agent for the words of a search.
+    def match(self, wanted: Sequence[str], changed: tuple[int, AgentDefinition] | None = None) -> LexicalMatch:
+        """Scores every agent for the words of a search. `changed` is scored instead of the agent in its row.
 
         Each word matches agents that contain it in any grammatical form. The last word, and every word of a search of up to three words,
         also matches as a prefix. A word that nothing matches is taken as misspelt: one typing error in four to seven letters, two in more.
@@ -80,6 +81,7 @@ class LexicalIndex:
         total, most = np.zeros(self._size), 0.0
         complete = np.full(self._size, bool(wanted) and self._size > 0)
         corrections = _MOST_CORRECTED_WORDS
+        row, document = (changed[0], _document(changed[1])) if changed else (0, None)
         for position, word in enumerate(wanted):
             terms = [*self._terms(word, as_prefix=len(wanted) <= 3 or (position == len(wanted) - 1 and len(word) > 1))]
             idf = max((self._postings[term].idf for term, _ in terms), default=_idf(0, self._size))
@@ -87,6 +89,8 @@ class LexicalIndex:
                 corrections -= 1
                 terms = [*self._corrections(word)]
             score = self._score(terms)
+            if document is not None:
+                score[row] = self._score_of(document, terms)
             total += score
             most += idf * (_K1 + 1)
             complete &= score > 0
@@ -99,6 +103,15 @@ class LexicalIndex:
             posting = self._postings[term]
             score[posting.rows] = np.maximum(score[posting.rows], posting.weights * weight)
         return score
+
+    def _score_of(self, document: "_Document", terms: Sequence[tuple[str, float]]) -> float:
+        """The same score for a document that is not indexed. A term is as rare as it is in the index."""
+        scores = [
+            _weight(document.frequencies[term], document.length, self._mean_length) * self._postings[term].idf * weight
+            for term, weight in terms
+            if term in document.frequencies
+        ]
+        return max(scores, default=0.0)
 
     def _terms(self, word: str, *, as_prefix: bool) -> Iterator[tuple[str, float]]:
         if (whole := stem(word)) in self._postings:
@@ -134,6 +147,7 @@ class _Document:
 
     words: frozenset[str]
     frequencies: Mapping[str, float]
+    length: float
 
 
 @lru_cache(maxsize=4096)
@@ -146,21 +160,27 @@ def _document(agent: AgentDefinition) -> _Document:
         seen.update(found)
         for word in found:
             frequencies[stem(word)] += FIELD_WEIGHTS[name]
-    return _Document(frozenset(seen), dict(frequencies))
+    return _Document(frozenset(seen), dict(frequencies), sum(frequencies.values()))
 
 
-def _postings(documents: Sequence[Mapping[str, float]]) -> Mapping[str, _Posting]:
-    lengths = [sum(document.values()) for document in documents]
-    mean = sum(lengths) / len(lengths) if lengths else 1.0
+def _postings(documents: Sequence[_Document], mean_length: float) -> Mapping[str, _Posting]:
     rows: defaultdict[str, list[int]] = defaultdict(list)
     weights: defaultdict[str, list[float]] = defaultdict(list)
     for row, document in enumerate(documents):
-        longer = _K1 * (1 - _B + _B * lengths[row] / mean)
-        for term, frequency in document.items():
+        for term, frequency in document.frequencies.items():
             rows[term].append(row)
-            weights[term].append(frequency * (_K1 + 1) / (frequency + longer))
+            weights[term].append(_weight(frequency, document.length, mean_length))
     idf = {term: _idf(len(containing), len(documents)) for term, containing in rows.items()}
     return {term: _Posting(np.array(rows[term]), np.array(weights[term]) * idf[term], idf[term]) for term in rows}
+
+
+def _mean_length(documents: Sequence[_Document]) -> float:
+    return sum(document.length for document in documents) / len(documents) if documents else 1.0
+
+
+def _weight(frequency: float, length: float, mean_length: float) -> float:
+    """The weight of a term in a document, without the rarity of the term."""
+    return frequency * (_K1 + 1) / (frequency + _K1 * (1 - _B + _B * length / mean_length))
 
 
 def _idf(containing: int, documents: int) -> float:

@@ -40,9 +40,10 @@ def test_lint_passes_valid_files_and_warns_about_models(
     assert main(["lint", str(folder)]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out == [
-        f"{old}: warning: the model 'claude-3-5-sonnet-20241022' is retired and 'claude-sonnet-5-5' answers instead; "
-        "name 'claude-sonnet-5-5' in the file",
-        f"{new}: warning: models.yaml has no price for 'claude-sonnet-9', so its calls are booked at the highest price; add a price",
+        f"{old}: warning: line 6: model is 'claude-3-5-sonnet-20241022', which is retired; 'claude-sonnet-5-5' answers instead, "
+        "so name that",
+        f"{new}: warning: line 6: model is 'claude-sonnet-9', which has no price in models.yaml and is booked at the highest price; "
+        "correct the name, or add a price",
         "4 agents in 3 files, 0 problems",
     ]
 

@@ -1,5 +1,6 @@
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,18 @@ def test_reindexing_1500_agents_is_fast(shipped_size: Sequence[AgentDefinition])
     began = time.thread_time()
     SearchIndex(shipped_size)
     assert time.thread_time() - began < 0.5
+
+
+def test_a_query_that_is_left_out_ranks_as_if_it_were_not_indexed() -> None:
+    """Compared with an index that was built without the query."""
+    agents = [
+        other(1, name="Parcel Clerk", queries=("my parcel is lost", "parcel insurance claim")),
+        other(2, description="Insures parcels and claims.", queries=("who insures a parcel", "late invoice")),
+        other(3, description="Pays invoices.", queries=("an invoice is late",)),
+    ]
+    seen = 0
+    for agent, query, first in SearchIndex(agents).first_without_query(agents, 5):
+        without = [replace(each, queries=tuple(one for one in each.queries if one != query)) if each is agent else each for each in agents]
+        assert first == [each.agent_id for each in SearchIndex(without).find(query).matches], query
+        seen += 1
+    assert seen == 5
