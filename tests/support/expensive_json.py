@@ -25,7 +25,7 @@ def _of_fields(kind: Descriptor, size: int, path: tuple[FieldDescriptor, ...]) -
     for field in kind.fields:
         name = ".".join(one.name for one in (*path, field))
         yield from ((f"{name}: {what}", _inside(path, field, value)) for what, value in _values(field, size))
-        yield f"{name} again and again", _nested(path, b",".join([b'"%s":%s' % (field.name.encode(), _least(field))] * (size // 20)))
+        yield f"{name} repeated", _nested(path, b",".join([b'"%s":%s' % (field.name.encode(), _least(field))] * (size // 20)))
         inner = field.message_type
         if inner is not None and inner.full_name not in _FREE_FORM and len(path) < _LEVELS:
             yield from _of_fields(inner, size, (*path, field))

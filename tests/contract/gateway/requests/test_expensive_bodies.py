@@ -30,7 +30,7 @@ BODIES: dict[str, tuple[str, Any]] = {
     "CreateApiKey": ("/api/v1/auth/api-keys", identity.CreateApiKeyRequest.DESCRIPTOR),
     "Login": ("/api/v1/auth/login", identity.LoginRequest.DESCRIPTOR),
 }
-CHEAP = ("again and again", "spaces", "a long string")
+CHEAP = ("repeated", "spaces", "a long string")
 
 
 @pytest.mark.parametrize("rpc", BODIES)
