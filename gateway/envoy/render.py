@@ -80,6 +80,9 @@ class GatewaySettings:
     stream_idle_seconds: float = 300
     """How long a stream may be silent before it is cut off. The orchestrator sends a heartbeat every 15 s."""
 
+    known_callers: int = 10_000
+    """Accepted credentials (their hashes) that each worker thread remembers for a minute: when the platform is overloaded, these callers
+    come first."""
     trusted_hops: int = 0
     """The number of trusted proxies in front of the gateway that append to `x-forwarded-for`, such as 1 for a load balancer. The caller's
     address is that many entries from the end of the header; 0 ignores the header. If the number is too high, callers can forge their

@@ -20,6 +20,8 @@ INTERVAL_SECONDS = 0.25
 FEWEST = 96
 """Calls that may wait even on the slowest machine: twelve watched calls, each of which counts for eight."""
 MOST = 1_000
+RESERVE = 1.25
+"""Callers whose credential was accepted lately find room where others are refused."""
 WATCHED = 8
 """One call in this many is watched until an agent has accepted it."""
 
@@ -40,6 +42,10 @@ class Admission:
     def admits(self) -> bool:
         """Whether another call may wait."""
         return self._waiting < self._most_waiting
+
+    def admits_known(self) -> bool:
+        """Whether another call of a known caller may wait: a quarter more than of others."""
+        return self._waiting < self._most_waiting * RESERVE
 
     def enter(self) -> "Slot":
         """Counts a call as waiting from now on."""

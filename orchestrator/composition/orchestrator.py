@@ -108,10 +108,13 @@ async def assemble(
     peers = Peers(settings.gateway_secrets)
     authentication = Authentication(authenticator, build_failed_credentials(settings), peers)
     streams = OpenStreams(
-        peers, StreamAllowances(settings.limit_streams_of_user, settings.limit_streams_of_address, settings.limit_streams)
+        peers,
+        StreamAllowances(
+            settings.limit_streams_of_user, settings.limit_streams_of_address, settings.limit_streams, settings.limit_anonymous_streams
+        ),
     )
     request_limits = RequestLimits(settings.limit_context_bytes, settings.limit_context_nodes)
-    admission = AdmissionControl(Admission(), "orchestrator")
+    admission = AdmissionControl(Admission(), "orchestrator", authentication.knows)
     interceptors = chain(authentication, limits, streams, Permission(policy), admission=admission, limits=request_limits)
     connections = ConnectionLimits(settings.limit_connections)
     server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES, connections=connections)

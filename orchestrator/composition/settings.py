@@ -97,8 +97,10 @@ class OrchestratorSettings(SharedSettings):
     limit_streams_of_address: int = Field(default=500, ge=1)
     """Streams that one address may have open, per orchestrator, with or without a credential. Health watches and reflection count too."""
     limit_streams: int = Field(default=4_000, ge=1)
-    """Streams of all callers together, per orchestrator. Lower than the gateway's limit of 8,192 requests in flight, so that there is
-    always room for calls and probes."""
+    """Streams of all callers together, per orchestrator. Lower than the gateway's 8,192 requests in flight per orchestrator, so that there
+    is always room for calls and probes."""
+    limit_anonymous_streams: int = Field(default=1_000, ge=1)
+    """Those of them without a credential (health watches, reflection); the rest is reserved for users."""
     limit_connections: int = Field(default=10_000, ge=1)
     """Connections that may be open at once on the gRPC port."""
     gateway_secret_file: Path | None = None

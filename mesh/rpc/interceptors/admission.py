@@ -4,7 +4,7 @@ A refusal must cost much less than a call, or the refusals themselves become the
 decode the request.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -20,27 +20,34 @@ from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.interceptors.telemetry import HANDLED
 from mesh.rpc.refusal import StandingRefusal
 
-OVERLOADED = ("x-mesh-overloaded", "1")
+Metadata = Iterable[tuple[str, str | bytes]]
+OVERLOADED, OVERLOADED_KNOWN = ("x-mesh-overloaded", "1"), ("x-mesh-overloaded", "known")
 """The trailer by which the gateway recognises these refusals, so that it can answer most of the following calls itself."""
 
 
 class AdmissionControl(BehaviourInterceptor):
     """Answers SERVICE_UNAVAILABLE while too many calls wait to begin. Never refuses probes, health checks and reflection."""
 
-    def __init__(self, control: Admission, component: str) -> None:
+    def __init__(self, control: Admission, component: str, is_known: Callable[[Metadata], bool] = lambda _: False) -> None:
+        """`is_known` tells from the metadata of a call whether its credential was accepted lately; asked only in an overload."""
         super().__init__()
         self._control = control
-        message = "the platform is overloaded and did not start this call; try again"
-        self._refusal = StandingRefusal(ServiceUnavailable(message, component=component, cause="overloaded"), OVERLOADED)
+        self._is_known = is_known
+        error = ServiceUnavailable(
+            "the platform is overloaded and did not start this call; try again", component=component, cause="overloaded"
+        )
+        self._refusals = {known: StandingRefusal(error, mark) for known, mark in ((False, OVERLOADED), (True, OVERLOADED_KNOWN))}
         self._refusing: dict[str, Any] = {}
 
     async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
         method = str(handler_call_details.method)
         refusing = self._refusing.get(method, self)
         if refusing is self:
-            refusing = self._refusing[method] = self._refusing_handler(method)
+            refusing = self._refusing[method] = self._refusing_handlers(method)
         if refusing is not None and not self._control.admits():
-            return refusing
+            known = self._is_known(handler_call_details.invocation_metadata or ())
+            if not (known and self._control.admits_known()):
+                return refusing[known]
         return await super().intercept_service(continuation, handler_call_details)
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
@@ -74,20 +81,24 @@ class AdmissionControl(BehaviourInterceptor):
 
         return admitted
 
-    def _refusing_handler(self, method: str) -> Any:
-        """The handler that answers instead of the rpc; None if the rpc is never refused."""
+    def _refusing_handlers(self, method: str) -> Any:
+        """The handlers that answer instead of the rpc, for unknown and known callers; None if the rpc is never refused."""
         try:
             if access_of(method).kind is RpcKind.PROBE:
                 return None
         except LookupError:  # an rpc of gRPC itself
             return None
-        handled = HANDLED.labels(method, self._refusal.code.name)
+        return {known: _refusing_handler(method, refusal) for known, refusal in self._refusals.items()}
 
-        async def refuse(request: Any, context: Context) -> None:
-            handled.inc()
-            request_id = correlation.adopt(metadata_value(context, correlation.REQUEST_ID_KEY))
-            transcoded = metadata_value(context, TRANSCODED_KEY) is not None
-            trailers = self._refusal.trailers(request_id, transcoded=transcoded)
-            await context.abort(self._refusal.code, self._refusal.message, trailing_metadata=trailers)
 
-        return grpc.unary_unary_rpc_method_handler(refuse)
+def _refusing_handler(method: str, refusal: StandingRefusal) -> Any:
+    handled = HANDLED.labels(method, refusal.code.name)
+
+    async def refuse(request: Any, context: Context) -> None:
+        handled.inc()
+        request_id = correlation.adopt(metadata_value(context, correlation.REQUEST_ID_KEY))
+        transcoded = metadata_value(context, TRANSCODED_KEY) is not None
+        trailers = refusal.trailers(request_id, transcoded=transcoded)
+        await context.abort(refusal.code, refusal.message, trailing_metadata=trailers)
+
+    return grpc.unary_unary_rpc_method_handler(refuse)

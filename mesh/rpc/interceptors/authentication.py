@@ -1,14 +1,14 @@
 """Authenticates callers before anything else is done for a call."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
 from mesh.rpc.access import Access, access_of
-from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_values
+from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Stream, Unary, metadata_value, metadata_values
 from mesh.rpc.interceptors.failed_credentials import FailedCredentials
 from mesh.rpc.peer import Peers
 from mesh.security import caller
@@ -16,6 +16,8 @@ from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials
 
 AUTHORIZATION, API_KEY = "authorization", "x-api-key"
+ASK_KEY, ACCEPTED_KEY = "x-mesh-ask", "x-mesh-accepted"
+"""Metadata in which the gateway names a credential by its hash, and in which it learns that the credential was accepted."""
 _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*)")
 _KEY = re.compile(r"amk_[A-Za-z0-9_-]+")
 
@@ -43,7 +45,9 @@ class Authentication(BehaviourInterceptor):
 
         async def authenticated(request: Any, context: Context) -> Message:
             await self._adopt(access, context)
-            return await behaviour(request, context)
+            answer = await behaviour(request, context)
+            await _tell_gateway(context)
+            return answer
 
         return behaviour if access.open else authenticated
 
@@ -52,16 +56,36 @@ class Authentication(BehaviourInterceptor):
 
         async def authenticated(request: Any, context: Context) -> AsyncIterator[Message]:
             await self._adopt(access, context)
+            told = False
             async for message in behaviour(request, context):
+                if not told:
+                    await _tell_gateway(context)
+                    told = True
                 yield message
 
         return behaviour if access.open else authenticated
+
+    def knows(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
+        """Whether a call with this metadata shows a credential that was accepted lately."""
+        for name, value in metadata:
+            text = value.decode("latin-1") if isinstance(value, bytes) else value
+            if name == API_KEY:
+                return self._failed.trusts(text)
+            if name == AUTHORIZATION and (found := _BEARER.fullmatch(text)):
+                return self._failed.trusts(found[1])
+        return False
 
     async def _adopt(self, access: Access, context: Context) -> None:
         if access.scope is None:
             raise InvalidCredentials("this rpc is internal: only services of the mesh may call it, with a call token")
         shown, address = credential(context), partial(self._peers.address_of, context)
         caller.adopt(await self._failed.counted(address, shown, self._authenticator.authenticate), address)
+
+
+async def _tell_gateway(context: Context) -> None:
+    """Tells the gateway, if it asks, that the credential was accepted. Only before an answer: an error must not become a stream."""
+    if (asked := metadata_value(context, ASK_KEY)) is not None:
+        await context.send_initial_metadata(((ACCEPTED_KEY, asked),))
 
 
 def credential(context: Context) -> str:

@@ -31,7 +31,7 @@ class FailedCredentials:
 
     async def counted(self, address: Callable[[], str], credential: str, look_up: Callable[[str], Awaitable[Caller]]) -> Caller:
         """The result of `look_up(credential)`, or what it raises. Raises RateLimitExceeded if the address has failed too often."""
-        digest = sha256(credential.encode(errors="replace")).digest()
+        digest = _digest(credential)
         charges: tuple[Charge, ...] = ()
         if self._trusted.get(digest, 0.0) <= self._now():
             charges = (Charge(LIMIT, f"{LIMIT}:{network_of(address())}", self._per_minute, CallerKind.ADDRESS),)
@@ -49,8 +49,16 @@ class FailedCredentials:
             self._trust(digest)
         return found
 
+    def trusts(self, credential: str) -> bool:
+        """Whether the credential was accepted within the last 10 minutes, and not refused since."""
+        return self._trusted.get(_digest(credential), 0.0) > self._now()
+
     def _trust(self, digest: bytes) -> None:
         self._trusted[digest] = self._now() + TRUSTED_SECONDS
         self._trusted.move_to_end(digest)
         if len(self._trusted) > MOST_TRUSTED:
             self._trusted.popitem(last=False)
+
+
+def _digest(credential: str) -> bytes:
+    return sha256(credential.encode(errors="replace")).digest()

@@ -25,7 +25,7 @@ from mesh.rpc.status import TABLE, status_of, summary, trailing_details
 from mesh.security import caller
 
 OPEN = Gauge("open_streams", "Streams that are open in this process")
-OF_USER, OF_ADDRESS, IN_TOTAL = "streams_of_user", "streams_of_address", "streams"
+OF_USER, OF_ADDRESS, IN_TOTAL, ANONYMOUS = "streams_of_user", "streams_of_address", "streams", "anonymous_streams"
 _WAIT_SECONDS = 5.0
 """When to try again; a guess, because the end of other streams is unknown."""
 
@@ -37,6 +37,8 @@ class StreamAllowances:
     of_user: int = 100
     of_address: int = 500
     in_total: int = 4_000
+    anonymous: int = 1_000
+    """Without a credential; the rest is reserved for users."""
 
 
 class OpenStreams(BehaviourInterceptor):
@@ -52,6 +54,7 @@ class OpenStreams(BehaviourInterceptor):
         self._of_user: Counter[int] = Counter()
         self._of_address: Counter[str] = Counter()
         self._open = 0
+        self._anonymous = 0
 
     def around_unary(self, method: str, behaviour: Unary) -> Unary:
         """Calls without a stream are not counted."""
@@ -102,6 +105,8 @@ class OpenStreams(BehaviourInterceptor):
             raise refusal(OF_USER, CallerKind.USER, f"{most.of_user} open streams", _WAIT_SECONDS)
         if self._of_address[address] >= most.of_address:
             raise refusal(OF_ADDRESS, CallerKind.ADDRESS, f"{most.of_address} open streams", _WAIT_SECONDS)
+        if user_id is None and self._anonymous >= most.anonymous:
+            raise refusal(ANONYMOUS, CallerKind.EVERYONE, f"{most.anonymous} open streams without a credential", _WAIT_SECONDS)
         if self._open >= most.in_total:
             raise refusal(IN_TOTAL, CallerKind.EVERYONE, f"{most.in_total} open streams", _WAIT_SECONDS)
         keys: list[tuple[Counter[Any], Any]] = [(self._of_address, address)]
@@ -110,12 +115,14 @@ class OpenStreams(BehaviourInterceptor):
         for counter, key in keys:
             counter[key] += 1
         self._open += 1
+        self._anonymous += user_id is None
         OPEN.inc()
         try:
             yield
         finally:
             OPEN.dec()
             self._open -= 1
+            self._anonymous -= user_id is None
             for counter, key in keys:
                 counter[key] -= 1
                 if not counter[key]:

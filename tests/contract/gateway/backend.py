@@ -1,6 +1,6 @@
 """A scripted orchestrator: the real server with the real interceptors, and rpcs that a test can replace."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceServi
 from agentmesh.workflow.v1.workflow_service_pb2_grpc import WorkflowServiceServicer, add_WorkflowServiceServicer_to_server
 from google.protobuf.message import Message
 
+from mesh.rpc.interceptors.admission import AdmissionControl
+from mesh.rpc.interceptors.behaviour import BehaviourInterceptor
 from mesh.rpc.interceptors.chain import chain
 from mesh.rpc.serving.server import Health, add_reflection, build_server, listen
 from mesh.security.tls import ServerTls
@@ -121,9 +123,15 @@ class Backend:
         self.health: Health
         self._server: grpc.aio.Server
 
-    async def start(self, tls: ServerTls | None = None, port: int = 0) -> None:
+    async def start(
+        self,
+        tls: ServerTls | None = None,
+        port: int = 0,
+        checks: Sequence[BehaviourInterceptor] = (),
+        admission: AdmissionControl | None = None,
+    ) -> None:
         """Listens and reports SERVING."""
-        self._server = build_server(chain(), max_request_bytes=4 * 1024 * 1024)
+        self._server = build_server(chain(*checks, admission=admission), max_request_bytes=4 * 1024 * 1024)
         add_RegistryServiceServicer_to_server(_Registry(self.script), self._server)
         add_HealthServiceServicer_to_server(_Health(), self._server)
         add_ExecutionServiceServicer_to_server(_Executions(self.script), self._server)

@@ -91,6 +91,13 @@ async def test_all_streams_together_are_limited() -> None:
         assert await refused(channel, "192.0.2.3") == ("streams", "3 open streams")
 
 
+async def test_streams_without_a_credential_leave_room_for_users() -> None:
+    async with served(StreamAllowances(anonymous=2)) as channel:
+        for address in ("192.0.2.1", "192.0.2.2"):
+            await opened(channel, address)
+        assert await refused(channel, "192.0.2.3") == ("anonymous_streams", "2 open streams without a credential")
+
+
 async def test_reflection_streams_are_counted() -> None:
     async with served(StreamAllowances(of_address=1)) as channel:
         reflection: Any = ServerReflectionStub(channel).ServerReflectionInfo(metadata=from_address("192.0.2.1"))

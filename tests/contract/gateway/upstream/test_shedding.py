@@ -13,7 +13,8 @@ from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from deploy.local.supervision.waiting import holds_within
 from mesh import correlation
 from mesh.errors import ServiceUnavailable
-from mesh.rpc.interceptors.admission import OVERLOADED
+from mesh.rpc.interceptors.admission import OVERLOADED, OVERLOADED_KNOWN
+from mesh.rpc.interceptors.authentication import ACCEPTED_KEY, ASK_KEY
 from mesh.rpc.interceptors.behaviour import metadata_value
 from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.refusal import StandingRefusal
@@ -23,8 +24,9 @@ from tests.contract.gateway.relay import Relay
 from tests.contract.gateway.running import Gateway, running_gateway
 from tests.contract.gateway.wire import error_of
 
-REFUSAL = StandingRefusal(ServiceUnavailable("too much", component="orchestrator", cause="overloaded"), OVERLOADED)
+REFUSAL = StandingRefusal(ServiceUnavailable("too much", component="orchestrator", cause="overloaded"), OVERLOADED_KNOWN)
 CALLS = 300
+CREDENTIAL = {"authorization": "Bearer good"}
 
 
 async def refuse(_: Any, context: Any) -> Any:
@@ -34,13 +36,25 @@ async def refuse(_: Any, context: Any) -> Any:
 
 async def many(gateway: Gateway, calls: int = CALLS) -> list[httpx.Response]:
     """The responses to `calls` calls, ten at a time."""
-    return [answer for _ in range(calls // 10) for answer in await asyncio.gather(*(gateway.http.get("/api/v1/agents") for _ in range(10)))]
+    return [
+        answer
+        for _ in range(calls // 10)
+        for answer in await asyncio.gather(*(gateway.http.get("/api/v1/agents", headers=CREDENTIAL) for _ in range(10)))
+    ]
+
+
+async def accept(_: Any, context: Any) -> Any:
+    await context.send_initial_metadata(((ACCEPTED_KEY, metadata_value(context, ASK_KEY)),))
+    return registry.ListAgentsResponse()
 
 
 @pytest.fixture
 async def fresh(upstream: tuple[Backend, Relay], backend: Backend, tmp_path: Any) -> AsyncIterator[Gateway]:
-    """A gateway that has forwarded no calls yet."""
+    """A gateway that has forwarded only one call, of a caller that it now knows."""
     async with running_gateway(tmp_path, upstream[1].port) as gateway:
+        backend.script.answer = accept
+        await gateway.http.get("/api/v1/agents", headers=CREDENTIAL)
+        backend.reset()
         yield gateway
 
 
@@ -59,7 +73,7 @@ async def test_native_callers_get_the_same_refusal(fresh: Gateway, backend: Back
     stub = RegistryServiceStub(fresh.channel)
     for _ in range(CALLS):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub.ListAgents(registry.ListAgentsRequest(), timeout=10)
+            await stub.ListAgents(registry.ListAgentsRequest(), metadata=tuple(CREDENTIAL.items()), timeout=10)
         known = error_of_status(refused.value)
         assert known is not None
         assert (known.reason, known.retry_after_seconds) == ("SERVICE_UNAVAILABLE", 1.0)

@@ -109,3 +109,13 @@ def test_begun_marks_the_call_of_the_current_task() -> None:
     adopt(slots[0])
     begun()
     assert control.admits()
+
+
+def test_known_callers_find_a_quarter_more_room() -> None:
+    control = Admission(clock=SetClock())
+    fill(control)
+    known = 0
+    while control.admits_known():
+        control.enter()
+        known += 1
+    assert (known, control.admits()) == (MOST // 4, False)
