@@ -19,7 +19,8 @@ TEST_PROCESSES ?= 2
 PYTEST_ARGS ?=
 # `make fast T=test_graph` runs one test file, or the tests whose name contains T.
 T ?=
-# The benchmarks to run, separated by commas. These take less than 15 minutes; fairness takes another three.
+# The benchmarks to run, separated by commas. These take less than 15 minutes; fairness takes another three,
+# and analytics, which fills the cells of ten million executions, half an hour.
 BENCH ?= calls,interceptors,overload,logins,workflows
 # A commit: compare this tree with it instead (BENCH=calls or workflows).
 BASE ?=
@@ -120,7 +121,7 @@ chaos: python  ## Kill every process repeatedly, then reconcile the books (CHAOS
 	@$(SET_UP) everything
 	$(BIN)/python -m pytest -n 0 tests/chaos $(PYTEST_ARGS)
 
-bench: python  ## Measure (BENCH=calls,interceptors,overload,logins,workflows,fairness), or compare with a commit (BENCH=calls BASE=main).
+bench: python  ## Measure (BENCH=calls,interceptors,overload,logins,workflows,fairness,analytics), or compare with a commit (BENCH=calls BASE=main).
 	@$(SET_UP) everything
 	@for name in $(subst $(comma), ,$(BENCH)); do $(BIN)/python -m tests.bench $(if $(BASE),compare $$name "$(BASE)",$$name) $(BENCH_ARGS) || exit; done
 

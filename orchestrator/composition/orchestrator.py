@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import grpc
+from agentmesh.analytics.v1 import analytics_service_pb2
+from agentmesh.analytics.v1.analytics_service_pb2_grpc import add_AnalyticsServiceServicer_to_server
 from agentmesh.event.v1 import event_service_pb2
 from agentmesh.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from agentmesh.execution.v1 import execution_service_pb2
@@ -34,9 +36,12 @@ from mesh.rpc.serving.server import ConnectionLimits, add_reflection, build_serv
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.analytics.store import PostgresUsageStore
 from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.retention.retention import Retention, RetentionUpkeep
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier
+from orchestrator.analytics.service import AnalyticsService
+from orchestrator.analytics.servicer import AnalyticsServicer
 from orchestrator.composition.calling import build_calling
 from orchestrator.composition.events import build_events
 from orchestrator.composition.identity import build_identity
@@ -53,6 +58,7 @@ from orchestrator.registry.servicer import RegistryServicer
 MAX_REQUEST_BYTES = 4 * 1024 * 1024 + 64 * 1024
 """A JSON body of 4 MiB becomes a smaller protobuf message. The rest leaves room for the metadata fields of gRPC callers."""
 SERVICES = (
+    analytics_service_pb2.DESCRIPTOR.services_by_name["AnalyticsService"].full_name,
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name,
     identity_service_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
@@ -123,6 +129,8 @@ async def assemble(
     add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
     add_WorkflowServiceServicer_to_server(workflows, server)
+    usage = PostgresUsageStore(engine, settings.usage_retention_days)
+    add_AnalyticsServiceServicer_to_server(AnalyticsServicer(AnalyticsService(usage, settings.usage_retention_days)), server)
     add_HealthServiceServicer_to_server(HealthServicer(HealthService(probes, tasks.stopping.is_set)), server)
     add_reflection(server, SERVICES)
     return Assembled(registry, server, (events.stop, run_watch.stop))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from agentmesh.analytics.v1 import analytics_service_pb2
 from agentmesh.common.v1 import access_pb2
 from agentmesh.event.v1 import event_service_pb2
 from agentmesh.execution.v1 import execution_service_pb2
@@ -25,6 +26,7 @@ from mesh.rpc.status import error_of
 DESCRIPTORS = GENERATED / "descriptor.binpb"
 SECONDS = 10
 GENERATED_FROM_THEM = (
+    analytics_service_pb2,
     *(event_service_pb2, execution_service_pb2, identity_service_pb2, health_service_pb2, registry_service_pb2),
     workflow_service_pb2,
 )

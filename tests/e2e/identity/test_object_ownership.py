@@ -77,6 +77,7 @@ async def a_disabled_account(platform: Platform, owner: User) -> dict[str, Any]:
     return {"user_id": owner.user_id, "disabled": True}
 
 
+ANALYTICS = ("GetSummary", "ListAgentStats", "GetTimeseries", "GetCosts")
 NAME_AN_OBJECT: dict[str, tuple[str, Foreign, str]] = {
     "ExecutionService.GetExecution": ("EXECUTION_NOT_FOUND", an_execution, "OK"),
     "AuthService.RevokeApiKey": ("API_KEY_NOT_FOUND", an_api_key, "OK"),
@@ -85,6 +86,7 @@ NAME_AN_OBJECT: dict[str, tuple[str, Foreign, str]] = {
     "AuthService.RevokeSession": ("SESSION_NOT_FOUND", a_session, "OK"),
     "AuthService.RevokeAllSessions": ("USER_NOT_FOUND", all_other_sessions, "OK"),
     "AuthService.UpdateUser": ("POLICY_DENIED", a_disabled_account, "POLICY_DENIED"),
+    **{f"AnalyticsService.{rpc}": ("USER_NOT_FOUND", an_account, "OK") for rpc in ANALYTICS},
     "WorkflowService.GetWorkflow": ("WORKFLOW_NOT_FOUND", a_workflow, "OK"),
     "WorkflowService.DeleteWorkflow": ("WORKFLOW_NOT_FOUND", a_workflow, "OK"),
     "WorkflowService.ExecuteWorkflow": ("WORKFLOW_NOT_FOUND", a_workflow, "OK"),
