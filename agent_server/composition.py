@@ -13,10 +13,9 @@ from agent_server.hosting.settings import AgentHostSettings
 from agent_server.providers.anthropic.messages import AnthropicModel
 from agent_server.turn.agent import Directory
 from catalogue.catalogue import Catalogue
-from catalogue.files import reader
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
-from catalogue.report import log_problems
+from catalogue.report import log_problems, read_reported
 from catalogue.watch import watch
 from mesh.process import RunningProcess
 from mesh.rpc.interceptors.call_token import CallTokens
@@ -34,8 +33,7 @@ log = structlog.get_logger()
 async def run(settings: AgentHostSettings, process: RunningProcess) -> None:
     """Serves this host's shard until the process is told to stop, then drains it."""
     async with AsyncExitStack() as stack:
-        catalogue = reader.read(settings.definitions_path)
-        log_problems(catalogue)
+        catalogue = read_reported(settings.definitions_path)
         key = settings.anthropic_api_key.get_secret_value()
         model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
         directory = Directory(catalogue, settings.port_offset, ModelNames(PriceBook.load(), settings.model_default))

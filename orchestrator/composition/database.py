@@ -1,11 +1,21 @@
 """Prepares the database before a process starts its work."""
 
+from contextlib import AsyncExitStack
+
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.errors import CannotStart, ServiceUnavailable
-from orchestrator.adapters.postgres.engine import unavailable, why_refused
+from orchestrator.adapters.postgres.engine import create_engine, unavailable, why_refused
 from orchestrator.adapters.postgres.migration import migrate
 from orchestrator.adapters.postgres.pooling import pools_transactions
+
+
+async def open_database(stack: AsyncExitStack, database_url: str, pool_size: int, overflow: int) -> AsyncEngine:
+    """An engine on a database with the current schema, which `stack` disposes of. Raises CannotStart if the database cannot be used."""
+    engine = create_engine(database_url, pool_size, overflow)
+    stack.push_async_callback(engine.dispose)
+    await prepare_database(engine)
+    return engine
 
 
 async def prepare_database(engine: AsyncEngine) -> None:

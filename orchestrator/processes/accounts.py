@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -23,8 +24,8 @@ from mesh.settings import explain
 from orchestrator.adapters.identity.lists import PostgresIdentityLists
 from orchestrator.adapters.identity.passwords import BcryptPasswords
 from orchestrator.adapters.identity.store import PostgresIdentityStore
-from orchestrator.adapters.postgres.engine import DatabaseUrl, create_engine
-from orchestrator.composition.database import prepare_database
+from orchestrator.adapters.postgres.engine import DatabaseUrl
+from orchestrator.composition.database import open_database
 from orchestrator.identity.administration import AccountError, Administration, new_password
 from orchestrator.identity.errors import UsernameTaken
 from orchestrator.identity.model import ApiKey, AuditRecord, User
@@ -63,14 +64,11 @@ def main() -> int:
 
 async def run(settings: AccountsSettings, options: argparse.Namespace) -> Answer:
     """Runs the command on an up-to-date schema."""
-    engine = create_engine(settings.database_url, 1, 0)
-    try:
-        await prepare_database(engine)
+    async with AsyncExitStack() as stack:
+        engine = await open_database(stack, settings.database_url, 1, 0)
         with BcryptPasswords(settings.bcrypt_rounds) as passwords:
             store, lists = PostgresIdentityStore(engine, REFRESH_DAYS_UNUSED), PostgresIdentityLists(engine)
             return await BY_NAME[options.command].run(Administration(store, lists, passwords), options)
-    finally:
-        await engine.dispose()
 
 
 async def _create(administration: Administration, options: argparse.Namespace) -> Answer:

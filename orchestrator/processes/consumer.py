@@ -8,9 +8,8 @@ from mesh.process import RunningProcess, run_process
 from orchestrator.adapters.events.consumer_upkeep import ConsumerUpkeep
 from orchestrator.adapters.events.counts import EventCounts
 from orchestrator.adapters.events.kafka_consumer import EventConsumer
-from orchestrator.adapters.postgres.engine import create_engine
 from orchestrator.composition.consumer_settings import ConsumerSettings
-from orchestrator.composition.database import prepare_database
+from orchestrator.composition.database import open_database
 
 log = structlog.get_logger()
 
@@ -20,9 +19,7 @@ CONNECTIONS = 2
 async def run(settings: ConsumerSettings, process: RunningProcess) -> None:
     """Consumes until the process is told to stop. Raises CannotStart if the database cannot be reached."""
     async with AsyncExitStack() as stack:
-        engine = create_engine(settings.database_url, CONNECTIONS, 0)
-        stack.push_async_callback(engine.dispose)
-        await prepare_database(engine)
+        engine = await open_database(stack, settings.database_url, CONNECTIONS, 0)
         handler = EventCounts()
         consumer = EventConsumer(settings.kafka_bootstrap_servers, engine, handler)
         upkeep = ConsumerUpkeep(engine, handler.name, settings.event_retention_days)

@@ -5,8 +5,7 @@ from contextlib import AsyncExitStack
 import grpc
 import structlog
 
-from catalogue.files import reader
-from catalogue.report import log_problems
+from catalogue.report import read_reported
 from catalogue.search.index import SearchIndex
 from mesh.errors import CannotStart
 from mesh.process import RunningProcess, run_process
@@ -15,8 +14,7 @@ from mesh.rpc.serving.server import listen as open_port
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
 from mesh.security.tls import ServerTls
-from orchestrator.adapters.postgres.engine import create_engine
-from orchestrator.composition.database import prepare_database
+from orchestrator.composition.database import open_database
 from orchestrator.composition.definitions import follow
 from orchestrator.composition.orchestrator import SERVICES, assemble
 from orchestrator.composition.settings import OrchestratorSettings
@@ -32,11 +30,8 @@ async def run(settings: OrchestratorSettings, process: RunningProcess) -> None:
     tasks = process.tasks
     tls = TlsFolder(settings.mesh_tls_dir, ORCHESTRATOR) if settings.mesh_tls_dir else None
     async with AsyncExitStack() as stack:
-        engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
-        stack.push_async_callback(engine.dispose)
-        await prepare_database(engine)
-        catalogue = reader.read(settings.definitions_path)
-        log_problems(catalogue)
+        engine = await open_database(stack, settings.database_url, settings.db_pool_size, settings.db_max_overflow)
+        catalogue = read_reported(settings.definitions_path)
         assembled = await assemble(settings, stack, tasks, engine, catalogue, tls)
         server, health = assembled.server, Health(assembled.server)
         port = listen(server, settings, tls)

@@ -4,11 +4,9 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from catalogue.files import reader
-from catalogue.report import log_problems
+from catalogue.report import read_reported
 from mesh.process import RunningProcess, run_process
-from orchestrator.adapters.postgres.engine import create_engine
-from orchestrator.composition.database import prepare_database
+from orchestrator.composition.database import open_database
 from orchestrator.composition.definitions import follow
 from orchestrator.composition.worker import assemble
 from orchestrator.composition.worker_settings import WorkerSettings
@@ -22,11 +20,8 @@ async def run(settings: WorkerSettings, process: RunningProcess) -> None:
     Raises DefinitionsUnreadable, or CannotStart if the database cannot be reached.
     """
     async with AsyncExitStack() as stack:
-        engine = create_engine(settings.database_url, settings.db_pool_size, settings.db_max_overflow)
-        stack.push_async_callback(engine.dispose)
-        await prepare_database(engine)
-        catalogue = reader.read(settings.definitions_path)
-        log_problems(catalogue)
+        engine = await open_database(stack, settings.database_url, settings.db_pool_size, settings.db_max_overflow)
+        catalogue = read_reported(settings.definitions_path)
         registry, dispatcher = await assemble(settings, stack, process.tasks, engine, catalogue)
         process.tasks.start_on(stack, "catalogue", follow(registry, settings, catalogue, process.stopping))
         await process.ready()

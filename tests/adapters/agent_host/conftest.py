@@ -6,39 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import grpc
 import pytest
 from agentmesh.agent.v1 import agent_service_pb2 as pb
 
 from mesh.errors import RemoteError
 from mesh.rpc.status import error_of
-from tests.adapters.agent_host.running import Host, agent_id, running_host, write_agent
-from tests.adapters.simulator.conftest import Simulator, port_of, start_simulator
+from tests.adapters.agent_host.running import ALONE, CHECKED, FIRST, SCHEMA, SECOND, Host, agent_id, running_host, write_agent
+from tests.adapters.simulator.conftest import Simulator, running_simulator
 from tests.support.ports import any_free_port
-
-ALONE, FIRST, SECOND, CHECKED = 1, 7, 807, 20
-"""Numbers of the agents: one alone on its port, two that share a port, and one with a schema for its context."""
-SCHEMA = """\
-context_schema:
-  type: object
-  properties:
-    market: {type: string}
-    year: {type: integer, minimum: 2000}
-  required: [market]
-"""
 
 
 @pytest.fixture(scope="session")
 async def provider(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulator]:
     """The provider of all these hosts."""
-    folder = tmp_path_factory.mktemp("provider")
-    process, ready = await start_simulator(folder)
-    port = await port_of(ready)
-    async with aiohttp.ClientSession() as http:
-        yield Simulator(f"http://127.0.0.1:{port}", folder / "log.jsonl", process, http)
-    process.terminate()
-    assert await process.wait() == 0
+    async with running_simulator(tmp_path_factory.mktemp("provider")) as simulator:
+        yield simulator
 
 
 @pytest.fixture

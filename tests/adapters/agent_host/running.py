@@ -35,6 +35,18 @@ HOST_OFFSETS = range(2_000, 10_000, 25)
 """These offsets put the agents' ports, 8200 to 8999, above the single ports and below the undisturbed stacks'."""
 
 
+ALONE, FIRST, SECOND, CHECKED = 1, 7, 807, 20
+"""Numbers of the agents: one alone on its port, two that share a port, and one with a schema for its context."""
+SCHEMA = """\
+context_schema:
+  type: object
+  properties:
+    market: {type: string}
+    year: {type: integer, minimum: 2000}
+  required: [market]
+"""
+
+
 def agent_id(number: int) -> str:
     return f"own_helper_agent_1_{number}"
 
@@ -116,6 +128,21 @@ def free_offset(numbers: Iterable[int]) -> int:
     return next(offset for offset in HOST_OFFSETS if claim(port + offset for port in ports))
 
 
+async def announced(process: asyncio.subprocess.Process, ready: Path, log: Path) -> None:
+    """Waits until the process has written its ready file; kills it if it takes too long."""
+
+    def written() -> bool:
+        assert process.returncode is None, log.read_text()
+        return ready.exists()
+
+    try:
+        await eventually(written, within=START_SECONDS)
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+        raise
+
+
 async def start_host(folder: Path, definitions: Path, provider_url: str, offset: int, **settings: str) -> Host:
     """Start a host with `folder` for its files, and return it once it is ready."""
     ready = folder / "ready.json"
@@ -135,16 +162,7 @@ async def start_host(folder: Path, definitions: Path, provider_url: str, offset:
     with (folder / "log.jsonl").open("wb") as log:
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "agent_server", env=environment, stderr=log)
 
-    async def announced() -> bool:
-        assert process.returncode is None, (folder / "log.jsonl").read_text()
-        return ready.exists()
-
-    try:
-        await eventually(announced, within=START_SECONDS)
-    except BaseException:
-        if process.returncode is None:
-            process.kill()
-        raise
+    await announced(process, ready, folder / "log.jsonl")
     used = psutil.Process(process.pid).cpu_times()
     facts = json.loads(ready.read_text())
     return Host(process, offset, facts, folder / "log.jsonl", monotonic() - began, used.user + used.system)

@@ -1,9 +1,11 @@
 """The tasks of an agent host: if one dies, the host reports it and stops."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from agent_server.composition import run
@@ -42,8 +44,9 @@ async def test_a_host_that_no_longer_follows_the_catalogue_stops(tmp_path: Path)
     assert [line["task"] for line in lines if line["event"] == "task_ended_unexpectedly"] == ["catalogue"]
 
 
-async def test_a_host_whose_closed_port_is_no_longer_drained_stops(tmp_path: Path) -> None:
-    """The port would stay open and serve agents that were removed."""
+@pytest.fixture
+async def closing(tmp_path: Path) -> AsyncIterator[tuple[AgentHost, BackgroundTasks]]:
+    """A host that is closing its only port."""
     write_agent(tmp_path, 1)
     catalogue, offset, tasks = read(tmp_path), free_offset([1]), BackgroundTasks()
     directory = Directory(catalogue, offset, ModelNames(PriceBook.load(), "claude-sonnet-5-5"))
@@ -51,22 +54,22 @@ async def test_a_host_whose_closed_port_is_no_longer_drained_stops(tmp_path: Pat
         host = AgentHost(Address("127.0.0.1", offset, 0, 1), directory, model, "simulator", lambda _: (), tasks)
         await host.serve(catalogue)
         await host.serve(Catalogue())
-        [draining] = named("closed port")
-        draining.cancel()
-        await asyncio.wait_for(tasks.stopping.wait(), 5)
-        await host.stop(0, 0)
+        yield host, tasks
+
+
+async def test_a_host_whose_closed_port_is_no_longer_drained_stops(closing: tuple[AgentHost, BackgroundTasks]) -> None:
+    """The port would stay open and serve agents that were removed."""
+    host, tasks = closing
+    [draining] = named("closed port")
+    draining.cancel()
+    await asyncio.wait_for(tasks.stopping.wait(), 5)
+    await host.stop(0, 0)
     assert tasks.failure is not None
     assert tasks.failure.name == "closed port"
 
 
-async def test_a_host_that_stops_while_a_closed_port_drains_has_not_failed(tmp_path: Path) -> None:
-    write_agent(tmp_path, 1)
-    catalogue, offset, tasks = read(tmp_path), free_offset([1]), BackgroundTasks()
-    directory = Directory(catalogue, offset, ModelNames(PriceBook.load(), "claude-sonnet-5-5"))
-    async with AnthropicModel("any", "http://127.0.0.1:1") as model:
-        host = AgentHost(Address("127.0.0.1", offset, 0, 1), directory, model, "simulator", lambda _: (), tasks)
-        await host.serve(catalogue)
-        await host.serve(Catalogue())
-        await host.stop(0, 0)
-        assert not named("closed port")
+async def test_a_host_that_stops_while_a_closed_port_drains_has_not_failed(closing: tuple[AgentHost, BackgroundTasks]) -> None:
+    host, tasks = closing
+    await host.stop(0, 0)
+    assert not named("closed port")
     assert tasks.failure is None

@@ -17,8 +17,8 @@ from mesh.clock import SYSTEM_CLOCK
 from mesh.security import keys
 from mesh.security.call_tokens import CALL_TOKEN_KEY, HOST_START, CallTokenSigner
 from mesh.security.identities import GATEWAY, ORCHESTRATOR
-from tests.adapters.agent_host.conftest import ALONE, FIRST, SECOND, Call, failure_of
-from tests.adapters.agent_host.running import Host, agent_id
+from tests.adapters.agent_host.conftest import Call, failure_of
+from tests.adapters.agent_host.running import ALONE, FIRST, SECOND, Host, agent_id
 from tests.support.call_tokens import PRIVATE_KEY, call_token
 from tests.support.clock import SetClock
 from tests.support.waiting import eventually

@@ -15,8 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from mesh.rpc.convert import struct, values
-from tests.adapters.agent_host.conftest import ALONE, CHECKED, FIRST, SECOND, Call, failure_of, read
-from tests.adapters.agent_host.running import Host, agent_id
+from tests.adapters.agent_host.conftest import Call, failure_of, read
+from tests.adapters.agent_host.running import ALONE, CHECKED, FIRST, SECOND, Host, agent_id
 from tests.support.call_tokens import call_token
 from tests.support.waiting import eventually
 

@@ -10,8 +10,8 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.agent.v1.agent_service_pb2_grpc import AgentServiceStub
 
 from mesh.usage import TokenUsage
-from tests.adapters.agent_host.conftest import ALONE, Call, documented_error, failure_of, read
-from tests.adapters.agent_host.running import agent_id
+from tests.adapters.agent_host.conftest import Call, documented_error, failure_of, read
+from tests.adapters.agent_host.running import ALONE, agent_id
 from tests.support.call_tokens import call_token_interceptors
 from tests.support.waiting import eventually
 

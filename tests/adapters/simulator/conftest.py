@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,19 @@ async def start_simulator(folder: Path, **settings: str) -> tuple[asyncio.subpro
     return process, ready
 
 
+@asynccontextmanager
+async def running_simulator(folder: Path) -> AsyncIterator[Simulator]:
+    """A simulator that ends with the block, without an error in its log."""
+    process, ready = await start_simulator(folder)
+    port = await port_of(ready)
+    async with aiohttp.ClientSession() as http:
+        yield Simulator(f"http://127.0.0.1:{port}", folder / "log.jsonl", process, http)
+    process.terminate()
+    _, errors = await process.communicate()
+    assert process.returncode == 0
+    assert b"Traceback" not in errors, errors.decode()
+
+
 async def port_of(ready: Path) -> int:
     """The port in a ready file, once the file exists."""
 
@@ -82,15 +96,8 @@ def _port_in(ready: Path) -> int:
 
 @pytest.fixture(scope="session")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulator]:
-    folder = tmp_path_factory.mktemp("simulator")
-    process, ready = await start_simulator(folder)
-    port = await port_of(ready)
-    async with aiohttp.ClientSession() as http:
-        yield Simulator(f"http://127.0.0.1:{port}", folder / "log.jsonl", process, http)
-    process.terminate()
-    _, errors = await process.communicate()
-    assert process.returncode == 0
-    assert b"Traceback" not in errors, errors.decode()
+    async with running_simulator(tmp_path_factory.mktemp("simulator")) as simulator:
+        yield simulator
 
 
 @pytest.fixture

@@ -4,37 +4,20 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import asyncpg
 import pytest
 
-from tests.adapters.agent_host.running import Host, running_host, write_agent
-from tests.adapters.simulator.conftest import Simulator, port_of, start_simulator
+from tests.adapters.agent_host.running import ALONE, CHECKED, FIRST, SCHEMA, SECOND, Host, running_host, write_agent
+from tests.adapters.simulator.conftest import Simulator, running_simulator
 from tests.conftest import CreateDatabase
 from tests.rpc.orchestrator.running import Call, Mesh, Orchestrator, running_orchestrator
 from tests.support.waiting import eventually
 
-ALONE, FIRST, SECOND, CHECKED = 1, 7, 807, 20
-"""Numbers of the agents: one alone on its port, two that share a port, and one with a schema for its context."""
-SCHEMA = """\
-context_schema:
-  type: object
-  properties:
-    market: {type: string}
-    year: {type: integer, minimum: 2000}
-  required: [market]
-"""
-
 
 @pytest.fixture(scope="session")
 async def provider(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulator]:
-    folder = tmp_path_factory.mktemp("provider")
-    process, ready = await start_simulator(folder)
-    port = await port_of(ready)
-    async with aiohttp.ClientSession() as http:
-        yield Simulator(f"http://127.0.0.1:{port}", folder / "log.jsonl", process, http)
-    process.terminate()
-    assert await process.wait() == 0
+    async with running_simulator(tmp_path_factory.mktemp("provider")) as simulator:
+        yield simulator
 
 
 def write_definitions(folder: Path) -> Path:

@@ -11,9 +11,9 @@ import asyncpg
 
 from deploy.local.servers.postgres import PostgresServer
 from deploy.local.servers.redis import RedisServer
-from tests.adapters.agent_host.running import free_offset, start_host
+from tests.adapters.agent_host.running import ALONE, CHECKED, FIRST, free_offset, start_host
 from tests.adapters.simulator.conftest import Simulator, port_of, start_simulator
-from tests.rpc.orchestrator.conftest import ALONE, CHECKED, FIRST, write_definitions
+from tests.rpc.orchestrator.conftest import write_definitions
 from tests.rpc.orchestrator.running import Mesh, running_orchestrator
 from tests.support.ports import any_free_port
 from tests.support.waiting import eventually

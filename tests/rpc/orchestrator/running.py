@@ -29,7 +29,7 @@ from mesh.errors import RemoteError
 from mesh.rpc.channel import CHANNEL_OPTIONS
 from mesh.rpc.status import error_of
 from mesh.security.identities import ORCHESTRATOR
-from tests.adapters.agent_host.running import Host, agent_id
+from tests.adapters.agent_host.running import Host, agent_id, announced
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.simulator.conftest import Simulator
 from tests.support.call_tokens import PRIVATE_KEY
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from agentmesh.identity.v1.identity_service_pb2_grpc import AuthServiceAsyncStub
     from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
 
-START_SECONDS = 60
 JWT_SECRET = "Xk8vQ2m-Zr5tYw1p_Lb9cNd7gHs3jUf6aEo0iTq4"
 USER, PASSWORD = "tester", "correct horse battery"
 
@@ -108,16 +107,7 @@ async def start_orchestrator(folder: Path, **settings: str) -> Orchestrator:
             sys.executable, "-m", "orchestrator.processes.orchestrator", env=environment, stderr=log
         )
 
-    async def announced() -> bool:
-        assert process.returncode is None, log_file.read_text()
-        return ready.exists()
-
-    try:
-        await eventually(announced, within=START_SECONDS)
-    except BaseException:
-        if process.returncode is None:
-            process.kill()
-        raise
+    await announced(process, ready, log_file)
     port = json.loads(ready.read_text())["port"]
     channel = anonymous_channel(port, settings.get("MESH_TLS_DIR"))
     return Orchestrator(process, port, log_file, await logged_in(channel), channel)

@@ -20,7 +20,7 @@ from orchestrator.adapters.identity.revocations import SENTINEL, RedisRevocation
 from orchestrator.adapters.identity.store import PostgresIdentityStore
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
 from orchestrator.identity.model import Session
-from tests.support.ports import any_free_port
+from tests.support.redis import running_redis
 from tests.support.waiting import eventually
 
 PATIENT = 0.5
@@ -72,10 +72,8 @@ def ledger(engine: AsyncEngine) -> Ledger:
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
     """A Redis of the test's own, which the test may stop."""
-    server = RedisServer(tmp_path, any_free_port())
-    await server.start()
-    yield server
-    await server.stop()
+    async with running_redis(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mesh.limits.limiter import Charge, Verdict
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits import redis_buckets as redis_limits
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
-from tests.support.ports import any_free_port
+from tests.support.redis import running_redis
 from tests.support.waiting import eventually
 
 PATIENT = 5.0
@@ -34,10 +34,8 @@ async def granted(limits: RedisLimits, charge: Charge, tries: int) -> int:
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
     """A Redis of the test's own."""
-    server = RedisServer(tmp_path, any_free_port())
-    await server.start()
-    yield server
-    await server.stop()
+    async with running_redis(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture

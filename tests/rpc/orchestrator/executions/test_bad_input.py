@@ -11,8 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from mesh.errors import RemoteError
 from mesh.rpc.convert import struct
-from tests.adapters.agent_host.running import agent_id
-from tests.rpc.orchestrator.conftest import CHECKED
+from tests.adapters.agent_host.running import CHECKED, agent_id
 from tests.rpc.orchestrator.running import Call, Mesh, documented_error, failure_of
 from tests.support.expensive_requests import expensive_requests
 

@@ -8,8 +8,7 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 from google.protobuf.json_format import MessageToDict
 
 from mesh.rpc.convert import struct
-from tests.adapters.agent_host.running import agent_id
-from tests.rpc.orchestrator.conftest import CHECKED, FIRST, SECOND
+from tests.adapters.agent_host.running import CHECKED, FIRST, SECOND, agent_id
 from tests.rpc.orchestrator.running import Call, Mesh, failure_of
 
 

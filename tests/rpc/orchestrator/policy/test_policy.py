@@ -9,9 +9,8 @@ import pytest
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 
 from orchestrator.composition.settings import POLICY
-from tests.adapters.agent_host.running import Host, agent_id
+from tests.adapters.agent_host.running import ALONE, FIRST, Host, agent_id
 from tests.adapters.policy.conftest import running_opa
-from tests.rpc.orchestrator.conftest import ALONE, FIRST
 from tests.rpc.orchestrator.running import Orchestrator, documented_error, failure_of, read, running_orchestrator
 from tests.support.ports import any_free_port
 

@@ -16,10 +16,10 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from deploy.local.secrets.certs import DevelopmentAuthority, issue_all
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR
-from tests.adapters.agent_host.running import Host, agent_id, running_host
+from tests.adapters.agent_host.running import ALONE, CHECKED, FIRST, Host, agent_id, running_host
 from tests.adapters.simulator.conftest import Simulator
 from tests.conftest import CreateDatabase
-from tests.rpc.orchestrator.conftest import ALONE, CHECKED, FIRST, write_definitions
+from tests.rpc.orchestrator.conftest import write_definitions
 from tests.rpc.orchestrator.process.test_process import refusal
 from tests.rpc.orchestrator.running import Mesh, Orchestrator, running_orchestrator
 from tests.support.tls import certificate_at, client_channel, trust

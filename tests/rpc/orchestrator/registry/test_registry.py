@@ -8,8 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from tests.adapters.agent_host.running import agent_id, write_agent
-from tests.rpc.orchestrator.conftest import ALONE, CHECKED, FIRST, SECOND
+from tests.adapters.agent_host.running import ALONE, CHECKED, FIRST, SECOND, agent_id, write_agent
 from tests.rpc.orchestrator.running import Mesh, failure_of
 from tests.support.waiting import eventually
 
