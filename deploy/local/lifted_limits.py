@@ -14,7 +14,16 @@ LIFTED: dict[str, str] = dict.fromkeys(
     "1000000000",
 )
 """Settings for the platform's processes and the gateway. Add each new limit here or to KEPT."""
-KEPT = frozenset({"LIMIT_LOGINS", "LIMIT_PASSWORD_CHECKS_WAITING", "LIMIT_CONTEXT_BYTES", "LIMIT_CONTEXT_NODES", "LIMIT_CONNECTIONS"})
+KEPT = frozenset(
+    {
+        "LIMIT_API_KEYS_OF_USER",
+        "LIMIT_LOGINS",
+        "LIMIT_PASSWORD_CHECKS_WAITING",
+        "LIMIT_CONTEXT_BYTES",
+        "LIMIT_CONTEXT_NODES",
+        "LIMIT_CONNECTIONS",
+    }
+)
 """Limits that are never lifted: no test reaches them by accident, and without them one caller could starve all others."""
 
 

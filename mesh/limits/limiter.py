@@ -24,14 +24,14 @@ class CallerKind(StrEnum):
     EVERYONE = "everyone"
 
 
-def refusal(limit: str, caller: CallerKind, allowed: str, wait_seconds: float) -> RateLimitExceeded:
+def refusal(limit: str, caller: CallerKind, allowed: str, wait_seconds: float, advice: str = "") -> RateLimitExceeded:
     """The error for a call that exceeds `limit`, counted. `allowed` is the limit's value with its unit, e.g. `600 a minute`.
 
     Every limit of the platform refuses with this error, so that callers always learn the limit, its value and when to come back.
     """
     REFUSED.labels(limit, caller).inc()
     wait = ceil(max(1.0, wait_seconds))
-    message = f"limit {limit} reached: at most {allowed} per {_PER[caller]}; try again in {wait} s"
+    message = f"limit {limit} reached: at most {allowed} per {_PER[caller]}; {advice}try again in {wait} s"
     return RateLimitExceeded(message, retry_after_seconds=wait_seconds, limit=limit, allowed=allowed)
 
 

@@ -45,7 +45,7 @@ def build_identity(
     tokens, is_open = SessionTokens(access_tokens, settings.jwt_secrets), settings.registration == "open"
     servicer = IdentityServicer(
         IdentityService(store, passwords, tokens, revocations, registration_open=is_open),
-        ApiKeyService(store, lists, access, policy, authenticator.forget_key),
+        ApiKeyService(store, lists, access, policy, authenticator.forget_key, most_keys=settings.limit_api_keys_of_user),
         SessionService(store, lists, access, revocations),
         UserService(store, lists, access, passwords, revocations),
         Peers(settings.gateway_secrets),

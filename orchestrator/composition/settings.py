@@ -70,6 +70,8 @@ class OrchestratorSettings(SharedSettings):
     """Agent calls that a user may have in progress, per orchestrator."""
     limit_calls: int = Field(default=6_000, ge=1)
     """Other calls per minute and user."""
+    limit_api_keys_of_user: int = Field(default=100, ge=1)
+    """API keys of a user that work, or were created in the last 24 h."""
     limit_logins: int = Field(default=10, ge=1)
     """Logins and registrations per minute, for one user name from one address."""
     limit_logins_of_address: int = Field(default=120, ge=1)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.errors import ValidationFailed
+from mesh.limits.limiter import CallerKind, refusal
 from mesh.security.caller import Caller
 from mesh.security.errors import InvalidCredentials, ScopeMissing
 from orchestrator.identity.access import AccountAccess
@@ -17,6 +18,8 @@ from orchestrator.identity.sessions import hashed, new_key
 from orchestrator.policy.model import Action as Wanted
 
 PREFIX_LENGTH = 10
+MOST_KEYS = 100
+TRY_AGAIN_SECONDS = 3600.0
 
 
 class DenialLog(Protocol):
@@ -38,6 +41,7 @@ class ApiKeyService:
         denials: DenialLog,
         forget: Callable[[bytes], None],
         clock: Clock = SYSTEM_CLOCK,
+        most_keys: int = MOST_KEYS,
     ) -> None:
         self._store = store
         self._lists = lists
@@ -45,12 +49,13 @@ class ApiKeyService:
         self._denials = denials
         self._forget = forget
         self._clock = clock
+        self._most_keys = most_keys
 
     async def create(self, caller: Caller, new: NewApiKey, origin: Origin) -> tuple[ApiKey, str]:
         """The new key and its secret. The secret is empty for a repeated request.
 
-        A key that creates a key cannot give it more scopes or a longer life than its own. Raises ScopeMissing, ValidationFailed and
-        IdempotencyConflict.
+        A key that creates a key cannot give it more scopes or a longer life than its own. Raises ScopeMissing, ValidationFailed,
+        IdempotencyConflict, and RateLimitExceeded if the user has too many keys.
         """
         for missing in sorted(new.scopes - caller.scopes):
             self._denials.denied(caller, f"create an API key with scope {missing}", "missing_scope")
@@ -62,6 +67,9 @@ class ApiKeyService:
                 await _check_against_creator(work, new.created_by, new)
             key, made = await work.add_api_key(new, hashed(secret), secret[:PREFIX_LENGTH])
             if made:
+                if await work.count_api_keys(new.user_id) > self._most_keys:
+                    allowed = f"{self._most_keys:,} that work or were created in the last 24 h"
+                    raise refusal("api_keys", CallerKind.USER, allowed, TRY_AGAIN_SECONDS, "revoke keys that nobody uses, or ")
                 details = {"name": key.name, "scopes": sorted(key.scopes), "prefix": key.prefix}
                 if new.created_by is not None:
                     details["created_by"] = str(new.created_by)

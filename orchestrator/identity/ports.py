@@ -74,6 +74,10 @@ class IdentityWork(Protocol):
         """A new API key and True, or the key that the original request created and False. Raises IdempotencyConflict."""
         ...
 
+    async def count_api_keys(self, user_id: int) -> int:
+        """The user's keys that work or were created in the last 24 h. Until the transaction ends, no other counts the user's keys."""
+        ...
+
     async def api_key(self, api_key_id: UUID) -> ApiKey | None:
         """An API key, of any user. Locks it until the transaction ends."""
         ...

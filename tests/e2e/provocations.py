@@ -226,6 +226,26 @@ async def body_over_four_mebibytes(platform: Platform) -> Responses:
     return Responses(await platform.http.post(f"/api/v1/agents/{AGENT}/execute", content=body))
 
 
+@provokes("PAYLOAD_TOO_LARGE")
+async def body_over_what_its_path_allows(platform: Platform) -> Responses:
+    body = b'{"refresh_token": "' + b"x" * 50_000 + b'"}'
+    return Responses(await platform.http.post("/api/v1/auth/refresh", content=body))
+
+
+@provokes("UNSUPPORTED_MEDIA_TYPE")
+async def compressed_body(platform: Platform) -> Responses:
+    headers = {"content-encoding": "gzip", "content-type": "application/json"}
+    return Responses(await platform.http.post(f"/api/v1/agents/{AGENT}/execute", content=b"x", headers=headers))
+
+
+@provokes("ANSWER_INCOMPLETE")
+async def thinking_that_spends_every_token(platform: Platform) -> Responses:
+    texts = question(), question()
+    for text in texts:
+        await platform.provider.fault("thinking", text)
+    return Responses(await platform.execute(texts[0]), await failure(executing(platform.gateway, texts[1])))
+
+
 @provokes("IDEMPOTENCY_CONFLICT")
 async def idempotency_key_with_another_body(platform: Platform) -> Responses:
     text = question()

@@ -36,14 +36,22 @@ class PostgresProbe:
 
     async def check(self) -> Component:
         """Whether both answer a query within a second; if PostgreSQL refuses the connection, that is the detail."""
+        outcomes: Sequence[BaseException | None]
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                await asyncio.gather(self._query_by_pool(), self._query_by_own())
-        except (ServiceUnavailable, *CONNECTION_LOST, asyncpg.PostgresError) as error:
-            self._own.drop()
-            return Component("postgresql", False, self._explain(error))
-        self._reported = None
-        return Component("postgresql", True, "answers")
+                # Both to their end: a query that goes on alone would share its connection with the next check's.
+                outcomes = await asyncio.gather(self._query_by_pool(), self._query_by_own(), return_exceptions=True)
+        except TimeoutError as timeout:
+            outcomes = [timeout]
+        errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if not errors:
+            self._reported = None
+            return Component("postgresql", True, "answers")
+        self._own.drop()
+        for error in errors:
+            if not isinstance(error, (ServiceUnavailable, asyncpg.PostgresError, *CONNECTION_LOST)):
+                raise error
+        return Component("postgresql", False, self._explain(errors))
 
     async def close(self) -> None:
         """Closes the connection that it keeps."""
@@ -57,17 +65,26 @@ class PostgresProbe:
     async def _query_by_own(self) -> None:
         await (await self._own.get()).fetchval("SELECT 1")
 
-    def _explain(self, error: Exception) -> str:
-        """What is wrong, without what PostgreSQL says about users and databases: anyone may read it. The log has that."""
-        cause = error
-        while isinstance(cause.__cause__, Exception):
-            cause = cause.__cause__
+    def _explain(self, errors: Sequence[BaseException]) -> str:
+        """What is wrong, without what PostgreSQL says about users and databases: anyone may read it. The log has that.
+
+        PostgreSQL's own words come first. Now and then asyncpg notices that the server closed the connection before it has read why, and
+        reports only that (InterfaceError).
+        """
+        causes = [_root(error) for error in errors]
+        cause = next((one for one in causes if isinstance(one, asyncpg.PostgresError)), causes[0])
         if isinstance(cause, TimeoutError | OSError):
             return "does not answer"
         if self._reported != str(cause):
             log.error("database_refuses_connections", error=f"{type(cause).__name__}: {cause}")
             self._reported = str(cause)
         return f"refuses the connections that calls use ({type(cause).__name__}); see the log of the orchestrator"
+
+
+def _root(error: BaseException) -> BaseException:
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
 
 
 class RedisProbe:

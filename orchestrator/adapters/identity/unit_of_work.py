@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, and_, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
@@ -125,6 +125,15 @@ class PostgresIdentityWork:
         row = await self._one(insert(api_keys).values(values).returning(api_keys))
         assert row is not None
         return api_key(row), True
+
+    async def count_api_keys(self, user_id: int) -> int:
+        """The keys that count against a user's limit; see the port."""
+        await self._connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True))
+        now = func.clock_timestamp()
+        works = and_(api_keys.c.revoked_at.is_(None), or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > now))
+        counted = or_(works, api_keys.c.created_at > now - timedelta(days=1))
+        statement = select(func.count()).select_from(api_keys).where(api_keys.c.user_id == user_id, counted)
+        return int(await self._connection.scalar(statement) or 0)
 
     async def api_key(self, api_key_id: UUID) -> ApiKey | None:
         """An API key, locked; see the port."""

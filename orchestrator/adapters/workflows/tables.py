@@ -97,6 +97,7 @@ steps = Table(
     Column("missing_since", DateTime(timezone=True)),
     Index("ix_steps_ready_of_user", "user_id", "next_attempt_at", postgresql_where=text("status = 'ready'")),
     Index("ix_steps_running_of_user", "user_id", postgresql_where=text("status = 'running'")),
+    Index("ix_steps_agent", "agent_id", text("run_id DESC")),
     Index("ix_steps_running", "lease_until", postgresql_where=text("status = 'running'")),
     Index("ix_steps_approval", "approval_expires_at", postgresql_where=text("status = 'waiting_approval'")),
     Index("ix_steps_approval_of_user", "user_id", "approval_expires_at", postgresql_where=text("status = 'waiting_approval'")),

@@ -16,8 +16,6 @@ from tests.e2e.provocations import PROVOCATIONS, Provocation
 ARRIVES_WITH_A_LATER_ISSUE = {
     # Budgets and the complete chain of guardrails
     *("BUDGET_EXCEEDED", "GUARDRAIL_BLOCKED"),
-    # Incomplete answers, and encodings of bodies
-    *("ANSWER_INCOMPLETE", "UNSUPPORTED_MEDIA_TYPE"),
     # Only with REGISTRATION=closed: tests/rpc/orchestrator/identity/test_users.py
     "REGISTRATION_CLOSED",
 }

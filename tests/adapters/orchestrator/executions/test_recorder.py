@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from mesh.tasks import BackgroundTasks
+from mesh.usage import TokenUsage
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.executions.model import State
 from tests.adapters.orchestrator import looking
@@ -118,6 +119,15 @@ async def test_hundreds_of_intents_and_settlements_are_written_in_few_commits(re
     assert await db.fetchval("SELECT count(*) FROM executions WHERE status = 'completed'") == 600
     assert await looking.transactions(db, "executions") <= 4
     assert len({event["event_id"] for event in await looking.events(db)}) == 600
+
+
+async def test_token_counts_that_do_not_fit_are_recorded_as_the_largest_that_do(recorder: PostgresRecorder, db: Connection) -> None:
+    """TokenUsage bounds them, because every purchase must be recorded. So only a cost can have an invalid type below."""
+    large = replace(WORST_CASE, usage=TokenUsage("claude-sonnet-5-5", 2**40, 2**31))
+    await recorder.record(intent(worst_case=large))
+    assert [dict(row) for row in await db.fetch("SELECT input_tokens, output_tokens FROM executions")] == [
+        {"input_tokens": 2**31 - 1, "output_tokens": 2**31 - 1}
+    ]
 
 
 @pytest.mark.parametrize("spoilt", [{"input": "a\x00b"}, {"agent_id": "x" * 201}, {"worst_case": None}], ids=["text", "length", "type"])

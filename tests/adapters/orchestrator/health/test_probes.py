@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
+import asyncpg
 import grpc
 import pytest
 from redis.asyncio import Redis
@@ -113,6 +114,24 @@ async def test_a_refused_connection_to_postgresql_is_not_ready_and_logged_with_i
             assert await probe.check() == refused
         await probe.close()
         assert [line["event"] for line in lines] == ["database_refuses_connections"], "expected one line and not one for each check"
+
+
+@pytest.mark.parametrize("first", ["pool", "own"])
+async def test_postgresqls_own_words_are_reported_whichever_connection_fails_first(first: str, engine: AsyncEngine, books_url: str) -> None:
+    """asyncpg may notice that the server closed a connection before it has read why."""
+    probe = PostgresProbe(engine, books_url)
+
+    async def closed() -> None:
+        raise asyncpg.InterfaceError("connection is closed")
+
+    async def refused() -> None:
+        await asyncio.sleep(0)
+        raise asyncpg.InvalidPasswordError("no password for ann")
+
+    probe._query_by_pool, probe._query_by_own = (closed, refused) if first == "pool" else (refused, closed)  # type: ignore[method-assign]
+    found = await probe.check()
+    assert "refuses the connections that calls use (InvalidPasswordError)" in found.detail
+    await probe.close()
 
 
 async def test_redis_is_reported_up_or_down(redis_url: str) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mesh.errors import RemoteError
 from tests.adapters.orchestrator.looking import Connection
-from tests.rpc.orchestrator.identity.conftest import EVERYTHING, MANAGE, READ, Person, error, reason
+from tests.rpc.orchestrator.identity.conftest import EVERYTHING, MANAGE, READ, NewPerson, Person, error, reason
 from tests.support.waiting import eventually
 
 ME = pb.GetCurrentUserRequest()
@@ -47,6 +47,42 @@ async def test_a_key_cannot_create_a_key_that_outlives_it(ada: Person) -> None:
     await ada.new_key(by=parent, expires_at=after(300))
     child = (await ada.new_key(by=(await ada.new_key()).secret)).secret
     assert await works(ada, child)
+
+
+MANY = """
+INSERT INTO api_keys (api_key_id, user_id, name, key_hash, prefix, scopes, created_at, revoked_at, expires_at)
+SELECT gen_random_uuid(), $1, 'x', decode(md5($1::int || ':' || n), 'hex'), 'amk_x', '{read}', clock_timestamp() - $2::interval, $3, $4
+FROM generate_series(1, 99) n
+"""
+NOW, LONG_AGO, EARLIER = datetime.now(UTC), timedelta(days=2), timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("age", "revoked", "expires", "counts"),
+    [
+        (LONG_AGO, None, None, True),
+        (LONG_AGO, None, NOW + timedelta(days=1), True),
+        (EARLIER, NOW - EARLIER, None, True),
+        (LONG_AGO, NOW - EARLIER, None, False),
+        (LONG_AGO, None, NOW - EARLIER, False),
+    ],
+    ids=["works", "works until tomorrow", "revoked but new", "revoked", "expired"],
+)
+async def test_a_user_has_at_most_a_hundred_keys(
+    ada: Person, new_person: NewPerson, db: Connection, age: timedelta, revoked: datetime | None, expires: datetime | None, counts: bool
+) -> None:
+    """Those that work, and those of the last day: a user who creates and revokes keys all the time cannot fill the database."""
+    await db.execute(MANY, ada.user_id, age, revoked, expires)
+    key = await ada.new_key(idempotency_key="the-hundredth")
+    if counts:
+        refused = await error(ada.new_key())
+        assert (refused.reason, refused.details["limit"]) == ("RATE_LIMIT_EXCEEDED", "api_keys")
+        assert "at most 100 that work or were created in the last 24 h per user; revoke keys that nobody uses" in refused.message
+        again = await ada.new_key(idempotency_key="the-hundredth")
+        assert again.api_key.api_key_id == key.api_key.api_key_id
+    else:
+        await ada.new_key()
+    await (await new_person()).new_key()
 
 
 async def test_revoking_a_key_revokes_the_keys_that_it_created(ada: Person) -> None:
