@@ -37,6 +37,7 @@ class AgentCalling:
     registry: RegistryService
     policy: PolicyService
     executions: ExecutionService
+    books: Books
 
 
 async def build_calling(
@@ -67,4 +68,4 @@ async def build_calling(
     registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, agents, index)
     policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine, tasks)))
     executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
-    return AgentCalling(agents, registry, policy, executions)
+    return AgentCalling(agents, registry, policy, executions, books)

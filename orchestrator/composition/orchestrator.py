@@ -37,6 +37,7 @@ from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.analytics.store import PostgresUsageStore
+from orchestrator.adapters.analytics.typical import PostgresTypicalFigures
 from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.retention.retention import Retention, RetentionUpkeep
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier
@@ -49,6 +50,7 @@ from orchestrator.composition.limits import build_failed_credentials, build_limi
 from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.composition.workflows import build_workflows
 from orchestrator.events.servicer import EventServicer
+from orchestrator.executions.estimates import Estimates
 from orchestrator.executions.servicer import ExecutionServicer
 from orchestrator.health.service import HealthService
 from orchestrator.health.servicer import HealthServicer
@@ -126,7 +128,8 @@ async def assemble(
     server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES, connections=connections)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
-    add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions), server)
+    estimates = Estimates(registry, policy, calling.books, PostgresTypicalFigures(engine))
+    add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions, estimates), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
     add_WorkflowServiceServicer_to_server(workflows, server)
     usage = PostgresUsageStore(engine, settings.usage_retention_days)

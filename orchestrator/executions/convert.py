@@ -10,6 +10,7 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 from mesh.rpc.convert import struct, usage_to_proto, values
 from mesh.rpc.envelope import timestamp
 from mesh.rpc.requests.paging import page_size, page_token, read_page_token
+from orchestrator.executions.estimates import Estimate
 from orchestrator.executions.facts import AnswerFacts, StopReason
 from orchestrator.executions.model import Bill, Excerpt, Execution, ExecutionPage, ExecutionQuery, Failure, State, Work
 from orchestrator.executions.service import Answered
@@ -53,6 +54,17 @@ def execute_response(answered: Answered, *, omit_large: bool = False) -> pb.Exec
         execution_id=str(answered.execution_id),
         usage=bill(answered.bill),
         facts=facts_to_proto(answered.facts),
+    )
+
+
+def estimate_response(estimate: Estimate) -> pb.EstimateExecutionResponse:
+    typical = estimate.typical
+    return pb.EstimateExecutionResponse(
+        input_tokens=estimate.input_tokens,
+        worst_case_micro_usd=estimate.worst_case_micro_usd,
+        typical_micro_usd=pb.TypicalCost(p50=typical.micro_usd_p50, p90=typical.micro_usd_p90),
+        typical_seconds=pb.TypicalSeconds(p50=typical.seconds_p50, p90=typical.seconds_p90),
+        samples=typical.samples,
     )
 
 

@@ -62,6 +62,23 @@ class ExecutionStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Typical:
+    """What is typical of an agent's completed executions. All are 0 if there were none."""
+
+    samples: int = 0
+    micro_usd_p50: int = 0
+    micro_usd_p90: int = 0
+    seconds_p50: float = 0.0
+    seconds_p90: float = 0.0
+
+
+class TypicalFigures(Protocol):
+    async def of(self, agent_id: str) -> Typical:
+        """What was typical in the last 30 days, of the executions of all users. Raises ServiceUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class AgentCall:
     """One call to an agent, which may take `seconds`."""
 

@@ -9,19 +9,22 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1 import execution_service_pb2_grpc
 
 from mesh import correlation
+from mesh.rpc.convert import values
 from mesh.rpc.interceptors.behaviour import metadata_value
 from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.requests.idempotency import IDEMPOTENCY_KEY, idempotency_key
 from mesh.security import caller
 from orchestrator.executions import convert
+from orchestrator.executions.estimates import Estimates
 from orchestrator.executions.service import Answered, ExecutionService
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
-    def __init__(self, service: ExecutionService) -> None:
+    def __init__(self, service: ExecutionService, estimates: Estimates) -> None:
         self._service = service
+        self._estimates = estimates
 
     async def ExecuteAgent(self, request: pb.ExecuteAgentRequest, context: Context) -> pb.ExecuteAgentResponse:
         key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
@@ -38,6 +41,10 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
                 sequence += 1
                 event.sequence = sequence
                 yield event
+
+    async def EstimateExecution(self, request: pb.EstimateExecutionRequest, context: Context) -> pb.EstimateExecutionResponse:
+        facts = values(request.context, "context") if request.HasField("context") else None
+        return convert.estimate_response(await self._estimates.estimate(caller.current(), request.agent_id, request.input, facts))
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.GetExecutionResponse:
         record = await self._service.get(caller.current().sees, UUID(request.execution_id), convert.excerpt(request))

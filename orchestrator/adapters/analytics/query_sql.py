@@ -7,6 +7,9 @@ _WITHIN = "c.dimension = :dimension AND c.owner = :owner AND c.width = s.width A
 SUMS = ", ".join(f"sum(c.{name}){'' if name == 'seconds' else '::bigint'} AS {name}" for name in COUNTERS)
 _POINT = "width_bucket(c.bucket, CAST(:edges AS timestamptz[]))"
 
+# PostgreSQL overestimates these statements, and compiling one takes longer than running it.
+NO_JIT = "SET LOCAL jit = off"
+
 STATE = "SELECT counted_until, hours_until, days_until FROM usage_cursor"
 
 POINTS = f"""
@@ -17,6 +20,20 @@ DURATIONS = f"""
 SELECT {_POINT} AS point, h.slot, sum(h.calls)::bigint AS calls
 FROM {_SPANS} JOIN usage_cells c ON {_WITHIN} AND c.subject = :subject, unnest(c.durations, c.duration_calls) AS h (slot, calls)
 GROUP BY 1, 2
+"""
+
+# The histograms of a subject since a day: each moment is read from the longest cells that it has.
+TYPICAL = """
+WITH cell AS (
+  SELECT c.durations, c.duration_calls, c.costs, c.cost_calls FROM usage_cursor u JOIN usage_cells c
+    ON c.dimension = :dimension AND c.owner = :owner AND c.subject = :subject AND c.bucket >= :since AND (
+      (c.width = 1440 AND c.bucket < u.days_until)
+      OR (c.width = 60 AND c.bucket >= u.days_until AND c.bucket < u.hours_until)
+      OR (c.width = 15 AND c.bucket >= coalesce(u.hours_until, '-infinity')))
+)
+SELECT 'durations' AS kind, h.slot, sum(h.calls)::bigint AS calls FROM cell, unnest(durations, duration_calls) AS h (slot, calls) GROUP BY 2
+UNION ALL
+SELECT 'costs', h.slot, sum(h.calls)::bigint FROM cell, unnest(costs, cost_calls) AS h (slot, calls) GROUP BY 2
 """
 
 REASONS = f"""

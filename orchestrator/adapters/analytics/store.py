@@ -100,6 +100,7 @@ class PostgresUsageStore:
         return SubjectPage(shown, more=len(rows) > query.limit)
 
     async def _spans(self, connection: AsyncConnection, edges: Sequence[datetime], dimension: Dimension) -> Sequence[Span]:
+        await connection.execute(text(sql.NO_JIT))
         state = (await connection.execute(text(sql.STATE))).one()
         kept = timedelta(days=self._fine_days)
         # The day after the oldest one that may be partly deleted.

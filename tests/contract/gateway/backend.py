@@ -134,7 +134,7 @@ class Backend:
         self._server = build_server(chain(*checks, admission=admission), max_request_bytes=4 * 1024 * 1024)
         add_RegistryServiceServicer_to_server(_Registry(self.script), self._server)
         add_HealthServiceServicer_to_server(_Health(), self._server)
-        add_ExecutionServiceServicer_to_server(_Executions(self.script), self._server)
+        add_ExecutionServiceServicer_to_server(_Executions(self.script), self._server)  # type: ignore[abstract]  # estimates are not served
         add_WorkflowServiceServicer_to_server(_Workflows(self.script), self._server)  # type: ignore[abstract]  # only WatchRun is served
         add_EventServiceServicer_to_server(_Events(self.script), self._server)  # type: ignore[abstract]  # only WatchEvents is served
         self.health = Health(self._server)

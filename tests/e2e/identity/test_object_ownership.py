@@ -106,6 +106,7 @@ NAME_NO_OBJECT = {
     *("RegistryService.ListAgents", "RegistryService.GetAgent", "RegistryService.ListCategories", "RegistryService.CheckAgentHealth"),
     *("HealthService.GetHealth", "HealthService.GetReadiness"),
     *("ExecutionService.ExecuteAgent", "ExecutionService.StreamAgent", "ExecutionService.ListExecutions"),
+    "ExecutionService.EstimateExecution",
     *("WorkflowService.StartAgent", "WorkflowService.ListApprovals"),
     *("WorkflowService.CreateWorkflow", "WorkflowService.ListWorkflows", "EventService.ListEvents", "EventService.WatchEvents"),
 }

@@ -13,6 +13,7 @@ from mesh.rpc.peer import Peers
 from mesh.rpc.serving.server import build_server
 from mesh.security.caller import Caller
 from orchestrator.adapters.limits.local import LocalLimits
+from orchestrator.executions.estimates import Estimates
 from orchestrator.executions.service import ExecutionService
 from orchestrator.executions.servicer import ExecutionServicer
 from tests.support.credentials import authorized
@@ -46,7 +47,7 @@ async def test_a_client_that_stops_reading_and_cancels_ends_the_stream_during_a_
     """The handler is then suspended inside gRPC's write, not in our code: its generators must be closed all the same."""
     service = Endless()
     server = build_server(chain(Authentication(AnyCredential(), FailedCredentials(LocalLimits(), 1000), Peers([]))))
-    add_ExecutionServiceServicer_to_server(ExecutionServicer(cast(ExecutionService, service)), server)
+    add_ExecutionServiceServicer_to_server(ExecutionServicer(cast(ExecutionService, service), cast(Estimates, None)), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -34,13 +34,19 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.agentmesh/execution/v1/execution_service.proto\x12\x16\x61gentmesh.execution.v1\x1a agentmesh/common/v1/access.proto\x1a agentmesh/common/v1/answer.proto\x1a\'agentmesh/common/v1/default_value.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a&agentmesh/common/v1/error_reason.proto\x1a\x1f\x61gentmesh/common/v1/usage.proto\x1a&agentmesh/execution/v1/execution.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xd7\x01\n\x13\x45xecuteAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12;\n\x0fidempotency_key\x18\x04 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"\xdd\x02\n\x14\x45xecuteAgentResponse\x12\x1d\n\nagent_name\x18\x01 \x01(\tR\tagentName\x12\x16\n\x06result\x18\x02 \x01(\tR\x06result\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12!\n\x0c\x65xecution_id\x18\x05 \x01(\tR\x0b\x65xecutionId\x12\x30\n\x05usage\x18\x06 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageR\x05usage\x12\x36\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\x12%\n\x0eresult_omitted\x18\n \x01(\x08R\rresultOmitted\"\xd6\x01\n\x12StreamAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12;\n\x0fidempotency_key\x18\x04 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"\x8d\x03\n\x13StreamAgentResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12;\n\x07started\x18\x02 \x01(\x0b\x32\x1f.agentmesh.execution.v1.StartedH\x00R\x07started\x12\x35\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1d.agentmesh.execution.v1.DeltaH\x00R\x05\x64\x65lta\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageH\x00R\x05usage\x12\x32\n\x04\x64one\x18\x05 \x01(\x0b\x32\x1c.agentmesh.execution.v1.DoneH\x00R\x04\x64one\x12\x32\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12\x41\n\theartbeat\x18\x07 \x01(\x0b\x32!.agentmesh.execution.v1.HeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\",\n\x07Started\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\"\x1b\n\x05\x44\x65lta\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"\x0b\n\tHeartbeat\"\xdc\x01\n\x04\x44one\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x1d\n\nagent_name\x18\x02 \x01(\tR\tagentName\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x36\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"\xb6\x01\n\x13GetExecutionRequest\x12+\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x0b\x65xecutionId\x12,\n\rresult_offset\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x0cresultOffset\x12\x33\n\x0cresult_limit\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\xc2\x1e(\x01H\x00R\x0bresultLimit\x88\x01\x01\x42\x0f\n\r_result_limit\"\x84\x01\n\x14GetExecutionResponse\x12?\n\texecution\x18\x01 \x01(\x0b\x32!.agentmesh.execution.v1.ExecutionR\texecution\x12+\n\x11result_characters\x18\x02 \x01(\x05R\x10resultCharacters\"\xf3\x01\n\x15ListExecutionsRequest\x12/\n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x32H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12\'\n\x08\x61gent_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\xba\x01\x01\x00R\x07\x61gentId\x12I\n\x06status\x18\x04 \x01(\x0e\x32\'.agentmesh.execution.v1.ExecutionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06statusB\x0c\n\n_page_size\"\x83\x01\n\x16ListExecutionsResponse\x12\x41\n\nexecutions\x18\x01 \x03(\x0b\x32!.agentmesh.execution.v1.ExecutionR\nexecutions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xa4\x05\n\x10\x45xecutionService\x12\xab\x01\n\x0c\x45xecuteAgent\x12+.agentmesh.execution.v1.ExecuteAgentRequest\x1a,.agentmesh.execution.v1.ExecuteAgentResponse\"@\xea\xe0\x18\x04\x08\x02 \x03\x82\xe1\x18\x08\n\x06\x01\x02\x03\x0c\r\x18\x82\xd3\xe4\x93\x02&\"!/api/v1/agents/{agent_id}/execute:\x01*\x12\xa9\x01\n\x0bStreamAgent\x12*.agentmesh.execution.v1.StreamAgentRequest\x1a+.agentmesh.execution.v1.StreamAgentResponse\"?\xea\xe0\x18\x04\x08\x02 \x03\x82\xe1\x18\x08\n\x06\x01\x02\x03\x0c\r\x18\x82\xd3\xe4\x93\x02%\" /api/v1/agents/{agent_id}/stream:\x01*0\x01\x12\xa1\x01\n\x0cGetExecution\x12+.agentmesh.execution.v1.GetExecutionRequest\x1a,.agentmesh.execution.v1.GetExecutionResponse\"6\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x14\x82\xd3\xe4\x93\x02#\x12!/api/v1/executions/{execution_id}\x12\x91\x01\n\x0eListExecutions\x12-.agentmesh.execution.v1.ListExecutionsRequest\x1a..agentmesh.execution.v1.ListExecutionsResponse\" \xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/executionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.agentmesh/execution/v1/execution_service.proto\x12\x16\x61gentmesh.execution.v1\x1a agentmesh/common/v1/access.proto\x1a agentmesh/common/v1/answer.proto\x1a\'agentmesh/common/v1/default_value.proto\x1a\x1f\x61gentmesh/common/v1/error.proto\x1a&agentmesh/common/v1/error_reason.proto\x1a\x1f\x61gentmesh/common/v1/usage.proto\x1a&agentmesh/execution/v1/execution.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x01\n\x18\x45stimateExecutionRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\"\xab\x02\n\x19\x45stimateExecutionResponse\x12!\n\x0cinput_tokens\x18\x01 \x01(\x05R\x0binputTokens\x12/\n\x14worst_case_micro_usd\x18\x02 \x01(\x03R\x11worstCaseMicroUsd\x12O\n\x11typical_micro_usd\x18\x03 \x01(\x0b\x32#.agentmesh.execution.v1.TypicalCostR\x0ftypicalMicroUsd\x12O\n\x0ftypical_seconds\x18\x04 \x01(\x0b\x32&.agentmesh.execution.v1.TypicalSecondsR\x0etypicalSeconds\x12\x18\n\x07samples\x18\x05 \x01(\x03R\x07samples\"1\n\x0bTypicalCost\x12\x10\n\x03p50\x18\x01 \x01(\x03R\x03p50\x12\x10\n\x03p90\x18\x02 \x01(\x03R\x03p90\"4\n\x0eTypicalSeconds\x12\x10\n\x03p50\x18\x01 \x01(\x01R\x03p50\x12\x10\n\x03p90\x18\x02 \x01(\x01R\x03p90\"\xd7\x01\n\x13\x45xecuteAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12;\n\x0fidempotency_key\x18\x04 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"\xdd\x02\n\x14\x45xecuteAgentResponse\x12\x1d\n\nagent_name\x18\x01 \x01(\tR\tagentName\x12\x16\n\x06result\x18\x02 \x01(\tR\x06result\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12!\n\x0c\x65xecution_id\x18\x05 \x01(\tR\x0b\x65xecutionId\x12\x30\n\x05usage\x18\x06 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageR\x05usage\x12\x36\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\x12%\n\x0eresult_omitted\x18\n \x01(\x08R\rresultOmitted\"\xd6\x01\n\x12StreamAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\x12!\n\x05input\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xc0\x9a\x0cR\x05input\x12\x39\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xd8\x01\x03R\x07\x63ontext\x12;\n\x0fidempotency_key\x18\x04 \x01(\tB\x12\xbaH\x0fr\r\x18\xc8\x01\x32\x08^[!-~]*$R\x0eidempotencyKey\"\x8d\x03\n\x13StreamAgentResponse\x12\x1a\n\x08sequence\x18\x01 \x01(\rR\x08sequence\x12;\n\x07started\x18\x02 \x01(\x0b\x32\x1f.agentmesh.execution.v1.StartedH\x00R\x07started\x12\x35\n\x05\x64\x65lta\x18\x03 \x01(\x0b\x32\x1d.agentmesh.execution.v1.DeltaH\x00R\x05\x64\x65lta\x12\x32\n\x05usage\x18\x04 \x01(\x0b\x32\x1a.agentmesh.common.v1.UsageH\x00R\x05usage\x12\x32\n\x04\x64one\x18\x05 \x01(\x0b\x32\x1c.agentmesh.execution.v1.DoneH\x00R\x04\x64one\x12\x32\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x1a.agentmesh.common.v1.ErrorH\x00R\x05\x65rror\x12\x41\n\theartbeat\x18\x07 \x01(\x0b\x32!.agentmesh.execution.v1.HeartbeatH\x00R\theartbeatB\x07\n\x05\x65vent\",\n\x07Started\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\"\x1b\n\x05\x44\x65lta\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\"\x0b\n\tHeartbeat\"\xdc\x01\n\x04\x44one\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x1d\n\nagent_name\x18\x02 \x01(\tR\tagentName\x12%\n\x0e\x65xecution_time\x18\x03 \x01(\x01R\rexecutionTime\x12\x33\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructR\x08metadata\x12\x36\n\x05\x66\x61\x63ts\x18\x07 \x01(\x0b\x32 .agentmesh.common.v1.AnswerFactsR\x05\x66\x61\x63ts\"\xb6\x01\n\x13GetExecutionRequest\x12+\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\x0b\x65xecutionId\x12,\n\rresult_offset\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x0cresultOffset\x12\x33\n\x0cresult_limit\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\xc2\x1e(\x01H\x00R\x0bresultLimit\x88\x01\x01\x42\x0f\n\r_result_limit\"\x84\x01\n\x14GetExecutionResponse\x12?\n\texecution\x18\x01 \x01(\x0b\x32!.agentmesh.execution.v1.ExecutionR\texecution\x12+\n\x11result_characters\x18\x02 \x01(\x05R\x10resultCharacters\"\xf3\x01\n\x15ListExecutionsRequest\x12/\n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x32H\x00R\x08pageSize\x88\x01\x01\x12\'\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\tpageToken\x12\'\n\x08\x61gent_id\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\xba\x01\x01\x00R\x07\x61gentId\x12I\n\x06status\x18\x04 \x01(\x0e\x32\'.agentmesh.execution.v1.ExecutionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06statusB\x0c\n\n_page_size\"\x83\x01\n\x16ListExecutionsResponse\x12\x41\n\nexecutions\x18\x01 \x03(\x0b\x32!.agentmesh.execution.v1.ExecutionR\nexecutions\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken2\xdb\x06\n\x10\x45xecutionService\x12\xab\x01\n\x0c\x45xecuteAgent\x12+.agentmesh.execution.v1.ExecuteAgentRequest\x1a,.agentmesh.execution.v1.ExecuteAgentResponse\"@\xea\xe0\x18\x04\x08\x02 \x03\x82\xe1\x18\x08\n\x06\x01\x02\x03\x0c\r\x18\x82\xd3\xe4\x93\x02&\"!/api/v1/agents/{agent_id}/execute:\x01*\x12\xa9\x01\n\x0bStreamAgent\x12*.agentmesh.execution.v1.StreamAgentRequest\x1a+.agentmesh.execution.v1.StreamAgentResponse\"?\xea\xe0\x18\x04\x08\x02 \x03\x82\xe1\x18\x08\n\x06\x01\x02\x03\x0c\r\x18\x82\xd3\xe4\x93\x02%\" /api/v1/agents/{agent_id}/stream:\x01*0\x01\x12\xb4\x01\n\x11\x45stimateExecution\x12\x30.agentmesh.execution.v1.EstimateExecutionRequest\x1a\x31.agentmesh.execution.v1.EstimateExecutionResponse\":\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02\'\"\"/api/v1/agents/{agent_id}/estimate:\x01*\x12\xa1\x01\n\x0cGetExecution\x12+.agentmesh.execution.v1.GetExecutionRequest\x1a,.agentmesh.execution.v1.GetExecutionResponse\"6\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x14\x82\xd3\xe4\x93\x02#\x12!/api/v1/executions/{execution_id}\x12\x91\x01\n\x0eListExecutions\x12-.agentmesh.execution.v1.ListExecutionsRequest\x1a..agentmesh.execution.v1.ListExecutionsResponse\" \xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/executionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'agentmesh.execution.v1.execution_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ESTIMATEEXECUTIONREQUEST'].fields_by_name['agent_id']._loaded_options = None
+  _globals['_ESTIMATEEXECUTIONREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
+  _globals['_ESTIMATEEXECUTIONREQUEST'].fields_by_name['input']._loaded_options = None
+  _globals['_ESTIMATEEXECUTIONREQUEST'].fields_by_name['input']._serialized_options = b'\272H\010r\006\020\001\030\300\232\014'
+  _globals['_ESTIMATEEXECUTIONREQUEST'].fields_by_name['context']._loaded_options = None
+  _globals['_ESTIMATEEXECUTIONREQUEST'].fields_by_name['context']._serialized_options = b'\272H\003\330\001\003'
   _globals['_EXECUTEAGENTREQUEST'].fields_by_name['agent_id']._loaded_options = None
   _globals['_EXECUTEAGENTREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_EXECUTEAGENTREQUEST'].fields_by_name['input']._loaded_options = None
@@ -75,34 +81,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTIONSERVICE'].methods_by_name['ExecuteAgent']._serialized_options = b'\352\340\030\004\010\002 \003\202\341\030\010\n\006\001\002\003\014\r\030\202\323\344\223\002&\"!/api/v1/agents/{agent_id}/execute:\001*'
   _globals['_EXECUTIONSERVICE'].methods_by_name['StreamAgent']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['StreamAgent']._serialized_options = b'\352\340\030\004\010\002 \003\202\341\030\010\n\006\001\002\003\014\r\030\202\323\344\223\002%\" /api/v1/agents/{agent_id}/stream:\001*'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['EstimateExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['EstimateExecution']._serialized_options = b'\352\340\030\002\010\001\202\341\030\003\n\001\001\202\323\344\223\002\'\"\"/api/v1/agents/{agent_id}/estimate:\001*'
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._serialized_options = b'\352\340\030\002\010\001\202\341\030\003\n\001\024\202\323\344\223\002#\022!/api/v1/executions/{execution_id}'
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._loaded_options = None
   _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\024\022\022/api/v1/executions'
-  _globals['_EXECUTEAGENTREQUEST']._serialized_start=419
-  _globals['_EXECUTEAGENTREQUEST']._serialized_end=634
-  _globals['_EXECUTEAGENTRESPONSE']._serialized_start=637
-  _globals['_EXECUTEAGENTRESPONSE']._serialized_end=986
-  _globals['_STREAMAGENTREQUEST']._serialized_start=989
-  _globals['_STREAMAGENTREQUEST']._serialized_end=1203
-  _globals['_STREAMAGENTRESPONSE']._serialized_start=1206
-  _globals['_STREAMAGENTRESPONSE']._serialized_end=1603
-  _globals['_STARTED']._serialized_start=1605
-  _globals['_STARTED']._serialized_end=1649
-  _globals['_DELTA']._serialized_start=1651
-  _globals['_DELTA']._serialized_end=1678
-  _globals['_HEARTBEAT']._serialized_start=1680
-  _globals['_HEARTBEAT']._serialized_end=1691
-  _globals['_DONE']._serialized_start=1694
-  _globals['_DONE']._serialized_end=1914
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=1917
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=2099
-  _globals['_GETEXECUTIONRESPONSE']._serialized_start=2102
-  _globals['_GETEXECUTIONRESPONSE']._serialized_end=2234
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=2237
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=2480
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=2483
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=2614
-  _globals['_EXECUTIONSERVICE']._serialized_start=2617
-  _globals['_EXECUTIONSERVICE']._serialized_end=3293
+  _globals['_ESTIMATEEXECUTIONREQUEST']._serialized_start=419
+  _globals['_ESTIMATEEXECUTIONREQUEST']._serialized_end=578
+  _globals['_ESTIMATEEXECUTIONRESPONSE']._serialized_start=581
+  _globals['_ESTIMATEEXECUTIONRESPONSE']._serialized_end=880
+  _globals['_TYPICALCOST']._serialized_start=882
+  _globals['_TYPICALCOST']._serialized_end=931
+  _globals['_TYPICALSECONDS']._serialized_start=933
+  _globals['_TYPICALSECONDS']._serialized_end=985
+  _globals['_EXECUTEAGENTREQUEST']._serialized_start=988
+  _globals['_EXECUTEAGENTREQUEST']._serialized_end=1203
+  _globals['_EXECUTEAGENTRESPONSE']._serialized_start=1206
+  _globals['_EXECUTEAGENTRESPONSE']._serialized_end=1555
+  _globals['_STREAMAGENTREQUEST']._serialized_start=1558
+  _globals['_STREAMAGENTREQUEST']._serialized_end=1772
+  _globals['_STREAMAGENTRESPONSE']._serialized_start=1775
+  _globals['_STREAMAGENTRESPONSE']._serialized_end=2172
+  _globals['_STARTED']._serialized_start=2174
+  _globals['_STARTED']._serialized_end=2218
+  _globals['_DELTA']._serialized_start=2220
+  _globals['_DELTA']._serialized_end=2247
+  _globals['_HEARTBEAT']._serialized_start=2249
+  _globals['_HEARTBEAT']._serialized_end=2260
+  _globals['_DONE']._serialized_start=2263
+  _globals['_DONE']._serialized_end=2483
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=2486
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=2668
+  _globals['_GETEXECUTIONRESPONSE']._serialized_start=2671
+  _globals['_GETEXECUTIONRESPONSE']._serialized_end=2803
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=2806
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=3049
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=3052
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=3183
+  _globals['_EXECUTIONSERVICE']._serialized_start=3186
+  _globals['_EXECUTIONSERVICE']._serialized_end=4045
 # @@protoc_insertion_point(module_scope)

@@ -24,6 +24,132 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class EstimateExecutionRequest(_message.Message):
+    """The call to estimate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_ID_FIELD_NUMBER: _builtins.int
+    INPUT_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    agent_id: _builtins.str
+    """The agent's id."""
+    input: _builtins.str
+    """The input of the agent: 1 to 200,000 characters."""
+    @_builtins.property
+    def context(self) -> _struct_pb2.Struct:
+        """Free-form facts for the agent."""
+
+    def __init__(
+        self,
+        *,
+        agent_id: _builtins.str = ...,
+        input: _builtins.str = ...,
+        context: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "context", b"context", "input", b"input"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateExecutionRequest: _TypeAlias = EstimateExecutionRequest  # noqa: Y015
+
+@_typing.final
+class EstimateExecutionResponse(_message.Message):
+    """What a call would cost and how long it would take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    WORST_CASE_MICRO_USD_FIELD_NUMBER: _builtins.int
+    TYPICAL_MICRO_USD_FIELD_NUMBER: _builtins.int
+    TYPICAL_SECONDS_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    """An upper estimate of the input tokens, with the agent's own prompt."""
+    worst_case_micro_usd: _builtins.int
+    """The cost if the answer is as long as the agent allows, in millionths of a US dollar. A call is recorded at this cost until it ends."""
+    samples: _builtins.int
+    """How many executions the typical figures come from. If it is 0, they are 0, too."""
+    @_builtins.property
+    def typical_micro_usd(self) -> Global___TypicalCost:
+        """What executions of the agent cost."""
+
+    @_builtins.property
+    def typical_seconds(self) -> Global___TypicalSeconds:
+        """How long executions of the agent took."""
+
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int = ...,
+        worst_case_micro_usd: _builtins.int = ...,
+        typical_micro_usd: Global___TypicalCost | None = ...,
+        typical_seconds: Global___TypicalSeconds | None = ...,
+        samples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["typical_micro_usd", b"typical_micro_usd", "typical_seconds", b"typical_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input_tokens", b"input_tokens", "samples", b"samples", "typical_micro_usd", b"typical_micro_usd", "typical_seconds", b"typical_seconds", "worst_case_micro_usd", b"worst_case_micro_usd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateExecutionResponse: _TypeAlias = EstimateExecutionResponse  # noqa: Y015
+
+@_typing.final
+class TypicalCost(_message.Message):
+    """Percentiles of the cost, accurate within 5 %, in millionths of a US dollar."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    P50_FIELD_NUMBER: _builtins.int
+    P90_FIELD_NUMBER: _builtins.int
+    p50: _builtins.int
+    """The median."""
+    p90: _builtins.int
+    """90 % cost at most this much."""
+    def __init__(
+        self,
+        *,
+        p50: _builtins.int = ...,
+        p90: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["p50", b"p50", "p90", b"p90"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TypicalCost: _TypeAlias = TypicalCost  # noqa: Y015
+
+@_typing.final
+class TypicalSeconds(_message.Message):
+    """Percentiles of the duration, accurate within 5 %, in seconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    P50_FIELD_NUMBER: _builtins.int
+    P90_FIELD_NUMBER: _builtins.int
+    p50: _builtins.float
+    """The median."""
+    p90: _builtins.float
+    """90 % took at most this long."""
+    def __init__(
+        self,
+        *,
+        p50: _builtins.float = ...,
+        p90: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["p50", b"p50", "p90", b"p90"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TypicalSeconds: _TypeAlias = TypicalSeconds  # noqa: Y015
+
+@_typing.final
 class ExecuteAgentRequest(_message.Message):
     """One task for an agent."""
 

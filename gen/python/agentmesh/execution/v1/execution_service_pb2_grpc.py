@@ -47,6 +47,11 @@ class ExecutionServiceStub:
                 request_serializer=agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.StreamAgentRequest.SerializeToString,
                 response_deserializer=agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.StreamAgentResponse.FromString,
                 _registered_method=True)
+        self.EstimateExecution = channel.unary_unary(
+                '/agentmesh.execution.v1.ExecutionService/EstimateExecution',
+                request_serializer=agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.EstimateExecutionRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.EstimateExecutionResponse.FromString,
+                _registered_method=True)
         self.GetExecution = channel.unary_unary(
                 '/agentmesh.execution.v1.ExecutionService/GetExecution',
                 request_serializer=agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.GetExecutionRequest.SerializeToString,
@@ -88,6 +93,14 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EstimateExecution(self, request, context):
+        """Estimates what a call would cost and how long it would take, without making it: its worst case, and what is typical of the agent's
+        completed executions of the last 30 days, those of all users. AGENT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetExecution(self, request, context):
         """Gets one execution. PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces.
         """
@@ -114,6 +127,11 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.StreamAgent,
                     request_deserializer=agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.StreamAgentRequest.FromString,
                     response_serializer=agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.StreamAgentResponse.SerializeToString,
+            ),
+            'EstimateExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateExecution,
+                    request_deserializer=agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.EstimateExecutionRequest.FromString,
+                    response_serializer=agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.EstimateExecutionResponse.SerializeToString,
             ),
             'GetExecution': grpc.unary_unary_rpc_method_handler(
                     servicer.GetExecution,
@@ -183,6 +201,33 @@ class ExecutionService:
             '/agentmesh.execution.v1.ExecutionService/StreamAgent',
             agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.StreamAgentRequest.SerializeToString,
             agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.StreamAgentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.execution.v1.ExecutionService/EstimateExecution',
+            agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.EstimateExecutionRequest.SerializeToString,
+            agentmesh_dot_execution_dot_v1_dot_execution__service__pb2.EstimateExecutionResponse.FromString,
             options,
             channel_credentials,
             insecure,

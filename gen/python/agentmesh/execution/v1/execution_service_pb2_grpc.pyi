@@ -51,6 +51,10 @@ class ExecutionServiceStub:
     then ends with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
     AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
     """
+    EstimateExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.EstimateExecutionRequest, _execution_service_pb2.EstimateExecutionResponse]
+    """Estimates what a call would cost and how long it would take, without making it: its worst case, and what is typical of the agent's
+    completed executions of the last 30 days, those of all users. AGENT_NOT_FOUND.
+    """
     GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]
     """Gets one execution. PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces."""
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]
@@ -78,6 +82,10 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     A failure before the first event is returned as by ExecuteAgent. A later one is sent as an `error` event, and the rpc
     then ends with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
     AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
+    """
+    EstimateExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.EstimateExecutionRequest, _execution_service_pb2.EstimateExecutionResponse]  # type: ignore[assignment]
+    """Estimates what a call would cost and how long it would take, without making it: its worst case, and what is typical of the agent's
+    completed executions of the last 30 days, those of all users. AGENT_NOT_FOUND.
     """
     GetExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]  # type: ignore[assignment]
     """Gets one execution. PAYLOAD_TOO_LARGE when the answer would have more than 4 MiB: read the result in pieces."""
@@ -115,6 +123,16 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         A failure before the first event is returned as by ExecuteAgent. A later one is sent as an `error` event, and the rpc
         then ends with the same status. The reasons are those of ExecuteAgent: AGENT_NOT_FOUND, AGENT_UNAVAILABLE,
         AGENT_EXECUTION_FAILED, LLM_API_ERROR, LLM_API_TIMEOUT.
+        """
+
+    @_abc_1.abstractmethod
+    def EstimateExecution(
+        self,
+        request: _execution_service_pb2.EstimateExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.EstimateExecutionResponse, _abc.Awaitable[_execution_service_pb2.EstimateExecutionResponse]]:
+        """Estimates what a call would cost and how long it would take, without making it: its worst case, and what is typical of the agent's
+        completed executions of the last 30 days, those of all users. AGENT_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
