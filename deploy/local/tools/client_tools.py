@@ -1,4 +1,4 @@
-"""Generators of API clients for the tests: `python -m deploy.local.tools.client_tools` downloads them before the tests run."""
+"""Generators of API clients, and a client for events, for the tests: `python -m deploy.local.tools.client_tools` downloads them before the tests run."""
 
 import fcntl
 import shutil
@@ -13,6 +13,8 @@ from deploy.local.tools.go_tools import INSTALL_SECONDS, TOOLS
 OPENAPI_GENERATOR_VERSION = "7.14.0"
 PYTHON_CLIENT_VERSION = "0.29.1"
 TYPESCRIPT_PACKAGES = ("openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3", "@types/node@22.19.1")
+
+EVENT_SOURCE_PACKAGES = ("eventsource@3.0.7", "eventsource-parser@3.1.1")
 
 
 class MissingToolchain(LaunchError):
@@ -53,6 +55,13 @@ def openapi_typescript() -> Path:
     return _fetched(TYPESCRIPT_PACKAGES[0].replace("@", "-"), lambda folder: [[*install, "--prefix", str(folder)]])
 
 
+def event_source() -> Path:
+    """The folder with the node modules of a client for Server-Sent Events. Raises MissingToolchain, or LaunchError if that fails."""
+    require("node", "npm")
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", *EVENT_SOURCE_PACKAGES]
+    return _fetched(EVENT_SOURCE_PACKAGES[0].replace("@", "-"), lambda folder: [[*install, "--prefix", str(folder)]])
+
+
 def _fetched(name: str, commands: Callable[[Path], list[list[str]]], in_place: bool = False) -> Path:
     """The folder of that name, filled by the commands if necessary. Waits for another process that is filling it.
 
@@ -79,7 +88,7 @@ def _fetched(name: str, commands: Callable[[Path], list[list[str]]], in_place: b
 
 if __name__ == "__main__":
     try:
-        for fetch in (openapi_generator, openapi_python_client, openapi_typescript):
+        for fetch in (event_source, openapi_generator, openapi_python_client, openapi_typescript):
             fetch()
     except LaunchError as problem:
         sys.exit(f"agentmesh: {problem}")
