@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import analytics, calls, compare, costs, fairness, interceptors, login_flood, overload, workflows
+from tests.bench import analytics, calls, compare, costs, fairness, interceptors, login_flood, overload, ready_flood, workflows
 
 BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, int | None]]] = {
     "calls": calls.main,
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, int | None]]] = {
     "workflows": workflows.main,
     "fairness": fairness.main,
     "costs": costs.main,
+    "ready": ready_flood.main,
     "analytics": analytics.main,
     "compare": compare.main,
 }
@@ -53,6 +54,7 @@ def arguments() -> argparse.Namespace:
         rounds=(4, "rounds until a rise counts"),
     )
     benchmark("analytics", "every question to analytics", executions=(10_000_000, "executions that the cells count"))
+    benchmark("ready", "agent calls beside a flood of /ready", rounds=(5, "rounds"), seconds=(5.0, slices))
     compared = benchmark(
         "compare",
         "this tree against another commit; exits with 1 if this tree is more than 3 %% slower",

@@ -1,4 +1,4 @@
-"""Generators of API clients, and a client for events, for the tests: `python -m deploy.local.tools.client_tools` downloads them before the tests run."""
+"""Clients and client generators for the tests: `python -m deploy.local.tools.client_tools` downloads them before the tests run."""
 
 import fcntl
 import shutil
