@@ -1,4 +1,4 @@
-"""The documentation refers only to pages, headings, files, make targets and modules that exist."""
+"""The documentation refers only to pages, headings, make targets and modules that exist; for paths, see test_paths.py."""
 
 import re
 from collections.abc import Iterator
@@ -52,11 +52,3 @@ def test_every_python_module_in_the_documentation_exists() -> None:
     named = {module for page in PAGES if page != HISTORY for module in pattern.findall(page.read_text())}
     assert {"catalogue", "orchestrator.processes.accounts"} <= named
     assert not {module for module in named if find_spec(module) is None}
-
-
-def test_every_source_path_in_the_documentation_exists() -> None:
-    tops = "|".join(sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")))
-    pattern = re.compile(rf"`((?:{tops})/[\w./-]*\w/?)`")
-    named = {(path, page.name) for page in PAGES if page != HISTORY for path in pattern.findall(page.read_text())}
-    assert ("gateway/envoy/shedding.lua", "0008-admission-by-the-time-calls-wait.md") in named
-    assert not {(path, page) for path, page in named if not (ROOT / path).exists()}
