@@ -114,6 +114,7 @@ test: python  ## All checks and all tests; about eleven minutes (PYTEST_ARGS='-k
 chaos: export CHAOS_SECONDS ?= 300
 chaos: export CHAOS_CLIENTS ?= 24
 chaos: export CHAOS_STREAMS ?= 3000
+chaos: export CHAOS_HOSTILE ?= 1
 chaos: export KAFKA_AWAY_SECONDS ?= 60
 chaos: export CHAOS_RUNS ?= 1000
 chaos: export CHAOS_ROUNDS ?= 3
