@@ -101,7 +101,7 @@ lint: python  ## Style, types, imports between packages, contracts.
 
 check: lint  ## Every check that does not run the code: lint, generated code, definitions.
 	$(BIN)/python -m protos.codegen --check
-	$(BIN)/python -m catalogue lint
+	$(BIN)/python -m catalogue lint --strict
 
 test: python  ## All checks and all tests; about eleven minutes (PYTEST_ARGS='-k redis').
 	@"$(PYTHON)" -m deploy.local.tools.go_tools >/dev/null 2>&1 &
