@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from catalogue.catalogue import Catalogue
+from catalogue.onet import load_tasks
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
 from mesh.rpc.channel import ChannelPool
@@ -28,6 +29,7 @@ from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService
 from orchestrator.policy.service import PolicyService
 from orchestrator.registry.ports import SearchIndex
+from orchestrator.registry.recommending import Recommender
 from orchestrator.registry.service import RegistryService
 
 
@@ -65,7 +67,8 @@ async def build_calling(
     books = Books(prices, retryable)
     purchases = Purchases(recorder, agents, books)
     stack.push_async_callback(purchases.drain)
-    registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, agents, index)
+    recommender = Recommender(prices, load_tasks()) if index else None
+    registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, agents, index, recommender)
     policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine, tasks)))
     executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
     return AgentCalling(agents, registry, policy, executions, books)

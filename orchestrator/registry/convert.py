@@ -6,7 +6,17 @@ from agentmesh.registry.v1 import registry_service_pb2 as pb
 
 from catalogue.catalogue import Category
 from catalogue.convert import agent_to_proto
-from orchestrator.registry.model import AgentHealth, AgentOrder, AgentPage, AgentQuery, FacetCount, HealthState, ListedAgent
+from orchestrator.registry.model import (
+    AgentHealth,
+    AgentOrder,
+    AgentPage,
+    AgentQuery,
+    FacetCount,
+    HealthState,
+    ListedAgent,
+    Recommendation,
+    Recommendations,
+)
 
 _HEALTH = {
     HealthState.SERVING: registry_pb2.AGENT_HEALTH_STATUS_SERVING,
@@ -50,6 +60,26 @@ def page(found: AgentPage) -> pb.ListAgentsResponse:
 
 def _count(facet: FacetCount) -> pb.FacetCount:
     return pb.FacetCount(value=facet.value, count=facet.count)
+
+
+def wanted(request: pb.RecommendAgentsRequest, limit: int) -> AgentQuery:
+    """Which agents a request for recommendations admits, and the work as the search."""
+    return AgentQuery(search=request.task, category=request.category, role=request.role, tags=frozenset(request.tags), limit=limit)
+
+
+def recommendations(found: Recommendations) -> pb.RecommendAgentsResponse:
+    return pb.RecommendAgentsResponse(recommendations=map(_recommendation, found.items), no_fit=found.no_fit)
+
+
+def _recommendation(found: Recommendation) -> pb.Recommendation:
+    estimate = pb.CallEstimate(
+        cost_micro_usd=found.estimate.cost_micro_usd,
+        max_cost_micro_usd=found.estimate.max_cost_micro_usd,
+        seconds=found.estimate.seconds,
+    )
+    return pb.Recommendation(
+        agent=agent(found.agent), score=found.score, reason=found.reason, matching_tasks=found.matching_tasks, estimate=estimate
+    )
 
 
 def agent(listed: ListedAgent) -> agent_pb2.Agent:

@@ -65,6 +65,34 @@ class AgentPage:
     nearest: Sequence[ListedAgent] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A rough estimate of a call: the cost of a typical and of the longest answer in micro-dollars, and the seconds of a typical call."""
+
+    cost_micro_usd: int
+    max_cost_micro_usd: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """An agent for a piece of work, with a score of 0 to 1 and a reason that consists of facts."""
+
+    agent: ListedAgent
+    score: float
+    reason: str
+    matching_tasks: Sequence[str]
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations:
+    """The best agents first. With `no_fit`, none is made for the work, and these are the nearest."""
+
+    items: Sequence[Recommendation]
+    no_fit: bool
+
+
 class HealthState(StrEnum):
     """The answer of an agent to a health check."""
 

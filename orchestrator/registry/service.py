@@ -10,8 +10,9 @@ from catalogue.search.result import Found
 from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.rpc.requests.paging import LARGEST_PAGE
 from orchestrator.registry import listing
-from orchestrator.registry.model import AgentHealth, AgentPage, AgentQuery, Facets, HealthState, ListedAgent
+from orchestrator.registry.model import AgentHealth, AgentPage, AgentQuery, Facets, HealthState, ListedAgent, Recommendations
 from orchestrator.registry.ports import HealthProbe, SearchIndex
+from orchestrator.registry.recommending import MOST_RECOMMENDATIONS, Recommender
 
 
 class RegistryService:
@@ -27,12 +28,14 @@ class RegistryService:
         port_offset: int,
         probe: HealthProbe,
         index: SearchIndex | None = None,
+        recommender: Recommender | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._clock = clock
         self._models = models
         self._offset = port_offset
         self._probe = probe
+        self._recommender = recommender
         self.renew(catalogue, index)
 
     def renew(self, catalogue: Catalogue, index: SearchIndex | None = None) -> None:
@@ -62,6 +65,16 @@ class RegistryService:
             facets=self._facets(ranked, query),
             nearest=[self._listed(definition) for definition in nearest],
         )
+
+    def recommend(self, query: AgentQuery) -> Recommendations:
+        """The best agents for the work in `query.search`, or the nearest ones if none is made for it. At most MOST_RECOMMENDATIONS."""
+        if self._index is None or self._recommender is None:
+            raise RuntimeError("this process recommends no agents")
+        result = self._index.find(query.search)
+        scores = {each.agent_id: each.score for each in result.matches or result.nearest}
+        admitted = listing.filtered([self._catalogue.get(agent_id) for agent_id in scores], query)
+        best = [(self._listed(agent), scores[agent.agent_id]) for agent in admitted[: min(query.limit, MOST_RECOMMENDATIONS)]]
+        return self._recommender.recommend(query.search, best, self._catalogue)
 
     def categories(self) -> Sequence[Category]:
         """All categories, in alphabetical order."""

@@ -8,6 +8,7 @@ from agentmesh.registry.v1 import registry_service_pb2_grpc
 
 from mesh.rpc.requests.paging import DEFAULT_PAGE
 from orchestrator.registry import convert
+from orchestrator.registry.recommending import DEFAULT_RECOMMENDATIONS
 from orchestrator.registry.service import RegistryService
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -27,6 +28,10 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
 
     async def ListCategories(self, request: pb.ListCategoriesRequest, context: Context) -> pb.ListCategoriesResponse:
         return pb.ListCategoriesResponse(categories=map(convert.category, self._service.categories()))
+
+    async def RecommendAgents(self, request: pb.RecommendAgentsRequest, context: Context) -> pb.RecommendAgentsResponse:
+        limit = request.limit if request.HasField("limit") else DEFAULT_RECOMMENDATIONS
+        return convert.recommendations(self._service.recommend(convert.wanted(request, limit)))
 
     async def CheckAgentHealth(self, request: pb.CheckAgentHealthRequest, context: Context) -> pb.CheckAgentHealthResponse:
         """How an agent is now."""

@@ -61,6 +61,9 @@ class _Registry(RegistryServiceServicer):
     async def ListCategories(self, request: Any, context: Any) -> Any:
         return await self._script.reply(request, context, registry.ListCategoriesResponse())
 
+    async def RecommendAgents(self, request: Any, context: Any) -> Any:
+        return await self._script.reply(request, context, registry.RecommendAgentsResponse())
+
     async def CheckAgentHealth(self, request: Any, context: Any) -> Any:
         return await self._script.reply(request, context, registry.CheckAgentHealthResponse())
 

@@ -104,6 +104,7 @@ NAME_NO_OBJECT = {
     *("AuthService.CreateApiKey", "AuthService.ChangePassword"),
     *("AuthService.CreateUser", "AuthService.ListUsers", "AuthService.ListAuditEntries"),
     *("RegistryService.ListAgents", "RegistryService.GetAgent", "RegistryService.ListCategories", "RegistryService.CheckAgentHealth"),
+    "RegistryService.RecommendAgents",
     *("HealthService.GetHealth", "HealthService.GetReadiness"),
     *("ExecutionService.ExecuteAgent", "ExecutionService.StreamAgent", "ExecutionService.ListExecutions"),
     "ExecutionService.EstimateExecution",

@@ -126,3 +126,19 @@ async def test_the_platform_reports_healthy_and_ready(mesh: Mesh) -> None:
 async def test_grpc_health_knows_the_process_and_its_services(mesh: Mesh, service: str) -> None:
     answer = await HealthStub(mesh.orchestrator.channel).Check(HealthCheckRequest(service=service))
     assert answer.status == HealthCheckResponse.SERVING
+
+
+async def test_agents_are_recommended_with_a_reason_a_score_and_an_estimate(mesh: Mesh) -> None:
+    wanted = pb.RecommendAgentsRequest(task="helper", limit=2)
+    answer = await mesh.orchestrator.registry.RecommendAgents(wanted)
+    first = answer.recommendations[0]
+    assert (first.agent.number, len(answer.recommendations)) == (ALONE, 2)
+    assert first.reason.endswith(".")
+    assert 0 < first.estimate.cost_micro_usd <= first.estimate.max_cost_micro_usd
+    assert 0 <= answer.recommendations[1].score <= first.score <= 1
+
+
+@pytest.mark.parametrize("wishes", [{}, {"task": "x" * 20_001}, {"task": "x", "limit": 0}])
+async def test_an_invalid_wish_for_recommendations_is_refused(mesh: Mesh, wishes: dict[str, object]) -> None:
+    error = await failure_of(mesh.orchestrator.registry.RecommendAgents(pb.RecommendAgentsRequest(**wishes)))  # type: ignore[arg-type]
+    assert error.reason == "VALIDATION_ERROR"

@@ -293,6 +293,150 @@ class ListCategoriesResponse(_message.Message):
 Global___ListCategoriesResponse: _TypeAlias = ListCategoriesResponse  # noqa: Y015
 
 @_typing.final
+class RecommendAgentsRequest(_message.Message):
+    """The work, and which agents may do it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    task: _builtins.str
+    """The work in the user's own words: a sentence or a page, in any language."""
+    limit: _builtins.int
+    """The number of agents to return, 1 to 20. More is read as 20."""
+    category: _builtins.str
+    """Only agents of this category; empty for all. An unknown category has no agents."""
+    role: _builtins.str
+    """Only agents with this role; empty for all. An unknown role has no agents."""
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only agents that have all of these tags; at most 20."""
+
+    def __init__(
+        self,
+        *,
+        task: _builtins.str = ...,
+        limit: _builtins.int | None = ...,
+        category: _builtins.str = ...,
+        role: _builtins.str = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "category", b"category", "limit", b"limit", "role", b"role", "tags", b"tags", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
+    _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
+
+Global___RecommendAgentsRequest: _TypeAlias = RecommendAgentsRequest  # noqa: Y015
+
+@_typing.final
+class RecommendAgentsResponse(_message.Message):
+    """The recommended agents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECOMMENDATIONS_FIELD_NUMBER: _builtins.int
+    NO_FIT_FIELD_NUMBER: _builtins.int
+    no_fit: _builtins.bool
+    """Whether no agent that passes the filters is made for the work."""
+    @_builtins.property
+    def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
+        """The agents, the best first. If `no_fit` is set, they are only the nearest."""
+
+    def __init__(
+        self,
+        *,
+        recommendations: _abc.Iterable[Global___Recommendation] | None = ...,
+        no_fit: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["no_fit", b"no_fit", "recommendations", b"recommendations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecommendAgentsResponse: _TypeAlias = RecommendAgentsResponse  # noqa: Y015
+
+@_typing.final
+class Recommendation(_message.Message):
+    """An agent that is recommended for a piece of work."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MATCHING_TASKS_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    score: _builtins.float
+    """How likely it is that the catalogue has an agent for the work and that this is one of the best, 0 to 1."""
+    reason: _builtins.str
+    """One sentence in English: which stated tasks of the agent match the work, and which agent to take instead for another need."""
+    @_builtins.property
+    def agent(self) -> _agent_pb2.Agent:
+        """The agent."""
+
+    @_builtins.property
+    def matching_tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The agent's stated tasks that match the work, the best match first; at most two. The statements are from the O*NET database."""
+
+    @_builtins.property
+    def estimate(self) -> Global___CallEstimate:
+        """What a call with this work would cost and how long it would take."""
+
+    def __init__(
+        self,
+        *,
+        agent: _agent_pb2.Agent | None = ...,
+        score: _builtins.float = ...,
+        reason: _builtins.str = ...,
+        matching_tasks: _abc.Iterable[_builtins.str] | None = ...,
+        estimate: Global___CallEstimate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "estimate", b"estimate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "estimate", b"estimate", "matching_tasks", b"matching_tasks", "reason", b"reason", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Recommendation: _TypeAlias = Recommendation  # noqa: Y015
+
+@_typing.final
+class CallEstimate(_message.Message):
+    """A rough estimate of a call. The actual figures are in the execution."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COST_MICRO_USD_FIELD_NUMBER: _builtins.int
+    MAX_COST_MICRO_USD_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    cost_micro_usd: _builtins.int
+    """The cost of a typical answer in micro-dollars, at list prices."""
+    max_cost_micro_usd: _builtins.int
+    """The cost of the longest possible answer in micro-dollars."""
+    seconds: _builtins.float
+    """The duration of a typical call in seconds."""
+    def __init__(
+        self,
+        *,
+        cost_micro_usd: _builtins.int = ...,
+        max_cost_micro_usd: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_micro_usd", b"cost_micro_usd", "max_cost_micro_usd", b"max_cost_micro_usd", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallEstimate: _TypeAlias = CallEstimate  # noqa: Y015
+
+@_typing.final
 class CheckAgentHealthRequest(_message.Message):
     """Which agent to check."""
 

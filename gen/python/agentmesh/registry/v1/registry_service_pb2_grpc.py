@@ -50,6 +50,11 @@ class RegistryServiceStub:
                 request_serializer=agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListCategoriesRequest.SerializeToString,
                 response_deserializer=agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListCategoriesResponse.FromString,
                 _registered_method=True)
+        self.RecommendAgents = channel.unary_unary(
+                '/agentmesh.registry.v1.RegistryService/RecommendAgents',
+                request_serializer=agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.RecommendAgentsRequest.SerializeToString,
+                response_deserializer=agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.RecommendAgentsResponse.FromString,
+                _registered_method=True)
         self.CheckAgentHealth = channel.unary_unary(
                 '/agentmesh.registry.v1.RegistryService/CheckAgentHealth',
                 request_serializer=agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.CheckAgentHealthRequest.SerializeToString,
@@ -82,6 +87,14 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecommendAgents(self, request, context):
+        """Recommends agents for a piece of work, the best first, each with a reason, an estimate and a score. If no agent is made for the work,
+        the response says so and names the nearest agents.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckAgentHealth(self, request, context):
         """Checks the health of an agent now. An agent that does not answer is reported as UNREACHABLE, not as an error.
         """
@@ -106,6 +119,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListCategories,
                     request_deserializer=agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListCategoriesRequest.FromString,
                     response_serializer=agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListCategoriesResponse.SerializeToString,
+            ),
+            'RecommendAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecommendAgents,
+                    request_deserializer=agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.RecommendAgentsRequest.FromString,
+                    response_serializer=agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.RecommendAgentsResponse.SerializeToString,
             ),
             'CheckAgentHealth': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckAgentHealth,
@@ -195,6 +213,33 @@ class RegistryService:
             '/agentmesh.registry.v1.RegistryService/ListCategories',
             agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListCategoriesRequest.SerializeToString,
             agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.ListCategoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecommendAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/agentmesh.registry.v1.RegistryService/RecommendAgents',
+            agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.RecommendAgentsRequest.SerializeToString,
+            agentmesh_dot_registry_dot_v1_dot_registry__service__pb2.RecommendAgentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,10 @@ class RegistryServiceStub:
     """Gets one agent."""
     ListCategories: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListCategoriesRequest, _registry_service_pb2.ListCategoriesResponse]
     """Lists the categories with their roles and sizes, in alphabetical order."""
+    RecommendAgents: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RecommendAgentsRequest, _registry_service_pb2.RecommendAgentsResponse]
+    """Recommends agents for a piece of work, the best first, each with a reason, an estimate and a score. If no agent is made for the work,
+    the response says so and names the nearest agents.
+    """
     CheckAgentHealth: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.CheckAgentHealthRequest, _registry_service_pb2.CheckAgentHealthResponse]
     """Checks the health of an agent now. An agent that does not answer is reported as UNREACHABLE, not as an error."""
 
@@ -53,6 +57,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Gets one agent."""
     ListCategories: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListCategoriesRequest, _registry_service_pb2.ListCategoriesResponse]  # type: ignore[assignment]
     """Lists the categories with their roles and sizes, in alphabetical order."""
+    RecommendAgents: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RecommendAgentsRequest, _registry_service_pb2.RecommendAgentsResponse]  # type: ignore[assignment]
+    """Recommends agents for a piece of work, the best first, each with a reason, an estimate and a score. If no agent is made for the work,
+    the response says so and names the nearest agents.
+    """
     CheckAgentHealth: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.CheckAgentHealthRequest, _registry_service_pb2.CheckAgentHealthResponse]  # type: ignore[assignment]
     """Checks the health of an agent now. An agent that does not answer is reported as UNREACHABLE, not as an error."""
 
@@ -82,6 +90,16 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListCategoriesResponse, _abc.Awaitable[_registry_service_pb2.ListCategoriesResponse]]:
         """Lists the categories with their roles and sizes, in alphabetical order."""
+
+    @_abc_1.abstractmethod
+    def RecommendAgents(
+        self,
+        request: _registry_service_pb2.RecommendAgentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RecommendAgentsResponse, _abc.Awaitable[_registry_service_pb2.RecommendAgentsResponse]]:
+        """Recommends agents for a piece of work, the best first, each with a reason, an estimate and a score. If no agent is made for the work,
+        the response says so and names the nearest agents.
+        """
 
     @_abc_1.abstractmethod
     def CheckAgentHealth(
