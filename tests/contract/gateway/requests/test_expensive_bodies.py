@@ -112,7 +112,8 @@ async def test_a_path_accepts_the_bytes_that_its_contract_allows_and_little_more
 def test_only_agent_calls_and_workflows_accept_large_bodies() -> None:
     rules = request_rules(GENERATED / "descriptor.binpb")
     unbounded = {one.binding.template for one in rules if one.largest_body is None}
-    assert unbounded == {"/api/v1/agents/{agent_id}/execute", "/api/v1/agents/{agent_id}/stream", "/api/v1/workflows"}
+    with_context = {f"/api/v1/agents/{{agent_id}}/{call}" for call in ("execute", "stream", "start", "estimate")}
+    assert unbounded == {*with_context, "/api/v1/workflows"}
     assert max(one.largest_body or 0 for one in rules) < 40_000
 
 

@@ -87,7 +87,7 @@ async def _lost(served: tuple[Gateway, Oracle, Relay], call: Any) -> Any:
 
 def test_the_kind_decides_timeout_and_retries(tmp_path: Path) -> None:
     config = yaml.safe_load(render_bootstrap(GatewaySettings(descriptor_path=made_up.contract_with_it(tmp_path))))
-    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][-1]["typed_config"]
     routes = {
         route["match"].get("path"): route["route"] for route in manager["route_config"]["virtual_hosts"][0]["routes"] if "route" in route
     }

@@ -124,7 +124,8 @@ async def test_a_success_has_no_grpc_headers(gateway: Gateway, backend: Backend)
     response = await gateway.http.post(f"{AGENT}/execute", json={"input": "hello"})
     assert response.status_code == 200
     assert_clean(response)
-    assert response.json() == {"agent_name": "", "result": "hello", "execution_time": 0, "execution_id": ""}
+    answer = response.json()
+    assert (answer["result"], answer["execution_id"]) == ("hello", "")
 
 
 async def test_an_answer_of_several_megabytes_passes(gateway: Gateway, backend: Backend) -> None:
