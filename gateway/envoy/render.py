@@ -49,6 +49,10 @@ class GatewaySettings:
     """Requests per second that one address may send continuously."""
     per_ip_burst: int = 4000
     """Requests that one address may send in a burst."""
+    per_ip_probe_rate: int = 50
+    """Calls per second of the kind PROBE (/health, /ready) that one address may send continuously."""
+    per_ip_probe_burst: int = 200
+    """Calls of the kind PROBE that one address may send in a burst."""
     per_ip_login_rate: int = 5
     """Calls per second of the kind LOGIN (logins, registrations, token refreshes, password changes) that one address may send
     continuously."""

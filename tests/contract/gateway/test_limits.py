@@ -196,6 +196,19 @@ async def test_logins_have_their_own_bucket_for_each_address(upstream: tuple[Bac
         assert (await gateway.http.get("/api/v1/agents")).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/ready", "/health"])
+async def test_probes_have_their_own_bucket_for_each_address(upstream: tuple[Backend, Relay], tmp_path: Path, path: str) -> None:
+    async with running_gateway(tmp_path, upstream[1].port, per_ip_probe_rate=1, per_ip_probe_burst=20) as gateway:
+        answers = await asyncio.gather(*(gateway.http.get(path) for _ in range(40)))
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert len(refused) >= 15
+        assert "health and readiness: 1)" in error_of(refused[0], 429, "RATE_LIMIT_EXCEEDED")["message"]
+        assert (await gateway.http.get("/api/v1/agents")).status_code == 200
+        elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.3")
+        async with httpx.AsyncClient(transport=elsewhere, base_url=gateway.http.base_url) as probe:
+            assert (await probe.get(path)).status_code != 429
+
+
 async def _login(gateway: Gateway, request: identity.LoginRequest) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await AuthServiceStub(gateway.channel).Login(request, timeout=10)
