@@ -34,6 +34,13 @@ def _remove_empty_names(value: Any) -> None:
         _remove_empty_names(inner)
 
 
+def make_answerable(query: Any) -> None:
+    """Removes query parameters that are almost never right by chance: time zones, page tokens and the ends of a range."""
+    if isinstance(query, dict):
+        for name in ("time_zone", "page_token", "start_time", "end_time"):
+            query.pop(name, None)
+
+
 class Existing:
     """Provides ids by the names of path parameters. Objects that a request uses up are created anew for each."""
 

@@ -22,7 +22,7 @@ from schemathesis import GenerationMode
 from gateway.envoy.render import GENERATED
 from mesh.rpc.status import TABLE
 from tests.conftest import ReportFigures
-from tests.contract.existing import Existing, make_runnable
+from tests.contract.existing import Existing, make_answerable, make_runnable
 from tests.contract.gateway.wire import REQUEST_ID, events_of
 from tests.e2e.books import check_books
 from tests.e2e.definitions import AGENT
@@ -142,6 +142,7 @@ def _generate(operation: Any, mode: GenerationMode, existing: Existing, send: Ca
             ids = existing.ids(operation.label) if case.path_parameters else {}
             case.path_parameters.update({name: real for name, real in ids.items() if name in case.path_parameters})
             make_runnable(case.body)
+            make_answerable(case.query)
         send(case)
 
     try:
