@@ -45,6 +45,7 @@ TASKS = {
             "step leases",
             "step recovery",
             "stopped steps",
+            "usage rollup",
             "wakeups in",
             "wakeups out",
         ),
