@@ -127,6 +127,7 @@ async def test_reflection_lists_every_service(mesh: Mesh) -> None:
     answers = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     names = [service.name async for answer in answers for service in answer.list_services_response.service]
     assert sorted(names) == [
+        "agentmesh.analytics.v1.AnalyticsService",
         "agentmesh.event.v1.EventService",
         "agentmesh.execution.v1.ExecutionService",
         "agentmesh.health.v1.HealthService",
