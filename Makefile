@@ -103,7 +103,7 @@ check: lint  ## Every check that does not run the code: lint, generated code, de
 	$(BIN)/python -m protos.codegen --check
 	$(BIN)/python -m catalogue lint --strict
 
-test: python  ## All checks and all tests; about eleven minutes (PYTEST_ARGS='-k redis').
+test: python  ## All checks and all tests; about half an hour (PYTEST_ARGS='-k redis').
 	@"$(PYTHON)" -m deploy.local.tools.go_tools >/dev/null 2>&1 &
 	@"$(PYTHON)" -m deploy.local.tools.java_tools >/dev/null 2>&1 &
 	@"$(PYTHON)" -m deploy.local.tools.client_tools >/dev/null 2>&1 &
