@@ -51,7 +51,10 @@ class Clock:
 async def service(books_url: str, db: Connection, engine: AsyncEngine) -> AsyncIterator[AnalyticsService]:
     await db.execute("DELETE FROM api_keys")
     await db.execute(
-        """INSERT INTO users (id, username, password_hash) VALUES (1, 'ann', 'none') ON CONFLICT (id) DO UPDATE SET username = 'ann'"""
+        """
+        INSERT INTO users (id, username, password_hash) VALUES (1, 'ann', 'none') ON CONFLICT (id) DO UPDATE SET username = 'ann';
+        SELECT setval(pg_get_serial_sequence('users', 'id'), (SELECT max(id) FROM users))
+        """
     )
     await db.execute(
         "INSERT INTO api_keys (api_key_id, user_id, key_hash, prefix, name, scopes) VALUES ($1, 1, 'x', 'amk_', 'build', '{read}')",

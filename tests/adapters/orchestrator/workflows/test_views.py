@@ -121,7 +121,8 @@ async def test_a_step_shows_its_resolved_input_and_its_attempts(served: Served, 
     for intent in intents:
         await recorder.record(intent)
     details, sent, attempts = await served.service.step(ANN, run.run_id, "last")
-    assert (details.step.task_id, details.context, sent) == ("last", {"tone": "dry"}, "Look at this: an answer")
+    assert (details.step.task_id, details.context) == ("last", {"tone": "dry"})
+    assert sent == 'Look at this: <result task="s0">\nan answer\n</result>'
     assert [one.execution_id for one in attempts] == [intent.execution_id for intent in intents]
 
 
