@@ -57,6 +57,8 @@ class StepNotFound(MeshError):
 class ResultsTooLarge(AnswerTooLarge):
     """The results do not fit into one response."""
 
+    reason = "PAYLOAD_TOO_LARGE"
+
 
 class ApprovalNotPending(MeshError):
     """The step does not wait for a decision, or no longer does."""

@@ -35,7 +35,7 @@ from tests.support.credentials import bearer
 
 REQUESTS = 2_000
 """The minimum number of requests."""
-EXAMPLES = 36
+EXAMPLES = 30
 """Requests of each kind for each operation; an operation without parameters has fewer distinct ones."""
 FEW_EXAMPLES = 15
 """The same, for operations that hash passwords and those beside them."""
