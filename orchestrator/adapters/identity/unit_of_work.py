@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, and_, func, insert, or_, select, update
+from sqlalchemy import RowMapping, and_, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
@@ -32,7 +32,8 @@ class PostgresIdentityWork:
     async def add_user(self, username: str, password_hash: str, role: Role) -> User | None:
         """Adds a user; see the port."""
         new = upsert(users).values(username=username, password_hash=password_hash, role=role.value)
-        row = await self._one(new.on_conflict_do_nothing().returning(users))
+        taken = [text("lower(username::text)")]  # of users_username_key; a conflict of anything else is a fault
+        row = await self._one(new.on_conflict_do_nothing(index_elements=taken).returning(users))
         return None if row is None else user(row)
 
     async def update_user(
