@@ -1,7 +1,9 @@
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
+from deploy.local.supervision.waiting import holds_within
 from tests.contract.gateway.backend import Backend
 from tests.contract.gateway.relay import Relay
 from tests.contract.gateway.running import Gateway, running_gateway
@@ -33,6 +35,13 @@ async def shared_gateway(upstream: tuple[Backend, Relay], tmp_path_factory: pyte
 
 
 @pytest.fixture
-def gateway(shared_gateway: Gateway, backend: Backend) -> Gateway:
-    """The gateway, with the backend reset."""
+async def gateway(shared_gateway: Gateway, backend: Backend) -> Gateway:
+    """The gateway, with the backend reset, once it no longer rejects a share of the calls because too many failed in the last test."""
+    assert await holds_within(10, partial(forwards_all, shared_gateway))
+    backend.reset()
     return shared_gateway
+
+
+async def forwards_all(gateway: Gateway) -> bool:
+    """Whether several calls in a row succeed."""
+    return all([(await gateway.http.get("/api/v1/categories")).status_code == 200 for _ in range(4)])

@@ -25,7 +25,7 @@ BAD_IDS = ["", "req_", "req_" + "a" * 61, "abc", 'req_"x', "req_a b", "req_a,req
 @pytest.mark.parametrize("given", GOOD_IDS)
 async def test_a_well_formed_request_id_is_kept(gateway: Gateway, backend: Backend, given: str) -> None:
     response = await gateway.http.get(AGENT, headers={"x-request-id": given})
-    assert response.headers.get_list("x-request-id") == [given]
+    assert (response.status_code, response.headers.get_list("x-request-id")) == (200, [given])
     assert backend.script.metadata[-1]["x-request-id"] == given
     assert error_of(await gateway.http.get("/nope", headers={"x-request-id": given}), 404, "ROUTE_NOT_FOUND")["request_id"] == given
     assert error_of(await gateway.http.get("/a%2fb", headers={"x-request-id": given}), 400, "BAD_REQUEST")["request_id"] == given

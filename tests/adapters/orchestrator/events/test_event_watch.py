@@ -139,7 +139,7 @@ async def test_an_event_wakes_only_those_who_see_it(
             task.cancel()
         await asyncio.wait(asleep)
     assert looks.all[concerned] >= events
-    assert woken <= WATCHERS  # some may have begun only after `before`
+    assert woken < 2 * WATCHERS  # some began only after `before`; if an event woke them all, they would look 20 times each
 
 
 async def test_a_watcher_who_was_not_woken_for_long_still_reads_from_memory(

@@ -84,9 +84,9 @@ class Running:
         self.main = asyncio.ensure_future(start(RunningProcess(self.tasks, ready_file=ready_file)))
 
     def named(self) -> dict[str, "asyncio.Task[Any]"]:
-        """The named tasks of the process."""
-        new = asyncio.all_tasks() - self._before
-        return {task.get_name(): task for task in new if not task.get_name().startswith("Task-")}
+        """The tasks that the process has named. Those of gRPC serve a call, such as a health check of another test's Envoy."""
+        new = {task.get_name(): task for task in asyncio.all_tasks() - self._before}
+        return {name: task for name, task in new.items() if not name.startswith(("Task-", "rpc_task", "HandleExceptions["))}
 
     async def started(self, names: tuple[str, ...]) -> None:
         async def all_there() -> bool:
