@@ -580,19 +580,29 @@ class WatchRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LIVE_EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    LIVE_OFFSET_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Its id, a UUID."""
     after_sequence: _builtins.int
     """The last sequence that was seen; 0 for all changes from the first on."""
+    live_execution_id: _builtins.str
+    """The execution whose text the reader already has in part: `execution_id` of the last `live` event, a UUID; empty for none. The text of
+    another execution is sent from its beginning.
+    """
+    live_offset: _builtins.int
+    """How many characters of that text the reader has: `next_offset` of that event."""
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
+        live_execution_id: _builtins.str = ...,
+        live_offset: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "live_execution_id", b"live_execution_id", "live_offset", b"live_offset", "run_id", b"run_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -610,9 +620,10 @@ class WatchRunResponse(_message.Message):
     DONE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The change's place among the run's changes: 1 for the first, then one more each, the same for every watcher.
-    `heartbeat`, `done` and `error` repeat the sequence of the last change, so that a reader can always resume after it.
+    `live`, `heartbeat`, `done` and `error` repeat the sequence of the last change, so that a reader can always resume after it.
     """
     @_builtins.property
     def run(self) -> Global___RunChange:
@@ -634,6 +645,12 @@ class WatchRunResponse(_message.Message):
     def heartbeat(self) -> Global___WatchHeartbeat:
         """Sent after every 15 s of silence."""
 
+    @_builtins.property
+    def live(self) -> Global___StepLive:
+        """A running step has made progress that no change records. To receive each piece once, resume with `live_execution_id` and
+        `live_offset` beside `after_sequence`.
+        """
+
     def __init__(
         self,
         *,
@@ -643,12 +660,13 @@ class WatchRunResponse(_message.Message):
         done: Global___WatchDone | None = ...,
         error: _error_pb2.Error | None = ...,
         heartbeat: Global___WatchHeartbeat | None = ...,
+        live: Global___StepLive | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "error", b"error", "event", b"event", "heartbeat", b"heartbeat", "run", b"run", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "error", b"error", "event", b"event", "heartbeat", b"heartbeat", "live", b"live", "run", b"run", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "error", b"error", "event", b"event", "heartbeat", b"heartbeat", "run", b"run", "sequence", b"sequence", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "error", b"error", "event", b"event", "heartbeat", b"heartbeat", "live", b"live", "run", b"run", "sequence", b"sequence", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["run", "step", "done", "error", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["run", "step", "done", "error", "heartbeat", "live"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -701,6 +719,82 @@ class StepChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StepChange: _TypeAlias = StepChange  # noqa: Y015
+
+@_typing.final
+class StepLive(_message.Message):
+    """Progress of a running step of a background execution. It is kept in Redis while the attempt runs: if Redis is unavailable, the answer comes
+    only with the change that completes the step.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    step_id: _builtins.str
+    """The step: the id of its task."""
+    execution_id: _builtins.str
+    """The execution of the attempt. Another id than before means that a new attempt has begun: its text replaces the earlier one."""
+    attempt: _builtins.int
+    """The number of the attempt. An attempt that was interrupted by the stop of its worker is repeated under the same number."""
+    @_builtins.property
+    def text(self) -> Global___LiveText:
+        """A piece of the answer."""
+
+    def __init__(
+        self,
+        *,
+        step_id: _builtins.str = ...,
+        execution_id: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        text: Global___LiveText | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "execution_id", b"execution_id", "step_id", b"step_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepLive: _TypeAlias = StepLive  # noqa: Y015
+
+@_typing.final
+class LiveText(_message.Message):
+    """A piece of the answer while the agent writes it. In one watch, each piece of an execution begins where the one before ended. The result of
+    the completed step is the whole answer; the last pieces may come only with it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    NEXT_OFFSET_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """The characters (Unicode code points) before this piece. 0 also at the beginning of an attempt, when `text` may still be empty."""
+    text: _builtins.str
+    """The piece."""
+    next_offset: _builtins.int
+    """`offset` plus the characters of `text`: the `live_offset` with which to resume."""
+    truncated: _builtins.bool
+    """True when the answer has outgrown what is kept of a running attempt (`LIVE_TEXT_BYTES`, 256 KiB by default). No further piece of it is
+    sent.
+    """
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        text: _builtins.str = ...,
+        next_offset: _builtins.int = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_offset", b"next_offset", "offset", b"offset", "text", b"text", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveText: _TypeAlias = LiveText  # noqa: Y015
 
 @_typing.final
 class WatchDone(_message.Message):

@@ -196,7 +196,7 @@ class WorkflowServiceServicer:
     def WatchRun(self, request, context):
         """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
         Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
-        RUN_NOT_FOUND.
+        The watch of a background execution also carries its answer as it grows, in `live` events. RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -74,7 +74,7 @@ class WorkflowServiceStub:
     WatchRun: _grpc.UnaryStreamMultiCallable[_workflow_service_pb2.WatchRunRequest, _workflow_service_pb2.WatchRunResponse]
     """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
     Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
-    RUN_NOT_FOUND.
+    The watch of a background execution also carries its answer as it grows, in `live` events. RUN_NOT_FOUND.
     """
     StartAgent: _grpc.UnaryUnaryMultiCallable[_workflow_service_pb2.StartAgentRequest, _workflow_service_pb2.StartAgentResponse]
     """Starts a background execution and returns at once: a run with one step and without a workflow. The run survives the crash of any
@@ -134,7 +134,7 @@ class WorkflowServiceAsyncStub(WorkflowServiceStub):
     WatchRun: _aio.UnaryStreamMultiCallable[_workflow_service_pb2.WatchRunRequest, _workflow_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
     Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
-    RUN_NOT_FOUND.
+    The watch of a background execution also carries its answer as it grows, in `live` events. RUN_NOT_FOUND.
     """
     StartAgent: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.StartAgentRequest, _workflow_service_pb2.StartAgentResponse]  # type: ignore[assignment]
     """Starts a background execution and returns at once: a run with one step and without a workflow. The run survives the crash of any
@@ -257,7 +257,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_workflow_service_pb2.WatchRunResponse], _abc.AsyncIterator[_workflow_service_pb2.WatchRunResponse]]:
         """Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
         Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
-        RUN_NOT_FOUND.
+        The watch of a background execution also carries its answer as it grows, in `live` events. RUN_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
