@@ -102,7 +102,9 @@ async def first_commands(stack: Stack) -> str:
         commands += [f"curl {as_admin} -N {url}{agent}/stream -d '{EXAMPLE_INPUT}'"]
     commands.append(f"grpcurl -plaintext localhost:{stack.ports.gateway} list")
     if known:
-        commands.append(f"grpcurl {agent_tls(stack)} localhost:{EXAMPLE_AGENT_PORT + offset} agentmesh.agent.v1.AgentService/Describe")
+        request = f'-d \'{{"agent_id": "{EXAMPLE_AGENT}"}}\''
+        port = EXAMPLE_AGENT_PORT + offset
+        commands.append(f"grpcurl {agent_tls(stack)} {request} localhost:{port} agentmesh.agent.v1.AgentService/Describe")
     return "Try:\n" + "\n".join(f"  {command}" for command in commands)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local.lifted_limits import LIFTED
 from deploy.local.stack import Stack
+from mesh.settings import DEFINITIONS
 from tests.chaos.calls import Ledger
 from tests.chaos.clients import RestClient, rest_client
 from tests.support.ports import free_port_offset
@@ -30,6 +31,7 @@ async def running_stack(folder: Path, environment: Mapping[str, str], orchestrat
         running = Stack(
             folder,
             offset,
+            definitions=DEFINITIONS / "marketing",  # a hundred agents are enough, and every restart reads them
             environment=environment,
             orchestrators=orchestrators,
             workers=workers,

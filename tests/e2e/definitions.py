@@ -1,4 +1,4 @@
-"""The definitions of the installation under test: the shipped ones, and a few that tests need."""
+"""The definitions of the installation under test: one shipped category, and a few that tests need."""
 
 import json
 import shutil
@@ -7,6 +7,8 @@ from typing import Any
 
 from mesh.settings import DEFINITIONS
 
+CATEGORY = "marketing"
+"""The whole catalogue would put several agents on most ports, and slow down every start."""
 AGENT = "marketing_seo_strategist_agent_1_1"
 """A shipped agent."""
 STRICT = "trials_strict_agent_1_790001"
@@ -24,8 +26,8 @@ _STRICT_CONTEXT = {
 
 
 def write_definitions(folder: Path) -> None:
-    """Fill a folder with the shipped definitions and the trial agents."""
-    shutil.copytree(DEFINITIONS, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    """Fill a folder with the definitions of one shipped category and the trial agents."""
+    shutil.copytree(DEFINITIONS / CATEGORY, folder / CATEGORY)
     write_agent(folder, STRICT, context_schema=_STRICT_CONTEXT)
     write_agent(folder, UNKNOWN_MODEL, model="parrot-1")
 

@@ -96,7 +96,7 @@ async def test_the_start_screen_lists_what_runs_and_its_commands_work(offset: in
         assert "local simulator" in launcher.screen
         assert re.search(r"first administrator is `admin`, with the password \S{20,} \(shown this once\)", launcher.screen)
         search, execute, stream = re.findall(r"^  (curl .*)$", launcher.screen, flags=re.MULTILINE)
-        assert '"agent_id":"marketing_content_strategist_agent_1_11"' in await output_of(search)
+        assert '"agent_id":' in await output_of(search)
         assert '"provider":"simulator"' in await output_of(execute)
         assert "\ndata: " in await output_of(stream)
 
@@ -144,7 +144,7 @@ async def comes_back(launcher: Launcher, module: str) -> None:
 async def test_a_killed_launcher_leaves_nothing_and_the_next_one_starts_at_once(offset: int) -> None:
     """The next launcher finds the programs of the first still stopping: it waits for them, and then uses their ports.
 
-    Meanwhile another program takes one agent's port, which disables this agent and no other.
+    Meanwhile another program takes one port, which disables the agents on this port and no others.
     """
     async with up(offset) as launcher:
         await launcher.shows("Ctrl-C stops everything")
@@ -157,7 +157,7 @@ async def test_a_killed_launcher_leaves_nothing_and_the_next_one_starts_at_once(
             async with up(offset, "--shards", "2") as second:
                 line = await second.shows("not served")
                 assert f"port {port}: another program listens on the port" in line
-                assert "1 agent is not served: marketing_content_strategist_agent_1_11" in line
+                assert re.search(r"(1 agent is|\d agents are) not served: (\S+, )*marketing_content_strategist_agent_1_11\b", line)
                 assert "2 agent hosts" in second.screen
                 await second.shows("Ctrl-C stops everything")
                 second.process.kill()
