@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -47,9 +47,9 @@ class AccountsSettings(BaseSettings):
     """The cost of a password hash."""
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Errors are printed as one line on standard error."""
-    options = parser().parse_args()
+    options = parser().parse_args(arguments)
     try:
         answer = asyncio.run(run(AccountsSettings(), options))
     except ValidationError as error:

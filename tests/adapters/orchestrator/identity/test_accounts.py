@@ -1,11 +1,14 @@
 """The command line for accounts, as an administrator uses it."""
 
 import asyncio
+import io
 import json
 import os
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,10 +17,31 @@ from uuid_utils.compat import uuid7
 from orchestrator.adapters.identity.passwords import BcryptPasswords
 from orchestrator.adapters.identity.store import PostgresIdentityStore
 from orchestrator.identity.sessions import hashed
+from orchestrator.processes.accounts import main
 from tests.adapters.orchestrator.looking import Connection
 
+Outcome = tuple[int | None, str, str]
 
-async def accounts(url: str, *arguments: str, text: str = "") -> tuple[int | None, str, str]:
+
+async def accounts(url: str, *arguments: str, text: str = "") -> Outcome:
+    """The exit code, output and errors of a command that runs in this process: starting Python takes longer than the command."""
+
+    def command() -> Outcome:
+        output, errors = io.StringIO(), io.StringIO()
+        with (
+            patch.dict(os.environ, {"DATABASE_URL": url, "BCRYPT_ROUNDS": "4"}),
+            patch("sys.stdin", io.StringIO(text)),
+            redirect_stdout(output),
+            redirect_stderr(errors),
+        ):
+            code = main(arguments)
+        return code, output.getvalue(), errors.getvalue()
+
+    return await asyncio.to_thread(command)
+
+
+async def started(url: str, *arguments: str, text: str = "") -> Outcome:
+    """The same of a command in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "orchestrator.processes.accounts", *arguments),
         env={**os.environ, "DATABASE_URL": url, "BCRYPT_ROUNDS": "4"},
@@ -77,7 +101,9 @@ async def test_an_account_is_created_changed_and_deleted(books_url: str, engine:
 
 async def test_a_password_that_is_passed_in_is_not_printed(books_url: str, engine: AsyncEngine) -> None:
     name = f"user.{uuid7().hex}"
-    made = await answer(books_url, "create", name, "--password-stdin", text="my own password\n")
+    code, output, errors = await started(books_url, "create", name, "--password-stdin", text="my own password\n")
+    made = json.loads(output)
+    assert (code, errors) == (0, "")
     assert (made["username"], made["role"], "password" in made) == (name, "user", False)
     assert await fits(engine, name, "my own password")
 
@@ -116,7 +142,7 @@ async def test_an_error_is_reported_on_one_line(books_url: str, arguments: tuple
 
 
 async def test_an_unreachable_database_is_reported(books_url: str) -> None:
-    code, _, errors = await accounts("postgresql+asyncpg://u:hidden@127.0.0.1:1/x", "create-key", "a", "b")
+    code, _, errors = await started("postgresql+asyncpg://u:hidden@127.0.0.1:1/x", "create-key", "a", "b")
     assert (code, errors.count("\n"), "hidden" in errors) == (1, 1, False)
 
 
