@@ -1,6 +1,6 @@
-"""`make gen`: everything that is generated from the contracts, without network.
+"""`make gen`: everything that is generated from the contracts. It needs no network once the plugin for TypeScript is installed.
 
-`python -m protos.codegen` writes gen/python, gen/descriptor.binpb, gen/openapi.json and docs/errors.md;
+`python -m protos.codegen` writes gen/python, gen/ts, gen/descriptor.binpb, gen/openapi.json and docs/errors.md;
 `python -m protos.codegen --check` writes nothing and exits with 1 if a generated file is out of date.
 Both reject contracts with rpcs that REST clients cannot reach unambiguously (see checks.py).
 """

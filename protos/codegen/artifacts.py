@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
 from itertools import islice
@@ -13,12 +14,15 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from deploy.local.errors import LaunchError
+from deploy.local.tools.node_tools import install_packages, node
 from protos.codegen import error_table, openapi
 from protos.codegen.checks import problems
 from protos.codegen.contracts import ContractError, Contracts
 
-PYTHON = Path("gen/python")
-"""The only folder in which every file is generated. Files in it that are no longer generated are removed."""
+PYTHON, TYPESCRIPT = Path("gen/python"), Path("gen/ts")
+"""The folders in which every file is generated. Files in them that are no longer generated are removed."""
+_PLUGIN = Path(__file__).resolve().parent / "typescript"
 _SHOWN_LINES = 20
 
 
@@ -49,6 +53,7 @@ def render(root: Path, folder: Path) -> None:
     # Envoy needs the types but not the comments. Without source info, the set has a quarter of the size.
     _buf(root, "build", "--as-file-descriptor-set", "--exclude-source-info", "--output", str(descriptors))
     _buf(root, "generate", "--output", str(folder))
+    _buf(root, "generate", "--template", "buf.gen.typescript.yaml", "--output", str(folder), plugins=_typescript_plugin())
 
 
 def read_contracts(root: Path) -> Contracts:
@@ -59,7 +64,7 @@ def read_contracts(root: Path) -> Contracts:
 def drift(root: Path, rendered: Path) -> list[Drift]:
     """The files of the repository at `root` that differ from the artifacts in `rendered`, sorted by path."""
     fresh = {path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()}
-    differences = ((path, _difference(root / path, rendered / path, path)) for path in sorted(fresh | _committed_python(root)))
+    differences = ((path, _difference(root / path, rendered / path, path)) for path in sorted(fresh | _committed(root)))
     return [Drift(path, summary) for path, summary in differences if summary]
 
 
@@ -78,8 +83,9 @@ def install(root: Path, rendered: Path) -> list[Path]:
     return changed
 
 
-def _committed_python(root: Path) -> set[Path]:
-    files = (path for path in (root / PYTHON).rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+def _committed(root: Path) -> set[Path]:
+    found = (path for folder in (PYTHON, TYPESCRIPT) for path in (root / folder).rglob("*"))
+    files = (path for path in found if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(root) for path in files}
 
 
@@ -102,9 +108,17 @@ def _difference(old: Path, new: Path, name: Path) -> str:
     return "\n".join([f"differs (+{added} -{removed})", *islice(lines, _SHOWN_LINES), *more])
 
 
-def _buf(root: Path, *arguments: str) -> bytes:
+def _typescript_plugin() -> list[Path]:
+    """The folders of protoc-gen-es and of the node that runs it; the plugin is installed if necessary. Raises BufFailed."""
+    try:
+        return [install_packages(_PLUGIN) / ".bin", node().parent]
+    except LaunchError as error:
+        raise BufFailed(str(error)) from None
+
+
+def _buf(root: Path, *arguments: str, plugins: Sequence[Path] = ()) -> bytes:
     """Runs buf and its plugins from the current virtual environment, and returns its standard output. Raises BufFailed."""
-    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    search = os.pathsep.join([*map(str, plugins), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     try:
         done = subprocess.run(["buf", *arguments], cwd=root, env={**os.environ, "PATH": search}, capture_output=True, check=False)
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from protos.codegen.__main__ import main
 from protos.codegen.artifacts import drift, install, render
 from tests.unit.codegen.conftest import ROOT
 
-SOURCES = ("buf.yaml", "buf.gen.yaml", "pyproject.toml", "protos")
+SOURCES = ("buf.yaml", "buf.gen.yaml", "buf.gen.typescript.yaml", "pyproject.toml", "protos")
 REGISTRY = Path("protos/agentmesh/registry/v1/registry_service.proto")
 
 
@@ -29,8 +29,10 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def repository(rendered: Path, tmp_path: Path) -> Path:
     """A copy of the contracts' sources and of all generated files."""
     for name in SOURCES:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
-        copy(ROOT / name, tmp_path / name)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, tmp_path / name, symlinks=True)
+        else:
+            shutil.copyfile(ROOT / name, tmp_path / name)
     install(tmp_path, rendered)
     return tmp_path
 
@@ -54,7 +56,9 @@ def test_generating_twice_gives_the_same_bytes(repository: Path) -> None:
     assert (again.returncode, again.stdout) == (0, "everything generated is up to date\n")
 
 
-@pytest.mark.parametrize("name", ["gen/openapi.json", "docs/errors.md", "gen/python/agentmesh/common/v1/error_pb2.pyi"])
+@pytest.mark.parametrize(
+    "name", ["gen/openapi.json", "docs/errors.md", "gen/python/agentmesh/common/v1/error_pb2.pyi", "gen/ts/agentmesh/common/v1/error_pb.ts"]
+)
 def test_a_changed_file_is_drift_and_printed_as_a_diff(repository: Path, rendered: Path, name: str) -> None:
     changed = repository / name
     changed.write_text("An edit by hand.\n" + changed.read_text())
@@ -65,19 +69,18 @@ def test_a_changed_file_is_drift_and_printed_as_a_diff(repository: Path, rendere
 
 
 def test_changed_missing_and_stale_files_are_drift(repository: Path, rendered: Path) -> None:
-    descriptor, missing, stale = (
-        Path("gen/descriptor.binpb"),
-        Path("gen/python/agentmesh/agent/v1/agent_pb2.py"),
-        Path("gen/python/old_pb2.py"),
-    )
+    descriptor = Path("gen/descriptor.binpb")
+    missing = Path("gen/python/agentmesh/agent/v1/agent_pb2.py")
+    stale, stale_client = Path("gen/python/old_pb2.py"), Path("gen/ts/old_pb.ts")
     (repository / descriptor).write_bytes(b"\xff" + (repository / descriptor).read_bytes())
     (repository / missing).unlink()
     (repository / stale).touch()
+    (repository / stale_client).touch()
     found = {difference.path: difference.summary for difference in drift(repository, rendered)}
-    assert found.keys() == {descriptor, missing, stale}
+    assert found.keys() == {descriptor, missing, stale, stale_client}
     assert "bytes committed" in found[descriptor]
     assert found[missing] == "is missing"
-    assert found[stale] == "is no longer generated"
+    assert found[stale] == found[stale_client] == "is no longer generated"
 
 
 def test_installing_removes_drift_and_keeps_correct_files(repository: Path, rendered: Path) -> None:
