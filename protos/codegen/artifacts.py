@@ -23,7 +23,7 @@ from protos.codegen.contracts import ContractError, Contracts
 PYTHON, TYPESCRIPT = Path("gen/python"), Path("gen/ts")
 """The folders in which every file is generated. Files in them that are no longer generated are removed."""
 _PLUGIN = Path(__file__).resolve().parent / "typescript"
-_SHOWN_LINES = 20
+_SHOWN_LINES, _SHOWN_CHARACTERS = 20, 200
 
 
 class BufFailed(Exception):
@@ -105,7 +105,7 @@ def _difference(old: Path, new: Path, name: Path) -> str:
     added = sum(line.startswith("+") for line in lines[2:])
     removed = sum(line.startswith("-") for line in lines[2:])
     more = [f"… {len(lines) - _SHOWN_LINES} more lines"] if len(lines) > _SHOWN_LINES else []
-    return "\n".join([f"differs (+{added} -{removed})", *islice(lines, _SHOWN_LINES), *more])
+    return "\n".join([f"differs (+{added} -{removed})", *(line[:_SHOWN_CHARACTERS] for line in islice(lines, _SHOWN_LINES)), *more])
 
 
 def _typescript_plugin() -> list[Path]:

@@ -22,7 +22,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file agentmesh/workflow/v1/workflow_service.proto.
  */
 export const file_agentmesh_workflow_v1_workflow_service: GenFile = /*@__PURE__*/
-  fileDesc("CixhZ2VudG1lc2gvd29ya2Zsb3cvdjEvd29ya2Zsb3dfc2VydmljZS5wcm90bxIVYWdlbnRtZXNoLndvcmtmbG93LnYxImoKFUNyZWF0ZVdvcmtmbG93UmVxdWVzdBIMCgRuYW1lGAEgASgJEioKBXRhc2tzGAIgAygLMhsuYWdlbnRtZXNoLndvcmtmbG93LnYxLlRhc2sSFwoPaWRlbXBvdGVuY3lfa2V5GAMgASgJIksKFkNyZWF0ZVdvcmtmbG93UmVzcG9uc2USMQoId29ya2Zsb3cYASABKAsyHy5hZ2VudG1lc2gud29ya2Zsb3cudjEuV29ya2Zsb3cijwEKFExpc3RXb3JrZmxvd3NSZXF1ZXN0Eh4KCXBhZ2Vfc2l6ZRgBIAEoBUIG+uAYAggySACIAQESEgoKcGFnZV90b2tlbhgCIAEoCRI1CgZzdGF0dXMYAyABKA4yJS5hZ2VudG1lc2gud29ya2Zsb3cudjEuV29ya2Zsb3dTdGF0dXNCDAoKX3BhZ2Vfc2l6ZSJkChVMaXN0V29ya2Zsb3dzUmVzcG9uc2USMgoJd29ya2Zsb3dzGAEgAygLMh8uYWdlbnRtZXNoLndvcmtmbG93LnYxLldvcmtmbG93EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJUChJHZXRXb3JrZmxvd1JlcXVlc3QSEwoLd29ya2Zsb3dfaWQYASABKAkSKQoEdmlldxgCIAEoDjIbLmFnZW50bWVzaC53b3JrZmxvdy52MS5WaWV3IkgKE0dldFdvcmtmbG93UmVzcG9uc2USMQoId29ya2Zsb3cYASABKAsyHy5hZ2VudG1lc2gud29ya2Zsb3cudjEuV29ya2Zsb3ciLAoVRGVsZXRlV29ya2Zsb3dSZXF1ZXN0EhMKC3dvcmtmbG93X2lkGAEgASgJIhgKFkRlbGV0ZVdvcmtmbG93UmVzcG9uc2UiRgoWRXhlY3V0ZVdvcmtmbG93UmVxdWVzdBITCgt3b3JrZmxvd19pZBgBIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYAiABKAkiQgoXRXhlY3V0ZVdvcmtmbG93UmVzcG9uc2USJwoDcnVuGAEgASgLMhouYWdlbnRtZXNoLndvcmtmbG93LnYxLlJ1biIsChVDYW5jZWxXb3JrZmxvd1JlcXVlc3QSEwoLd29ya2Zsb3dfaWQYASABKAkiQQoWQ2FuY2VsV29ya2Zsb3dSZXNwb25zZRInCgNydW4YASABKAsyGi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUnVuIqwBCg9MaXN0UnVuc1JlcXVlc3QSEwoLd29ya2Zsb3dfaWQYASABKAkSHgoJcGFnZV9zaXplGAIgASgFQgb64BgCCDJIAIgBARISCgpwYWdlX3Rva2VuGAMgASgJEjAKBnN0YXR1cxgEIAEoDjIgLmFnZW50bWVzaC53b3JrZmxvdy52MS5SdW5TdGF0dXMSEAoIYWdlbnRfaWQYBSABKAlCDAoKX3BhZ2Vfc2l6ZSJVChBMaXN0UnVuc1Jlc3BvbnNlEigKBHJ1bnMYASADKAsyGi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUnVuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJKCg1HZXRSdW5SZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIpCgR2aWV3GAIgASgOMhsuYWdlbnRtZXNoLndvcmtmbG93LnYxLlZpZXciOQoOR2V0UnVuUmVzcG9uc2USJwoDcnVuGAEgASgLMhouYWdlbnRtZXNoLndvcmtmbG93LnYxLlJ1biJ0Cg5HZXRTdGVwUmVxdWVzdBIOCgZydW5faWQYASABKAkSDwoHc3RlcF9pZBgCIAEoCRIVCg1yZXN1bHRfb2Zmc2V0GAMgASgFEhkKDHJlc3VsdF9saW1pdBgEIAEoBUgAiAEBQg8KDV9yZXN1bHRfbGltaXQixQEKD0dldFN0ZXBSZXNwb25zZRIpCgRzdGVwGAEgASgLMhsuYWdlbnRtZXNoLndvcmtmbG93LnYxLlN0ZXASDQoFaW5wdXQYAiABKAkSKAoHY29udGV4dBgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSMwoIYXR0ZW1wdHMYBCADKAsyIS5hZ2VudG1lc2guZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbhIZChFyZXN1bHRfY2hhcmFjdGVycxgFIAEoBSIiChBDYW5jZWxSdW5SZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCSI8ChFDYW5jZWxSdW5SZXNwb25zZRInCgNydW4YASABKAsyGi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUnVuIjkKD1dhdGNoUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSFgoOYWZ0ZXJfc2VxdWVuY2UYAiABKA0isgIKEFdhdGNoUnVuUmVzcG9uc2USFgoIc2VxdWVuY2UYASABKA1CBPDgGAESLwoDcnVuGAIgASgLMiAuYWdlbnRtZXNoLndvcmtmbG93LnYxLlJ1bkNoYW5nZUgAEjEKBHN0ZXAYAyABKAsyIS5hZ2VudG1lc2gud29ya2Zsb3cudjEuU3RlcENoYW5nZUgAEjAKBGRvbmUYBCABKAsyIC5hZ2VudG1lc2gud29ya2Zsb3cudjEuV2F0Y2hEb25lSAASKwoFZXJyb3IYBSABKAsyGi5hZ2VudG1lc2guY29tbW9uLnYxLkVycm9ySAASOgoJaGVhcnRiZWF0GAYgASgLMiUuYWdlbnRtZXNoLndvcmtmbG93LnYxLldhdGNoSGVhcnRiZWF0SABCBwoFZXZlbnQiNAoJUnVuQ2hhbmdlEicKA3J1bhgBIAEoCzIaLmFnZW50bWVzaC53b3JrZmxvdy52MS5SdW4iNwoKU3RlcENoYW5nZRIpCgRzdGVwGAEgASgLMhsuYWdlbnRtZXNoLndvcmtmbG93LnYxLlN0ZXAiPQoJV2F0Y2hEb25lEjAKBnN0YXR1cxgBIAEoDjIgLmFnZW50bWVzaC53b3JrZmxvdy52MS5SdW5TdGF0dXMiEAoOV2F0Y2hIZWFydGJlYXQi5AEKEVN0YXJ0QWdlbnRSZXF1ZXN0EhAKCGFnZW50X2lkGAEgASgJEg0KBWlucHV0GAIgASgJEigKB2NvbnRleHQYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD2lkZW1wb3RlbmN5X2tleRgEIAEoCRIxCgVyZXRyeRgFIAEoCzIiLmFnZW50bWVzaC53b3JrZmxvdy52MS5SZXRyeVBvbGljeRIkCg90aW1lb3V0X3NlY29uZHMYBiABKAVCBvrgGAIIeEgAiAEBQhIKEF90aW1lb3V0X3NlY29uZHMiPQoSU3RhcnRBZ2VudFJlc3BvbnNlEicKA3J1bhgBIAEoCzIaLmFnZW50bWVzaC53b3JrZmxvdy52MS5SdW4iawoUTGlzdEFwcHJvdmFsc1JlcXVlc3QSHgoJcGFnZV9zaXplGAEgASgFQgb64BgCCDJIAIgBARISCgpwYWdlX3Rva2VuGAIgASgJEhEKCWFsbF91c2VycxgDIAEoCEIMCgpfcGFnZV9zaXplImsKFUxpc3RBcHByb3ZhbHNSZXNwb25zZRI5CglhcHByb3ZhbHMYASADKAsyJi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUGVuZGluZ0FwcHJvdmFsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLsAQoPUGVuZGluZ0FwcHJvdmFsEg4KBnJ1bl9pZBgBIAEoCRIPCgdzdGVwX2lkGAIgASgJEhAKCGFnZW50X2lkGAMgASgJEhMKC3dvcmtmbG93X2lkGAQgASgJEhUKDXdvcmtmbG93X25hbWUYBSABKAkSDwoHdXNlcl9pZBgGIAEoBRI1CghhcHByb3ZhbBgHIAEoCzIjLmFnZW50bWVzaC53b3JrZmxvdy52MS5TdGVwQXBwcm92YWwSMgoOcnVuX2NyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoMBChVEZWNpZGVBcHByb3ZhbFJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg8KB3N0ZXBfaWQYAiABKAkSOQoIZGVjaXNpb24YAyABKA4yJy5hZ2VudG1lc2gud29ya2Zsb3cudjEuQXBwcm92YWxEZWNpc2lvbhIOCgZyZWFzb24YBCABKAkiQQoWRGVjaWRlQXBwcm92YWxSZXNwb25zZRInCgNydW4YASABKAsyGi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUnVuMv8MCg9Xb3JrZmxvd1NlcnZpY2USfQoOQ3JlYXRlV29ya2Zsb3cSLC5hZ2VudG1lc2gud29ya2Zsb3cudjEuQ3JlYXRlV29ya2Zsb3dSZXF1ZXN0Gi0uYWdlbnRtZXNoLndvcmtmbG93LnYxLkNyZWF0ZVdvcmtmbG93UmVzcG9uc2UiDurgGAIIA4LhGAQKAgoYEnIKDUxpc3RXb3JrZmxvd3MSKy5hZ2VudG1lc2gud29ya2Zsb3cudjEuTGlzdFdvcmtmbG93c1JlcXVlc3QaLC5hZ2VudG1lc2gud29ya2Zsb3cudjEuTGlzdFdvcmtmbG93c1Jlc3BvbnNlIgbq4BgCCAESdAoLR2V0V29ya2Zsb3cSKS5hZ2VudG1lc2gud29ya2Zsb3cudjEuR2V0V29ya2Zsb3dSZXF1ZXN0GiouYWdlbnRtZXNoLndvcmtmbG93LnYxLkdldFdvcmtmbG93UmVzcG9uc2UiDurgGAIIAYLhGAQKAgQUEn0KDkRlbGV0ZVdvcmtmbG93EiwuYWdlbnRtZXNoLndvcmtmbG93LnYxLkRlbGV0ZVdvcmtmbG93UmVxdWVzdBotLmFnZW50bWVzaC53b3JrZmxvdy52MS5EZWxldGVXb3JrZmxvd1Jlc3BvbnNlIg7q4BgCCAOC4RgECgIEBRKBAQoPRXhlY3V0ZVdvcmtmbG93Ei0uYWdlbnRtZXNoLndvcmtmbG93LnYxLkV4ZWN1dGVXb3JrZmxvd1JlcXVlc3QaLi5hZ2VudG1lc2gud29ya2Zsb3cudjEuRXhlY3V0ZVdvcmtmbG93UmVzcG9uc2UiD+rgGAIIAoLhGAUKAwQFChJ9Cg5DYW5jZWxXb3JrZmxvdxIsLmFnZW50bWVzaC53b3JrZmxvdy52MS5DYW5jZWxXb3JrZmxvd1JlcXVlc3QaLS5hZ2VudG1lc2gud29ya2Zsb3cudjEuQ2FuY2VsV29ya2Zsb3dSZXNwb25zZSIO6uAYAggCguEYBAoCBBYSagoITGlzdFJ1bnMSJi5hZ2VudG1lc2gud29ya2Zsb3cudjEuTGlzdFJ1bnNSZXF1ZXN0GicuYWdlbnRtZXNoLndvcmtmbG93LnYxLkxpc3RSdW5zUmVzcG9uc2UiDergGAIIAYLhGAMKAQQSZQoGR2V0UnVuEiQuYWdlbnRtZXNoLndvcmtmbG93LnYxLkdldFJ1blJlcXVlc3QaJS5hZ2VudG1lc2gud29ya2Zsb3cudjEuR2V0UnVuUmVzcG9uc2UiDurgGAIIAYLhGAQKAhAUEmkKB0dldFN0ZXASJS5hZ2VudG1lc2gud29ya2Zsb3cudjEuR2V0U3RlcFJlcXVlc3QaJi5hZ2VudG1lc2gud29ya2Zsb3cudjEuR2V0U3RlcFJlc3BvbnNlIg/q4BgCCAGC4RgFCgMQIRQSbgoJQ2FuY2VsUnVuEicuYWdlbnRtZXNoLndvcmtmbG93LnYxLkNhbmNlbFJ1blJlcXVlc3QaKC5hZ2VudG1lc2gud29ya2Zsb3cudjEuQ2FuY2VsUnVuUmVzcG9uc2UiDurgGAIIAoLhGAQKAhAiEmwKCFdhdGNoUnVuEiYuYWdlbnRtZXNoLndvcmtmbG93LnYxLldhdGNoUnVuUmVxdWVzdBonLmFnZW50bWVzaC53b3JrZmxvdy52MS5XYXRjaFJ1blJlc3BvbnNlIg3q4BgCCAGC4RgDCgEQMAEScgoKU3RhcnRBZ2VudBIoLmFnZW50bWVzaC53b3JrZmxvdy52MS5TdGFydEFnZW50UmVxdWVzdBopLmFnZW50bWVzaC53b3JrZmxvdy52MS5TdGFydEFnZW50UmVzcG9uc2UiD+rgGAIIAoLhGAUKAwEYEBJyCg1MaXN0QXBwcm92YWxzEisuYWdlbnRtZXNoLndvcmtmbG93LnYxLkxpc3RBcHByb3ZhbHNSZXF1ZXN0GiwuYWdlbnRtZXNoLndvcmtmbG93LnYxLkxpc3RBcHByb3ZhbHNSZXNwb25zZSIG6uAYAggBEn0KDkRlY2lkZUFwcHJvdmFsEiwuYWdlbnRtZXNoLndvcmtmbG93LnYxLkRlY2lkZUFwcHJvdmFsUmVxdWVzdBotLmFnZW50bWVzaC53b3JrZmxvdy52MS5EZWNpZGVBcHByb3ZhbFJlc3BvbnNlIg7q4BgCCAKC4RgECgIQF2IGcHJvdG8z", [file_agentmesh_common_v1_access, file_agentmesh_common_v1_default_value, file_agentmesh_common_v1_error, file_agentmesh_common_v1_error_reason, file_agentmesh_common_v1_stream, file_agentmesh_execution_v1_execution, file_agentmesh_workflow_v1_workflow, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CixhZ2VudG1lc2gvd29ya2Zsb3cvdjEvd29ya2Zsb3dfc2VydmljZS5wcm90bxIVYWdlbnRtZXNoLndvcmtmbG93LnYxImoKFUNyZWF0ZVdvcmtmbG93UmVxdWVzdBIMCgRuYW1lGAEgASgJEioKBXRhc2tzGAIgAygLMhsuYWdlbnRtZXNoLndvcmtmbG93LnYxLlRhc2sSFwoPaWRlbXBvdGVuY3lfa2V5GAMgASgJIksKFkNyZWF0ZVdvcmtmbG93UmVzcG9uc2USMQoId29ya2Zsb3cYASABKAsyHy5hZ2VudG1lc2gud29ya2Zsb3cudjEuV29ya2Zsb3cijwEKFExpc3RXb3JrZmxvd3NSZXF1ZXN0Eh4KCXBhZ2Vfc2l6ZRgBIAEoBUIG+uAYAggySACIAQESEgoKcGFnZV90b2tlbhgCIAEoCRI1CgZzdGF0dXMYAyABKA4yJS5hZ2VudG1lc2gud29ya2Zsb3cudjEuV29ya2Zsb3dTdGF0dXNCDAoKX3BhZ2Vfc2l6ZSJkChVMaXN0V29ya2Zsb3dzUmVzcG9uc2USMgoJd29ya2Zsb3dzGAEgAygLMh8uYWdlbnRtZXNoLndvcmtmbG93LnYxLldvcmtmbG93EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJUChJHZXRXb3JrZmxvd1JlcXVlc3QSEwoLd29ya2Zsb3dfaWQYASABKAkSKQoEdmlldxgCIAEoDjIbLmFnZW50bWVzaC53b3JrZmxvdy52MS5WaWV3IkgKE0dldFdvcmtmbG93UmVzcG9uc2USMQoId29ya2Zsb3cYASABKAsyHy5hZ2VudG1lc2gud29ya2Zsb3cudjEuV29ya2Zsb3ciLAoVRGVsZXRlV29ya2Zsb3dSZXF1ZXN0EhMKC3dvcmtmbG93X2lkGAEgASgJIhgKFkRlbGV0ZVdvcmtmbG93UmVzcG9uc2UiRgoWRXhlY3V0ZVdvcmtmbG93UmVxdWVzdBITCgt3b3JrZmxvd19pZBgBIAEoCRIXCg9pZGVtcG90ZW5jeV9rZXkYAiABKAkiQgoXRXhlY3V0ZVdvcmtmbG93UmVzcG9uc2USJwoDcnVuGAEgASgLMhouYWdlbnRtZXNoLndvcmtmbG93LnYxLlJ1biIsChVDYW5jZWxXb3JrZmxvd1JlcXVlc3QSEwoLd29ya2Zsb3dfaWQYASABKAkiQQoWQ2FuY2VsV29ya2Zsb3dSZXNwb25zZRInCgNydW4YASABKAsyGi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUnVuIqwBCg9MaXN0UnVuc1JlcXVlc3QSEwoLd29ya2Zsb3dfaWQYASABKAkSHgoJcGFnZV9zaXplGAIgASgFQgb64BgCCDJIAIgBARISCgpwYWdlX3Rva2VuGAMgASgJEjAKBnN0YXR1cxgEIAEoDjIgLmFnZW50bWVzaC53b3JrZmxvdy52MS5SdW5TdGF0dXMSEAoIYWdlbnRfaWQYBSABKAlCDAoKX3BhZ2Vfc2l6ZSJVChBMaXN0UnVuc1Jlc3BvbnNlEigKBHJ1bnMYASADKAsyGi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUnVuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJKCg1HZXRSdW5SZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCRIpCgR2aWV3GAIgASgOMhsuYWdlbnRtZXNoLndvcmtmbG93LnYxLlZpZXciOQoOR2V0UnVuUmVzcG9uc2USJwoDcnVuGAEgASgLMhouYWdlbnRtZXNoLndvcmtmbG93LnYxLlJ1biJ0Cg5HZXRTdGVwUmVxdWVzdBIOCgZydW5faWQYASABKAkSDwoHc3RlcF9pZBgCIAEoCRIVCg1yZXN1bHRfb2Zmc2V0GAMgASgFEhkKDHJlc3VsdF9saW1pdBgEIAEoBUgAiAEBQg8KDV9yZXN1bHRfbGltaXQixQEKD0dldFN0ZXBSZXNwb25zZRIpCgRzdGVwGAEgASgLMhsuYWdlbnRtZXNoLndvcmtmbG93LnYxLlN0ZXASDQoFaW5wdXQYAiABKAkSKAoHY29udGV4dBgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSMwoIYXR0ZW1wdHMYBCADKAsyIS5hZ2VudG1lc2guZXhlY3V0aW9uLnYxLkV4ZWN1dGlvbhIZChFyZXN1bHRfY2hhcmFjdGVycxgFIAEoBSIiChBDYW5jZWxSdW5SZXF1ZXN0Eg4KBnJ1bl9pZBgBIAEoCSI8ChFDYW5jZWxSdW5SZXNwb25zZRInCgNydW4YASABKAsyGi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUnVuImkKD1dhdGNoUnVuUmVxdWVzdBIOCgZydW5faWQYASABKAkSFgoOYWZ0ZXJfc2VxdWVuY2UYAiABKA0SGQoRbGl2ZV9leGVjdXRpb25faWQYAyABKAkSEwoLbGl2ZV9vZmZzZXQYBCABKAUi4wIKEFdhdGNoUnVuUmVzcG9uc2USFgoIc2VxdWVuY2UYASABKA1CBPDgGAESLwoDcnVuGAIgASgLMiAuYWdlbnRtZXNoLndvcmtmbG93LnYxLlJ1bkNoYW5nZUgAEjEKBHN0ZXAYAyABKAsyIS5hZ2VudG1lc2gud29ya2Zsb3cudjEuU3RlcENoYW5nZUgAEjAKBGRvbmUYBCABKAsyIC5hZ2VudG1lc2gud29ya2Zsb3cudjEuV2F0Y2hEb25lSAASKwoFZXJyb3IYBSABKAsyGi5hZ2VudG1lc2guY29tbW9uLnYxLkVycm9ySAASOgoJaGVhcnRiZWF0GAYgASgLMiUuYWdlbnRtZXNoLndvcmtmbG93LnYxLldhdGNoSGVhcnRiZWF0SAASLwoEbGl2ZRgHIAEoCzIfLmFnZW50bWVzaC53b3JrZmxvdy52MS5TdGVwTGl2ZUgAQgcKBWV2ZW50IjQKCVJ1bkNoYW5nZRInCgNydW4YASABKAsyGi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUnVuIjcKClN0ZXBDaGFuZ2USKQoEc3RlcBgBIAEoCzIbLmFnZW50bWVzaC53b3JrZmxvdy52MS5TdGVwInEKCFN0ZXBMaXZlEg8KB3N0ZXBfaWQYASABKAkSFAoMZXhlY3V0aW9uX2lkGAIgASgJEg8KB2F0dGVtcHQYAyABKAUSLQoEdGV4dBgEIAEoCzIfLmFnZW50bWVzaC53b3JrZmxvdy52MS5MaXZlVGV4dCJQCghMaXZlVGV4dBIOCgZvZmZzZXQYASABKAUSDAoEdGV4dBgCIAEoCRITCgtuZXh0X29mZnNldBgDIAEoBRIRCgl0cnVuY2F0ZWQYBCABKAgiPQoJV2F0Y2hEb25lEjAKBnN0YXR1cxgBIAEoDjIgLmFnZW50bWVzaC53b3JrZmxvdy52MS5SdW5TdGF0dXMiEAoOV2F0Y2hIZWFydGJlYXQi5AEKEVN0YXJ0QWdlbnRSZXF1ZXN0EhAKCGFnZW50X2lkGAEgASgJEg0KBWlucHV0GAIgASgJEigKB2NvbnRleHQYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD2lkZW1wb3RlbmN5X2tleRgEIAEoCRIxCgVyZXRyeRgFIAEoCzIiLmFnZW50bWVzaC53b3JrZmxvdy52MS5SZXRyeVBvbGljeRIkCg90aW1lb3V0X3NlY29uZHMYBiABKAVCBvrgGAIIeEgAiAEBQhIKEF90aW1lb3V0X3NlY29uZHMiPQoSU3RhcnRBZ2VudFJlc3BvbnNlEicKA3J1bhgBIAEoCzIaLmFnZW50bWVzaC53b3JrZmxvdy52MS5SdW4iawoUTGlzdEFwcHJvdmFsc1JlcXVlc3QSHgoJcGFnZV9zaXplGAEgASgFQgb64BgCCDJIAIgBARISCgpwYWdlX3Rva2VuGAIgASgJEhEKCWFsbF91c2VycxgDIAEoCEIMCgpfcGFnZV9zaXplImsKFUxpc3RBcHByb3ZhbHNSZXNwb25zZRI5CglhcHByb3ZhbHMYASADKAsyJi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUGVuZGluZ0FwcHJvdmFsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLsAQoPUGVuZGluZ0FwcHJvdmFsEg4KBnJ1bl9pZBgBIAEoCRIPCgdzdGVwX2lkGAIgASgJEhAKCGFnZW50X2lkGAMgASgJEhMKC3dvcmtmbG93X2lkGAQgASgJEhUKDXdvcmtmbG93X25hbWUYBSABKAkSDwoHdXNlcl9pZBgGIAEoBRI1CghhcHByb3ZhbBgHIAEoCzIjLmFnZW50bWVzaC53b3JrZmxvdy52MS5TdGVwQXBwcm92YWwSMgoOcnVuX2NyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIoMBChVEZWNpZGVBcHByb3ZhbFJlcXVlc3QSDgoGcnVuX2lkGAEgASgJEg8KB3N0ZXBfaWQYAiABKAkSOQoIZGVjaXNpb24YAyABKA4yJy5hZ2VudG1lc2gud29ya2Zsb3cudjEuQXBwcm92YWxEZWNpc2lvbhIOCgZyZWFzb24YBCABKAkiQQoWRGVjaWRlQXBwcm92YWxSZXNwb25zZRInCgNydW4YASABKAsyGi5hZ2VudG1lc2gud29ya2Zsb3cudjEuUnVuMv8MCg9Xb3JrZmxvd1NlcnZpY2USfQoOQ3JlYXRlV29ya2Zsb3cSLC5hZ2VudG1lc2gud29ya2Zsb3cudjEuQ3JlYXRlV29ya2Zsb3dSZXF1ZXN0Gi0uYWdlbnRtZXNoLndvcmtmbG93LnYxLkNyZWF0ZVdvcmtmbG93UmVzcG9uc2UiDurgGAIIA4LhGAQKAgoYEnIKDUxpc3RXb3JrZmxvd3MSKy5hZ2VudG1lc2gud29ya2Zsb3cudjEuTGlzdFdvcmtmbG93c1JlcXVlc3QaLC5hZ2VudG1lc2gud29ya2Zsb3cudjEuTGlzdFdvcmtmbG93c1Jlc3BvbnNlIgbq4BgCCAESdAoLR2V0V29ya2Zsb3cSKS5hZ2VudG1lc2gud29ya2Zsb3cudjEuR2V0V29ya2Zsb3dSZXF1ZXN0GiouYWdlbnRtZXNoLndvcmtmbG93LnYxLkdldFdvcmtmbG93UmVzcG9uc2UiDurgGAIIAYLhGAQKAgQUEn0KDkRlbGV0ZVdvcmtmbG93EiwuYWdlbnRtZXNoLndvcmtmbG93LnYxLkRlbGV0ZVdvcmtmbG93UmVxdWVzdBotLmFnZW50bWVzaC53b3JrZmxvdy52MS5EZWxldGVXb3JrZmxvd1Jlc3BvbnNlIg7q4BgCCAOC4RgECgIEBRKBAQoPRXhlY3V0ZVdvcmtmbG93Ei0uYWdlbnRtZXNoLndvcmtmbG93LnYxLkV4ZWN1dGVXb3JrZmxvd1JlcXVlc3QaLi5hZ2VudG1lc2gud29ya2Zsb3cudjEuRXhlY3V0ZVdvcmtmbG93UmVzcG9uc2UiD+rgGAIIAoLhGAUKAwQFChJ9Cg5DYW5jZWxXb3JrZmxvdxIsLmFnZW50bWVzaC53b3JrZmxvdy52MS5DYW5jZWxXb3JrZmxvd1JlcXVlc3QaLS5hZ2VudG1lc2gud29ya2Zsb3cudjEuQ2FuY2VsV29ya2Zsb3dSZXNwb25zZSIO6uAYAggCguEYBAoCBBYSagoITGlzdFJ1bnMSJi5hZ2VudG1lc2gud29ya2Zsb3cudjEuTGlzdFJ1bnNSZXF1ZXN0GicuYWdlbnRtZXNoLndvcmtmbG93LnYxLkxpc3RSdW5zUmVzcG9uc2UiDergGAIIAYLhGAMKAQQSZQoGR2V0UnVuEiQuYWdlbnRtZXNoLndvcmtmbG93LnYxLkdldFJ1blJlcXVlc3QaJS5hZ2VudG1lc2gud29ya2Zsb3cudjEuR2V0UnVuUmVzcG9uc2UiDurgGAIIAYLhGAQKAhAUEmkKB0dldFN0ZXASJS5hZ2VudG1lc2gud29ya2Zsb3cudjEuR2V0U3RlcFJlcXVlc3QaJi5hZ2VudG1lc2gud29ya2Zsb3cudjEuR2V0U3RlcFJlc3BvbnNlIg/q4BgCCAGC4RgFCgMQIRQSbgoJQ2FuY2VsUnVuEicuYWdlbnRtZXNoLndvcmtmbG93LnYxLkNhbmNlbFJ1blJlcXVlc3QaKC5hZ2VudG1lc2gud29ya2Zsb3cudjEuQ2FuY2VsUnVuUmVzcG9uc2UiDurgGAIIAoLhGAQKAhAiEmwKCFdhdGNoUnVuEiYuYWdlbnRtZXNoLndvcmtmbG93LnYxLldhdGNoUnVuUmVxdWVzdBonLmFnZW50bWVzaC53b3JrZmxvdy52MS5XYXRjaFJ1blJlc3BvbnNlIg3q4BgCCAGC4RgDCgEQMAEScgoKU3RhcnRBZ2VudBIoLmFnZW50bWVzaC53b3JrZmxvdy52MS5TdGFydEFnZW50UmVxdWVzdBopLmFnZW50bWVzaC53b3JrZmxvdy52MS5TdGFydEFnZW50UmVzcG9uc2UiD+rgGAIIAoLhGAUKAwEYEBJyCg1MaXN0QXBwcm92YWxzEisuYWdlbnRtZXNoLndvcmtmbG93LnYxLkxpc3RBcHByb3ZhbHNSZXF1ZXN0GiwuYWdlbnRtZXNoLndvcmtmbG93LnYxLkxpc3RBcHByb3ZhbHNSZXNwb25zZSIG6uAYAggBEn0KDkRlY2lkZUFwcHJvdmFsEiwuYWdlbnRtZXNoLndvcmtmbG93LnYxLkRlY2lkZUFwcHJvdmFsUmVxdWVzdBotLmFnZW50bWVzaC53b3JrZmxvdy52MS5EZWNpZGVBcHByb3ZhbFJlc3BvbnNlIg7q4BgCCAKC4RgECgIQF2IGcHJvdG8z", [file_agentmesh_common_v1_access, file_agentmesh_common_v1_default_value, file_agentmesh_common_v1_error, file_agentmesh_common_v1_error_reason, file_agentmesh_common_v1_stream, file_agentmesh_execution_v1_execution, file_agentmesh_workflow_v1_workflow, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A new workflow.
@@ -599,6 +599,21 @@ export type WatchRunRequest = Message<"agentmesh.workflow.v1.WatchRunRequest"> &
    * @generated from field: uint32 after_sequence = 2;
    */
   afterSequence: number;
+
+  /**
+   * The execution whose text the reader already has in part: `execution_id` of the last `live` event, a UUID; empty for none. The text of
+   * another execution is sent from its beginning.
+   *
+   * @generated from field: string live_execution_id = 3;
+   */
+  liveExecutionId: string;
+
+  /**
+   * How many characters of that text the reader has: `next_offset` of that event.
+   *
+   * @generated from field: int32 live_offset = 4;
+   */
+  liveOffset: number;
 };
 
 /**
@@ -616,7 +631,7 @@ export const WatchRunRequestSchema: GenMessage<WatchRunRequest> = /*@__PURE__*/
 export type WatchRunResponse = Message<"agentmesh.workflow.v1.WatchRunResponse"> & {
   /**
    * The change's place among the run's changes: 1 for the first, then one more each, the same for every watcher.
-   * `heartbeat`, `done` and `error` repeat the sequence of the last change, so that a reader can always resume after it.
+   * `live`, `heartbeat`, `done` and `error` repeat the sequence of the last change, so that a reader can always resume after it.
    *
    * @generated from field: uint32 sequence = 1;
    */
@@ -667,6 +682,15 @@ export type WatchRunResponse = Message<"agentmesh.workflow.v1.WatchRunResponse">
      */
     value: WatchHeartbeat;
     case: "heartbeat";
+  } | {
+    /**
+     * A running step has made progress that no change records. To receive each piece once, resume with `live_execution_id` and
+     * `live_offset` beside `after_sequence`.
+     *
+     * @generated from field: agentmesh.workflow.v1.StepLive live = 7;
+     */
+    value: StepLive;
+    case: "live";
   } | { case: undefined; value?: undefined };
 };
 
@@ -720,6 +744,93 @@ export const StepChangeSchema: GenMessage<StepChange> = /*@__PURE__*/
   messageDesc(file_agentmesh_workflow_v1_workflow_service, 23);
 
 /**
+ * Progress of a running step of a background execution. It is kept in Redis while the attempt runs: if Redis is unavailable, the answer comes
+ * only with the change that completes the step.
+ *
+ * @generated from message agentmesh.workflow.v1.StepLive
+ */
+export type StepLive = Message<"agentmesh.workflow.v1.StepLive"> & {
+  /**
+   * The step: the id of its task.
+   *
+   * @generated from field: string step_id = 1;
+   */
+  stepId: string;
+
+  /**
+   * The execution of the attempt. Another id than before means that a new attempt has begun: its text replaces the earlier one.
+   *
+   * @generated from field: string execution_id = 2;
+   */
+  executionId: string;
+
+  /**
+   * The number of the attempt. An attempt that was interrupted by the stop of its worker is repeated under the same number.
+   *
+   * @generated from field: int32 attempt = 3;
+   */
+  attempt: number;
+
+  /**
+   * A piece of the answer.
+   *
+   * @generated from field: agentmesh.workflow.v1.LiveText text = 4;
+   */
+  text?: LiveText | undefined;
+};
+
+/**
+ * Describes the message agentmesh.workflow.v1.StepLive.
+ * Use `create(StepLiveSchema)` to create a new message.
+ */
+export const StepLiveSchema: GenMessage<StepLive> = /*@__PURE__*/
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 24);
+
+/**
+ * A piece of the answer while the agent writes it. In one watch, each piece of an execution begins where the one before ended. The result of
+ * the completed step is the whole answer; the last pieces may come only with it.
+ *
+ * @generated from message agentmesh.workflow.v1.LiveText
+ */
+export type LiveText = Message<"agentmesh.workflow.v1.LiveText"> & {
+  /**
+   * The characters (Unicode code points) before this piece. 0 also at the beginning of an attempt, when `text` may still be empty.
+   *
+   * @generated from field: int32 offset = 1;
+   */
+  offset: number;
+
+  /**
+   * The piece.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * `offset` plus the characters of `text`: the `live_offset` with which to resume.
+   *
+   * @generated from field: int32 next_offset = 3;
+   */
+  nextOffset: number;
+
+  /**
+   * True when the answer has outgrown what is kept of a running attempt (`LIVE_TEXT_BYTES`, 256 KiB by default). No further piece of it is
+   * sent.
+   *
+   * @generated from field: bool truncated = 4;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message agentmesh.workflow.v1.LiveText.
+ * Use `create(LiveTextSchema)` to create a new message.
+ */
+export const LiveTextSchema: GenMessage<LiveText> = /*@__PURE__*/
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 25);
+
+/**
  * The end of a watch.
  *
  * @generated from message agentmesh.workflow.v1.WatchDone
@@ -738,7 +849,7 @@ export type WatchDone = Message<"agentmesh.workflow.v1.WatchDone"> & {
  * Use `create(WatchDoneSchema)` to create a new message.
  */
 export const WatchDoneSchema: GenMessage<WatchDone> = /*@__PURE__*/
-  messageDesc(file_agentmesh_workflow_v1_workflow_service, 24);
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 26);
 
 /**
  * The watch is alive, and nothing has changed.
@@ -753,7 +864,7 @@ export type WatchHeartbeat = Message<"agentmesh.workflow.v1.WatchHeartbeat"> & {
  * Use `create(WatchHeartbeatSchema)` to create a new message.
  */
 export const WatchHeartbeatSchema: GenMessage<WatchHeartbeat> = /*@__PURE__*/
-  messageDesc(file_agentmesh_workflow_v1_workflow_service, 25);
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 27);
 
 /**
  * A background execution to start.
@@ -810,7 +921,7 @@ export type StartAgentRequest = Message<"agentmesh.workflow.v1.StartAgentRequest
  * Use `create(StartAgentRequestSchema)` to create a new message.
  */
 export const StartAgentRequestSchema: GenMessage<StartAgentRequest> = /*@__PURE__*/
-  messageDesc(file_agentmesh_workflow_v1_workflow_service, 26);
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 28);
 
 /**
  * The background execution that was started.
@@ -831,7 +942,7 @@ export type StartAgentResponse = Message<"agentmesh.workflow.v1.StartAgentRespon
  * Use `create(StartAgentResponseSchema)` to create a new message.
  */
 export const StartAgentResponseSchema: GenMessage<StartAgentResponse> = /*@__PURE__*/
-  messageDesc(file_agentmesh_workflow_v1_workflow_service, 27);
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 29);
 
 /**
  * Which waiting steps to list.
@@ -866,7 +977,7 @@ export type ListApprovalsRequest = Message<"agentmesh.workflow.v1.ListApprovalsR
  * Use `create(ListApprovalsRequestSchema)` to create a new message.
  */
 export const ListApprovalsRequestSchema: GenMessage<ListApprovalsRequest> = /*@__PURE__*/
-  messageDesc(file_agentmesh_workflow_v1_workflow_service, 28);
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 30);
 
 /**
  * A page of waiting steps.
@@ -894,7 +1005,7 @@ export type ListApprovalsResponse = Message<"agentmesh.workflow.v1.ListApprovals
  * Use `create(ListApprovalsResponseSchema)` to create a new message.
  */
 export const ListApprovalsResponseSchema: GenMessage<ListApprovalsResponse> = /*@__PURE__*/
-  messageDesc(file_agentmesh_workflow_v1_workflow_service, 29);
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 31);
 
 /**
  * A step that waits for a decision.
@@ -964,7 +1075,7 @@ export type PendingApproval = Message<"agentmesh.workflow.v1.PendingApproval"> &
  * Use `create(PendingApprovalSchema)` to create a new message.
  */
 export const PendingApprovalSchema: GenMessage<PendingApproval> = /*@__PURE__*/
-  messageDesc(file_agentmesh_workflow_v1_workflow_service, 30);
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 32);
 
 /**
  * A decision on a step.
@@ -1006,7 +1117,7 @@ export type DecideApprovalRequest = Message<"agentmesh.workflow.v1.DecideApprova
  * Use `create(DecideApprovalRequestSchema)` to create a new message.
  */
 export const DecideApprovalRequestSchema: GenMessage<DecideApprovalRequest> = /*@__PURE__*/
-  messageDesc(file_agentmesh_workflow_v1_workflow_service, 31);
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 33);
 
 /**
  * The run after the decision.
@@ -1027,7 +1138,7 @@ export type DecideApprovalResponse = Message<"agentmesh.workflow.v1.DecideApprov
  * Use `create(DecideApprovalResponseSchema)` to create a new message.
  */
 export const DecideApprovalResponseSchema: GenMessage<DecideApprovalResponse> = /*@__PURE__*/
-  messageDesc(file_agentmesh_workflow_v1_workflow_service, 32);
+  messageDesc(file_agentmesh_workflow_v1_workflow_service, 34);
 
 /**
  * Durable workflows. Accepted work survives the crash of any process, and a recorded answer is never paid for twice.
@@ -1149,7 +1260,7 @@ export const WorkflowService: GenService<{
   /**
    * Streams every change of a run in order, from `after_sequence` on, and ends with `done` when the run is final; over REST as
    * Server-Sent Events. A reader whose connection broke resumes after the last sequence that it received, without loss or repetition.
-   * RUN_NOT_FOUND.
+   * The watch of a background execution also carries its answer as it grows, in `live` events. RUN_NOT_FOUND.
    *
    * @generated from rpc agentmesh.workflow.v1.WorkflowService.WatchRun
    */
