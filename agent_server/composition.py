@@ -13,6 +13,7 @@ from agent_server.hosting.settings import AgentHostSettings
 from agent_server.providers.anthropic.messages import AnthropicModel
 from agent_server.turn.agent import Directory
 from catalogue.catalogue import Catalogue
+from catalogue.files.cache import DocumentCache
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
 from catalogue.report import log_problems, read_reported
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 async def run(settings: AgentHostSettings, process: RunningProcess) -> None:
     """Serves this host's shard until the process is told to stop, then drains it."""
     async with AsyncExitStack() as stack:
-        catalogue = read_reported(settings.definitions_path)
+        catalogue = read_reported(settings.definitions_path, DocumentCache.at(settings.definitions_cache))
         key = settings.anthropic_api_key.get_secret_value()
         model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
         directory = Directory(catalogue, settings.port_offset, ModelNames(PriceBook.load(), settings.model_default))
@@ -75,7 +76,7 @@ def request_limits(settings: AgentHostSettings) -> RequestLimits:
 
 async def follow(host: AgentHost, settings: AgentHostSettings, catalogue: Catalogue, stop: asyncio.Event) -> None:
     """Serves each new catalogue when the definitions change, until `stop` is set."""
-    async for changed in watch(settings.definitions_path, catalogue, stop):
+    async for changed in watch(settings.definitions_path, catalogue, stop, DocumentCache.at(settings.definitions_cache)):
         log_problems(changed)
         await host.serve(changed)
         log.info("definitions_reloaded", agents=host.agent_count, ports=len(host.ports), disabled=host.disabled_agents())

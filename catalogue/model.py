@@ -4,10 +4,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 FIRST_PORT = 8200
 PORTS = 800
@@ -129,5 +132,22 @@ class AgentDefinition:
 
 def revision_of(content: Mapping[str, Any]) -> str:
     """The first 12 hex digits of the SHA-256 of the content's canonical JSON (sorted keys, no spaces, UTF-8)."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    return hashlib.sha256(_canonical(content)).hexdigest()[:12]
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    """As the standard library writes it. orjson writes the same in a fifth of the time, except for numbers with fractions or exponents."""
+    if not _has_float(content):
+        with suppress(orjson.JSONEncodeError):  # an integer of more than 64 bits
+            return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, str):
+        return False
+    if isinstance(value, Mapping):
+        return any(_has_float(each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return any(_has_float(each) for each in value)
+    return isinstance(value, float)

@@ -5,6 +5,7 @@ from pathlib import Path
 import structlog
 
 from catalogue.catalogue import Catalogue
+from catalogue.files.cache import DocumentCache
 from catalogue.files.reader import read
 
 log = structlog.get_logger()
@@ -16,8 +17,8 @@ def log_problems(catalogue: Catalogue) -> None:
         log.error("definition_refused", source=str(problem.source), problem=problem.message)
 
 
-def read_reported(path: Path) -> Catalogue:
+def read_reported(path: Path, cache: DocumentCache | None = None) -> Catalogue:
     """Reads a folder of definitions and logs its problems. Raises DefinitionsUnreadable if there is no such folder."""
-    catalogue = read(path)
+    catalogue = read(path, cache=cache)
     log_problems(catalogue)
     return catalogue

@@ -64,9 +64,9 @@ def _agent(dice: random.Random, category: str, role: str, index: int, number: in
         f"    description: Takes care of {stage} in {category} and says what to do next, by whom and why.\n"
         f"    tags: [{stage}]\n"
         f"    parameters:\n      audience: teams that are in the middle of {stage}\n"
-        f"    focus: |\n{indent(_text(dice, 500), '      ')}\n"
-        f'    examples:\n      - "Here is our {stage} for the last quarter: what should we change first?"\n'
-        f'      - "Write the {stage} note that our board needs to decide on Thursday."\n'
+        f"    focus: |\n{indent(_text(dice, 900), '      ')}\n"
+        f'    examples:\n      - "Here is our {stage} for the last quarter: what should we change first? {_text(dice, 250, fold=False)}"\n'
+        f'      - "Write the {stage} note that our board needs to decide on Thursday. {_text(dice, 250, fold=False)}"\n'
         f"{_profile(dice, category, role, index, number, stage)}"
     )
 
@@ -76,12 +76,14 @@ def _profile(dice: random.Random, category: str, role: str, index: int, number: 
     sibling = f"{category}_{role}_agent_{index % FAMILY_SIZE + 1}_{number - index + index % FAMILY_SIZE + 1}"
     return (
         f"    not_for:\n      - need: {_text(dice, 60, fold=False)}\n        agent: {sibling}\n"
+        f"      - need: {_text(dice, 60, fold=False)}\n        agent: {sibling}\n"
         f'    queries:\n      - "our {stage} is late, who can help"\n      - "{role} for {stage} in a small company"\n'
         f'      - "check a plan for {stage} before the board sees it"\n'
         f"    facts:\n      - claim: {_text(dice, 100, fold=False)}\n        source: https://example.com/{category}/{role}\n"
         f'        checked: "2026-11-01"\n        check_again: "2027-11-01"\n'
         f"    output:\n      parts: [finding, table of actions, reasons, open questions]\n      words: 600\n"
-        f"    cases:\n      - input: {_text(dice, 400, fold=False)}\n        context: {{market: DE, budget_usd: 5000}}\n"
+        f"    tasks: [{8800 + number % 90}, {8900 + number % 90}]\n"
+        f"    cases:\n      - input: {_text(dice, 1200, fold=False)}\n        context: {{market: DE, budget_usd: 5000}}\n"
         f"        must:\n          - contains: {stage}\n          - rubric: Does the answer name an owner and a date for each action?\n"
         f"        must_not:\n          - matches: (?i)as an AI\n    markets: [any]\n    risk: low\n"
     )

@@ -9,6 +9,7 @@ from watchfiles import awatch
 
 from catalogue.catalogue import Catalogue, Problem
 from catalogue.errors import DefinitionsUnreadable
+from catalogue.files.cache import DocumentCache
 from catalogue.files.reader import read
 from catalogue.files.settling import Settling
 from mesh.clock import SYSTEM_CLOCK
@@ -22,7 +23,7 @@ RETRY_SECONDS = 1.0
 """How often to check whether the folder itself was replaced, or has returned."""
 
 
-async def watch(path: Path, current: Catalogue, stop: asyncio.Event) -> AsyncIterator[Catalogue]:
+async def watch(path: Path, current: Catalogue, stop: asyncio.Event, cache: DocumentCache | None = None) -> AsyncIterator[Catalogue]:
     """Yields a new catalogue whenever the agents or the problems differ from the last one, starting from `current`; ends with `stop`.
 
     A change is served within a second if the file system sends notifications, otherwise within six. Changes that remove agents take
@@ -36,7 +37,7 @@ async def watch(path: Path, current: Catalogue, stop: asyncio.Event) -> AsyncIte
         while not stop.is_set():
             changed.clear()
             await asyncio.sleep(0)  # lets the notifier start before the first look, so that no change falls between the two
-            fresh = await asyncio.to_thread(_look, path, current, settling)
+            fresh = await asyncio.to_thread(_look, path, current, settling, cache)
             differs, current = fresh != current, fresh
             if differs and not stop.is_set():
                 yield current
@@ -50,9 +51,9 @@ async def watch(path: Path, current: Catalogue, stop: asyncio.Event) -> AsyncIte
             await notifier
 
 
-def _look(path: Path, current: Catalogue, settling: Settling) -> Catalogue:
+def _look(path: Path, current: Catalogue, settling: Settling, cache: DocumentCache | None) -> Catalogue:
     try:
-        return read(path, current, settling)
+        return read(path, current, settling, cache)
     except DefinitionsUnreadable as error:
         return current.without_folder(Problem(path, error.message))
 

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFINITIONS = Path(__file__).resolve().parent.parent / "definitions"
@@ -23,6 +23,8 @@ class MeshSettings(BaseSettings):
     """Added to every agent port, so that several stacks can run side by side."""
     definitions_path: Path = DEFINITIONS
     """The folder of agent definitions."""
+    definitions_cache: Path | None = Path("~/.cache/agentmesh/definitions")
+    """The folder that keeps parsed definitions between starts; empty: none."""
     limit_context_bytes: int = Field(default=256 * 1024, ge=1024, le=4 * 1024 * 1024)
     """How large the free-form contexts of one request may be together, in protobuf encoding."""
     limit_context_nodes: int = Field(default=10_000, ge=10)
@@ -39,6 +41,11 @@ class MeshSettings(BaseSettings):
     """How long calls in progress may take to finish when the process stops."""
     failpoints: str = ""
     """Comma-separated failpoints to arm; for tests only."""
+
+    @field_validator("definitions_cache", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        return value or None
 
     @model_validator(mode="after")
     def _nobody_listens_in(self) -> "MeshSettings":

@@ -2,10 +2,10 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from catalogue.files.checks import Member, contradictions, number_in
 from catalogue.files.documents import Lines
@@ -46,7 +46,32 @@ def agents_of(document: Any, text: str, source: Path) -> tuple[AgentDefinition, 
     findings = contradictions(document, members)
     if findings:
         raise DefinitionBroken(_messages(findings, text))
-    return tuple(_agent(document, member, source) for _, member in members)
+    return _agents(document, source, ())
+
+
+def checked_agents_of(document: Any, revisions: Sequence[str], source: Path) -> tuple[AgentDefinition, ...]:
+    """The agents of a document that was valid when its agents had these revisions."""
+    return _agents(document, source, revisions)
+
+
+def _agents(document: Mapping[str, Any], source: Path, revisions: Sequence[str]) -> tuple[AgentDefinition, ...]:
+    shared = _Shared.of(document)
+    known = iter(revisions)
+    return tuple(_agent(document, member, shared, source, next(known, None)) for _, member in _members(document))
+
+
+class _Shared(NamedTuple):
+    """What the agents of a family have in common. They share these objects, of which the prompt is the largest."""
+
+    prompt: str
+    in_prompt: frozenset[str]
+    tags: Sequence[str]
+    parameters: Mapping[str, str]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "_Shared":
+        tags, parameters = document.get("tags", ()), document.get("parameters", {})
+        return cls(document["prompt"].strip(), placeholders(document["prompt"]), tags, parameters)
 
 
 @lru_cache(maxsize=1)
@@ -61,8 +86,8 @@ def _members(document: Mapping[str, Any]) -> list[Member]:
     return [((), document)]
 
 
-def _agent(document: Mapping[str, Any], member: Mapping[str, Any], source: Path) -> AgentDefinition:
-    """If the file has a single agent, `member` is `document`."""
+def _agent(document: Mapping[str, Any], member: Mapping[str, Any], shared: _Shared, source: Path, revision: str | None) -> AgentDefinition:
+    """If the file has a single agent, `member` is `document`. A revision that is not known is computed."""
     merged = {**document, **member}
     content = {
         "agent_id": merged["agent_id"],
@@ -71,9 +96,9 @@ def _agent(document: Mapping[str, Any], member: Mapping[str, Any], source: Path)
         "category": merged["category"],
         "role": merged["role"],
         "description": merged["description"].strip(),
-        "tags": tuple(dict.fromkeys([*document.get("tags", ()), *member.get("tags", ())])),
-        "family_prompt": merged["prompt"].strip(),
-        "parameters": _parameters(document, member),
+        "tags": tuple(dict.fromkeys([*shared.tags, *member.get("tags", ())])),
+        "family_prompt": shared.prompt,
+        "parameters": _parameters(shared, member),
         "focus": merged.get("focus", "").strip(),
         "model": merged.get("model"),
         "max_tokens": int(merged.get("max_tokens", DEFAULT_MAX_TOKENS)),
@@ -81,13 +106,13 @@ def _agent(document: Mapping[str, Any], member: Mapping[str, Any], source: Path)
         "examples": tuple(merged.get("examples", ())),
     }
     stated = stated_profile(document, member)
-    return AgentDefinition(**content, **profile_of(stated), revision=revision_of(content | stated), source=source)
+    return AgentDefinition(**content, **profile_of(stated), revision=revision or revision_of(content | stated), source=source)
 
 
-def _parameters(document: Mapping[str, Any], member: Mapping[str, Any]) -> dict[str, str]:
+def _parameters(shared: _Shared, member: Mapping[str, Any]) -> dict[str, str]:
     """A value for each placeholder in this agent's texts: its own, otherwise the family's."""
-    values = {**document.get("parameters", {}), **member.get("parameters", {})}
-    used = placeholders(document["prompt"]) | placeholders(member.get("focus", ""))
+    values = {**shared.parameters, **member.get("parameters", {})}
+    used = shared.in_prompt | placeholders(member.get("focus", "")) if values else ()
     return {name: value for name, value in values.items() if name in used}
 
 

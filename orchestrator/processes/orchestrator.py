@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 import grpc
 import structlog
 
+from catalogue.files.cache import DocumentCache
 from catalogue.report import read_reported
 from catalogue.search.index import SearchIndex
 from mesh.errors import CannotStart
@@ -31,7 +32,7 @@ async def run(settings: OrchestratorSettings, process: RunningProcess) -> None:
     tls = TlsFolder(settings.mesh_tls_dir, ORCHESTRATOR) if settings.mesh_tls_dir else None
     async with AsyncExitStack() as stack:
         engine = await open_database(stack, settings.database_url, settings.db_pool_size, settings.db_max_overflow)
-        catalogue = read_reported(settings.definitions_path)
+        catalogue = read_reported(settings.definitions_path, DocumentCache.at(settings.definitions_cache))
         assembled = await assemble(settings, stack, tasks, engine, catalogue, tls)
         server, health = assembled.server, Health(assembled.server)
         port = listen(server, settings, tls)

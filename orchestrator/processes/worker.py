@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from catalogue.files.cache import DocumentCache
 from catalogue.report import read_reported
 from mesh.process import RunningProcess, run_process
 from orchestrator.composition.database import open_database
@@ -21,7 +22,7 @@ async def run(settings: WorkerSettings, process: RunningProcess) -> None:
     """
     async with AsyncExitStack() as stack:
         engine = await open_database(stack, settings.database_url, settings.db_pool_size, settings.db_max_overflow)
-        catalogue = read_reported(settings.definitions_path)
+        catalogue = read_reported(settings.definitions_path, DocumentCache.at(settings.definitions_cache))
         registry, dispatcher = await assemble(settings, stack, process.tasks, engine, catalogue)
         process.tasks.start_on(stack, "catalogue", follow(registry, settings, catalogue, process.stopping))
         await process.ready()
