@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
@@ -7,14 +8,22 @@ const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 // The gateway that `npm run dev` forwards calls to.
 const gateway = process.env.GATEWAY_URL ?? "http://localhost:8000";
 
+// The generated clients lie outside this folder, where no node_modules is found: their imports are resolved as if they were in src.
+const generatedClients: Plugin = {
+  name: "generated-clients",
+  enforce: "pre",
+  resolveId(source, importer) {
+    if (!source.startsWith("@bufbuild/protobuf") || !importer?.startsWith(here("../../gen/ts"))) return null;
+    return this.resolve(source, here("src/main.tsx"), { skipSelf: true });
+  },
+};
+
 export default defineConfig({
-  plugins: [react()],
+  plugins: [generatedClients, react()],
   resolve: {
     alias: {
       "@gen": here("../../gen/ts"),
       "@": here("src"),
-      // The generated clients lie outside this folder, where no node_modules is found.
-      "@bufbuild/protobuf": here("node_modules/@bufbuild/protobuf"),
     },
   },
   build: {
