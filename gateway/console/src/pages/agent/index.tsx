@@ -1,0 +1,5 @@
+import { Page } from "@/shared/ui/Page";
+
+export function AgentPage() {
+  return <Page title="Agent">{null}</Page>;
+}
