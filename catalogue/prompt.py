@@ -61,13 +61,15 @@ def _rules(definition: AgentDefinition) -> Iterator[str]:
 
 
 def user_message(text: str, context: Mapping[str, Any] | None, today: date) -> str:
-    """The caller's input, the context as indented JSON with sorted keys, and the date.
+    """The caller's input, the context as JSON with sorted keys, one member to a line, and the date.
 
     An empty context adds nothing. If the context has a `date`, that one applies, and `today` is left out.
     """
     if not context:
         return f"{text}\n\n{_dated(today)}"
-    document = json.dumps(context, ensure_ascii=False, indent=1, sort_keys=True)
+    # Only without `indent` does Python use its encoder in C, which is ten times as fast; nor do tokens for indentation help the model.
+    members = (f"{_json(name)}: {_json(value)}" for name, value in sorted(context.items()))
+    document = "{\n" + ",\n".join(members) + "\n}"
     document = _BLOCK_TAG.sub(r"\\u003c", document)  # the same text to a reader of JSON, but not the end of the block
     block = f"{text}\n\n<context>\n{document}\n</context>"
     return block if context.get("date") else f"{block}\n\n{_dated(today)}"
@@ -86,6 +88,10 @@ def message_tokens(text: str, context: Mapping[str, Any] | None) -> int:
 def without_date(message: str) -> str:
     """The user message without the date of the request."""
     return _DATED.sub("", message)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _dated(today: date) -> str:

@@ -6,7 +6,7 @@ from agentmesh.agent.v1 import agent_service_pb2 as pb
 from agentmesh.common.v1 import answer_pb2
 
 from agent_server.turn.turn import Result
-from mesh.rpc.convert import struct, usage_to_proto, values
+from mesh.rpc.convert import given_values, struct, usage_to_proto
 
 _STOP_REASONS = {
     "end_turn": answer_pb2.STOP_REASON_END_TURN,
@@ -19,9 +19,9 @@ _STOP_REASONS = {
 }
 
 
-def context_of(request: pb.ExecuteRequest | pb.StreamExecuteRequest) -> dict[str, Any] | None:
+async def context_of(request: pb.ExecuteRequest | pb.StreamExecuteRequest) -> dict[str, Any] | None:
     """The request's context as plain values, or None if it has none."""
-    return values(request.context, "context") if request.HasField("context") else None
+    return await given_values(request.context, "context") if request.HasField("context") else None
 
 
 def execute_response(agent_name: str, result: Result) -> pb.ExecuteResponse:

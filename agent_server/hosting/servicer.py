@@ -40,13 +40,13 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
         return pb.DescribeResponse(agent=agent_to_proto(agent.definition, agent.model, self._port))
 
     async def Execute(self, request: pb.ExecuteRequest, context: Context) -> pb.ExecuteResponse:
-        turn, name = self._turn(request)
+        turn, name = await self._turn(request)
         if metadata_value(context, WANTED_KEY) is not None:
             await context.send_initial_metadata(ACCEPTED)  # tells the caller that from now on something may be bought
         return await self._calls.whole(request.execution_id, turn, _time_left(context), partial(convert.execute_response, name))
 
     async def StreamExecute(self, request: pb.StreamExecuteRequest, context: Context) -> AsyncIterator[pb.StreamExecuteResponse]:
-        turn, name = self._turn(request)
+        turn, name = await self._turn(request)
         await context.send_initial_metadata(ACCEPTED)
         sequence = 0
         async for events in self._calls.frames(request.execution_id, turn, _time_left(context), partial(convert.events, name)):
@@ -58,9 +58,9 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
     async def Cancel(self, request: pb.CancelRequest, context: Context) -> pb.CancelResponse:
         return pb.CancelResponse(found=self._calls.cancel(request.execution_id))
 
-    def _turn(self, request: pb.ExecuteRequest | pb.StreamExecuteRequest) -> tuple[Turn, str]:
+    async def _turn(self, request: pb.ExecuteRequest | pb.StreamExecuteRequest) -> tuple[Turn, str]:
         agent = self._directory.on_port(self._port, request.agent_id)
-        values = convert.context_of(request)
+        values = await convert.context_of(request)
         turn = Turn(agent, self._model, self._provider, text=request.input, context=values, execution_id=request.execution_id)
         return turn, agent.definition.name
 

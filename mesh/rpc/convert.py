@@ -1,6 +1,7 @@
 """Converts the protobuf messages that all packages share from and to plain values."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Any
 
@@ -14,13 +15,17 @@ LARGEST_EXACT = 2**53 - 1
 """The largest whole number that no other one is rounded to in a double, as in JavaScript."""
 
 
+VALUES_AT_A_TIME = 250
+"""Values of a Struct that are converted or counted at a time, in less than a millisecond."""
+
+
 class FreeForm(dict[str, Any]):
     """Free-form values that came in a Struct, which is kept so that passing them on costs nothing. Not to be changed."""
 
     __slots__ = ("message",)
 
-    def __init__(self, message: struct_pb2.Struct, field: str) -> None:
-        super().__init__(_object(message, field))
+    def __init__(self, message: struct_pb2.Struct) -> None:
+        super().__init__()
         self.message = message
 
 
@@ -38,7 +43,18 @@ def values(message: struct_pb2.Struct, field: str) -> FreeForm:
 
     Raises ValidationFailed, naming `field`, for NaN, infinities, and whole numbers whose digits a double may have lost.
     """
-    return FreeForm(message, field)
+    plain = FreeForm(message)
+    for _ in _filling(plain, message, field):
+        pass
+    return plain
+
+
+async def given_values(message: struct_pb2.Struct, field: str) -> FreeForm:
+    """The same as `values`, for requests: other calls get their turn on the event loop while a large Struct is converted."""
+    plain = FreeForm(message)
+    for _ in _filling(plain, message, field):
+        await asyncio.sleep(0)
+    return plain
 
 
 def usage_to_proto(usage: TokenUsage, cost_micro_usd: int = 0, price_table: str = "") -> usage_pb2.Usage:
@@ -67,19 +83,34 @@ def usage_from_proto(usage: usage_pb2.Usage) -> TokenUsage:
     )
 
 
-def _object(message: struct_pb2.Struct, field: str) -> dict[str, Any]:
-    return {key: _plain(value, field) for key, value in message.fields.items()}
+def _filling(plain: dict[str, Any], message: struct_pb2.Struct, field: str) -> Iterator[None]:
+    """Copies a Struct into `plain`, and yields after every VALUES_AT_A_TIME values."""
+    waiting: list[tuple[Iterable[tuple[Any, struct_pb2.Value]], Callable[[Any, Any], None]]] = []
 
+    def plain_of(value: struct_pb2.Value) -> Any:
+        kind = value.WhichOneof("kind")
+        if kind == "number_value":
+            return _number(value.number_value, field)
+        if kind == "struct_value":
+            inner: dict[str, Any] = {}
+            waiting.append((value.struct_value.fields.items(), inner.__setitem__))
+            return inner
+        if kind == "list_value":
+            items = value.list_value.values
+            empty: list[Any] = [None] * len(items)
+            waiting.append((enumerate(items), empty.__setitem__))
+            return empty
+        return None if kind in (None, "null_value") else getattr(value, kind)
 
-def _plain(value: struct_pb2.Value, field: str) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind == "number_value":
-        return _number(value.number_value, field)
-    if kind == "struct_value":
-        return _object(value.struct_value, field)
-    if kind == "list_value":
-        return [_plain(item, field) for item in value.list_value.values]
-    return None if kind in (None, "null_value") else getattr(value, kind)
+    waiting.append((message.fields.items(), plain.__setitem__))
+    done = 0
+    while waiting:
+        values, put = waiting.pop()
+        for place, value in values:
+            put(place, plain_of(value))
+            done += 1
+            if done % VALUES_AT_A_TIME == 0:
+                yield
 
 
 def _number(number: float, field: str) -> int | float:

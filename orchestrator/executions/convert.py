@@ -7,7 +7,7 @@ from agentmesh.common.v1 import answer_pb2, error_pb2, usage_pb2
 from agentmesh.execution.v1 import execution_pb2
 from agentmesh.execution.v1 import execution_service_pb2 as pb
 
-from mesh.rpc.convert import struct, usage_to_proto, values
+from mesh.rpc.convert import FreeForm, given_values, struct, usage_to_proto
 from mesh.rpc.envelope import timestamp
 from mesh.rpc.requests.paging import page_size, page_token, read_page_token
 from orchestrator.executions.estimates import Estimate
@@ -32,8 +32,13 @@ _STOP_REASON = {number: reason for reason, number in _STOP_REASONS.items()}
 _STATE = {status: state for state, status in _STATUS.items()}
 
 
-def work(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest, user_id: int, request_id: str, idempotency_key: str = "") -> Work:
-    context = values(request.context, "context") if request.HasField("context") else None
+async def context_of(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest | pb.EstimateExecutionRequest) -> FreeForm | None:
+    """The request's context as plain values, or None if it has none."""
+    return await given_values(request.context, "context") if request.HasField("context") else None
+
+
+async def work(request: pb.ExecuteAgentRequest | pb.StreamAgentRequest, user_id: int, request_id: str, idempotency_key: str = "") -> Work:
+    context = await context_of(request)
     return Work(user_id, request.agent_id, request.input, context, request_id, idempotency_key)
 
 

@@ -9,7 +9,6 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 from agentmesh.execution.v1 import execution_service_pb2_grpc
 
 from mesh import correlation
-from mesh.rpc.convert import values
 from mesh.rpc.interceptors.behaviour import metadata_value
 from mesh.rpc.interceptors.errors import TRANSCODED_KEY
 from mesh.rpc.requests.idempotency import IDEMPOTENCY_KEY, idempotency_key
@@ -28,13 +27,13 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
 
     async def ExecuteAgent(self, request: pb.ExecuteAgentRequest, context: Context) -> pb.ExecuteAgentResponse:
         key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
-        work = convert.work(request, caller.current().user_id, correlation.current(), key)
+        work = await convert.work(request, caller.current().user_id, correlation.current(), key)
         answered = await self._service.execute(work, context.time_remaining())
         return convert.execute_response(answered, omit_large=metadata_value(context, TRANSCODED_KEY) is None)
 
     async def StreamAgent(self, request: pb.StreamAgentRequest, context: Context) -> AsyncIterator[pb.StreamAgentResponse]:
         key = idempotency_key(request.idempotency_key, metadata_value(context, IDEMPOTENCY_KEY))
-        work = convert.work(request, caller.current().user_id, correlation.current(), key)
+        work = await convert.work(request, caller.current().user_id, correlation.current(), key)
         sequence = 0
         async for item in self._service.stream(work, context.time_remaining()):
             for event in _events(item):
@@ -43,7 +42,7 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
                 yield event
 
     async def EstimateExecution(self, request: pb.EstimateExecutionRequest, context: Context) -> pb.EstimateExecutionResponse:
-        facts = values(request.context, "context") if request.HasField("context") else None
+        facts = await convert.context_of(request)
         return convert.estimate_response(await self._estimates.estimate(caller.current(), request.agent_id, request.input, facts))
 
     async def GetExecution(self, request: pb.GetExecutionRequest, context: Context) -> pb.GetExecutionResponse:

@@ -11,7 +11,7 @@ from google.protobuf import timestamp_pb2
 from google.protobuf.message import Message
 
 from mesh.errors import ValidationFailed
-from mesh.rpc.convert import struct, values
+from mesh.rpc.convert import given_values, struct
 from mesh.rpc.requests.paging import invalid_page_token, page_size, page_token, read_page_token, read_text_token, text_token
 from mesh.security.caller import Caller
 from orchestrator.executions.convert import bill, execution, facts_to_proto, failure
@@ -59,12 +59,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DECIDED = {status: one for one, status in _DECISION.items()}
 
 
-def draft(request: pb.CreateWorkflowRequest, idempotency_key: str) -> Draft:
+async def draft(request: pb.CreateWorkflowRequest, idempotency_key: str) -> Draft:
     """Converts the request. Raises ValidationFailed for a workflow that would not fit into an answer."""
     if (size := request.ByteSize()) > MOST_DEFINITION_BYTES:
         description = f"must not exceed {MOST_DEFINITION_BYTES:,} bytes in protobuf encoding, and have {size:,}; split the workflow"
         raise ValidationFailed.of("tasks", description)
-    return Draft(request.name, [_task(place, task) for place, task in enumerate(request.tasks)], idempotency_key)
+    return Draft(request.name, [await _task(place, task) for place, task in enumerate(request.tasks)], idempotency_key)
 
 
 def query(request: pb.ListWorkflowsRequest, sees: int | None) -> WorkflowQuery:
@@ -84,11 +84,11 @@ def run_query(request: pb.ListRunsRequest, sees: int | None) -> RunQuery:
     )
 
 
-def agent_work(request: pb.StartAgentRequest, idempotency_key: str) -> AgentWork:
+async def agent_work(request: pb.StartAgentRequest, idempotency_key: str) -> AgentWork:
     return AgentWork(
         request.agent_id,
         request.input,
-        context=dict(values(request.context, "context")) if request.HasField("context") else None,
+        context=dict(await given_values(request.context, "context")) if request.HasField("context") else None,
         retry=Retry(**_given(request.retry, "max_attempts", "delay_seconds", "backoff")),
         idempotency_key=idempotency_key,
         **_given(request, "timeout_seconds"),
@@ -225,12 +225,12 @@ def watched(item: Change | Heartbeat | Ended, request_id: str) -> pb.WatchRunRes
     return pb.WatchRunResponse(sequence=item.sequence, step=pb.StepChange(step=step(item.subject, request_id)))
 
 
-def _task(place: int, task: wf.Task) -> Task:
+async def _task(place: int, task: wf.Task) -> Task:
     return Task(
         task.id,
         task.agent_id,
         task.input,
-        context=dict(values(task.context, f"tasks[{place}].context")) if task.HasField("context") else None,
+        context=dict(await given_values(task.context, f"tasks[{place}].context")) if task.HasField("context") else None,
         depends_on=tuple(task.depends_on),
         retry=Retry(**_given(task.retry, "max_attempts", "delay_seconds", "backoff")),
         approval=_approval(task.approval) if task.HasField("approval") else None,

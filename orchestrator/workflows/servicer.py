@@ -28,7 +28,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         self._background = background
 
     async def CreateWorkflow(self, request: pb.CreateWorkflowRequest, context: Context) -> pb.CreateWorkflowResponse:
-        draft = convert.draft(request, _key(request, context))
+        draft = await convert.draft(request, _key(request, context))
         return pb.CreateWorkflowResponse(workflow=convert.workflow(await self._service.create(caller.current(), draft)))
 
     async def ListWorkflows(self, request: pb.ListWorkflowsRequest, context: Context) -> pb.ListWorkflowsResponse:
@@ -74,7 +74,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             yield convert.watched(change, run.request_id)
 
     async def StartAgent(self, request: pb.StartAgentRequest, context: Context) -> pb.StartAgentResponse:
-        work = convert.agent_work(request, _key(request, context))
+        work = await convert.agent_work(request, _key(request, context))
         return pb.StartAgentResponse(run=convert.run(await self._background.start(caller.current(), work, correlation.current())))
 
     async def ListApprovals(self, request: pb.ListApprovalsRequest, context: Context) -> pb.ListApprovalsResponse:

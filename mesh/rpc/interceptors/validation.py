@@ -78,8 +78,8 @@ class RequestValidation(BehaviourInterceptor):
             if isinstance(request, RequestTooLarge):
                 raise request
             if isinstance(request, Message) and request.ByteSize() >= self._limits.smallest_over_nodes:
-                request_limits.check_nodes(request, self._limits)
-                await asyncio.sleep(0)
+                for _ in request_limits.check_nodes(request, self._limits):
+                    await asyncio.sleep(0)
         except RequestTooLarge as error:
             REFUSED.labels(error.limit, _caller_kind()).inc()
             raise error.refusal() from None

@@ -98,7 +98,7 @@ def test_prompt_is_the_filled_definition_and_the_users_text(agent: Agent) -> Non
 
 def test_context_follows_the_text_as_readable_json(agent: Agent) -> None:
     text = agent.prompt("How much tea?", {"year": 2026, "market": "Österreich"}, "").input
-    assert text == 'How much tea?\n\n<context>\n{\n "market": "Österreich",\n "year": 2026\n}\n</context>\n\nDate (UTC): 2027-01-15'
+    assert text == 'How much tea?\n\n<context>\n{\n"market": "Österreich",\n"year": 2026\n}\n</context>\n\nDate (UTC): 2027-01-15'
 
 
 def test_an_empty_context_adds_nothing_to_the_prompt(agent: Agent) -> None:

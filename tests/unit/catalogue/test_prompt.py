@@ -51,7 +51,7 @@ def test_placeholders_of_a_family_do_not_reach_into_the_preamble() -> None:
 
 def test_the_context_follows_the_input_with_sorted_keys_and_the_date_is_last() -> None:
     message = user_message("How much tea?", {"year": 2026, "market": "Österreich"}, TODAY)
-    assert message == 'How much tea?\n\n<context>\n{\n "market": "Österreich",\n "year": 2026\n}\n</context>' + DATED
+    assert message == 'How much tea?\n\n<context>\n{\n"market": "Österreich",\n"year": 2026\n}\n</context>' + DATED
 
 
 @pytest.mark.parametrize("context", [None, {}])
@@ -61,7 +61,7 @@ def test_an_empty_context_adds_nothing(context: dict[str, Any] | None) -> None:
 
 
 def test_a_date_in_the_context_replaces_that_of_the_request() -> None:
-    assert user_message("x", {"date": "2031-01-01"}, TODAY) == 'x\n\n<context>\n{\n "date": "2031-01-01"\n}\n</context>'
+    assert user_message("x", {"date": "2031-01-01"}, TODAY) == 'x\n\n<context>\n{\n"date": "2031-01-01"\n}\n</context>'
     for without in ({"date": None}, {"date": ""}, {"dates": "2031-01-01"}):
         assert user_message("x", without, TODAY).endswith(DATED)
 

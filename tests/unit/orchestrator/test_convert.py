@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 from dataclasses import replace
@@ -129,8 +130,8 @@ def test_no_text_breaks_the_parsing_of_page_tokens(token: str) -> None:
 
 
 def test_an_empty_context_differs_from_no_context() -> None:
-    absent = convert.work(pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x"), 7, "req_1")
-    empty = convert.work(pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x", context=struct({})), 7, "req_1")
+    absent = asyncio.run(convert.work(pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x"), 7, "req_1"))
+    empty = asyncio.run(convert.work(pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x", context=struct({})), 7, "req_1"))
     assert (absent.context, empty.context) == (None, {})
 
 
@@ -138,11 +139,11 @@ def test_an_empty_context_differs_from_no_context() -> None:
 def test_a_context_with_a_number_without_a_json_form_is_refused(number: float) -> None:
     request = pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x", context=struct({"deep": [{"down": number}]}))
     with pytest.raises(ValidationFailed) as refused:
-        convert.work(request, 7, "req_1")
+        asyncio.run(convert.work(request, 7, "req_1"))
     assert refused.value.violations[0].field == "context"
 
 
 def test_whole_numbers_of_a_context_stay_whole_numbers() -> None:
     request = pb.ExecuteAgentRequest(agent_id=AGENT_ID, input="x", context=struct({"a": 3, "b": [1.0, 1.5], "c": {"d": -2}}))
-    context = convert.work(request, 7, "req_1").context
+    context = asyncio.run(convert.work(request, 7, "req_1")).context
     assert json.dumps(context, sort_keys=True) == '{"a": 3, "b": [1, 1.5], "c": {"d": -2}}'

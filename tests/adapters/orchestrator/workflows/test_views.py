@@ -97,11 +97,11 @@ async def test_a_watch_leaves_out_results_of_more_than_a_mebibyte(served: Served
     assert (len(completed.result), completed.result_bytes) == (shown, size)
 
 
-def test_a_workflow_that_would_not_fit_into_an_answer_is_refused() -> None:
+async def test_a_workflow_that_would_not_fit_into_an_answer_is_refused() -> None:
     tasks = [workflow_pb2.Task(id=f"t{number}", agent_id=AGENT_ID, input="x" * 190_000) for number in range(16)]
-    assert convert.draft(workflow_service_pb2.CreateWorkflowRequest(name="x", tasks=tasks[:15]), "").name == "x"
+    assert (await convert.draft(workflow_service_pb2.CreateWorkflowRequest(name="x", tasks=tasks[:15]), "")).name == "x"
     with pytest.raises(ValidationFailed, match="must not exceed 3,000,000 bytes"):
-        convert.draft(workflow_service_pb2.CreateWorkflowRequest(name="x", tasks=tasks), "")
+        await convert.draft(workflow_service_pb2.CreateWorkflowRequest(name="x", tasks=tasks), "")
 
 
 async def test_commands_on_a_large_run_are_committed_and_answered(served: Served) -> None:

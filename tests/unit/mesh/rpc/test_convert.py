@@ -1,5 +1,6 @@
 """Conversion of free-form values between the contract and Python."""
 
+import asyncio
 import math
 from typing import Any
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.errors import ValidationFailed, Violation
+from mesh.rpc import convert
 from mesh.rpc.convert import LARGEST_EXACT, struct, values
 
 plain = st.recursive(
@@ -24,6 +26,22 @@ plain = st.recursive(
 @given(st.dictionaries(st.text(max_size=10), plain, max_size=6))
 def test_values_survive_a_struct(given_values: dict[str, Any]) -> None:
     assert values(struct(given_values), "context") == given_values
+
+
+@pytest.mark.parametrize("large", [{"a": [None] * 9_000}, {"a": [{"b": [1]}] * 3_000}, {str(number): "x" for number in range(9_000)}])
+async def test_other_calls_get_their_turn_while_a_large_struct_is_converted(large: dict[str, Any]) -> None:
+    turns = 0
+
+    async def other_calls() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(other_calls())
+    assert await convert.given_values(struct(large), "context") == large
+    others.cancel()
+    assert turns >= 9_000 // convert.VALUES_AT_A_TIME
 
 
 def test_whole_numbers_become_int_at_every_depth() -> None:

@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,7 +53,7 @@ def drafted(**fields: Any) -> Task:
     given_task = wf.Task(**({"id": "write", "agent_id": AGENT_ID, "input": "Write it."} | fields))
     request = pb.CreateWorkflowRequest(name="Launch", tasks=[given_task])
     check(request)
-    (task,) = convert.draft(request, "key-1").tasks
+    (task,) = asyncio.run(convert.draft(request, "key-1")).tasks
     return task
 
 
@@ -92,7 +93,7 @@ tasks = st.builds(
 def test_tasks_survive_conversion_in_both_directions(given_tasks: list[Task]) -> None:
     request = pb.CreateWorkflowRequest(name="Launch", tasks=map(convert.task, given_tasks))
     check(request)
-    assert convert.draft(request, "").tasks == given_tasks
+    assert asyncio.run(convert.draft(request, "")).tasks == given_tasks
 
 
 @pytest.mark.parametrize(
@@ -207,18 +208,18 @@ def test_a_decision_is_converted(decision: Decision) -> None:
 
 def test_a_workflow_with_a_context_has_a_body_that_can_be_hashed() -> None:
     request = pb.CreateWorkflowRequest(name="x", tasks=[wf.Task(id="a", agent_id="b", input="x", context=struct({"tone": ["dry"]}))])
-    (task,) = convert.draft(request, "key").tasks
+    (task,) = asyncio.run(convert.draft(request, "key")).tasks
     assert _body(task)["context"] == {"tone": ["dry"]}
 
 
 def test_omitted_fields_of_a_background_execution_have_the_documented_defaults() -> None:
     request = pb.StartAgentRequest(agent_id=AGENT_ID, input="Do it.")
     check(request)
-    assert convert.agent_work(request, "") == AgentWork(AGENT_ID, "Do it.")
+    assert asyncio.run(convert.agent_work(request, "")) == AgentWork(AGENT_ID, "Do it.")
     retry = wf.RetryPolicy(max_attempts=1, delay_seconds=0, backoff=2)
     request = pb.StartAgentRequest(agent_id=AGENT_ID, input="Do it.", context=struct({"a": [1]}), retry=retry, timeout_seconds=600)
     check(request)
-    assert convert.agent_work(request, "k") == AgentWork(AGENT_ID, "Do it.", {"a": [1]}, Retry(1, 0.0, 2.0), 600, "k")
+    assert asyncio.run(convert.agent_work(request, "k")) == AgentWork(AGENT_ID, "Do it.", {"a": [1]}, Retry(1, 0.0, 2.0), 600, "k")
 
 
 @pytest.mark.parametrize(

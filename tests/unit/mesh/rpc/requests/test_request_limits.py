@@ -92,9 +92,19 @@ def request(context: dict[str, Any]) -> execution_service_pb2.ExecuteAgentReques
 )
 def test_every_object_list_and_value_counts_as_a_node(context: dict[str, Any], nodes: int) -> None:
     made = request({**context, "padding": "x" * 1000})
-    request_limits.check_nodes(made, RequestLimits(free_form_nodes=nodes + 1))
+    count_nodes(made, RequestLimits(free_form_nodes=nodes + 1))
     with pytest.raises(RequestTooLarge, match=f"must not hold more than {nodes} values"):
-        request_limits.check_nodes(made, RequestLimits(free_form_nodes=nodes))
+        count_nodes(made, RequestLimits(free_form_nodes=nodes))
+
+
+def count_nodes(message: Message, limits: RequestLimits) -> int:
+    """Checks the nodes, and returns how often other calls get their turn meanwhile."""
+    return len(list(request_limits.check_nodes(message, limits)))
+
+
+@pytest.mark.parametrize("context", [{"a": [None] * 9_000}, {"a": [{"b": [None]}] * 3_000}, {str(number): 1 for number in range(9_000)}])
+def test_other_calls_get_their_turn_while_nodes_are_counted(context: dict[str, Any]) -> None:
+    assert count_nodes(request(context), RequestLimits()) == 9_000 // request_limits.NODES_AT_A_TIME
 
 
 def test_the_contexts_of_all_tasks_of_a_workflow_are_counted_together() -> None:
@@ -105,7 +115,7 @@ def test_the_contexts_of_all_tasks_of_a_workflow_are_counted_together() -> None:
     error = refused(read(CREATE, made.SerializeToString()))
     assert (error.field, error.limit) == ("tasks[2].context", "LIMIT_CONTEXT_BYTES")
     with pytest.raises(RequestTooLarge) as too_many:
-        request_limits.check_nodes(made, RequestLimits(2**20, 10_000))
+        count_nodes(made, RequestLimits(2**20, 10_000))
     assert (too_many.value.field, too_many.value.limit) == ("tasks[2].context", "LIMIT_CONTEXT_NODES")
 
 
