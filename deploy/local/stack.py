@@ -28,6 +28,7 @@ from deploy.local.supervision.probe import http_status
 from deploy.local.supervision.process import Process
 from deploy.local.supervision.supervisor import Report, Supervisor
 from deploy.local.supervision.waiting import holds_within
+from gateway.envoy.origins import origins
 from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
 from mesh.security.identities import GATEWAY, service_of
 from mesh.tasks import BackgroundTasks
@@ -104,7 +105,7 @@ class Stack:
         self._lifetime = AsyncExitStack()
         self._postgres = PostgresServer(self.state.folder("postgres"), self.ports.postgres, traces=self.state.traces("postgres"))
         self._redis = RedisServer(self.state.folder("redis"), self.ports.redis, traces=self.state.traces("redis"))
-        bootstrap = partial(self._bootstrap, {**_gateway_limits({**os.environ, **environment}), **gateway})
+        bootstrap = partial(self._bootstrap, {**_gateway_settings({**os.environ, **environment}), **gateway})
         self._envoy = EnvoyServer(self.state.folder("envoy"), self.ports.envoy_admin, bootstrap, traces=self.state.traces("envoy"))
         own = {"DEFINITIONS_PATH": str(definitions)} if definitions else {}
         simulator = Provider.simulator(self.ports.simulator)
@@ -255,12 +256,16 @@ class Stack:
         return render_bootstrap(replace(settings, **overrides))
 
 
-def _gateway_limits(environment: Mapping[str, str]) -> dict[str, int]:
-    """The gateway's limits that the environment sets. Raises LaunchError for a value that is not a number."""
+def _gateway_settings(environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of the gateway that the environment has: its limits and CORS_ORIGINS. Raises LaunchError for an invalid value."""
     given = {name: environment[name.upper()] for name in _GATEWAY_LIMITS if name.upper() in environment}
     if wrong := [f"{name.upper()}={value}" for name, value in given.items() if not value.isdecimal()]:
         raise LaunchError(f"invalid {wrong[0]}: use a whole number")
-    return {name: int(value) for name, value in given.items()}
+    try:
+        allowed = origins(environment.get("CORS_ORIGINS", ""))
+    except ValueError as error:
+        raise LaunchError(f"CORS_ORIGINS has an {error}") from None
+    return {"cors_origins": allowed} | {name: int(value) for name, value in given.items()}
 
 
 _GATEWAY_LIMITS = [field.name for field in fields(GatewaySettings) if field.name.startswith("limit_")]

@@ -5,6 +5,7 @@
 --       3. Events get an `id:`, by which a client that reconnects resumes.
 --       4. A watch that the orchestrator marks as being at its end is 204: clients of Server-Sent Events then stop reconnecting.
 --       5. Headers and trailers that only gRPC needs are removed.
+-- The console: its document gets the nonce of its Content-Security-Policy.
 -- gRPC: Only one case changes. A server that stops before its calls have ended lets gRPC end them with UNAVAILABLE, which promises that
 --       the call was not started and may be sent again. The orchestrator always sends details with UNAVAILABLE; a status without
 --       details is replaced by the reply `lost` from the route's metadata.
@@ -21,6 +22,8 @@ local WITHOUT_ENVELOPE = {
 local INTERNAL = { code = "INTERNAL", http_status = "500", message = "internal error; quote the request id when you report it" }
 
 local EVENTS = "text/event-stream"
+local DOCUMENT = "text/html; charset=utf-8"
+local NONCE_PLACEHOLDER = "00000000%-0000%-0000%-0000%-000000000000" -- a pattern; console.py
 local LONGEST_COMPLAINT = 2000 -- bytes; the transcoder repeats an invalid value, which can have megabytes
 
 local function quoted(text)
@@ -170,6 +173,13 @@ local function rest(handle, headers)
   strip(trailers)
 end
 
+-- Writes the nonce of this response's policy into the document of the console. It is as long as its placeholder (console.py).
+local function put_nonce(handle, headers)
+  local nonce = (headers:get("content-security-policy") or ""):match("'nonce%-([%w-]+)'")
+  local document = nonce and handle:body()
+  if document then document:setBytes((document:getBytes(0, document:length()):gsub(NONCE_PLACEHOLDER, nonce))) end
+end
+
 local function native(handle, headers)
   local map = headers:get("grpc-status") and headers or handle:trailers()
   if not map then return end
@@ -193,8 +203,11 @@ function envoy_on_response(handle)
     headers:replace("content-length", "0") -- or Envoy would announce chunks
     return headers:replace("cache-control", "no-store")
   end
-  if headers:get(":status") ~= "200" or REST[headers:get("content-type")] then
+  local content_type = headers:get("content-type")
+  if headers:get(":status") ~= "200" or REST[content_type] then
     rest(handle, headers)
+  elseif content_type == DOCUMENT then
+    put_nonce(handle, headers)
   else
     native(handle, headers)
   end

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from gateway.envoy import sds
+from gateway.envoy import console, sds
 from gateway.envoy.contract import allowed_methods, public_rpcs
 from gateway.envoy.replies import own_reply
 from gateway.envoy.request_rules import request_rules
@@ -26,6 +26,8 @@ WELCOME = {
 }
 OWN_PATHS = ("/", "/openapi.json")
 """The paths that Envoy serves itself."""
+ASSET_PATHS = "/assets/.+"
+"""The paths of the console's assets, a regular expression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class GatewaySettings:
     requests_path: Path = HERE / "requests.lua"
     connections_path: Path = GENERATED / "connections.wasm"
     shedding_path: Path = HERE / "shedding.lua"
+    console_path: Path | None = None
+    """The folder of the published web console, whose layout gateway/envoy/console.py describes. None: no console is served."""
     access_log_path: Path = Path("/dev/stdout")
     per_ip_rate: int = 2000
     """Requests per second that one address may send continuously."""
@@ -64,8 +68,9 @@ class GatewaySettings:
     body_limit_values: int = 30_000
     """The JSON values that the body of a REST request may hold; an empty object or list counts twice. Agent calls may hold 10,000 values
     in their context (LIMIT_CONTEXT_NODES of the orchestrator), and workflows another 15,000 fields."""
-    allowed_origins: str = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
-    """A regular expression for the web origins whose pages may call the API."""
+    cors_origins: tuple[str, ...] = ()
+    """The web origins, other than the gateway's own, whose pages may call the API, such as `https://console.example.com`. The pages of a
+    console that is built for another origin (VITE_API_URL) need it."""
     headers_timeout_seconds: float = 10
     """How long a client may take to send a request's headers."""
     request_timeout_seconds: float = 60
@@ -117,7 +122,8 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
     contract = contract_path or settings.descriptor_path
     rpcs, rules = public_rpcs(contract), request_rules(contract)
     template = _environment().get_template("bootstrap.yaml.j2")
-    methods = [*((path, _with_head(methods)) for path, methods in allowed_methods(rpcs)), *((path, ("GET", "HEAD")) for path in OWN_PATHS)]
+    own_paths = [*OWN_PATHS, *([ASSET_PATHS] if settings.console_path else [])]
+    methods = [*((path, _with_head(methods)) for path, methods in allowed_methods(rpcs)), *((path, ("GET", "HEAD")) for path in own_paths)]
     upstream_tls = sds.upstream(settings.sds_dir) if settings.tls_dir else None
     welcome = json.dumps(WELCOME, indent=2) + "\n"
     return template.render(
@@ -128,6 +134,9 @@ def render_bootstrap(settings: GatewaySettings, *, contract_path: Path | None = 
         allowed_methods=methods,
         welcome=welcome,
         upstream_tls=upstream_tls,
+        console_policy=console.POLICY,
+        console_headers=console.HEADERS,
+        console_content_types=console.CONTENT_TYPES,
         gateway_secret=sds.gateway_secret(settings.sds_dir) if settings.gateway_secret_file else None,
     )
 
@@ -151,6 +160,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["json"] = _json
     environment.filters["escaped"] = lambda text: text.replace("%", "%%")
     environment.filters["literal"] = lambda text: _json(text.replace("%", "%%"))
+    environment.filters["cel_text"] = lambda text: "'" + text.replace("%", "%%") + "'"
     environment.globals["own_reply"] = own_reply
     return environment
 

@@ -8,6 +8,7 @@
 --    the rules of the contract (request_rules.py).
 -- 5. Large bodies whose values would take the transcoder long: 422.
 -- 6. A Last-Event-ID becomes the cursor of a watch that names none.
+-- 7. Every path of the web console has the same document.
 
 local GRPC_ENCODINGS = { identity = true, deflate = true, gzip = true }
 local BYTE_ORDER_MARK = "\239\187\191"
@@ -202,6 +203,14 @@ function envoy_on_request(handle)
   if is_grpc then return end
   if method == "OPTIONS" and headers:get("access-control-request-method") then
     return handle:respond({ [":status"] = "204" }, "")
+  end
+  if method == "GET" or method == "HEAD" then
+    local file = handle:metadata():get("file")
+    if file == "document" then
+      headers:replace("x-envoy-original-path", headers:get(":path")) -- for the access log
+      headers:replace(":path", "/index.html")
+    end
+    if file then return end -- file_server knows HEAD
   end
   if method == "HEAD" and handle:metadata():get("streams") then
     return handle:respond({ [":status"] = "200", ["x-mesh-head"] = "1" }, "")

@@ -5,8 +5,9 @@ import pytest
 
 from deploy.local.supervision.waiting import holds_within
 from tests.contract.gateway.backend import Backend
+from tests.contract.gateway.console.published import made_up_console
 from tests.contract.gateway.relay import Relay
-from tests.contract.gateway.running import Gateway, running_gateway
+from tests.contract.gateway.running import ALLOWED_ORIGIN, Gateway, running_gateway
 
 
 @pytest.fixture(scope="session")
@@ -29,8 +30,10 @@ def backend(upstream: tuple[Backend, Relay]) -> Backend:
 
 @pytest.fixture(scope="session")
 async def shared_gateway(upstream: tuple[Backend, Relay], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    """A gateway with the default settings."""
-    async with running_gateway(tmp_path_factory.mktemp("gateway"), upstream[1].port) as gateway:
+    """A gateway with the default settings that also serves a console and allows the pages of one other origin."""
+    folder = tmp_path_factory.mktemp("gateway")
+    console = made_up_console(folder / "console")
+    async with running_gateway(folder, upstream[1].port, console_path=console, cors_origins=(ALLOWED_ORIGIN,)) as gateway:
         yield gateway
 
 

@@ -14,6 +14,9 @@ from deploy.local.supervision.waiting import holds_within
 from gateway.envoy.render import GatewaySettings, render_bootstrap, write_sds
 from tests.support.ports import any_free_port
 
+ALLOWED_ORIGIN = "http://localhost:5173"
+"""The web origin whose pages may call the gateway that most tests share."""
+
 
 @dataclass
 class Gateway:

@@ -11,7 +11,7 @@ from agentmesh.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 
 from deploy.local.supervision.waiting import holds_within
 from tests.contract.gateway.backend import AGENT_ID, Backend
-from tests.contract.gateway.running import Gateway
+from tests.contract.gateway.running import ALLOWED_ORIGIN, Gateway
 from tests.contract.gateway.wire import REQUEST_ID, error_of, exchange, frame
 
 AGENT = f"/api/v1/agents/{AGENT_ID}"
@@ -119,8 +119,8 @@ async def test_headers_of_many_kilobytes_pass_every_time(gateway: Gateway) -> No
         assert (await gateway.http.get(AGENT, headers={"authorization": "a" * 20_000})).status_code == 200
 
 
-async def test_pages_of_this_machine_may_call_and_others_may_not(gateway: Gateway) -> None:
-    for origin in ("http://localhost:5173", "http://127.0.0.1:8000", "https://localhost"):
+async def test_pages_of_an_allowed_origin_may_call_and_others_may_not(gateway: Gateway) -> None:
+    for origin in (ALLOWED_ORIGIN,):
         asked = {"origin": origin, "access-control-request-method": "POST", "access-control-request-headers": "content-type"}
         preflight = await gateway.http.options(f"{AGENT}/execute", headers=asked)
         assert preflight.status_code == 200
@@ -132,7 +132,7 @@ async def test_pages_of_this_machine_may_call_and_others_may_not(gateway: Gatewa
             response = await gateway.http.get(path, headers={"origin": origin})
             assert response.headers["access-control-allow-origin"] == origin
             assert "x-request-id" in response.headers["access-control-expose-headers"]
-    for origin in ("http://evil.example", "http://localhost.evil.example", "null"):
+    for origin in ("http://evil.example", "http://localhost", f"{ALLOWED_ORIGIN}.evil.example", "https://localhost:5173", "null"):
         asked = {"origin": origin, "access-control-request-method": "POST"}
         preflight = await gateway.http.options(AGENT, headers=asked)
         assert preflight.status_code == 204

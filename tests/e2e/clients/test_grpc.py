@@ -133,11 +133,10 @@ async def test_a_compressed_request_is_accepted(channel: grpc.aio.Channel) -> No
 
 async def test_a_browser_can_call_over_grpc_web(platform: Platform) -> None:
     request = execution.ExecuteAgentRequest(agent_id=AGENT, input=question())
-    headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1", "origin": "http://localhost:5173"}
+    headers = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
     path = "/agentmesh.execution.v1.ExecutionService/ExecuteAgent"
     response = await platform.http.post(path, content=frame(request.SerializeToString()), headers=headers)
     assert response.status_code == 200
-    assert response.headers["access-control-allow-origin"] == "http://localhost:5173"
     messages, trailers = web_frames(response.content)
     assert trailers["grpc-status"] == "0"
     assert execution.ExecuteAgentResponse.FromString(messages[0]).result
