@@ -14,7 +14,10 @@ _OF_FAMILY_OR_AGENT = ("facts", "markets", "risk")
 
 def incomplete(source: SourceFile) -> Iterator[Problem]:
     """Missing keys, and lists with too few or too many entries."""
-    for _, path, member in source.members():
+    for agent, path, member in source.members():
+        prefix = f"{agent.category}_{agent.role}_agent_"
+        if not agent.agent_id.startswith(prefix):
+            yield source.problem((*path, "agent_id"), f"is '{agent.agent_id}'; in the shipped catalogue it begins with '{prefix}'")
         yield from _miscounted(source, path, member)
         for key in _OF_FAMILY_OR_AGENT:
             if key not in member and key not in source.document:

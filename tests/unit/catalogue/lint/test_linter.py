@@ -103,6 +103,11 @@ OF_ANY_FILE: dict[str, tuple[Sequence[str | int], Any, str]] = {
 }
 OF_SHIPPED: dict[str, tuple[Sequence[str | int], Any, str]] = {
     "no borders": ((*FIRST, "not_for"), None, "agents[0].not_for has 0 entries; the shipped catalogue needs 1 to 4"),
+    "an id of another role": (
+        ("role",),
+        "writer",
+        "agent_id is 'marketing_editor_agent_1_1'; in the shipped catalogue it begins with 'marketing_writer_agent_'",
+    ),
     "too few queries": ((*FIRST, "queries"), ["slogans please"], "agents[0].queries has 1 entries; the shipped catalogue needs 3 to 5"),
     "too few tasks": ((*FIRST, "tasks"), [7], "agents[0].tasks has 1 entries; the shipped catalogue needs 2 to 8"),
     "three examples": ((*FIRST, "examples"), ["a", "b", "c"], "agents[0].examples has 3 entries; the shipped catalogue needs 2"),
