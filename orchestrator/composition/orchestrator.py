@@ -105,7 +105,7 @@ async def assemble(
     events = await build_events(settings, stack, tasks, engine, notifier)
     calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, ORCHESTRATOR, tls, SearchIndex(catalogue.agents))
     registry, policy = calling.registry, calling.policy
-    workflows, run_watch = await build_workflows(settings, stack, tasks, engine, registry, policy, notifier)
+    workflows, run_watch = await build_workflows(settings, stack, tasks, engine, registry, policy, notifier, redis)
     database = PostgresProbe(engine, settings.database_url)
     stack.push_async_callback(database.close)
     probes = (database, RedisProbe(redis), AgentHostsProbe(calling.agents, registry, settings.agent_shards))

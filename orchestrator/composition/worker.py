@@ -25,6 +25,7 @@ from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNot
 from orchestrator.adapters.workflows.claims.claims import Shares
 from orchestrator.adapters.workflows.commit_notifier import CommitNotifier
 from orchestrator.adapters.workflows.ledger import STOP_CHANNEL
+from orchestrator.adapters.workflows.live.writer import RedisLiveTextWriter
 from orchestrator.adapters.workflows.notifier import RedisRunNotifier
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
 from orchestrator.composition.calling import build_calling
@@ -64,10 +65,12 @@ async def assemble(
         drain=settings.drain_grace_seconds,
     )
     authority = RunAuthority(PostgresAuthorities(engine), calling.registry, calling.policy)
-    dispatcher = Dispatcher(store, StepPerformer(calling.executions, authority, retryable), wakeup, pace, tasks)
+    live = RedisLiveTextWriter(redis, settings.live_text_bytes)
+    dispatcher = Dispatcher(store, StepPerformer(calling.executions, authority, retryable, live), wakeup, pace, tasks)
     wakeup_listener = ArqWakeupListener(settings.redis_url, settings.wakeup_poll_seconds, dispatcher.wake)
     subscription = PostgresListener(settings.database_url, STOP_CHANNEL, dispatcher.check_leases)
     tasks.start_on(stack, "usage rollup", UsageRollup(settings.database_url, calling.registry.category_of).run())
+    tasks.start_on(stack, "live texts", live.run())
     tasks.start_on(stack, "wakeups out", wakeup.run())
     tasks.start_on(stack, "wakeups in", wakeup_listener.run())
     tasks.start_on(stack, "stopped steps", subscription.run())

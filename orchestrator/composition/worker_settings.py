@@ -23,6 +23,8 @@ class WorkerSettings(SharedSettings):
     """The interval at which a worker polls for steps for which it got no wakeup."""
     step_crash_limit: int = Field(default=5, ge=1)
     """How many times a worker may die while it runs a step before the step fails; twice as many once the answer is recorded."""
+    live_text_bytes: int = Field(default=262_144, ge=0)
+    """How much of the text of a running background execution is kept in Redis for its watchers."""
     wakeup_poll_seconds: float = Field(default=0.1, gt=0)
     """The interval at which arq polls for notifications that pub/sub did not deliver."""
     execution_lease_seconds: float = Field(default=6, gt=0)

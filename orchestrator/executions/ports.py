@@ -1,6 +1,6 @@
 """The ports of executions: the recorder, the store and the agents."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -8,6 +8,9 @@ from uuid import UUID
 from orchestrator.executions.model import WHOLE, AgentAnswer, Excerpt, Execution, ExecutionPage, ExecutionQuery, Intent, Settlement, StepRef
 from orchestrator.executions.stop import StopSignal
 from orchestrator.idempotency.model import OriginalRequest
+
+OnText = Callable[[UUID, str], None]
+"""Receives the id of an execution and the next piece of its answer: an empty one when the call begins. Must not block or raise."""
 
 
 class Recorder(Protocol):

@@ -13,7 +13,7 @@ from orchestrator.executions.books import Books
 from orchestrator.executions.errors import AgentLost
 from orchestrator.executions.failpoints import AFTER_ANSWER
 from orchestrator.executions.model import AgentAnswer, Intent, Settlement, StepRef
-from orchestrator.executions.ports import AgentCall, Agents, Recorder
+from orchestrator.executions.ports import AgentCall, Agents, OnText, Recorder
 from orchestrator.executions.stop import StopSignal
 from orchestrator.idempotency.model import OriginalRequest
 
@@ -22,6 +22,7 @@ log = structlog.get_logger()
 _LOGGED_CHARACTERS = 300
 """How much of a database error is logged. The error may quote the answer."""
 Ask = Callable[[AgentCall, StopSignal], Awaitable[AgentAnswer]]
+PassOn = Callable[[str | None], None]
 
 
 class _End:
@@ -37,13 +38,16 @@ class Purchases:
         self._books = books
         self._in_progress: set[asyncio.Task[Any]] = set()
 
-    async def whole(self, intent: Intent, call: AgentCall, stop: StopSignal | None = None) -> Settlement | OriginalRequest:
+    async def whole(
+        self, intent: Intent, call: AgentCall, stop: StopSignal | None = None, on_text: OnText | None = None
+    ) -> Settlement | OriginalRequest:
         """The settled execution, or the request that holds its idempotency key. Raises the error with which the call was settled.
 
-        A caller that is cancelled returns at once. A caller that sets `stop` waits, and learns how the call ended.
+        A caller that is cancelled returns at once. A caller that sets `stop` waits, and learns how the call ended. With `on_text`, the
+        answer is streamed to it.
         """
         stop = stop or StopSignal()
-        task = self._detach(self._buy(intent, call, stop))
+        task = self._detach(self._buy(intent, call, stop, on_text))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -78,31 +82,57 @@ class Purchases:
         while self._in_progress:
             await asyncio.wait(self._in_progress)
 
-    async def _buy(self, intent: Intent, call: AgentCall, stop: StopSignal) -> Settlement | OriginalRequest:
+    async def _buy(self, intent: Intent, call: AgentCall, stop: StopSignal, on_text: OnText | None) -> Settlement | OriginalRequest:
         original = await self._recorder.record(intent)
-        return original or await self._call(intent, call, stop, self._agents.execute, [])
+        if original is not None or on_text is None:
+            return original or await self._call(intent, call, stop, self._agents.execute, [])
+        sent: list[str] = []
+        on_text(intent.execution_id, "")
+
+        def pass_on(piece: str | None) -> None:
+            if piece:
+                on_text(intent.execution_id, piece)
+
+        async def ask(call: AgentCall, stop: StopSignal) -> AgentAnswer:
+            return await self._streamed(call, stop, sent, pass_on)
+
+        return await self._call(intent, call, stop, ask, sent)
 
     async def _buy_in_pieces(self, intent: Intent, call: AgentCall, stop: StopSignal, queue: asyncio.Queue[Any]) -> None:
         sent: list[str] = []
 
         async def relay(call: AgentCall, stop: StopSignal) -> AgentAnswer:
             begun = False
-            async for item in self._agents.stream(call, stop):
-                if not begun:  # not earlier: a failure before the first piece is returned as a plain error, not inside a stream
+
+            def begin() -> None:  # not earlier: a failure before the first piece is returned as a plain error, not inside a stream
+                nonlocal begun
+                if not begun:
                     queue.put_nowait(intent)
                     begun = True
-                if isinstance(item, AgentAnswer):
-                    return item
-                if item is not None:
-                    sent.append(item)
-                queue.put_nowait(item)
-            raise AgentLost("the agent's stream ended without an answer", agent_id=call.agent_id)
+
+            def pass_on(piece: str | None) -> None:
+                begin()
+                queue.put_nowait(piece)
+
+            answer = await self._streamed(call, stop, sent, pass_on)
+            begin()
+            return answer
 
         try:
             original = await self._recorder.record(intent)
             queue.put_nowait(original or await self._call(intent, call, stop, relay, sent))
         finally:
             queue.put_nowait(_End())
+
+    async def _streamed(self, call: AgentCall, stop: StopSignal, sent: list[str], pass_on: PassOn) -> AgentAnswer:
+        """The answer of a streamed call. Adds its pieces to `sent` and passes on the pieces and heartbeats."""
+        async for item in self._agents.stream(call, stop):
+            if isinstance(item, AgentAnswer):
+                return item
+            if item is not None:
+                sent.append(item)
+            pass_on(item)
+        raise AgentLost("the agent's stream ended without an answer", agent_id=call.agent_id)
 
     async def _call(self, intent: Intent, call: AgentCall, stop: StopSignal, ask: Ask, sent: list[str]) -> Settlement:
         """Calls the agent and settles the execution, whatever the outcome. `sent` collects the text already sent to the caller."""

@@ -28,7 +28,7 @@ from orchestrator.executions.model import (
     StepRef,
     Work,
 )
-from orchestrator.executions.ports import AgentCall, ExecutionStore
+from orchestrator.executions.ports import AgentCall, ExecutionStore, OnText
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.stop import StopSignal
 from orchestrator.idempotency.model import OriginalRequest
@@ -78,8 +78,10 @@ class ExecutionService:
         self._books = books
         self._store = store
 
-    async def execute(self, work: Work, seconds: float | None, stop: StopSignal | None = None) -> Answered:
+    async def execute(self, work: Work, seconds: float | None, stop: StopSignal | None = None, on_text: OnText | None = None) -> Answered:
         """Returns the complete answer. When `stop` is set, the call is ended and settled, and CallCancelled is raised.
+
+        `on_text` receives the answer as it grows, unless it is that of an earlier call with the same idempotency key.
 
         Raises AgentNotFound, PolicyDenied, ValidationFailed, IdempotencyConflict, ServiceUnavailable, AgentUnavailable, AgentLost,
         UpstreamTimeout, or the RemoteError that the agent returned.
@@ -87,8 +89,8 @@ class ExecutionService:
         ends = self._now() + _bounded(seconds)
         look = _FIRST_LOOK_SECONDS
         while True:
-            intent, call = await self._prepared(work, ends, streamed=False)
-            outcome = await self._purchases.whole(intent, call, stop)
+            intent, call = await self._prepared(work, ends, streamed=on_text is not None)
+            outcome = await self._purchases.whole(intent, call, stop, on_text)
             if isinstance(outcome, Settlement):
                 return _fresh(outcome)
             if (earlier := await self._original_answer(intent, outcome)) is not None:

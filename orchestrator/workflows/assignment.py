@@ -36,8 +36,8 @@ class Assignment:
     """The run's user, and the API key that started the run."""
     request_id: str
     on_incomplete: OnIncomplete = OnIncomplete.FAIL
-    literal: bool = False
-    """Whether the input is sent as it is, because the step belongs to a background execution: references have no meaning in it."""
+    background: bool = False
+    """Whether the step is a background execution: references have no meaning in its input, and its text is shown as it grows."""
 
 
 @dataclass(frozen=True, slots=True)

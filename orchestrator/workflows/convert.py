@@ -17,6 +17,7 @@ from mesh.security.caller import Caller
 from orchestrator.executions.convert import bill, execution, facts_to_proto, failure
 from orchestrator.executions.model import Execution
 from orchestrator.workflows.background import AgentWork
+from orchestrator.workflows.live.model import LivePiece, LivePosition
 from orchestrator.workflows.model import (
     Approval,
     ApprovalPage,
@@ -43,7 +44,7 @@ from orchestrator.workflows.model import (
     WorkflowQuery,
 )
 from orchestrator.workflows.service import Draft
-from orchestrator.workflows.watch import Ended, Heartbeat
+from orchestrator.workflows.watch import Ended, Heartbeat, Live
 
 MOST_DEFINITION_BYTES = 3_000_000
 """Of the tasks of a workflow: with the megabyte of results that an answer has by default, they fit into 4 MiB."""
@@ -214,15 +215,28 @@ def step(step: Step, request_id: str) -> wf.Step:
     )
 
 
-def watched(item: Change | Heartbeat | Ended, request_id: str) -> pb.WatchRunResponse:
+def watch_position(request: pb.WatchRunRequest) -> tuple[int, LivePosition | None]:
+    """The last sequence that a watcher has seen, and how far it has read the live text."""
+    read = LivePosition(UUID(request.live_execution_id), request.live_offset) if request.live_execution_id else None
+    return request.after_sequence, read
+
+
+def watched(item: Change | Live | Heartbeat | Ended, request_id: str) -> pb.WatchRunResponse:
     """Converts one message of a watch. `request_id` is that of the request that started the run."""
     if isinstance(item, Heartbeat):
         return pb.WatchRunResponse(sequence=item.sequence, heartbeat=pb.WatchHeartbeat())
+    if isinstance(item, Live):
+        return pb.WatchRunResponse(sequence=item.sequence, live=_live(item.piece))
     if isinstance(item, Ended):
         return pb.WatchRunResponse(sequence=item.sequence, done=pb.WatchDone(status=_RUN_STATUS[item.state]))
     if isinstance(item.subject, Run):
         return pb.WatchRunResponse(sequence=item.sequence, run=pb.RunChange(run=run(item.subject)))
     return pb.WatchRunResponse(sequence=item.sequence, step=pb.StepChange(step=step(item.subject, request_id)))
+
+
+def _live(piece: LivePiece) -> pb.StepLive:
+    text = pb.LiveText(offset=piece.offset, text=piece.text, next_offset=piece.position.offset, truncated=piece.truncated)
+    return pb.StepLive(step_id=piece.task_id, execution_id=str(piece.execution_id), attempt=piece.attempt, text=text)
 
 
 async def _task(place: int, task: wf.Task) -> Task:

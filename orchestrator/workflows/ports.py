@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 from uuid import UUID
 
-from orchestrator.executions.model import WHOLE, Excerpt, Failure
+from orchestrator.executions.model import WHOLE, Excerpt, Failure, StepRef
 from orchestrator.idempotency.model import Claim, OriginalRequest
 from orchestrator.workflows.assignment import Assignment, Claimed, LeaseId, Report, Reported
+from orchestrator.workflows.live.model import LiveHead, LiveNews
 from orchestrator.workflows.model import (
     ApprovalPage,
     ApprovalQuery,
@@ -184,4 +185,25 @@ class StepStore(Protocol):
 
     async def queue_age(self) -> float:
         """Returns for how many seconds the oldest ready step has been due; 0 if none is waiting."""
+        ...
+
+
+class LiveTextWriter(Protocol):
+    """Shows the text of running background executions to their watchers. Its methods never block and never raise; a text can be lost."""
+
+    def grow(self, step: StepRef, head: LiveHead, piece: str) -> None:
+        """Adds a piece to the text of an attempt; the first piece of an attempt, which may be empty, replaces the text of earlier ones."""
+        ...
+
+    def end(self, step: StepRef, epoch: int) -> None:
+        """Discards the text of an attempt, because its outcome is recorded or the attempt has no more text."""
+        ...
+
+
+class LiveTextReader(Protocol):
+    async def read(self, known: Sequence[tuple[StepRef, LiveHead | None, int]]) -> Sequence[LiveNews | None]:
+        """Returns, for each text, what follows the attempt and the number of bytes that are known of it; None if nothing does.
+
+        Raises ServiceUnavailable.
+        """
         ...

@@ -20,6 +20,7 @@ from orchestrator.policy.service import UNAVAILABLE
 from orchestrator.registry.service import RegistryService
 from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.errors import RunNotFound, StepNotFound, WorkflowNotFound
+from orchestrator.workflows.live.model import LivePosition
 from orchestrator.workflows.model import (
     ApprovalPage,
     ApprovalQuery,
@@ -40,7 +41,7 @@ from orchestrator.workflows.model import (
 )
 from orchestrator.workflows.ports import RunStore, WorkflowStore
 from orchestrator.workflows.tasks import graph, templates
-from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
+from orchestrator.workflows.watch import Ended, Heartbeat, Live, RunWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,17 +183,20 @@ class WorkflowService:
             raise StepNotFound(message, run_id=str(run_id), step_id=task_id)
         return details, _sent(details), await self._executions.of_step(StepRef(run_id, task_id))
 
-    async def watch(self, caller: Caller, run_id: UUID, after: int) -> tuple[Run, AsyncIterator[Change | Heartbeat | Ended]]:
+    async def watch(
+        self, caller: Caller, run_id: UUID, after: int, read: LivePosition | None = None
+    ) -> tuple[Run, AsyncIterator[Change | Live | Heartbeat | Ended]]:
         """Returns a run and its changes after sequence `after`, each once and in order until the run is final.
 
-        The iterator yields a Heartbeat after 15 s without a change and raises ServiceUnavailable if this process stops. Raises
+        In between, the iterator yields the text of a background execution after the position `read`, as it grows. It yields a Heartbeat
+        after 15 s without either and raises ServiceUnavailable if this process stops. Raises
         RunNotFound, and ValidationFailed if `after` is larger than the latest sequence.
         """
         run = await self.run(caller, run_id, View.BASIC)
         if after > run.sequence:
             description = f"must be at most {run.sequence}, the sequence of this run's latest change; use a sequence that you received"
             raise ValidationFailed.of("after_sequence", description)
-        return run, self._watch.changes(run, after)
+        return run, self._watch.changes(run, after, read)
 
     async def decide(self, caller: Caller, run_id: UUID, task_id: str, decision: Decision, reason: str) -> Run:
         """Decides a pending approval. Raises RunNotFound and ApprovalNotPending.

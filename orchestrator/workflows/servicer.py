@@ -66,7 +66,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         return pb.CancelRunResponse(run=convert.run(await self._service.cancel_run(caller.current(), UUID(request.run_id))))
 
     async def WatchRun(self, request: pb.WatchRunRequest, context: Context) -> AsyncIterator[pb.WatchRunResponse]:
-        run, changes = await self._service.watch(caller.current(), UUID(request.run_id), request.after_sequence)
+        run, changes = await self._service.watch(caller.current(), UUID(request.run_id), *convert.watch_position(request))
         if run.state.final and request.after_sequence >= run.sequence and metadata_value(context, TRANSCODED_KEY) is not None:
             context.set_trailing_metadata(NO_CONTENT)
             return

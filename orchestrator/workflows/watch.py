@@ -1,4 +1,4 @@
-"""The changes of watched runs, read once for all watchers in this process."""
+"""The changes and live texts of watched runs, read once for all watchers in this process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -13,8 +13,11 @@ from mesh.errors import ServiceUnavailable
 from mesh.memory.tail import Tail
 from mesh.tasks import BackgroundTasks
 from mesh.waiting import set_within
+from orchestrator.executions.model import StepRef
 from orchestrator.workflows.errors import RunNotFound
-from orchestrator.workflows.model import Change, Run, RunState
+from orchestrator.workflows.live.following import LiveText, LiveTexts
+from orchestrator.workflows.live.model import LivePiece, LivePosition
+from orchestrator.workflows.model import Change, Run, RunState, Step
 from orchestrator.workflows.ports import RunStore, RunSubscriptions
 
 log = structlog.get_logger()
@@ -29,6 +32,14 @@ READERS = 3
 FOREVER = 3600.0
 
 Read = Callable[[UUID, int], Awaitable[Sequence[Change]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A piece of the text of a background execution. It comes after the change with this sequence and is no change itself."""
+
+    sequence: int
+    piece: LivePiece
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +58,22 @@ class Ended:
 
 
 class FollowedRun:
-    """The newest changes of a watched run, after those in `run`. Follows the run until `close`."""
+    """The newest changes of a watched run, after those in `run`, and its live text. Follows the run until `close`."""
 
-    def __init__(self, run: Run, read: Read, subscriptions: RunSubscriptions, tasks: BackgroundTasks) -> None:
+    def __init__(self, run: Run, read: Read, subscriptions: RunSubscriptions, live: LiveTexts, tasks: BackgroundTasks) -> None:
         self.run_id = run.run_id
+        self.live: LiveText | None = None
+        """None for a run of a workflow."""
         self.tail = Tail[Change](KEPT_CHANGES, attrgetter("sequence"))
         self.tail.start(run.sequence)
         self._read_changes = read
         self._lifetime = ExitStack()
         self._subscription = self._lifetime.enter_context(subscriptions.subscribe(run.run_id))
         self._lifetime.callback(tasks.cancel, tasks.start("followed run", self._follow()))
+        if run.workflow_id is None and not run.state.final:
+            (step,) = run.steps
+            self.live = LiveText(StepRef(run.run_id, step.task_id), step.state, self.tail.wake_in_turn)
+            self._lifetime.enter_context(live.following(self.live))
         self.refresh()  # the run may have changed before the subscription began
 
     def refresh(self) -> None:
@@ -77,6 +94,9 @@ class FollowedRun:
     async def _read(self) -> None:
         while changes := await self._read_changes(self.run_id, self.tail.end):
             self.tail.append(changes)
+            for change in changes:
+                if self.live is not None and isinstance(change.subject, Step):
+                    self.live.step_changed(change.subject.state)
             await self.tail.wake_in_turn()
 
 
@@ -84,8 +104,14 @@ class RunWatch:
     """Follows the runs that are watched in this process: one read for each notification, and one query a second for all runs together."""
 
     def __init__(
-        self, store: RunStore, subscriptions: RunSubscriptions, tasks: BackgroundTasks, heartbeat_seconds: float = HEARTBEAT_SECONDS
+        self,
+        store: RunStore,
+        subscriptions: RunSubscriptions,
+        live: LiveTexts,
+        tasks: BackgroundTasks,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
+        self._live = live
         self._tasks = tasks
         self._store = store
         self._subscriptions = subscriptions
@@ -115,10 +141,11 @@ class RunWatch:
         for followed in self._followed.values():
             followed.tail.wake()
 
-    async def changes(self, run: Run, after: int) -> AsyncIterator[Change | Heartbeat | Ended]:
+    async def changes(self, run: Run, after: int, read: LivePosition | None = None) -> AsyncIterator[Change | Live | Heartbeat | Ended]:
         """Yields the changes of a run after sequence `after`, each once and in order, and Ended after the last.
 
-        `run` is the current run. Yields a Heartbeat after 15 s without a change. Raises ServiceUnavailable if this process stops.
+        `run` is the current run. In between, yields the text of a background execution as it grows, after the position `read`. Yields a
+        Heartbeat after 15 s without either. Raises ServiceUnavailable if this process stops.
         """
         if run.state.final and after >= run.sequence:
             yield Ended(after, run.state)
@@ -138,7 +165,11 @@ class RunWatch:
                     if isinstance(change.subject, Run) and change.subject.state.final:
                         yield Ended(after, change.subject.state)
                         return
-                if not found and not await set_within(grown, self._heartbeat):
+                piece = followed.live.after(read) if followed.live else None
+                if piece is not None:
+                    yield Live(after, piece)
+                    read = piece.position
+                if not found and piece is None and not await set_within(grown, self._heartbeat):
                     yield Heartbeat(after)
 
     async def _poll(self) -> None:
@@ -168,7 +199,7 @@ class RunWatch:
     def _following(self, run: Run) -> Iterator[tuple[FollowedRun, asyncio.Event]]:
         followed = self._followed.get(run.run_id)
         if followed is None:
-            followed = self._followed[run.run_id] = FollowedRun(run, self._read, self._subscriptions, self._tasks)
+            followed = self._followed[run.run_id] = FollowedRun(run, self._read, self._subscriptions, self._live, self._tasks)
         elif run.sequence > followed.tail.end:
             followed.refresh()
         try:

@@ -119,7 +119,7 @@ def assignment(row: Row) -> Assignment:
         principal=Principal(row["user_id"], _uuid(row["api_key_id"])),
         request_id=row["request_id"],
         on_incomplete=OnIncomplete(row["on_incomplete"]),
-        literal=row["literal"],
+        background=row["background"],
     )
 
 

@@ -105,7 +105,7 @@ SELECT pg_notify($2, t.run_id) FROM json_to_recordset($1::json -> 'stopping') AS
 WORK = """
 SELECT s.run_id, s.task_id, s.epoch, s.attempts, s.agent_id, s.input, s.context, s.timeout_seconds,
   s.on_incomplete, r.user_id, r.api_key_id,
-  r.request_id, r.workflow_id IS NULL AS literal,
+  r.request_id, r.workflow_id IS NULL AS background,
   (SELECT jsonb_object_agg(d.task_id, d.result) FROM steps d
    WHERE d.run_id = s.run_id AND d.status = 'completed' AND position('tasks.' || d.task_id || '.result' IN s.input) > 0) AS results
 FROM json_to_recordset($1::json) AS t (run_id uuid, task_id text) JOIN steps s USING (run_id, task_id) JOIN runs r USING (run_id)

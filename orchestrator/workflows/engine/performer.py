@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from uuid import UUID
 
 import structlog
 
@@ -11,11 +12,14 @@ from mesh.errors import CallCancelled, MeshError, RemoteError, ServiceUnavailabl
 from mesh.security import caller
 from orchestrator.executions.facts import StopReason
 from orchestrator.executions.model import Failure, StepRef, Work
+from orchestrator.executions.ports import OnText
 from orchestrator.executions.service import Answered, ExecutionService
 from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows.assignment import AgentMissing, Assignment, AttemptFailed, Completed, HandedBack, Outcome
 from orchestrator.workflows.authority import RunAuthority
+from orchestrator.workflows.live.model import LiveHead
 from orchestrator.workflows.model import OnIncomplete
+from orchestrator.workflows.ports import LiveTextWriter
 from orchestrator.workflows.tasks import templates
 
 log = structlog.get_logger()
@@ -33,10 +37,14 @@ NOT_STARTED_RETRY_SECONDS = 1.0
 class StepPerformer:
     """Calls agents as the run's user, with the user's current authority.
 
-    Every call of a step has the same idempotency key, so a recorded answer is not bought again.
+    Every call of a step has the same idempotency key, so a recorded answer is not bought again. The answers of background executions are
+    streamed, so that `live` shows them as they grow.
     """
 
-    def __init__(self, executions: ExecutionService, authority: RunAuthority, retryable: Callable[[MeshError], bool]) -> None:
+    def __init__(
+        self, executions: ExecutionService, authority: RunAuthority, retryable: Callable[[MeshError], bool], live: LiveTextWriter
+    ) -> None:
+        self._live = live
         self._executions = executions
         self._authority = authority
         self._retryable = retryable
@@ -46,7 +54,7 @@ class StepPerformer:
         correlation.adopt(assignment.request_id)
         try:
             caller.adopt(await self._authority.caller(assignment.principal))
-            answered = await self._executions.execute(_work(assignment), assignment.timeout_seconds, stop)
+            answered = await self._executions.execute(_work(assignment), assignment.timeout_seconds, stop, self._on_text(assignment))
         except MeshError as error:
             return self._outcome(error, assignment, stop)
         except Exception as error:
@@ -62,8 +70,20 @@ class StepPerformer:
         return await self._executions.settle_again(_step(assignment))
 
     def reported(self, assignment: Assignment) -> None:
-        """Discards the kept settlement of the attempt's execution."""
+        """Discards the kept settlement of the attempt's execution, and its live text."""
         self._executions.step_committed(_step(assignment))
+        if assignment.background:
+            self._live.end(_step(assignment), assignment.lease_id.epoch)
+
+    def _on_text(self, assignment: Assignment) -> OnText | None:
+        if not assignment.background:
+            return None
+        step, epoch, attempt = _step(assignment), assignment.lease_id.epoch, assignment.attempt
+
+        def on_text(execution_id: UUID, piece: str) -> None:
+            self._live.grow(step, LiveHead(epoch, attempt, execution_id), piece)
+
+        return on_text
 
     def _outcome(self, error: MeshError, assignment: Assignment, stop: StopSignal) -> Outcome:
         if stop.is_set and error.reason == CallCancelled.reason:
@@ -98,7 +118,7 @@ def _work(assignment: Assignment) -> Work:
     return Work(
         user_id=assignment.principal.user_id,
         agent_id=assignment.agent_id,
-        input=assignment.input if assignment.literal else templates.render(assignment.input, assignment.results),
+        input=assignment.input if assignment.background else templates.render(assignment.input, assignment.results),
         context=assignment.context,
         request_id=assignment.request_id,
         idempotency_key=step.key,

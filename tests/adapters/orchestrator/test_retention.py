@@ -14,7 +14,7 @@ from orchestrator.adapters.retention import retention as module
 from orchestrator.adapters.retention.retention import Retention, RetentionUpkeep, first_id_at
 from orchestrator.workflows.watch import Ended, RunWatch
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.workflows.following import USER, SilentNotifier, running_stores
+from tests.adapters.orchestrator.workflows.following import USER, SilentNotifier, no_live_texts, running_stores
 from tests.adapters.orchestrator.workflows.test_run_watch import NeverNotified
 
 DAYS = 10
@@ -126,7 +126,7 @@ async def test_a_watch_of_a_run_without_changes_ends_at_once(
     async with running_stores(books_url, engine, SilentNotifier()) as stores:
         found = await stores.store.get(USER, run_id)
         assert found is not None
-        watch = RunWatch(stores.store, NeverNotified(), BackgroundTasks())
+        watch = RunWatch(stores.store, NeverNotified(), no_live_texts(), BackgroundTasks())
         async with asyncio.timeout(5):
             assert [change async for change in watch.changes(found, 0)] == [Ended(found.sequence, found.state)]
 

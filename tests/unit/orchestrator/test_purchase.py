@@ -214,3 +214,18 @@ async def test_draining_waits_for_purchases_in_progress() -> None:
     await draining
     assert script.only.state is State.COMPLETED
     await caller
+
+
+async def test_a_listener_gets_the_text_as_it_grows_and_the_caller_the_whole_answer() -> None:
+    script, heard, bought = Scripted(pieces=("Write ", None, "better.", ANSWER)), [], intent()
+    outcome = await purchases(script).whole(bought, CALL, on_text=lambda execution_id, piece: heard.append((execution_id, piece)))
+    assert outcome == script.only
+    assert (script.only.state, script.only.result) == (State.COMPLETED, "Write better.")
+    assert heard == [(bought.execution_id, piece) for piece in ("", "Write ", "better.")]
+
+
+async def test_the_text_before_a_failure_is_recorded_for_a_listener_too() -> None:
+    script = Scripted(pieces=("Write ", AgentLost("gone", agent_id=AGENT_ID)))
+    with pytest.raises(AgentLost):
+        await purchases(script).whole(intent(), CALL, on_text=lambda execution_id, piece: None)
+    assert (script.only.state, script.only.result) == (State.OUTCOME_UNKNOWN, "Write ")

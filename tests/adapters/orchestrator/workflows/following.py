@@ -13,10 +13,13 @@ from orchestrator.adapters.workflows.runs import PostgresRunStore
 from orchestrator.adapters.workflows.steps import PostgresStepStore
 from orchestrator.adapters.workflows.store import PostgresWorkflowStore
 from orchestrator.executions.books import new_id
+from orchestrator.executions.model import StepRef
 from orchestrator.workflows.assignment import Completed, Report
+from orchestrator.workflows.live.following import LiveTexts
+from orchestrator.workflows.live.model import LiveHead, LiveNews
 from orchestrator.workflows.model import Change, NewRun, NewWorkflow, Run, Step, Task, View, Workflow
 from orchestrator.workflows.ports import RunNotifier
-from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
+from orchestrator.workflows.watch import Ended, Heartbeat, Live, RunWatch
 from tests.adapters.orchestrator.workflows.engine import step_store
 
 AGENT_ID = "marketing_seo_strategist_agent_1_1"
@@ -42,6 +45,26 @@ class SilentNotifier:
 
     def changed(self, run_ids: Sequence[UUID]) -> None:
         """There is no subscriber."""
+
+
+class NoText:
+    """A Redis without live texts."""
+
+    async def read(self, known: Sequence[tuple[StepRef, LiveHead | None, int]]) -> Sequence[LiveNews | None]:
+        return [None for _ in known]
+
+
+class DroppedText:
+    """A worker's live texts that nobody reads."""
+
+    def grow(self, step: StepRef, head: LiveHead, piece: str) -> None: ...
+
+    def end(self, step: StepRef, epoch: int) -> None: ...
+
+
+def no_live_texts() -> LiveTexts:
+    """The live texts of a process in which nobody reads them."""
+    return LiveTexts(NoText())
 
 
 @dataclass
@@ -103,7 +126,7 @@ async def watched(watch: RunWatch, run: Run, after: int = 0) -> list[Change]:
         if isinstance(item, Ended):
             assert item.sequence == (changes[-1].sequence if changes else after)
             return changes
-        assert not isinstance(item, Heartbeat), "no change arrived in time"
+        assert not isinstance(item, Heartbeat | Live), "no change arrived in time"
         changes.append(item)
     raise AssertionError("the watch ended before the run did")
 

@@ -27,7 +27,7 @@ from orchestrator.workflows.model import Approval, ApprovalQuery, Decision, Run,
 from orchestrator.workflows.service import Draft
 from orchestrator.workflows.watch import RunWatch
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.workflows.following import AGENT_ID, subject_and_state, watched
+from tests.adapters.orchestrator.workflows.following import AGENT_ID, no_live_texts, subject_and_state, watched
 from tests.adapters.orchestrator.workflows.test_run_authority import Scenario, scenario
 from tests.adapters.orchestrator.workflows.test_run_watch import NeverNotified
 from tests.adapters.orchestrator.workflows.test_workflow_service import ADMIN, ANN, BEN, NoAuditLog, Served, served
@@ -71,7 +71,7 @@ async def test_a_background_execution_is_a_run_of_one_step(background: Backgroun
     assert (listed.run_id, listed.workflow_id, listed.agent_id) == (run.run_id, None, AGENT_ID)
     changes = [
         subject_and_state(change)
-        for change in await watched(RunWatch(background.served.runs.store, NeverNotified(), BackgroundTasks()), done)
+        for change in await watched(RunWatch(background.served.runs.store, NeverNotified(), no_live_texts(), BackgroundTasks()), done)
     ]
     assert changes[-2:] == [(STEP, "completed"), ("run", "completed")]
     events = await db.fetch("SELECT event_type, data FROM outbox WHERE aggregate_id = $1 ORDER BY id", str(run.run_id))
@@ -84,14 +84,14 @@ async def test_the_input_of_a_background_execution_is_sent_unchanged(background:
     """References are resolved only in workflows."""
     run = await background.start(input=text)
     (assignment,) = await claimed(background)
-    assert (assignment.input, assignment.literal) == (text, True)
+    assert (assignment.input, assignment.background) == (text, True)
     assert (await background.served.service.step(ANN, run.run_id, STEP))[1] == text
 
 
 async def test_references_in_the_input_of_a_workflow_step_are_resolved(background: Background) -> None:
     served = background.served
     await served.execute(ANN, (await served.create()).workflow_id)
-    assert [assignment.literal for assignment in await claimed(background)] == [False]
+    assert [assignment.background for assignment in await claimed(background)] == [False]
 
 
 async def claimed(background: Background) -> list[Assignment]:

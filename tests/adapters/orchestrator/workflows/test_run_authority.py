@@ -35,7 +35,7 @@ from orchestrator.workflows.service import Draft, WorkflowService
 from orchestrator.workflows.watch import RunWatch
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.orchestrator.workflows.engine import step_store
-from tests.adapters.orchestrator.workflows.following import AGENT_ID, SilentNotifier, running_stores
+from tests.adapters.orchestrator.workflows.following import AGENT_ID, DroppedText, SilentNotifier, no_live_texts, running_stores
 from tests.adapters.orchestrator.workflows.test_run_watch import NeverNotified
 from tests.adapters.orchestrator.workflows.test_workflow_service import NoAgents, NoAuditLog
 from tests.unit.orchestrator.making import catalogue, definition
@@ -73,7 +73,7 @@ class Scenario:
             called.append(caller.current())
             return SimpleNamespace(result="done", metadata={}, facts=AnswerFacts(stop_reason=StopReason.END_TURN))
 
-        performer = StepPerformer(SimpleNamespace(execute=execute), self.authority, retryable)  # type: ignore[arg-type]
+        performer = StepPerformer(SimpleNamespace(execute=execute), self.authority, retryable, DroppedText())  # type: ignore[arg-type]
         async with step_store(self.url) as store:
             (assignment,) = (await store.claim(1)).assignments
             assert assignment.principal.user_id == who.user_id
@@ -92,7 +92,7 @@ async def scenario(books_url: str, db: Connection, users: None, engine: AsyncEng
     policy = PolicyService(RegopyPolicy(folder), NoAuditLog())
     authority = RunAuthority(PostgresAuthorities(engine, seconds=0), registry, policy)
     async with running_stores(books_url, engine, SilentNotifier()) as runs:
-        watch = RunWatch(runs.store, NeverNotified(), BackgroundTasks())
+        watch = RunWatch(runs.store, NeverNotified(), no_live_texts(), BackgroundTasks())
         yield Scenario(
             WorkflowService(registry, authority, runs.workflows, runs.store, PostgresExecutionStore(engine), watch),
             authority,

@@ -19,7 +19,15 @@ from orchestrator.workflows.ports import RunSubscriptions
 from orchestrator.workflows.watch import Ended, Heartbeat, RunWatch
 from tests.adapters.orchestrator.looking import Connection
 from tests.adapters.orchestrator.workflows.engine import workflow_of
-from tests.adapters.orchestrator.workflows.following import Runs, SilentNotifier, results, running_stores, subject_and_state, watched
+from tests.adapters.orchestrator.workflows.following import (
+    Runs,
+    SilentNotifier,
+    no_live_texts,
+    results,
+    running_stores,
+    subject_and_state,
+    watched,
+)
 
 SOON_SECONDS = 10
 
@@ -36,7 +44,7 @@ class NeverNotified:
 @asynccontextmanager
 async def watching(runs: Runs, subscriptions: RunSubscriptions, heartbeat_seconds: float = SOON_SECONDS) -> AsyncIterator[RunWatch]:
     """A watch of this process."""
-    watch = RunWatch(runs.store, subscriptions, BackgroundTasks(), heartbeat_seconds)
+    watch = RunWatch(runs.store, subscriptions, no_live_texts(), BackgroundTasks(), heartbeat_seconds)
     looking = asyncio.create_task(watch.poll_forever())
     yield watch
     looking.cancel()
@@ -115,6 +123,7 @@ async def test_200_watchers_that_reconnect_see_every_change_once(runs: Runs, red
                     return seen
                 if isinstance(item, Heartbeat):  # on a busy machine the worker is slow
                     continue
+                assert isinstance(item, Change)
                 seen.append(item)
                 patience -= 1
                 if not patience:
@@ -180,7 +189,7 @@ async def test_a_cancelled_watch_leaves_no_subscription(runs: Runs, redis_url: s
 async def test_a_followed_run_whose_task_dies_is_reported(runs: Runs) -> None:
     """Its watchers would receive heartbeats forever."""
     tasks = BackgroundTasks()
-    watch, run = RunWatch(runs.store, NeverNotified(), tasks), await runs.start()
+    watch, run = RunWatch(runs.store, NeverNotified(), no_live_texts(), tasks), await runs.start()
     changes = watch.changes(run, 0)
     await anext(changes)
     [following] = [task for task in asyncio.all_tasks() if task.get_name() == "followed run"]

@@ -34,7 +34,7 @@ from orchestrator.workflows.model import Approval, Decision, RunQuery, RunState,
 from orchestrator.workflows.service import Draft, WorkflowService
 from orchestrator.workflows.watch import RunWatch
 from tests.adapters.orchestrator.looking import Connection
-from tests.adapters.orchestrator.workflows.following import AGENT_ID, Runs, SilentNotifier, running_stores
+from tests.adapters.orchestrator.workflows.following import AGENT_ID, Runs, SilentNotifier, no_live_texts, running_stores
 from tests.adapters.orchestrator.workflows.test_run_watch import NeverNotified
 from tests.unit.orchestrator.making import catalogue, definition
 
@@ -81,7 +81,7 @@ async def served(books_url: str, db: Connection, users: None, engine: AsyncEngin
     models = ModelNames(PriceBook.load(), "claude-sonnet-5-5")
     registry = RegistryService(catalogue(definition(1)), models, 0, NoAgents())
     async with running_stores(books_url, engine, SilentNotifier()) as runs:
-        watch = RunWatch(runs.store, NeverNotified(), BackgroundTasks())
+        watch = RunWatch(runs.store, NeverNotified(), no_live_texts(), BackgroundTasks())
         authority = RunAuthority(PostgresAuthorities(engine), registry, PolicyService(RegopyPolicy(POLICY), NoAuditLog()))
         yield Served(
             WorkflowService(registry, authority, runs.workflows, runs.store, PostgresExecutionStore(engine), watch), registry, runs

@@ -13,13 +13,15 @@ from mesh.errors import MeshError, RemoteError
 from mesh.rpc.status import retryable
 from mesh.security.caller import Role
 from orchestrator.executions.facts import AnswerFacts, StopReason
-from orchestrator.executions.model import Work
+from orchestrator.executions.model import StepRef, Work
+from orchestrator.executions.ports import OnText
 from orchestrator.executions.service import Answered, ExecutionService
 from orchestrator.executions.stop import StopSignal
 from orchestrator.identity.model import Authority, Principal
 from orchestrator.workflows.assignment import AgentMissing, Assignment, AttemptFailed, Completed, LeaseId, Outcome
 from orchestrator.workflows.authority import RunAuthority
 from orchestrator.workflows.engine.performer import RETRY_SPREAD, StepPerformer
+from orchestrator.workflows.live.model import LiveHead
 from orchestrator.workflows.model import OnIncomplete
 from tests.unit.orchestrator.making import BILL
 
@@ -50,9 +52,23 @@ class RateLimited:
         raise RemoteError("LLM_API_ERROR", "rate_limit_error", retryable=True, retry_after_seconds=7)
 
 
+class Shown:
+    """Keeps the live texts that a performer shows."""
+
+    def __init__(self) -> None:
+        self.texts: list[tuple[StepRef, LiveHead, str]] = []
+        self.ended: list[tuple[StepRef, int]] = []
+
+    def grow(self, step: StepRef, head: LiveHead, piece: str) -> None:
+        self.texts.append((step, head, piece))
+
+    def end(self, step: StepRef, epoch: int) -> None:
+        self.ended.append((step, epoch))
+
+
 async def test_steps_refused_together_are_retried_at_different_times() -> None:
     authority = RunAuthority(AllAllowed(), cast(Any, None), cast(Any, None))
-    performer = StepPerformer(cast(ExecutionService, RateLimited()), authority, retryable)
+    performer = StepPerformer(cast(ExecutionService, RateLimited()), authority, retryable, Shown())
     outcomes = [await performer.perform(ASSIGNMENT, StopSignal()) for _ in range(20)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, AttemptFailed)]
     assert len(failed) == 20
@@ -78,7 +94,7 @@ class Answering:
 
 async def outcome_of(outcome: Answered | MeshError, on_incomplete: OnIncomplete = OnIncomplete.FAIL) -> Outcome:
     authority = RunAuthority(AllAllowed(), cast(Any, None), cast(Any, None))
-    performer = StepPerformer(cast(ExecutionService, Answering(outcome)), authority, retryable)
+    performer = StepPerformer(cast(ExecutionService, Answering(outcome)), authority, retryable, Shown())
     return await performer.perform(replace(ASSIGNMENT, on_incomplete=on_incomplete), StopSignal())
 
 
@@ -113,11 +129,36 @@ async def test_a_step_waits_for_a_missing_agent() -> None:
     assert isinstance(await outcome_of(AgentNotFound("gone", agent_id="own_helper_agent_1_1")), AgentMissing)
 
 
-@pytest.mark.parametrize(("literal", "sent"), [(False, f"use {result_block('b', 'this')}"), (True, "use {{tasks.b.result}}")])
-async def test_references_are_resolved_unless_the_input_is_literal(literal: bool, sent: str) -> None:
+@pytest.mark.parametrize(("background", "sent"), [(False, f"use {result_block('b', 'this')}"), (True, "use {{tasks.b.result}}")])
+async def test_references_are_resolved_in_the_steps_of_workflows(background: bool, sent: str) -> None:
     calls = Answering(answered(StopReason.END_TURN))
     authority = RunAuthority(AllAllowed(), cast(Any, None), cast(Any, None))
-    performer = StepPerformer(cast(ExecutionService, calls), authority, retryable)
-    assignment = replace(ASSIGNMENT, input="use {{tasks.b.result}}", results={"b": "this"}, literal=literal)
+    performer = StepPerformer(cast(ExecutionService, calls), authority, retryable, Shown())
+    assignment = replace(ASSIGNMENT, input="use {{tasks.b.result}}", results={"b": "this"}, background=background)
     await performer.perform(assignment, StopSignal())
     assert calls.inputs == [sent]
+
+
+class Writing:
+    """Calls whose answer comes in two pieces, if the caller listens."""
+
+    async def execute(self, work: Work, seconds: float, stop: StopSignal, on_text: OnText | None) -> Answered:
+        for piece in ("", "half ", "a te"):
+            if on_text is not None:
+                on_text(UUID(int=5), piece)
+        return answered(StopReason.END_TURN)
+
+    def step_committed(self, step: StepRef) -> None: ...
+
+
+@pytest.mark.parametrize("background", [True, False])
+async def test_only_the_text_of_background_executions_is_shown(background: bool) -> None:
+    shown = Shown()
+    authority = RunAuthority(AllAllowed(), cast(Any, None), cast(Any, None))
+    performer = StepPerformer(cast(ExecutionService, Writing()), authority, retryable, shown)
+    assignment = replace(ASSIGNMENT, lease_id=LeaseId(UUID(int=1), "a", 3), attempt=2, background=background)
+    assert await performer.perform(assignment, StopSignal()) == Completed("half a te")
+    performer.reported(assignment)
+    step, head = StepRef(UUID(int=1), "a"), LiveHead(3, 2, UUID(int=5))
+    assert shown.texts == ([(step, head, ""), (step, head, "half "), (step, head, "a te")] if background else [])
+    assert shown.ended == ([(step, 3)] if background else [])

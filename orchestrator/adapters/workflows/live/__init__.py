@@ -1,0 +1,1 @@
+"""The texts of running background executions, in Redis."""

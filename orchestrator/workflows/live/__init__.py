@@ -1,0 +1,1 @@
+"""The text of running background executions while it grows."""
