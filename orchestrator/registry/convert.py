@@ -5,7 +5,7 @@ from agentmesh.registry.v1 import registry_pb2
 from agentmesh.registry.v1 import registry_service_pb2 as pb
 
 from catalogue.catalogue import Category
-from catalogue.convert import agent_to_proto
+from catalogue.convert import agent_summary_to_proto, agent_to_proto
 from orchestrator.registry.model import (
     AgentHealth,
     AgentOrder,
@@ -46,15 +46,16 @@ def query(request: pb.ListAgentsRequest, limit: int) -> AgentQuery:
     )
 
 
-def page(found: AgentPage) -> pb.ListAgentsResponse:
+def page(found: AgentPage, view: pb.AgentView.ValueType) -> pb.ListAgentsResponse:
     """A page of agents."""
+    shown = agent if view == pb.AGENT_VIEW_FULL else _summary
     return pb.ListAgentsResponse(
-        agents=map(agent, found.agents),
+        agents=map(shown, found.agents),
         total=found.total,
         facets=pb.AgentFacets(
             categories=map(_count, found.facets.categories), roles=map(_count, found.facets.roles), tags=map(_count, found.facets.tags)
         ),
-        nearest=map(agent, found.nearest),
+        nearest=map(shown, found.nearest),
     )
 
 
@@ -80,6 +81,10 @@ def _recommendation(found: Recommendation) -> pb.Recommendation:
     return pb.Recommendation(
         agent=agent(found.agent), score=found.score, reason=found.reason, matching_tasks=found.matching_tasks, estimate=estimate
     )
+
+
+def _summary(listed: ListedAgent) -> agent_pb2.Agent:
+    return agent_summary_to_proto(listed.definition, listed.model, listed.port)
 
 
 def agent(listed: ListedAgent) -> agent_pb2.Agent:

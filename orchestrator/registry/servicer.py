@@ -21,7 +21,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ListAgents(self, request: pb.ListAgentsRequest, context: Context) -> pb.ListAgentsResponse:
         """A page of agents."""
         limit = request.limit if request.HasField("limit") else DEFAULT_PAGE
-        return convert.page(self._service.list(convert.query(request, limit)))
+        return convert.page(self._service.list(convert.query(request, limit)), request.view)
 
     async def GetAgent(self, request: pb.GetAgentRequest, context: Context) -> pb.GetAgentResponse:
         return pb.GetAgentResponse(agent=convert.agent(self._service.get(request.agent_id)))

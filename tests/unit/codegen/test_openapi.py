@@ -135,7 +135,7 @@ def test_the_body_of_an_execute_call_accepts_only_valid_values(described: Json) 
 
 def test_fields_of_a_request_without_a_body_are_query_parameters(described: Json) -> None:
     query = parameters(described["paths"]["/api/v1/agents"]["get"], "query")
-    assert list(query) == ["category", "search", "limit", "offset", "role", "tags", "order_by"]
+    assert list(query) == ["category", "search", "limit", "offset", "role", "tags", "order_by", "view"]
     assert not any(parameter["required"] for parameter in query.values())
     assert query["limit"]["schema"] == {"type": "integer", "format": "int32", "minimum": 1, "maximum": 2**31 - 1, "default": 50}
     assert query["offset"]["schema"]["minimum"] == 0

@@ -33,6 +33,17 @@ async def test_agents_are_found_by_search_and_category(mesh: Mesh) -> None:
     assert await listed(mesh, category="nobody") == ([], 0)
 
 
+async def test_a_list_omits_schemas_and_examples_unless_the_view_is_full(mesh: Mesh) -> None:
+    brief = await mesh.orchestrator.registry.ListAgents(pb.ListAgentsRequest())
+    assert not any(agent.HasField("context_schema") or agent.examples for agent in brief.agents)
+    full = await mesh.orchestrator.registry.ListAgents(pb.ListAgentsRequest(view=pb.AGENT_VIEW_FULL))
+    assert all(agent.HasField("context_schema") for agent in full.agents)
+    for one, other in zip(brief.agents, full.agents, strict=True):
+        other.ClearField("context_schema")
+        other.ClearField("examples")
+        assert one == other
+
+
 async def test_an_agent_is_shown_completely(mesh: Mesh) -> None:
     agent = (await mesh.orchestrator.registry.GetAgent(pb.GetAgentRequest(agent_id=agent_id(CHECKED)))).agent
     assert (agent.agent_id, agent.name, agent.port, agent.model) == (

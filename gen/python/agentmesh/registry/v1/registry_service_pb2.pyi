@@ -21,6 +21,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _AgentView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AgentViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AgentView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AGENT_VIEW_UNSPECIFIED: _AgentView.ValueType  # 0
+    """The same as BASIC."""
+    AGENT_VIEW_BASIC: _AgentView.ValueType  # 1
+    """Without `context_schema` and `examples`, which are most of an agent's size. GetAgent returns them."""
+    AGENT_VIEW_FULL: _AgentView.ValueType  # 2
+    """Everything."""
+
+class AgentView(_AgentView, metaclass=_AgentViewEnumTypeWrapper):
+    """How much of an agent a list holds."""
+
+AGENT_VIEW_UNSPECIFIED: AgentView.ValueType  # 0
+"""The same as BASIC."""
+AGENT_VIEW_BASIC: AgentView.ValueType  # 1
+"""Without `context_schema` and `examples`, which are most of an agent's size. GetAgent returns them."""
+AGENT_VIEW_FULL: AgentView.ValueType  # 2
+"""Everything."""
+Global___AgentView: _TypeAlias = AgentView  # noqa: Y015
+
 class _AgentOrder:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -62,6 +86,7 @@ class ListAgentsRequest(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     category: _builtins.str
     """Only agents of this category; empty for all. An unknown category has no agents."""
     search: _builtins.str
@@ -76,6 +101,8 @@ class ListAgentsRequest(_message.Message):
     """Only agents with this role; empty for all. An unknown role has no agents."""
     order_by: Global___AgentOrder.ValueType
     """The order of the agents; default: relevance with `search`, numbers without."""
+    view: Global___AgentView.ValueType
+    """How much of each agent to return."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only agents that have all of these tags; at most 20."""
@@ -90,10 +117,11 @@ class ListAgentsRequest(_message.Message):
         role: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         order_by: Global___AgentOrder.ValueType = ...,
+        view: Global___AgentView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "limit", b"limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "category", b"category", "limit", b"limit", "offset", b"offset", "order_by", b"order_by", "role", b"role", "search", b"search", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_limit", b"_limit", "category", b"category", "limit", b"limit", "offset", b"offset", "order_by", b"order_by", "role", b"role", "search", b"search", "tags", b"tags", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
