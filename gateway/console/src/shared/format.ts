@@ -94,8 +94,8 @@ export function secondsBetween(from: Timestamp | undefined, to: Timestamp | unde
 /** `seo_strategist` → `SEO strategist`: a category, role or tag in words. */
 export function words(name: string): string {
   const text = name.replaceAll(/[_-]+/g, " ");
-  const spelled = text.replaceAll(/\b(seo|ai|api|crm|hr|it|ppc|b2b|b2c|sql|ux|ui|qa|pr|kpi|gdpr)\b/gi, (word) => word.toUpperCase());
-  return spelled.charAt(0).toUpperCase() + spelled.slice(1);
+  const spelled = text.replaceAll(/\b(seo|ai|api|crm|hr|it|ppc|b2b|b2c|sql|ux|ui|qa|pr|kpi|gdpr|etl|css|html|php|sre|ml|llm|nlp|iot|bi|tdd)\b/gi, (word) => word.toUpperCase()).replaceAll(/\bios\b/gi, "iOS");
+  return spelled.startsWith("iOS") ? spelled : spelled.charAt(0).toUpperCase() + spelled.slice(1);
 }
 
 /** `3 tasks`, `1 task`. */
