@@ -21,8 +21,8 @@ export function splitBlocks(markdown: string): string[] {
       continue;
     }
     if (mark) {
-      // A fence inside a list item belongs to the list.
-      if (!startsList(current)) close();
+      // A fence that is indented below a list item belongs to the list.
+      if (!startsList(current) || !/^\s/.test(line)) close();
       fence = mark;
       current.push(line);
       continue;

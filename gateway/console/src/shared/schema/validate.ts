@@ -23,7 +23,7 @@ export function validate(schema: JsonObject | undefined, context: JsonObject): R
 }
 
 function inWords({ keyword, error }: OutputUnit): string {
-  const bound = /(-?[\d.]+)[^\d]*$/.exec(error)?.[1] ?? "";
+  const bound = /(-?\d+(?:\.\d+)?)\D*$/.exec(error)?.[1] ?? "";
   switch (keyword) {
     case "minLength":
       return "Enter more text.";
