@@ -1,4 +1,4 @@
-import { Button, Skeleton, Tabs } from "@mantine/core";
+import { Skeleton, Tabs } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 
@@ -15,6 +15,7 @@ import { ApiTab } from "./ApiTab";
 import { Health } from "./Health";
 import { RunTab } from "./RunTab";
 import { useWork } from "./useWork";
+import { LinkButton } from "@/shared/ui/LinkButton";
 import classes from "./Agent.module.css";
 
 const route = getRouteApi("/app/agents/$agentId");
@@ -40,9 +41,9 @@ export function AgentPage() {
 
 function BackToMarketplace() {
   return (
-    <Button component={Link} to="/marketplace" variant="default">
+    <LinkButton to="/marketplace" variant="default">
       Search the marketplace
-    </Button>
+    </LinkButton>
   );
 }
 

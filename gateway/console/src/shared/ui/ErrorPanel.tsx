@@ -1,11 +1,11 @@
 import { Button, Group } from "@mantine/core";
 import { IconAlertTriangle, IconLock, IconRefresh, IconSearchOff } from "@tabler/icons-react";
-import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 
 import { problemOf, problemText, type Problem } from "@/api/errors";
 import { duration } from "../format";
 import { CopyButton } from "./CopyButton";
+import { LinkButton } from "./LinkButton";
 import classes from "./ErrorPanel.module.css";
 
 interface ErrorPanelProps {
@@ -76,9 +76,9 @@ export function NotFound({ what, children }: { what: string; children?: ReactNod
       <h1>{what} was not found</h1>
       <p>It may have been deleted, the link may be incomplete, or it belongs to another user.</p>
       {children ?? (
-        <Button component={Link} to="/marketplace" variant="default">
+        <LinkButton to="/marketplace" variant="default">
           Go to the marketplace
-        </Button>
+        </LinkButton>
       )}
     </div>
   );
@@ -91,9 +91,9 @@ export function NoPermission({ what }: { what: string }) {
       <IconLock size={28} aria-hidden />
       <h1>{what} is for administrators</h1>
       <p>Your account has the role of a user. Ask an administrator if you need access.</p>
-      <Button component={Link} to="/marketplace" variant="default">
+      <LinkButton to="/marketplace" variant="default">
         Go to the marketplace
-      </Button>
+      </LinkButton>
     </div>
   );
 }

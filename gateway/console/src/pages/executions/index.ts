@@ -1,0 +1,2 @@
+export { ExecutionPage } from "./ExecutionPage";
+export { ExecutionsPage } from "./ExecutionsPage";
