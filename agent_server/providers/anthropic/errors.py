@@ -15,11 +15,16 @@ log = structlog.get_logger()
 
 _RETRYABLE_BELOW_500 = frozenset({408, 409, 425, 429})
 _RETRYABLE_TYPES = frozenset({"overloaded_error", "rate_limit_error", "api_error", "timeout_error"})
+_CHECK_THE_WAY = "check ANTHROPIC_BASE_URL and the proxies between this host and the model provider"
 _ABOUT_THE_KEY = frozenset({"authentication_error", "permission_error"})
 
 
 class AnswerTooLarge(Exception):
     """The provider's response exceeds a limit; the message says which."""
+
+
+class AnswerEncoded(Exception):
+    """The provider's response has an encoding that the request did not ask for; the message says which."""
 
 
 @contextmanager
@@ -42,6 +47,8 @@ def translated(meter: Meter) -> Iterator[None]:
         raise ModelApiError(message, retryable=True) from error
     except AnswerTooLarge as error:
         raise ModelApiError(f"{error}; ask for a shorter answer, or lower the agent's max_tokens", retryable=False) from error
+    except AnswerEncoded as error:
+        raise ModelApiError(f"{error}; {_CHECK_THE_WAY}", retryable=False) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         log.warning("provider_answer_unreadable", exc_info=error)
         raise ModelApiError("the model provider's answer is not a valid message; try again", retryable=True) from error
@@ -72,8 +79,8 @@ def _refusal(error: anthropic.APIStatusError, meter: Meter) -> ModelApiError:
 def _message(error: anthropic.APIStatusError) -> str:
     if not isinstance(error.type, str):  # the body is not one of the API's errors
         form = error.response.headers.get("content-type", "").partition(";")[0] or "no content type"
-        advice = "check ANTHROPIC_BASE_URL and the proxies between this host and the model provider"
-        return f"the model provider's address answered with status {error.status_code} ({form[:60]}), not with the Messages API; {advice}"
+        answered = f"answered with status {error.status_code} ({form[:60]}), not with the Messages API"
+        return f"the model provider's address {answered}; {_CHECK_THE_WAY}"
     message = (error.api_message or "no message")[:300]
     if error.type in _ABOUT_THE_KEY:
         return f"the model provider refused the platform's API key ({error.type}: {message}); set a valid ANTHROPIC_API_KEY"

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -251,25 +252,37 @@ async def test_an_answer_over_16_mb_is_one_clear_error(provider: Provider, model
     assert meter.usage is not None
 
 
+LINE = b": " + b" " * 2**16 + b"\n"
+BOMB = gzip.compress(b": " + b" " * 2**27)
+
+
 @both
-async def test_an_endless_response_is_not_read_forever(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("headers", "body", "message"),
+    [
+        ("", LINE, "response is larger than 1 MiB"),
+        ("content-length: 99999999999\r\n", LINE, "response is larger than 1 MiB"),
+        (f"content-length: {len(BOMB)}\r\ncontent-encoding: gzip\r\n", BOMB, "answered in the encoding 'gzip', which was not asked for"),
+    ],
+    ids=["endless", "a large length", "compressed"],
+)
+async def test_a_response_of_any_size_is_read_to_the_limit_only(
+    way: Way, headers: str, body: bytes, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("agent_server.providers.anthropic.http.LARGEST_RESPONSE_BYTES", 2**20)
-    sent = 0
 
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n{headers}\r\n".encode())
         with contextlib.suppress(ConnectionError):
             while not writer.is_closing():
-                writer.write(b": " + b" " * 2**16 + b"\n")
-                sent += 2**16
+                writer.write(body)
                 await writer.drain()
 
     async with await asyncio.start_server(flood, "127.0.0.1", 0) as server:
         async with AnthropicModel(KEY, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as model:
             failed, _ = await failure(way, model)
         server.close()
-    assert "response is larger than 1 MiB" in failed.message
+    assert message in failed.message
     assert failed.retryable is False
 
 
