@@ -1,19 +1,18 @@
 """Converts between the domain types and the messages of agentmesh.analytics.v1."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from agentmesh.analytics.v1 import analytics_pb2 as an
 from agentmesh.analytics.v1 import analytics_service_pb2 as pb
 from google.protobuf import timestamp_pb2
 
-from mesh.errors import ValidationFailed, Violation
+from mesh.errors import ValidationFailed
 from mesh.rpc.requests.paging import number_token, read_number_token
+from mesh.rpc.requests.times import times
 from orchestrator.analytics.histogram import Histogram, percentile_slots, seconds_of
 from orchestrator.analytics.model import AnswerOf, Asked, Figures, Group, Interval, Order, Point, Subject, Summary
 
-_LATEST = 4_102_444_800
-"""2100-01-01T00:00:00Z."""
 MOST_OFFSET = 1_000_000
 _FRACTIONS = (0.5, 0.9, 0.95, 0.99)
 _INTERVALS = {an.Interval.Value(f"INTERVAL_{one.name}"): one for one in Interval}
@@ -23,10 +22,7 @@ _GROUPS = {an.CostGroup.Value(f"COST_GROUP_{one.name}"): one for one in Group}
 
 def asked(request: Any) -> Asked:
     """The range and the user of any request. Raises ValidationFailed for a time that is out of bounds."""
-    given = [name for name in ("start_time", "end_time") if request.HasField(name)]
-    if found := [Violation(name, "must be from 1970 to 2099") for name in given if not 0 <= getattr(request, name).seconds < _LATEST]:
-        raise ValidationFailed.all(found)
-    moments = {name: getattr(request, name).ToDatetime(tzinfo=UTC) for name in given}
+    moments = times(request, "start_time", "end_time")
     return Asked(moments.get("start_time"), moments.get("end_time"), request.user_id)
 
 

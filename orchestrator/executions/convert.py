@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from agentmesh.common.v1 import answer_pb2, error_pb2, usage_pb2
 from agentmesh.execution.v1 import execution_pb2
@@ -10,6 +11,7 @@ from agentmesh.execution.v1 import execution_service_pb2 as pb
 from mesh.rpc.convert import FreeForm, given_values, struct, usage_to_proto
 from mesh.rpc.envelope import timestamp
 from mesh.rpc.requests.paging import page_size, page_token, read_page_token
+from mesh.rpc.requests.times import times
 from orchestrator.executions.estimates import Estimate
 from orchestrator.executions.facts import AnswerFacts, StopReason
 from orchestrator.executions.model import Bill, Excerpt, Execution, ExecutionPage, ExecutionQuery, Failure, State, Work
@@ -133,6 +135,10 @@ def execution(record: Execution) -> execution_pb2.Execution:
         streamed=record.streamed,
         request_id=record.request_id,
         facts=facts_to_proto(record.facts),
+        run_id=str(record.step.run_id) if record.step else "",
+        step_id=record.step.task_id if record.step else "",
+        api_key_id=str(record.api_key_id or ""),
+        user_id=record.user_id,
     )
     message.created_at.FromDatetime(record.created_at)
     if record.finished_at is not None:
@@ -152,16 +158,23 @@ def failure(failure: Failure, request_id: str, at: datetime | None) -> error_pb2
 
 
 def query(request: pb.ListExecutionsRequest, sees: int | None) -> ExecutionQuery:
-    """The query of a list request. Raises ValidationFailed for a page token that this service did not issue."""
+    """The query of a list request. Raises ValidationFailed for a page token that this service did not issue, and for a bad time."""
+    moments = times(request, "start_time", "end_time")
     return ExecutionQuery(
         sees,
         page_size(request),
         before=read_page_token(request.page_token),
         agent_id=request.agent_id,
         state=_STATE.get(request.status),
+        user_id=request.user_id or None,
+        api_key_id=UUID(request.api_key_id) if request.api_key_id else None,
+        model=request.model,
+        reason=request.reason,
+        begins=moments.get("start_time"),
+        ends=moments.get("end_time"),
     )
 
 
 def list_response(page: ExecutionPage) -> pb.ListExecutionsResponse:
-    token = page_token(page.executions[-1].execution_id) if page.more else ""
+    token = page_token(page.next_before) if page.next_before else ""
     return pb.ListExecutionsResponse(executions=map(execution, page.executions), next_page_token=token)

@@ -140,6 +140,10 @@ class Execution:
     facts: AnswerFacts | None = None
     result_characters: int = 0
     """Of the whole result, where it was read."""
+    step: StepRef | None = None
+    """The step for which the call was made; None for a direct call."""
+    api_key_id: UUID | None = None
+    """The API key with which the call was made; None if an access token was used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,7 @@ EVERYTHING = Excerpt(limit=2**31 - 1)
 
 @dataclass(frozen=True, slots=True)
 class ExecutionQuery:
-    """Which executions to list, newest first: those older than `before`, optionally of one agent or in one state."""
+    """Which executions to list, newest first: those older than `before` that match every filter."""
 
     sees: int | None
     """The user whose executions are listed; None lists those of all users."""
@@ -166,14 +170,29 @@ class ExecutionQuery:
     before: UUID | None = None
     agent_id: str = ""
     state: State | None = None
+    user_id: int | None = None
+    api_key_id: UUID | None = None
+    model: str = ""
+    reason: str = ""
+    """Why an execution did not complete: the reason of its failure, or its state in upper case."""
+    begins: datetime | None = None
+    """Only executions that ended at this time or later."""
+    ends: datetime | None = None
+    """Only executions that ended before this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPage:
-    """A list of executions without their texts, and whether more follow."""
+    """A list of executions without their texts."""
 
     executions: Sequence[Execution]
-    more: bool
+    next_before: UUID | None
+    """The `before` of the next page; None on the last one."""
+
+    @property
+    def more(self) -> bool:
+        """Whether more pages follow."""
+        return self.next_before is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Reads executions from PostgreSQL."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.usage import TokenUsage
@@ -15,6 +16,10 @@ from orchestrator.adapters.postgres.engine import unavailable
 from orchestrator.executions.facts import AnswerFacts
 from orchestrator.executions.model import WHOLE, Bill, Excerpt, Execution, ExecutionPage, ExecutionQuery, Failure, State, StepRef
 
+SCANNED = 20_000
+"""How many executions a page looks at when it has filters without an index: a few tens of milliseconds."""
+LONGEST = timedelta(hours=1)
+"""How long after its beginning an execution has ended, unless the platform was down."""
 _TEXTS = ("input", "context", "result", "metadata")
 _FACTS = TypeAdapter(AnswerFacts)
 _LISTED = [column for column in t.c if column.name not in _TEXTS]
@@ -39,12 +44,14 @@ class PostgresExecutionStore:
         return _execution(row)
 
     async def list(self, query: ExecutionQuery) -> ExecutionPage:
-        """A page. It reads one row more than fits, to know whether more follow."""
+        """A page; see ExecutionStore. It reads one row more than fits, to know whether more follow."""
         with unavailable():
             async with self._engine.connect() as connection:
-                rows = (await connection.execute(_page(query))).all()
+                last = await connection.scalar(_last_scanned(query)) if _has_filters_without_index(query) else None
+                rows = (await connection.execute(_page(query, last))).all()
         shown = rows[: query.page_size]
-        return ExecutionPage([_execution(row) for row in shown], more=len(rows) > len(shown))
+        next_before = shown[-1].execution_id if len(rows) > len(shown) else last
+        return ExecutionPage([_execution(row) for row in shown], next_before)
 
     async def of_step(self, step: StepRef) -> Sequence[Execution]:
         """The executions of a step's attempts, oldest first."""
@@ -58,15 +65,56 @@ def _seen(statement: Select[Any], sees: int | None) -> Select[Any]:
     return statement if sees is None else statement.where(t.c.user_id == sees)
 
 
-def _page(query: ExecutionQuery) -> Select[Any]:
-    statement = _seen(select(*_LISTED), query.sees)
-    if query.agent_id:
-        statement = statement.where(t.c.agent_id == query.agent_id)
+def _page(query: ExecutionQuery, last: UUID | None) -> Select[Any]:
+    """The statement of a page: the executions down to `last` that match every filter."""
+    statement = _indexed(select(*_LISTED), query)
+    if last is not None:
+        statement = statement.where(t.c.execution_id >= last)
     if query.state is not None:
         statement = statement.where(t.c.status == query.state.value)
+    if query.model:
+        statement = statement.where(t.c.model == query.model)
+    if query.reason:
+        reason = func.coalesce(t.c.failure["reason"].astext, func.upper(t.c.status))
+        statement = statement.where(t.c.status.not_in((State.RUNNING.value, State.COMPLETED.value)), reason == query.reason)
+    if query.begins is not None:
+        statement = statement.where(t.c.finished_at >= query.begins)
+    if query.ends is not None:
+        statement = statement.where(t.c.finished_at < query.ends)
+    return statement.limit(query.page_size + 1)
+
+
+def _last_scanned(query: ExecutionQuery) -> Select[Any]:
+    """The statement for the last execution that one page looks at; it returns no row if fewer are left."""
+    return _indexed(select(t.c.execution_id), query).offset(SCANNED - 1).limit(1)
+
+
+def _has_filters_without_index(query: ExecutionQuery) -> bool:
+    return any(one is not None for one in (query.state, query.begins, query.ends)) or bool(query.model or query.reason)
+
+
+def _indexed(statement: Select[Any], query: ExecutionQuery) -> Select[Any]:
+    """The rest of a statement that reads executions in order, with the filters for which there is an index."""
+    statement = _seen(statement, query.sees)
+    if query.user_id is not None:
+        statement = statement.where(t.c.user_id == query.user_id)
+    if query.agent_id:
+        statement = statement.where(t.c.agent_id == query.agent_id)
+    if query.api_key_id is not None:
+        statement = statement.where(t.c.api_key_id == query.api_key_id)
     if query.before is not None:
         statement = statement.where(t.c.execution_id < query.before)
-    return statement.order_by(t.c.execution_id.desc()).limit(query.page_size + 1)
+    if query.begins is not None:
+        statement = statement.where(t.c.execution_id >= first_id(query.begins - LONGEST))
+    if query.ends is not None:
+        statement = statement.where(t.c.execution_id < first_id(query.ends))
+    return statement.order_by(t.c.execution_id.desc())
+
+
+def first_id(moment: datetime) -> UUID:
+    """The smallest UUIDv7 of a moment."""
+    milliseconds = max(0, int(moment.timestamp() * 1000))
+    return UUID(int=milliseconds << 80)
 
 
 def _execution(row: Row[Any]) -> Execution:
@@ -91,6 +139,8 @@ def _execution(row: Row[Any]) -> Execution:
         finished_at=values["finished_at"],
         facts=None if values["facts"] is None else _FACTS.validate_python(values["facts"]),
         result_characters=values.get("result_characters", 0),
+        step=None if values["run_id"] is None else StepRef(values["run_id"], values["task_id"]),
+        api_key_id=values["api_key_id"],
     )
 
 

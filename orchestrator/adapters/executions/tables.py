@@ -47,6 +47,7 @@ executions = Table(
     # Ids are UUIDv7, so they sort by creation time.
     Index("ix_executions_user_id", "user_id", text("execution_id DESC")),
     Index("ix_executions_user_agent", "user_id", "agent_id", text("execution_id DESC")),
+    Index("ix_executions_key", "api_key_id", text("execution_id DESC"), postgresql_where=text("api_key_id IS NOT NULL")),
     Index("ix_executions_running", "lease_until", postgresql_where=text("status = 'running'")),
     Index("ix_executions_step", "run_id", "task_id", postgresql_where=text("run_id IS NOT NULL")),
 )

@@ -91,12 +91,12 @@ def test_a_stored_failure_is_converted_as_it_was_returned() -> None:
 
 
 def test_a_page_token_leads_to_the_next_page() -> None:
-    answer = convert.list_response(ExecutionPage([RECORD], more=True))
+    answer = convert.list_response(ExecutionPage([RECORD], RECORD.execution_id))
     assert convert.query(pb.ListExecutionsRequest(page_token=answer.next_page_token), 7).before == RECORD.execution_id
 
 
 def test_the_last_page_has_no_token() -> None:
-    assert convert.list_response(ExecutionPage([RECORD], more=False)).next_page_token == ""
+    assert convert.list_response(ExecutionPage([RECORD], None)).next_page_token == ""
 
 
 @pytest.mark.parametrize(

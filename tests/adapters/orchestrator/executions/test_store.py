@@ -1,6 +1,8 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -43,7 +45,7 @@ async def pages(store: PostgresExecutionStore, query: ExecutionQuery) -> list[li
         found.append([one.execution_id for one in page.executions])
         if not page.more:
             return found
-        query = replace(query, before=page.executions[-1].execution_id)
+        query = replace(query, before=page.next_before)
 
 
 async def test_an_execution_is_read_as_it_was_settled(recorder: PostgresRecorder, store: PostgresExecutionStore) -> None:
@@ -139,6 +141,66 @@ async def test_filtered_pages_have_no_gaps_and_no_repeats(recorder: PostgresReco
     found = await pages(store, ExecutionQuery(7, 3, agent_id=OTHER_AGENT, state=State.COMPLETED))
     assert [len(page) for page in found] == [3] * 6 + [2]
     assert len({execution_id for page in found for execution_id in page}) == 20
+
+
+async def test_the_executions_behind_a_figure_are_found(recorder: PostgresRecorder, store: PostgresExecutionStore, db: Connection) -> None:
+    """By key, model, reason, user and the time at which they ended, as analytics counts them."""
+    key = new_id()
+    mine, keyed, refused, stopped, running = intent(), intent(api_key_id=key), intent(), intent(), intent()
+    theirs = intent(user_id=8, api_key_id=key)
+    await bought(recorder, mine, keyed, theirs)
+    for one, settlement in ((refused, failed(refused, retryable=True)), (stopped, ended(stopped, State.CANCELLED))):
+        await recorder.record(one)
+        await recorder.settle(settlement)
+    await recorder.record(running)
+    await db.execute("UPDATE executions SET model = 'claude-opus-5' WHERE execution_id = $1", keyed.execution_id)
+    await db.execute("UPDATE executions SET finished_at = created_at + interval '10 minutes' WHERE execution_id = $1", mine.execution_id)
+    now = await db.fetchval("SELECT created_at FROM executions WHERE execution_id = $1", running.execution_id)
+
+    async def listed(sees: int | None = 7, **filters: Any) -> set[UUID]:
+        (found,) = await pages(store, ExecutionQuery(sees, 50, **filters))
+        return set(found)
+
+    assert await listed(api_key_id=key) == {keyed.execution_id}
+    assert await listed(None, api_key_id=key) == {keyed.execution_id, theirs.execution_id}
+    assert await listed(None, user_id=8) == {theirs.execution_id}
+    assert await listed(7, user_id=8) == set()
+    assert await listed(model="claude-opus-5") == {keyed.execution_id}
+    assert await listed(reason="LLM_API_ERROR") == {refused.execution_id}
+    assert await listed(reason="CANCELLED") == {stopped.execution_id}
+    assert await listed(reason="RUNNING") == await listed(reason="COMPLETED") == set()
+    late, soon = now + timedelta(minutes=9), now + timedelta(minutes=11)
+    assert await listed(begins=late, ends=soon) == {mine.execution_id}
+    assert await listed(begins=soon) == set()
+    assert await listed(ends=late) == {keyed.execution_id, refused.execution_id, stopped.execution_id}
+    (shown,) = (await store.list(ExecutionQuery(8, 1))).executions
+    assert (shown.user_id, shown.api_key_id, shown.step) == (8, key, None)
+
+
+async def test_a_page_looks_at_a_bounded_number_of_executions(
+    recorder: PostgresRecorder, store: PostgresExecutionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rare value could otherwise make one request read everything. The pages continue where the one before has stopped."""
+    monkeypatch.setattr("orchestrator.adapters.executions.store.SCANNED", 4)
+    wanted = [intent(agent_id=OTHER_AGENT), intent()]
+    await bought(recorder, wanted[0], *(intent() for _ in range(9)), wanted[1])
+    await recorder.record(rare := intent())
+    assert await pages(store, ExecutionQuery(7, 5, state=State.RUNNING)) == [[rare.execution_id], [], [], []]
+    found = await pages(store, ExecutionQuery(7, 2, state=State.COMPLETED))
+    assert len(found[0]) == 2
+    assert len({one for page in found for one in page}) == sum(map(len, found)) == 11
+
+
+@pytest.mark.parametrize(
+    ("condition", "index"), [("api_key_id = $1", "ix_executions_key"), ("api_key_id = $1 AND execution_id < $1", "ix_executions_key")]
+)
+async def test_the_list_of_a_key_is_read_from_an_index_in_order(db: Connection, condition: str, index: str) -> None:
+    async with db.transaction():
+        await db.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        query = f"EXPLAIN SELECT * FROM executions WHERE {condition} ORDER BY execution_id DESC LIMIT 51"
+        plan = "\n".join(row[0] for row in await db.fetch(query, new_id()))
+    assert f"Index Scan using {index}" in plan
+    assert "Sort" not in plan
 
 
 @pytest.mark.parametrize("condition", ["user_id = 7", f"user_id = 7 AND agent_id = '{OTHER_AGENT}'", "user_id = 7 AND execution_id < $1"])

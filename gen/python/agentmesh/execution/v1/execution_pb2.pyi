@@ -84,6 +84,10 @@ class Execution(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    API_KEY_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """Its id, a UUIDv7."""
     agent_id: _builtins.str
@@ -102,6 +106,14 @@ class Execution(_message.Message):
     """Whether it was answered as a stream."""
     request_id: _builtins.str
     """The id of the request that began it."""
+    run_id: _builtins.str
+    """The run for which the call was made; empty for a direct call."""
+    step_id: _builtins.str
+    """The step of that run; empty for a direct call."""
+    api_key_id: _builtins.str
+    """The API key with which the call was made; empty if an access token was used."""
+    user_id: _builtins.int
+    """The user who made the call."""
     @_builtins.property
     def context(self) -> _struct_pb2.Struct:
         """The facts given with it. Empty in lists."""
@@ -149,10 +161,14 @@ class Execution(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         facts: _answer_pb2.AnswerFacts | None = ...,
+        run_id: _builtins.str = ...,
+        step_id: _builtins.str = ...,
+        api_key_id: _builtins.str = ...,
+        user_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "created_at", b"created_at", "facts", b"facts", "failure", b"failure", "finished_at", b"finished_at", "metadata", b"metadata", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_name", b"agent_name", "agent_revision", b"agent_revision", "context", b"context", "created_at", b"created_at", "execution_id", b"execution_id", "facts", b"facts", "failure", b"failure", "finished_at", b"finished_at", "input", b"input", "metadata", b"metadata", "request_id", b"request_id", "result", b"result", "status", b"status", "streamed", b"streamed", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_name", b"agent_name", "agent_revision", b"agent_revision", "api_key_id", b"api_key_id", "context", b"context", "created_at", b"created_at", "execution_id", b"execution_id", "facts", b"facts", "failure", b"failure", "finished_at", b"finished_at", "input", b"input", "metadata", b"metadata", "request_id", b"request_id", "result", b"result", "run_id", b"run_id", "status", b"status", "step_id", b"step_id", "streamed", b"streamed", "usage", b"usage", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -517,6 +518,12 @@ class ListExecutionsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    API_KEY_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The number of items to return, 1 to 200. More is read as 200."""
     page_token: _builtins.str
@@ -525,6 +532,26 @@ class ListExecutionsRequest(_message.Message):
     """Only executions of this agent; empty for all."""
     status: _execution_pb2.ExecutionStatus.ValueType
     """Only executions with this status; unspecified for all."""
+    api_key_id: _builtins.str
+    """Only executions that were made with this API key, a UUID; empty for all."""
+    user_id: _builtins.int
+    """Only executions of this user; 0 for all that the caller sees. Only administrators see those of others."""
+    model: _builtins.str
+    """Only executions with this model; empty for all."""
+    reason: _builtins.str
+    """Only executions that did not complete and have this reason, as in the analytics: the code of the failure, such as `LLM_API_ERROR`,
+    or the status (`CANCELLED`, `OUTCOME_UNKNOWN`) if there is none. Empty for all.
+    """
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Only executions that ended at this time or later; absent for all. With it, or with `end_time`, running executions are not listed, nor
+        those that ended more than an hour after they began, which happens only after an outage of the platform.
+        """
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Only executions that ended before this time; absent for all."""
+
     def __init__(
         self,
         *,
@@ -532,10 +559,16 @@ class ListExecutionsRequest(_message.Message):
         page_token: _builtins.str = ...,
         agent_id: _builtins.str = ...,
         status: _execution_pb2.ExecutionStatus.ValueType = ...,
+        api_key_id: _builtins.str = ...,
+        user_id: _builtins.int = ...,
+        model: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "page_size", b"page_size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "end_time", b"end_time", "page_size", b"page_size", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "agent_id", b"agent_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "agent_id", b"agent_id", "api_key_id", b"api_key_id", "end_time", b"end_time", "model", b"model", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "start_time", b"start_time", "status", b"status", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
@@ -555,7 +588,9 @@ class ListExecutionsResponse(_message.Message):
     """Give this as `page_token` for the next page; empty on the last one."""
     @_builtins.property
     def executions(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.Execution]:
-        """The executions, newest first, without input, context, result and metadata."""
+        """The executions, newest first, without input, context, result and metadata. With the filters `status`, `model`, `reason` and the times,
+        one page looks at up to 20,000 executions, so that it may have fewer than `page_size`, or none, although more pages follow.
+        """
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file agentmesh/execution/v1/execution.proto.
  */
 export const file_agentmesh_execution_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("CiZhZ2VudG1lc2gvZXhlY3V0aW9uL3YxL2V4ZWN1dGlvbi5wcm90bxIWYWdlbnRtZXNoLmV4ZWN1dGlvbi52MSKcBAoJRXhlY3V0aW9uEhQKDGV4ZWN1dGlvbl9pZBgBIAEoCRIQCghhZ2VudF9pZBgCIAEoCRISCgphZ2VudF9uYW1lGAMgASgJEhYKDmFnZW50X3JldmlzaW9uGAQgASgJEjcKBnN0YXR1cxgFIAEoDjInLmFnZW50bWVzaC5leGVjdXRpb24udjEuRXhlY3V0aW9uU3RhdHVzEg0KBWlucHV0GAYgASgJEigKB2NvbnRleHQYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBnJlc3VsdBgIIAEoCRIrCgdmYWlsdXJlGAkgASgLMhouYWdlbnRtZXNoLmNvbW1vbi52MS5FcnJvchIpCgV1c2FnZRgKIAEoCzIaLmFnZW50bWVzaC5jb21tb24udjEuVXNhZ2USKQoIbWV0YWRhdGEYCyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhAKCHN0cmVhbWVkGAwgASgIEhIKCnJlcXVlc3RfaWQYDSABKAkSLgoKY3JlYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZmluaXNoZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KBWZhY3RzGBAgASgLMiAuYWdlbnRtZXNoLmNvbW1vbi52MS5BbnN3ZXJGYWN0cyrUAQoPRXhlY3V0aW9uU3RhdHVzEiAKHEVYRUNVVElPTl9TVEFUVVNfVU5TUEVDSUZJRUQQABIcChhFWEVDVVRJT05fU1RBVFVTX1JVTk5JTkcQARIeChpFWEVDVVRJT05fU1RBVFVTX0NPTVBMRVRFRBACEhsKF0VYRUNVVElPTl9TVEFUVVNfRkFJTEVEEAMSHgoaRVhFQ1VUSU9OX1NUQVRVU19DQU5DRUxMRUQQBBIkCiBFWEVDVVRJT05fU1RBVFVTX09VVENPTUVfVU5LTk9XThAFYgZwcm90bzM", [file_agentmesh_common_v1_answer, file_agentmesh_common_v1_error, file_agentmesh_common_v1_usage, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("CiZhZ2VudG1lc2gvZXhlY3V0aW9uL3YxL2V4ZWN1dGlvbi5wcm90bxIWYWdlbnRtZXNoLmV4ZWN1dGlvbi52MSLiBAoJRXhlY3V0aW9uEhQKDGV4ZWN1dGlvbl9pZBgBIAEoCRIQCghhZ2VudF9pZBgCIAEoCRISCgphZ2VudF9uYW1lGAMgASgJEhYKDmFnZW50X3JldmlzaW9uGAQgASgJEjcKBnN0YXR1cxgFIAEoDjInLmFnZW50bWVzaC5leGVjdXRpb24udjEuRXhlY3V0aW9uU3RhdHVzEg0KBWlucHV0GAYgASgJEigKB2NvbnRleHQYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg4KBnJlc3VsdBgIIAEoCRIrCgdmYWlsdXJlGAkgASgLMhouYWdlbnRtZXNoLmNvbW1vbi52MS5FcnJvchIpCgV1c2FnZRgKIAEoCzIaLmFnZW50bWVzaC5jb21tb24udjEuVXNhZ2USKQoIbWV0YWRhdGEYCyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhAKCHN0cmVhbWVkGAwgASgIEhIKCnJlcXVlc3RfaWQYDSABKAkSLgoKY3JlYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLZmluaXNoZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KBWZhY3RzGBAgASgLMiAuYWdlbnRtZXNoLmNvbW1vbi52MS5BbnN3ZXJGYWN0cxIOCgZydW5faWQYFiABKAkSDwoHc3RlcF9pZBgXIAEoCRISCgphcGlfa2V5X2lkGBggASgJEg8KB3VzZXJfaWQYHCABKAUq1AEKD0V4ZWN1dGlvblN0YXR1cxIgChxFWEVDVVRJT05fU1RBVFVTX1VOU1BFQ0lGSUVEEAASHAoYRVhFQ1VUSU9OX1NUQVRVU19SVU5OSU5HEAESHgoaRVhFQ1VUSU9OX1NUQVRVU19DT01QTEVURUQQAhIbChdFWEVDVVRJT05fU1RBVFVTX0ZBSUxFRBADEh4KGkVYRUNVVElPTl9TVEFUVVNfQ0FOQ0VMTEVEEAQSJAogRVhFQ1VUSU9OX1NUQVRVU19PVVRDT01FX1VOS05PV04QBWIGcHJvdG8z", [file_agentmesh_common_v1_answer, file_agentmesh_common_v1_error, file_agentmesh_common_v1_usage, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * The record of one call to an agent. It is written before the agent is called, and settled once.
@@ -139,6 +139,34 @@ export type Execution = Message<"agentmesh.execution.v1.Execution"> & {
    * @generated from field: agentmesh.common.v1.AnswerFacts facts = 16;
    */
   facts?: AnswerFacts | undefined;
+
+  /**
+   * The run for which the call was made; empty for a direct call.
+   *
+   * @generated from field: string run_id = 22;
+   */
+  runId: string;
+
+  /**
+   * The step of that run; empty for a direct call.
+   *
+   * @generated from field: string step_id = 23;
+   */
+  stepId: string;
+
+  /**
+   * The API key with which the call was made; empty if an access token was used.
+   *
+   * @generated from field: string api_key_id = 24;
+   */
+  apiKeyId: string;
+
+  /**
+   * The user who made the call.
+   *
+   * @generated from field: int32 user_id = 28;
+   */
+  userId: number;
 };
 
 /**
