@@ -55,7 +55,7 @@ def execute_response(answered: Answered, *, omit_large: bool = False) -> pb.Exec
     return pb.ExecuteAgentResponse(
         agent_name=answered.agent_name,
         result="" if omitted else answered.result,
-        result_omitted=omitted,
+        result_omitted=True if omitted else None,
         execution_time=answered.seconds,
         metadata=struct(answered.metadata),
         execution_id=str(answered.execution_id),

@@ -112,7 +112,7 @@ async def test_a_call_returns_the_answer_its_usage_and_its_cost(platform: Platfo
     assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
     assert_clean(response)
     answer = response.json()
-    fields = {"agent_name", "result", "result_omitted", "execution_time", "metadata", "execution_id", "usage", "facts"}
+    fields = {"agent_name", "result", "execution_time", "metadata", "execution_id", "usage", "facts"}
     assert set(answer) == fields
     assert answer["agent_name"] == "Technical SEO Auditor"
     assert len(answer["result"]) > 200

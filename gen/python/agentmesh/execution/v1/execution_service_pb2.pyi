@@ -211,8 +211,8 @@ class ExecuteAgentResponse(_message.Message):
     execution_id: _builtins.str
     """The id of the execution in the books, a UUIDv7."""
     result_omitted: _builtins.bool
-    """Whether `result` is empty because it has more than 4,000,000 bytes, the most that gRPC clients accept by default. Read it in
-    pieces with GetExecution. Never over REST, where the result is always complete.
+    """True when `result` is empty because it has more than 4,000,000 bytes, the most that gRPC clients accept by default: read it in
+    pieces with GetExecution. Absent otherwise, and always over REST, where the result is complete.
     """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
@@ -236,13 +236,15 @@ class ExecuteAgentResponse(_message.Message):
         execution_id: _builtins.str = ...,
         usage: _usage_pb2.Usage | None = ...,
         facts: _answer_pb2.AnswerFacts | None = ...,
-        result_omitted: _builtins.bool = ...,
+        result_omitted: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "metadata", b"metadata", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_result_omitted", b"_result_omitted", "facts", b"facts", "metadata", b"metadata", "result_omitted", b"result_omitted", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_name", b"agent_name", "execution_id", b"execution_id", "execution_time", b"execution_time", "facts", b"facts", "metadata", b"metadata", "result", b"result", "result_omitted", b"result_omitted", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_result_omitted", b"_result_omitted", "agent_name", b"agent_name", "execution_id", b"execution_id", "execution_time", b"execution_time", "facts", b"facts", "metadata", b"metadata", "result", b"result", "result_omitted", b"result_omitted", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__result_omitted: _TypeAlias = _typing.Literal["result_omitted"]  # noqa: Y015
+    _WhichOneofArgType__result_omitted: _TypeAlias = _typing.Literal["_result_omitted", b"_result_omitted"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__result_omitted) -> _WhichOneofReturnType__result_omitted | None: ...
 
 Global___ExecuteAgentResponse: _TypeAlias = ExecuteAgentResponse  # noqa: Y015
 
