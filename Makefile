@@ -122,7 +122,7 @@ chaos: python  ## Kill every process repeatedly, then reconcile the books (CHAOS
 	@$(SET_UP) everything
 	$(BIN)/python -m pytest -n 0 tests/chaos $(PYTEST_ARGS)
 
-bench: python  ## Measure (BENCH=calls,interceptors,overload,logins,workflows,fairness,analytics), or compare with a commit (BENCH=calls BASE=main).
+bench: python  ## Measure (BENCH=calls,interceptors,overload,logins,workflows,fairness,analytics,search), or compare with a commit (BENCH=calls BASE=main).
 	@$(SET_UP) everything
 	@for name in $(subst $(comma), ,$(BENCH)); do $(BIN)/python -m tests.bench $(if $(BASE),compare $$name "$(BASE)",$$name) $(BENCH_ARGS) || exit; done
 

@@ -3,7 +3,8 @@
 The repository contains only the cited statements. `python -m catalogue onet` writes them from a folder with the whole list.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from catalogue.errors import DefinitionsUnreadable
@@ -19,6 +20,17 @@ _COLUMNS = ("task_id", "soc_code", "task")
 
 Tasks = Mapping[int, tuple[str, str]]
 """The occupation code and the statement of each task."""
+
+
+@cache
+def _shipped() -> "Tasks":
+    return load_tasks()
+
+
+def statements_of(tasks: Iterable[int]) -> Sequence[str]:
+    """The statements of those of the tasks that are in `onet.tsv`."""
+    shipped = _shipped()
+    return [shipped[task][1] for task in tasks if task in shipped]
 
 
 def load_tasks(path: Path = ONET) -> Tasks:

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 Vector = NDArray[np.float32]
 Tokens = NDArray[np.int32]
+_NO_TOKENS = np.array([], np.int32)
 
 _PACKAGE = "wordllama"
 _WEIGHTS = "weights/l2_supercat_256.safetensors"
@@ -21,31 +22,40 @@ _MOST_CHARACTERS = 4000
 
 
 class Embedding:
-    """Maps a text to the mean of its tokens' vectors, of length 1. Tokens that are frequent in `corpus` count less."""
+    """Maps a text to the mean of its tokens' vectors, of length 1. Tokens that are frequent in `corpus` count less.
 
-    def __init__(self, corpus: Sequence[str]) -> None:
+    A text of the corpus consists of parts.
+    """
+
+    def __init__(self, corpus: Sequence[Sequence[str]]) -> None:
         self._model = _vectors()
-        tokens = [_tokens(text) for text in corpus]
+        tokens = [np.concatenate([_NO_TOKENS, *map(_tokens, parts)]) for parts in corpus]
         containing = np.zeros(len(self._model), np.float32)
         for each in tokens:
             containing[np.unique(each)] += 1
         self._idf = np.log(1 + len(corpus) / (1 + containing)).astype(np.float32)
-        self.vectors = np.array([self._mean(each) for each in tokens])
+        self._sums = np.array([self._sum(each) for each in tokens]).reshape(len(tokens), self._model.shape[1])
+        self.vectors = np.array([_unit(each) for each in self._sums]).reshape(self._sums.shape)
         """Those of the corpus, in its order."""
 
     def of(self, text: str) -> Vector:
         """The vector of a text; zeros for a text without tokens."""
-        return self._mean(_tokens(text))
+        return _unit(self._sum(_tokens(text)))
 
-    def _mean(self, tokens: Tokens) -> Vector:
-        if not len(tokens):
-            return np.zeros(self._model.shape[1], np.float32)
-        mean = self._idf[tokens] @ self._model[tokens]
-        length = float(np.linalg.norm(mean))
-        return np.asarray(mean / length if length else mean, np.float32)
+    def without(self, row: int, part: str) -> Vector:
+        """The vector of a text of the corpus without one of its parts."""
+        return _unit(self._sums[row] - self._sum(_tokens(part)))
+
+    def _sum(self, tokens: Tokens) -> Vector:
+        return np.asarray(self._idf[tokens] @ self._model[tokens], np.float32)
 
 
-@lru_cache(maxsize=4096)
+def _unit(vector: Vector) -> Vector:
+    length = float(np.linalg.norm(vector))
+    return np.asarray(vector / length if length else vector, np.float32)
+
+
+@lru_cache(maxsize=16_384)
 def _tokens(text: str) -> Tokens:
     """The tokens of a text; remembered, so that a changed catalogue only pays for the agents that changed."""
     encodable = text[:_MOST_CHARACTERS].encode(errors="replace").decode()

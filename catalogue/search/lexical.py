@@ -2,10 +2,11 @@
 
 import math
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,12 @@ from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
 from catalogue.model import AgentDefinition
+from catalogue.onet import statements_of
+from catalogue.search.translation import with_english
 from catalogue.search.words import STOP_WORDS, stem, words
 
 Scores = NDArray[np.float64]
+Number = TypeVar("Number", float, Scores)
 
 FIELD_WEIGHTS: Mapping[str, float] = {
     "name": 5.0,
@@ -25,13 +29,19 @@ FIELD_WEIGHTS: Mapping[str, float] = {
     "description": 2.0,
     "focus": 1.0,
     "queries": 1.0,
+    "tasks": 0.5,
+    "examples": 0.5,
     "id": 0.2,
 }
 """How often a word counts, by the field that it occurs in."""
+_NOT_TELLING = ("tasks", "examples")
+_EXAMPLE_CHARACTERS = 600
+"""The beginning of an example says what is wanted; the rest is material."""
 _K1, _B = 1.2, 0.5
 """Saturation and length normalisation of BM25, as in Robertson and Zaragoza, 2009, chapter 3."""
 _PREFIX_WEIGHT, _TYPO_WEIGHT = 0.8, 0.6
 _TYPO_MIN_LENGTH, _TWO_TYPOS_MIN_LENGTH = 4, 8
+_NOTHING = 1e-9
 _MOST_CORRECTIONS = 3
 _MOST_CORRECTED_WORDS = 8
 """Comparing a word with the whole vocabulary takes about half a millisecond."""
@@ -44,7 +54,7 @@ class LexicalMatch:
     """How well each agent matches, in the order of the index.
 
     `score` is BM25 as a share of the highest score that any text could have for this search: 0 to 1. `complete` tells which agents
-    contain every word.
+    contain every word, not counting tasks and examples, which may mention anything.
     """
 
     score: Scores
@@ -53,10 +63,14 @@ class LexicalMatch:
 
 @dataclass(frozen=True, slots=True)
 class _Posting:
-    """The agents that contain a term and the weight of the term in each; `idf` is the most that the term can weigh."""
+    """The agents that contain a term and the weight of the term in each; `idf` is the most that the term can weigh.
+
+    `telling` are the agents that contain it in a field that describes them.
+    """
 
     rows: NDArray[np.int64]
     weights: Scores
+    telling: NDArray[np.int64]
     idf: float
 
 
@@ -65,14 +79,15 @@ class LexicalIndex:
 
     def __init__(self, agents: Sequence[AgentDefinition]) -> None:
         documents = [_document(agent) for agent in agents]
+        self._documents = documents
         self._size = len(documents)
         self._mean_length = _mean_length(documents)
         self._postings = _postings(documents, self._mean_length)
         self._stem_of = {word: stem(word) for word in frozenset[str]().union(*(document.words for document in documents))}
         self._words = sorted(self._stem_of)
 
-    def match(self, wanted: Sequence[str], changed: tuple[int, AgentDefinition] | None = None) -> LexicalMatch:
-        """Scores every agent for the words of a search. `changed` is scored instead of the agent in its row.
+    def match(self, wanted: Sequence[str], left_out: tuple[int, str] | None = None) -> LexicalMatch:
+        """Scores every agent for the words of a search. `left_out` is a row, and one of its agent's queries that does not count.
 
         Each word matches agents that contain it in any grammatical form. The last word, and every word of a search of up to three words,
         also matches as a prefix. A word that nothing matches is taken as misspelt: one typing error in four to seven letters, two in more.
@@ -81,28 +96,30 @@ class LexicalIndex:
         total, most = np.zeros(self._size), 0.0
         complete = np.full(self._size, bool(wanted) and self._size > 0)
         corrections = _MOST_CORRECTED_WORDS
-        row, document = (changed[0], _document(changed[1])) if changed else (0, None)
+        row, remaining = (left_out[0], _without(self._documents[left_out[0]], left_out[1])) if left_out else (0, None)
         for position, word in enumerate(wanted):
             terms = [*self._terms(word, as_prefix=len(wanted) <= 3 or (position == len(wanted) - 1 and len(word) > 1))]
             idf = max((self._postings[term].idf for term, _ in terms), default=_idf(0, self._size))
             if not terms and corrections:
                 corrections -= 1
                 terms = [*self._corrections(word)]
-            score = self._score(terms)
-            if document is not None:
-                score[row] = self._score_of(document, terms)
+            score, telling = self._score(terms)
+            if remaining is not None:
+                score[row] = self._score_of(remaining, terms)
+                telling[row] = any(term in remaining.telling for term, _ in terms)
             total += score
             most += idf * (_K1 + 1)
-            complete &= score > 0
+            complete &= telling
         return LexicalMatch(total / most if most else total, complete)
 
-    def _score(self, terms: Sequence[tuple[str, float]]) -> Scores:
-        """The best score of each agent among weighted terms that stand for one word."""
-        score = np.zeros(self._size)
+    def _score(self, terms: Sequence[tuple[str, float]]) -> tuple[Scores, NDArray[np.bool_]]:
+        """The best score of each agent among weighted terms that stand for one word, and which agents one of them describes."""
+        score, telling = np.zeros(self._size), np.zeros(self._size, np.bool_)
         for term, weight in terms:
             posting = self._postings[term]
             score[posting.rows] = np.maximum(score[posting.rows], posting.weights * weight)
-        return score
+            telling[posting.telling] = True
+        return score, telling
 
     def _score_of(self, document: "_Document", terms: Sequence[tuple[str, float]]) -> float:
         """The same score for a document that is not indexed. A term is as rare as it is in the index."""
@@ -137,7 +154,9 @@ def _fields(agent: AgentDefinition) -> Iterator[tuple[str, str]]:
     yield "category", agent.category
     yield "description", agent.description
     yield "focus", agent.focus
-    yield "queries", " ".join(agent.queries)
+    yield "queries", with_english(agent.queries)
+    yield "tasks", " ".join(statements_of(agent.tasks))
+    yield "examples", " ".join(example[:_EXAMPLE_CHARACTERS] for example in agent.examples)
     yield "id", agent.agent_id
 
 
@@ -147,6 +166,8 @@ class _Document:
 
     words: frozenset[str]
     frequencies: Mapping[str, float]
+    telling: Mapping[str, float]
+    """The same frequencies without the fields that may mention anything."""
     length: float
 
 
@@ -154,31 +175,59 @@ class _Document:
 def _document(agent: AgentDefinition) -> _Document:
     """Remembered, so that a changed catalogue only pays for the agents that changed."""
     seen: set[str] = set()
+    telling: defaultdict[str, float] = defaultdict(float)
     frequencies: defaultdict[str, float] = defaultdict(float)
     for name, text in _fields(agent):
         found = words(text)
         seen.update(found)
-        for word in found:
-            frequencies[stem(word)] += FIELD_WEIGHTS[name]
-    return _Document(frozenset(seen), dict(frequencies), sum(frequencies.values()))
+        stems = [stem(word) for word in found]
+        for each in stems:
+            frequencies[each] += FIELD_WEIGHTS[name]
+        if name not in _NOT_TELLING:
+            for each in stems:
+                telling[each] += FIELD_WEIGHTS[name]
+    return _Document(frozenset(seen), dict(frequencies), dict(telling), sum(frequencies.values()))
+
+
+def _without(document: _Document, query: str) -> _Document:
+    """The document of the same agent without one of its queries, as far as scores depend on it."""
+    weight = FIELD_WEIGHTS["queries"]
+    stems = [stem(word) for word in words(with_english((query,)))]
+    removed = {term: weight * count for term, count in Counter(stems).items()}
+    frequencies, telling = dict(document.frequencies), dict(document.telling)
+    for left in (frequencies, telling):
+        for term, frequency in removed.items():
+            if left[term] - frequency < _NOTHING:
+                del left[term]
+            else:
+                left[term] -= frequency
+    return _Document(document.words, frequencies, telling, document.length - weight * len(stems))
 
 
 def _postings(documents: Sequence[_Document], mean_length: float) -> Mapping[str, _Posting]:
-    rows: defaultdict[str, list[int]] = defaultdict(list)
-    weights: defaultdict[str, list[float]] = defaultdict(list)
-    for row, document in enumerate(documents):
-        for term, frequency in document.frequencies.items():
-            rows[term].append(row)
-            weights[term].append(_weight(frequency, document.length, mean_length))
-    idf = {term: _idf(len(containing), len(documents)) for term, containing in rows.items()}
-    return {term: _Posting(np.array(rows[term]), np.array(weights[term]) * idf[term], idf[term]) for term in rows}
+    """All occurrences of all terms as three arrays, sorted by term and cut where the term changes."""
+    numbers: dict[str, int] = {}
+    terms = np.array([numbers.setdefault(term, len(numbers)) for document in documents for term in document.frequencies], np.int64)
+    counts = [len(document.frequencies) for document in documents]
+    rows = np.repeat(np.arange(len(documents)), counts)
+    frequencies = np.array([each for document in documents for each in document.frequencies.values()], np.float64)
+    telling = np.array([term in document.telling for document in documents for term in document.frequencies], np.bool_)
+    weights = _weight(frequencies, np.repeat([document.length for document in documents], counts), mean_length)
+    order = np.argsort(terms, kind="stable")
+    cuts = np.searchsorted(terms[order], np.arange(len(numbers)))
+    found: dict[str, _Posting] = {}
+    of_terms = (np.split(each[order], cuts)[1:] for each in (rows, weights, telling))
+    for term, containing, weight, tells in zip(numbers, *of_terms, strict=True):
+        idf = _idf(len(containing), len(documents))
+        found[term] = _Posting(containing, weight * idf, containing[tells], idf)
+    return found
 
 
 def _mean_length(documents: Sequence[_Document]) -> float:
     return sum(document.length for document in documents) / len(documents) if documents else 1.0
 
 
-def _weight(frequency: float, length: float, mean_length: float) -> float:
+def _weight(frequency: Number, length: Number, mean_length: float) -> Number:
     """The weight of a term in a document, without the rarity of the term."""
     return frequency * (_K1 + 1) / (frequency + _K1 * (1 - _B + _B * length / mean_length))
 

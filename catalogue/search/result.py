@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An agent and its score for a search, 0 to 1.3."""
+    """An agent, its score for a search, which orders the agents, and how well it fits, from 0 to 1 for every search."""
 
     agent_id: str
     score: float
+    fit: float
 
 
 @dataclass(frozen=True, slots=True)

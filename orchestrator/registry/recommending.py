@@ -1,6 +1,5 @@
 """Scores, reasons and estimates of recommended agents."""
 
-import math
 from collections.abc import Sequence
 
 from catalogue.catalogue import Catalogue
@@ -9,21 +8,15 @@ from catalogue.onet import Tasks
 from catalogue.pricing.prices import PriceBook
 from catalogue.pricing.tokens import estimate_tokens
 from catalogue.prompt import message_tokens, system_prompt
+from catalogue.search.fit import LEAST_FITTING
 from catalogue.search.lexical import MOST_WORDS
+from catalogue.search.translation import in_english
 from catalogue.search.words import search_words, stem
 from mesh.clock import SYSTEM_CLOCK, Clock
 from orchestrator.registry.model import Estimate, ListedAgent, Recommendation, Recommendations
 
 DEFAULT_RECOMMENDATIONS = 5
 MOST_RECOMMENDATIONS = 20
-LEAST_FITTING = 0.2
-"""If the best agent's score is below, no agent is made for the work.
-
-Of the shipped marketing agents' examples, 0.5 % score lower, of their queries (each left out of the index) 9 %, and of 400 O*NET tasks of
-unrelated occupations 66 %.
-"""
-_SLOPE, _SLOPE_OF_WORDS, _INTERCEPT = 21.31, 2.34, -11.08
-"""A logistic regression on these sentences, both kinds with the same weight. A longer text matches each agent less, even its own."""
 _MATCHING_TASKS = 2
 _TOKENS_PER_WORD = 2
 _TOKENS_PER_SECOND, _SECONDS_TO_FIRST_TOKEN = 60, 1.0
@@ -39,12 +32,10 @@ class Recommender:
         self._clock = clock
 
     def recommend(self, task: str, best: Sequence[tuple[ListedAgent, float]], catalogue: Catalogue) -> Recommendations:
-        """Recommendations of agents that a search found, with their scores there, best first."""
-        words = search_words(task)[:MOST_WORDS]
-        stems = frozenset(map(stem, words))
-        scores = [fit(score, len(words)) for _, score in best]
-        items = [self._recommendation(task, stems, agent, score, catalogue) for (agent, _), score in zip(best, scores, strict=True)]
-        return Recommendations(items, no_fit=not scores or scores[0] < LEAST_FITTING)
+        """Recommendations of agents that a search found, with how well they fit, best first."""
+        stems = frozenset(map(stem, search_words(in_english(task))[:MOST_WORDS]))
+        items = [self._recommendation(task, stems, agent, fit, catalogue) for agent, fit in best]
+        return Recommendations(items, no_fit=not best or best[0][1] < LEAST_FITTING)
 
     def _recommendation(self, task: str, stems: frozenset[str], agent: ListedAgent, score: float, catalogue: Catalogue) -> Recommendation:
         definition = agent.definition
@@ -64,11 +55,6 @@ class Recommender:
             max_cost_micro_usd=table.cost_micro_usd(agent.model, prompt, definition.max_tokens),
             seconds=round(_SECONDS_TO_FIRST_TOKEN + typical / _TOKENS_PER_SECOND, 1),
         )
-
-
-def fit(search_score: float, words: int) -> float:
-    """How likely an agent with this search score is made for work that is described with so many different words: 0 to 1."""
-    return 1 / (1 + math.exp(-(_SLOPE * search_score + _SLOPE_OF_WORDS * math.log1p(words) + _INTERCEPT)))
 
 
 def _best_matches(stems: frozenset[str], statements: Sequence[str]) -> Sequence[str]:

@@ -71,9 +71,9 @@ class RegistryService:
         if self._index is None or self._recommender is None:
             raise RuntimeError("this process recommends no agents")
         result = self._index.find(query.search)
-        scores = {each.agent_id: each.score for each in result.matches or result.nearest}
-        admitted = listing.filtered([self._catalogue.get(agent_id) for agent_id in scores], query)
-        best = [(self._listed(agent), scores[agent.agent_id]) for agent in admitted[: min(query.limit, MOST_RECOMMENDATIONS)]]
+        fits = {each.agent_id: each.fit for each in result.matches or result.nearest}
+        admitted = listing.filtered([self._catalogue.get(agent_id) for agent_id in fits], query)
+        best = [(self._listed(agent), fits[agent.agent_id]) for agent in admitted[: min(query.limit, MOST_RECOMMENDATIONS)]]
         return self._recommender.recommend(query.search, best, self._catalogue)
 
     def categories(self) -> Sequence[Category]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench import analytics, calls, compare, costs, fairness, interceptors, login_flood, overload, ready_flood, workflows
+from tests.bench import analytics, calls, compare, costs, fairness, interceptors, login_flood, overload, ready_flood, search, workflows
 
 BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, int | None]]] = {
     "calls": calls.main,
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[..., Coroutine[Any, Any, int | None]]] = {
     "costs": costs.main,
     "ready": ready_flood.main,
     "analytics": analytics.main,
+    "search": search.main,
     "compare": compare.main,
 }
 
@@ -55,6 +56,7 @@ def arguments() -> argparse.Namespace:
     )
     benchmark("analytics", "every question to analytics", executions=(10_000_000, "executions that the cells count"))
     benchmark("ready", "agent calls beside a flood of /ready", rounds=(5, "rounds"), seconds=(5.0, slices))
+    benchmark("search", "the judged set: recall, right role and refusals by language")
     compared = benchmark(
         "compare",
         "this tree against another commit; exits with 1 if this tree is more than 3 %% slower",

@@ -2,17 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from catalogue.files import reader
 from catalogue.model import AgentDefinition, Border, Output
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
+from catalogue.search.fit import LEAST_FITTING, Request, fit
 from catalogue.search.index import SearchIndex
 from mesh.settings import DEFINITIONS
 from orchestrator.executions.books import Books
 from orchestrator.registry.model import AgentQuery, Recommendations
-from orchestrator.registry.recommending import LEAST_FITTING, MOST_RECOMMENDATIONS, Recommender, fit
+from orchestrator.registry.recommending import MOST_RECOMMENDATIONS, Recommender
 from orchestrator.registry.service import RegistryService
 from tests.unit.orchestrator.making import MODEL, catalogue, definition, work
 from tests.unit.orchestrator.test_registry import OneAnswer
@@ -112,17 +114,19 @@ def test_the_estimate_is_the_price_of_the_typical_and_of_the_longest_answer() ->
 
 
 def test_the_score_rises_with_the_search_score_and_with_the_length_of_the_text() -> None:
-    scores = [fit(hundredth / 100, 8) for hundredth in range(131)]
-    assert scores == sorted(scores)
-    assert fit(0.1, 40) > fit(0.1, 4)
+    fits = list(fit(np.linspace(0, 1.45, 131), Request(8, 0.4, 0.3)))
+    assert fits == sorted(fits)
+    assert 0 <= fits[0] < fits[-1] <= 1
+    few, many = (fit(np.array([0.1]), Request(words, 0.4, 0.3)) for words in (4, 40))
+    assert many > few
 
 
-UNRELATED = [
-    "Repair the gearbox of a tractor and test it under load.",
-    "Administer anesthesia and monitor the patient's pulse.",
-    "Which bolts hold a steel beam at 40 kN?",
-    "Weld pipes in a refinery.",
-]
+def test_the_score_falls_if_the_work_is_like_what_no_agent_can_do() -> None:
+    near, far = (fit(np.array([0.2]), Request(8, 0.4, out_of_reach)) for out_of_reach in (0.9, 0.1))
+    assert near < far
+
+
+UNRELATED = ["Weld the pipes.", "water the cactus please", "carry the piano upstairs with me", "wipe the floor and the shelves"]
 RELATED = [
     ("our newsletter lands in the spam folder since monday", "email_marketer"),
     ("write google ads headlines for a dentist", "paid_media_manager"),

@@ -25,7 +25,7 @@ NAMES = frozenset(PurePosixPath(file).name for file in FILES)
 DOCUMENTS = sorted(file for file in FILES if file.endswith(".md") and "third_party" not in file and file != "CHANGELOG.md")
 TOP = "|".join(sorted(folder for folder in FOLDERS if "/" not in folder and folder != "."))
 SUFFIX = "py|md|lua|proto|yaml|rego|json|j2|toml|lock"
-MADE = (".agentmesh/", ".venv/", "FOLDER/")
+MADE = (".agentmesh/", ".venv/", "FOLDER/", "~/")
 """Paths that exist only after a command, and placeholders."""
 QUOTED = re.compile(r"`([^`\n]+)`|\]\(([^)#\s]+)")
 IN_COMMENT = re.compile(rf"(?<![\w./-])((?:{TOP})/[\w./-]*\.(?:{SUFFIX}))(?![\w-])")
