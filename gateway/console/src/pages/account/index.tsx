@@ -1,5 +1,1 @@
-import { Page } from "@/shared/ui/Page";
-
-export function AccountPage() {
-  return <Page title="Account">{null}</Page>;
-}
+export { AccountPage } from "./AccountPage";

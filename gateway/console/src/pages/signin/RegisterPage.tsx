@@ -6,7 +6,7 @@ import { useState } from "react";
 import { useAuth } from "@/auth/AuthContext";
 import { safeReturnPath } from "@/auth/returnPath";
 import { ErrorPanel } from "@/shared/ui/ErrorPanel";
-import { checkPassword, checkUsername } from "./credentials";
+import { checkPassword, checkUsername } from "@/auth/credentials";
 import { SignInFrame } from "./SignInFrame";
 import classes from "./SignIn.module.css";
 
