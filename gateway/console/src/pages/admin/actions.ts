@@ -1,0 +1,40 @@
+import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+
+/** The actions of the audit log in words. */
+export const ACTIONS: Readonly<Record<string, string>> = {
+  "access.denied": "Refused by the policy",
+  "api_key.created": "API key created",
+  "api_key.revoked": "API key revoked",
+  "login.failed": "Login refused",
+  "login.succeeded": "Logged in",
+  "object.administered": "Acted on another user's object",
+  "password.changed": "Password changed",
+  "password.rejected": "Wrong current password",
+  "password.reset": "Password reset",
+  "refresh_token.reused": "Refresh token used twice",
+  "role.changed": "Role changed",
+  "session.ended": "Session ended",
+  "user.created": "User created",
+  "user.disabled": "User disabled",
+  "user.enabled": "User enabled",
+  "user.registered": "User registered",
+};
+
+/** An action in words; one of a later version as it is. */
+export function actionInWords(action: string): string {
+  return ACTIONS[action] ?? action;
+}
+
+/** `username: ada, keys: 2`. */
+export function detailsInWords(details: JsonObject | undefined): string {
+  return Object.entries(details ?? {})
+    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${inWords(value)}`)
+    .join(", ");
+}
+
+function inWords(value: JsonValue): string {
+  if (value === null) return "none";
+  if (Array.isArray(value)) return value.map(inWords).join(" ");
+  if (typeof value === "object") return detailsInWords(value);
+  return String(value);
+}
