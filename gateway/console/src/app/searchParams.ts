@@ -1,4 +1,4 @@
-import { compactSearch, list, oneOf, text, type RawSearch } from "@/shared/search";
+import { compactSearch, list, oneOf, text, time, type RawSearch } from "@/shared/search";
 
 // The search parameters of every page. What a view shows is in its URL: filters, sorting, selection and open tabs.
 
@@ -57,22 +57,41 @@ export function run(raw: RawSearch) {
 export const EXECUTION_STATES = ["running", "completed", "failed", "cancelled", "outcome_unknown"] as const;
 
 export function executions(raw: RawSearch) {
-  return compactSearch({ status: oneOf(raw.status, EXECUTION_STATES), agent: text(raw.agent, 200) });
+  return compactSearch({
+    status: oneOf(raw.status, EXECUTION_STATES),
+    agent: text(raw.agent, 200),
+    model: text(raw.model, 200),
+    reason: text(raw.reason, 100),
+    /** The id of an API key. */
+    key: text(raw.key, 36),
+    /** The id of a user, for administrators. */
+    user: text(raw.user, 12),
+    from: time(raw.from),
+    to: time(raw.to),
+  });
 }
 export type ExecutionsSearch = ReturnType<typeof executions>;
 
+export const RANGES = ["24h", "7d", "30d", "90d", "365d"] as const;
+export const METRICS = ["calls", "cost", "tokens", "duration"] as const;
+export const BREAKDOWNS = ["agents", "category", "model", "key", "user", "day", "errors"] as const;
+export const AGENT_STATS_ORDERS = ["calls", "cost", "failures", "duration"] as const;
+
 export function analytics(raw: RawSearch) {
   return compactSearch({
-    range: text(raw.range, 20),
-    from: text(raw.from, 40),
-    to: text(raw.to, 40),
-    interval: text(raw.interval, 20),
-    group: text(raw.group, 20),
+    range: oneOf(raw.range, RANGES),
+    /** A range of its own, instead of the last days. */
+    from: time(raw.from),
+    to: time(raw.to),
+    metric: oneOf(raw.metric, METRICS),
+    by: oneOf(raw.by, BREAKDOWNS),
+    order: oneOf(raw.order, AGENT_STATS_ORDERS),
     agent: text(raw.agent, 200),
     user: text(raw.user, 12),
-    tab: text(raw.tab, 30),
+    view: oneOf(raw.view, ["table"] as const),
   });
 }
+export type AnalyticsSearch = ReturnType<typeof analytics>;
 
 export function account(raw: RawSearch) {
   return compactSearch({ tab: oneOf(raw.tab, ["keys", "sessions", "usage", "password"] as const) });

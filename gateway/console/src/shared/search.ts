@@ -11,6 +11,12 @@ export function oneOf<const T extends string>(value: unknown, choices: readonly 
   return choices.find((choice) => choice === value);
 }
 
+/** A moment in ISO 8601. */
+export function time(value: unknown): string | undefined {
+  const given = text(value, 40);
+  return given !== undefined && !Number.isNaN(Date.parse(given)) ? given : undefined;
+}
+
 export function list(value: unknown, maxItems = 20): string[] | undefined {
   const items = (Array.isArray(value) ? value : [value]).map((item) => text(item)).filter((item) => item !== undefined);
   return items.length > 0 ? [...new Set(items)].slice(0, maxItems) : undefined;

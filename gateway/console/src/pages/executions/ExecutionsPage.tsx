@@ -1,4 +1,5 @@
 import { Button, Select } from "@mantine/core";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { IconReceipt, IconX } from "@tabler/icons-react";
@@ -8,6 +9,7 @@ import { executionService } from "@/api/services/executionService";
 import { EXECUTION_STATES, type ExecutionsSearch } from "@/app/searchParams";
 import { ExecutionStatus } from "@gen/agentmesh/execution/v1/execution_pb";
 import { useAgentName } from "@/shared/agentName";
+import { dayAndTime } from "@/shared/format";
 import { compactSearch } from "@/shared/search";
 import { DataTable, ExportButton } from "@/shared/ui/DataTable";
 import { EmptyState } from "@/shared/ui/EmptyState";
@@ -33,18 +35,15 @@ export function ExecutionsPage() {
   const navigate = route.useNavigate();
   const change = (part: Partial<ExecutionsSearch>) => void navigate({ search: (old) => compactSearch({ ...old, ...part }), replace: true });
   const { status, agent } = search;
+  const filters = FILTERS.flatMap(({ of, label }) => (search[of] === undefined ? [] : [{ of, label: label(search[of]) }]));
   const query = useInfiniteQuery({
-    queryKey: ["executions", "list", status, agent],
-    queryFn: ({ pageParam, signal }) =>
-      executionService.listExecutions(
-        { status: status ? STATES[status] : ExecutionStatus.UNSPECIFIED, agentId: agent ?? "", pageToken: pageParam, pageSize: 50 },
-        signal,
-      ),
+    queryKey: ["executions", "list", search],
+    queryFn: ({ pageParam, signal }) => executionService.listExecutions({ ...requestOf(search), pageToken: pageParam, pageSize: 50 }, signal),
     initialPageParam: "",
     getNextPageParam: (last) => last.nextPageToken || undefined,
   });
   const rows = useMemo(() => query.data?.pages.flatMap((page) => page.executions), [query.data]);
-  const filtered = status !== undefined || agent !== undefined;
+  const filtered = Object.keys(search).length > 0;
   return (
     <Page
       title="Executions"
@@ -63,6 +62,9 @@ export function ExecutionsPage() {
           onChange={(next) => change({ status: (next ?? undefined) as ExecutionsSearch["status"] })}
         />
         {agent && <AgentFilter agentId={agent} clear={() => change({ agent: undefined })} />}
+        {filters.map(({ of, label }) => (
+          <Filter key={of} label={label} clear={() => change({ [of]: undefined })} />
+        ))}
       </div>
       {query.error && !rows ? (
         <ErrorPanel error={query.error} title="The executions could not be loaded" retry={() => void query.refetch()} />
@@ -78,7 +80,7 @@ export function ExecutionsPage() {
           empty={
             filtered ? (
               <EmptyState icon={<IconReceipt size={26} />} title="No execution matches these filters">
-                <Button size="compact-sm" variant="default" onClick={() => change({ status: undefined, agent: undefined })}>
+                <Button size="compact-sm" variant="default" onClick={() => void navigate({ search: {}, replace: true })}>
                   Remove the filters
                 </Button>
               </EmptyState>
@@ -97,11 +99,37 @@ export function ExecutionsPage() {
   );
 }
 
+/** The filters that other pages set and this one only removes. */
+const FILTERS: readonly { of: Exclude<keyof ExecutionsSearch, "status" | "agent">; label: (value: string) => string }[] = [
+  { of: "reason", label: (reason) => reason },
+  { of: "model", label: (model) => model },
+  { of: "key", label: (key) => `Key ${key.slice(0, 8)}…` },
+  { of: "user", label: (user) => `User ${user}` },
+  { of: "from", label: (from) => `From ${dayAndTime(new Date(from))}` },
+  { of: "to", label: (to) => `Before ${dayAndTime(new Date(to))}` },
+];
+
+function requestOf({ status, agent, model, reason, key, user, from, to }: ExecutionsSearch) {
+  return {
+    status: status ? STATES[status] : ExecutionStatus.UNSPECIFIED,
+    agentId: agent ?? "",
+    model: model ?? "",
+    reason: reason ?? "",
+    apiKeyId: key ?? "",
+    userId: Number(user) || 0,
+    ...(from && { startTime: timestampFromDate(new Date(from)) }),
+    ...(to && { endTime: timestampFromDate(new Date(to)) }),
+  };
+}
+
 function AgentFilter({ agentId, clear }: { agentId: string; clear: () => void }) {
-  const name = useAgentName(agentId);
+  return <Filter label={useAgentName(agentId)} clear={clear} />;
+}
+
+function Filter({ label, clear }: { label: string; clear: () => void }) {
   return (
-    <Button size="compact-sm" variant="light" rightSection={<IconX size={13} />} onClick={clear} aria-label={`Remove the filter ${name}`}>
-      {name}
+    <Button size="compact-sm" variant="light" rightSection={<IconX size={13} />} onClick={clear} aria-label={`Remove the filter ${label}`}>
+      {label}
     </Button>
   );
 }

@@ -1,5 +1,0 @@
-import { Page } from "@/shared/ui/Page";
-
-export function AnalyticsPage() {
-  return <Page title="Analytics">{null}</Page>;
-}
