@@ -44,7 +44,7 @@ _TYPO_MIN_LENGTH, _TWO_TYPOS_MIN_LENGTH = 4, 8
 _NOTHING = 1e-9
 _MOST_CORRECTIONS = 3
 _MOST_CORRECTED_WORDS = 8
-"""Comparing a word with the whole vocabulary takes about half a millisecond."""
+"""Comparing a word with all that begin with the same letter takes a tenth of a millisecond."""
 MOST_WORDS = 64
 """Later words of a search are ignored."""
 
@@ -90,7 +90,8 @@ class LexicalIndex:
         """Scores every agent for the words of a search. `left_out` is a row, and one of its agent's queries that does not count.
 
         Each word matches agents that contain it in any grammatical form. The last word, and every word of a search of up to three words,
-        also matches as a prefix. A word that nothing matches is taken as misspelt: one typing error in four to seven letters, two in more.
+        also matches as a prefix. A word that nothing matches is taken as misspelt: one typing error in four to seven letters, two in
+        more, but none in the first letter.
         """
         wanted = wanted[:MOST_WORDS]
         total, most = np.zeros(self._size), 0.0
@@ -142,7 +143,8 @@ class LexicalIndex:
         if len(word) < _TYPO_MIN_LENGTH:
             return
         errors = 2 if len(word) >= _TWO_TYPOS_MIN_LENGTH else 1
-        for known, distance, _ in process.extract(word, self._words, scorer=OSA.distance, score_cutoff=errors, limit=_MOST_CORRECTIONS):
+        alike = self._words[bisect_left(self._words, word[0]) : bisect_left(self._words, word[0] + "\U0010ffff")]
+        for known, distance, _ in process.extract(word, alike, scorer=OSA.distance, score_cutoff=errors, limit=_MOST_CORRECTIONS):
             if known not in STOP_WORDS:
                 yield self._stem_of[known], _TYPO_WEIGHT / max(distance, 1)
 
@@ -178,14 +180,13 @@ def _document(agent: AgentDefinition) -> _Document:
     telling: defaultdict[str, float] = defaultdict(float)
     frequencies: defaultdict[str, float] = defaultdict(float)
     for name, text in _fields(agent):
-        found = words(text)
+        found = Counter(words(text))
         seen.update(found)
-        stems = [stem(word) for word in found]
-        for each in stems:
-            frequencies[each] += FIELD_WEIGHTS[name]
-        if name not in _NOT_TELLING:
-            for each in stems:
-                telling[each] += FIELD_WEIGHTS[name]
+        for word, count in found.items():
+            stemmed, weight = stem(word), count * FIELD_WEIGHTS[name]
+            frequencies[stemmed] += weight
+            if name not in _NOT_TELLING:
+                telling[stemmed] += weight
     return _Document(frozenset(seen), dict(frequencies), dict(telling), sum(frequencies.values()))
 
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
-import snowballstemmer
-
+from catalogue.search.stems import stem_in
 from catalogue.search.words import words
 
 ENGLISH = "english"
@@ -99,11 +98,5 @@ def _glossary(language: str) -> Mapping[str, Sequence[str]]:
     return dict(known)
 
 
-@cache
-def _stemmer(language: str) -> snowballstemmer.stemmer:
-    return snowballstemmer.stemmer(language)
-
-
-@lru_cache(maxsize=32_768)
 def _stem(word: str, language: str) -> str:
-    return str(_stemmer(language).stemWord(word.replace("ß", "ss")))
+    return stem_in(language, word.replace("ß", "ss"))

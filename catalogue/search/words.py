@@ -2,13 +2,12 @@
 
 import re
 import unicodedata
-from functools import lru_cache
 from pathlib import Path
 
-import snowballstemmer
+from catalogue.search.stems import stem_in
 
 _WORD = re.compile(r"\w+")
-_STEMMER = snowballstemmer.stemmer("english")
+_ACCENTS = re.compile(r"[\u0300-\u036f]")
 STOP_WORDS = frozenset(Path(__file__).with_name("stop_words.txt").read_text().split())
 """Words that say nothing about the work, in English, German, Spanish and French."""
 
@@ -17,7 +16,7 @@ def words(text: str) -> list[str]:
     """The words of a text in order: lower case, without accents. An underscore separates words."""
     lower = text.lower().replace("_", " ")
     if not lower.isascii():
-        lower = "".join(character for character in unicodedata.normalize("NFKD", lower) if not unicodedata.combining(character))
+        lower = _ACCENTS.sub("", unicodedata.normalize("NFKD", lower))
     return _WORD.findall(lower)
 
 
@@ -27,7 +26,6 @@ def search_words(text: str) -> list[str]:
     return [word for word in found if word not in STOP_WORDS] or found
 
 
-@lru_cache(maxsize=100_000)
 def stem(word: str) -> str:
     """The English stem of a word. Words of other languages and scripts stay nearly as they are."""
-    return str(_STEMMER.stemWord(word))
+    return stem_in("english", word)
