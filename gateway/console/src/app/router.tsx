@@ -2,22 +2,16 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Outlet,
 
 import { safeReturnPath } from "@/auth/returnPath";
 import { session } from "@/auth/session";
-import { ErrorPanel, NotFound } from "@/shared/ui/ErrorPanel";
 import { compactSearch, text } from "@/shared/search";
 import * as search from "./searchParams";
-import { Shell } from "./shell/Shell";
 
 // Every page is loaded when it is first opened. A page exports its component by name; its search parameters are validated here, so that
 // a page can rely on them.
 
 const root = createRootRoute({
   component: Outlet,
-  notFoundComponent: () => <NotFound what="This page" />,
-  errorComponent: ({ error, reset }) => (
-    <div style={{ maxWidth: 640, margin: "12vh auto", padding: 16 }}>
-      <ErrorPanel error={error} title="This page could not be shown" retry={reset} />
-    </div>
-  ),
+  notFoundComponent: lazyRouteComponent(() => import("./RootErrors"), "PageNotFound"),
+  errorComponent: lazyRouteComponent(() => import("./RootErrors"), "PageFailed"),
 });
 
 const signIn = { validateSearch: (raw: Record<string, unknown>) => compactSearch({ next: text(raw.next) }) };
@@ -48,7 +42,7 @@ const app = createRoute({
   beforeLoad: ({ location }) => {
     if (!session.loggedIn) throw redirect({ to: "/login", search: { next: location.href }, replace: true });
   },
-  component: Shell,
+  component: lazyRouteComponent(() => import("./shell/Shell"), "Shell"),
 });
 
 const home = createRoute({

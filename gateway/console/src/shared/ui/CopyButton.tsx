@@ -42,7 +42,7 @@ export function CopyButton({ text, what, label }: CopyProps) {
 /** An id in short form, which is copied whole. */
 export function CopyableId({ id, what }: { id: string; what: string }) {
   return (
-    <span style={{ display: "inline-flex", alignItems: "center", gap: 2, minWidth: 0 }}>
+    <span style={{ display: "inline-flex", alignItems: "center", gap: 2, minWidth: 0, maxWidth: "100%" }}>
       <span className="mono truncate" title={id}>
         {id}
       </span>
