@@ -5,6 +5,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import suppress
 
+from deploy.local.console.background import ConsoleBuilder
 from deploy.local.errors import LaunchError
 from deploy.local.lifted_limits import lifted
 from deploy.local.programs import Provider
@@ -39,14 +40,19 @@ async def launch(port_offset: int, shards: int, tls: bool, kafka: bool, environm
         tasks=tasks,
     )
     stop = tasks.stopping
+    console = ConsoleBuilder(stack.console_folder, state.log("console"), environment, screen.step)
+    console.announce()
     on_signal(stack, stop)
+    building: list[asyncio.Task[None]] = []
     try:
         if await started(stack, stop):
-            screen.show(await start_screen(stack, screen.seconds))
+            screen.show(await start_screen(stack, screen.seconds, console.outlook()))
+            building.append(tasks.start_once("console build", console.build(stack.gateway_url), vital=False))
             await stop.wait()
     finally:
         if stop.is_set():
             screen.step("stopping")
+            await tasks.stop(*building)
             await stack.stop()
             screen.step("everything has stopped")
     if tasks.failure is not None:

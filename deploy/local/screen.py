@@ -35,20 +35,21 @@ class Screen:
         return SYSTEM_CLOCK.monotonic() - self._began
 
 
-async def start_screen(stack: Stack, seconds: float) -> str:
-    """The page shown when the stack is ready, `seconds` after the command."""
+async def start_screen(stack: Stack, seconds: float, console: str) -> str:
+    """The page shown when the stack is ready, `seconds` after the command. `console` says how far the web console is."""
     served = stack.served()
     hosts = len(stack.ports.agent_metrics)
     title = f"AgentMesh is up after {seconds:.1f} s: {served.agents} agents on {served.ports} ports, {hosts} agent host{'s' * (hosts > 1)}."
     disabled = "\n".join(map(disabled_port, served.disabled))
-    pages = [title, disabled, addresses(stack), provider(stack), login(stack), await first_commands(stack), whereabouts(stack)]
+    pages = [title, disabled, addresses(stack, console), provider(stack), login(stack), await first_commands(stack), whereabouts(stack)]
     return "\n" + "\n\n".join(filter(None, pages)) + "\n"
 
 
-def addresses(stack: Stack) -> str:
+def addresses(stack: Stack, console: str) -> str:
     """The addresses of the stack."""
     ports = stack.ports
     rows = [
+        ("web console", f"{stack.gateway_url}  ({console})"),
         ("REST, gRPC, gRPC-Web", f"{stack.gateway_url}  (contract: {stack.gateway_url}/openapi.json)"),
         ("orchestrator, gRPC", stack.orchestrator_target),
         ("agents, gRPC", f"localhost:{ports.agents[0]} to {ports.agents[-1]}"),

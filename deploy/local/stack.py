@@ -168,6 +168,11 @@ class Stack:
         return f"http://localhost:{self.ports.gateway}"
 
     @property
+    def console_folder(self) -> Path:
+        """The folder from which the gateway serves the web console, once one is published there."""
+        return self.state.folder("console")
+
+    @property
     def orchestrator_target(self) -> str:
         """The address of the first orchestrator for gRPC clients that bypass the gateway."""
         return f"localhost:{self.ports.orchestrator}"
@@ -251,6 +256,7 @@ class Stack:
             gateway_secret_file=self.gateway_secret.path,
             tls_dir=self.certificates and self.certificates / service_of(GATEWAY),
             sds_dir=self.state.folder("envoy") / "sds",
+            console_path=self.console_folder,
         )
         write_sds(settings)
         return render_bootstrap(replace(settings, **overrides))

@@ -9,6 +9,7 @@ It is `.agentmesh/` in the root of the repository, or `.agentmesh/offset-N/` for
     keys/                    by which the programs recognise one another, created at the first start
     postgres/ redis/         data and passwords (as root PostgreSQL's data may lie in /var/tmp: postgres/placed-outside.txt)
     simulator/ envoy/        the simulator's log of requests; Envoy's bootstrap
+    console/                 the web console that the gateway serves; console-builds/ has the last builds, for all stacks
     jwt_secret token         the secret that signs access tokens; an API key of the first administrator
 """
 

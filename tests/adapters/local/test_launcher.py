@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -23,6 +24,8 @@ from deploy.local.supervision.waiting import holds_within
 from tests.support.ports import free_port_offset
 
 UP_SECONDS = 90
+BUILD_SECONDS = 400
+"""How long the web console takes at most, with the packages that it is built from."""
 
 
 class Launcher:
@@ -34,10 +37,10 @@ class Launcher:
         self.state = StateFolder.of_offset(offset)
         self.screen = ""
 
-    async def shows(self, text: str) -> str:
+    async def shows(self, text: str, seconds: float = UP_SECONDS) -> str:
         """Wait until the output has a line that contains `text`; returns that line."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(UP_SECONDS):
+        async with asyncio.timeout(seconds):
             while line := (await self.process.stdout.readline()).decode():
                 self.screen += line
                 if text in line:
@@ -87,8 +90,9 @@ async def output_of(command: str) -> str:
     return output.decode()
 
 
+@pytest.mark.timeout(BUILD_SECONDS + 2 * UP_SECONDS)
 async def test_the_start_screen_lists_what_runs_and_its_commands_work(offset: int) -> None:
-    """Up to the start screen, its curl commands run as printed, a second launcher, a killed program, Ctrl-C."""
+    """Up to the start screen, its curl commands run as printed, the console, a second launcher, a killed program, Ctrl-C."""
     async with up(offset) as launcher:
         await launcher.shows("Ctrl-C stops everything")
         assert re.search(r"AgentMesh is up after [\d.]+ s: [1-9]\d* agents on [1-9]\d* ports, 1 agent host\.", launcher.screen)
@@ -100,6 +104,9 @@ async def test_the_start_screen_lists_what_runs_and_its_commands_work(offset: in
         assert '"provider":"simulator"' in await output_of(execute)
         assert "\ndata: " in await output_of(stream)
 
+        await launcher.shows("the web console is ready: http://localhost:", BUILD_SECONDS)
+        await shows_the_console(launcher.ports.gateway)
+
         assert_private(launcher.state.path)
         await says_that_it_runs(launcher, offset)
         await comes_back(launcher, "orchestrator")
@@ -108,6 +115,15 @@ async def test_the_start_screen_lists_what_runs_and_its_commands_work(offset: in
         assert "everything has stopped" in await launcher.end()
         assert launcher.process.returncode == 0
         assert await launcher.leaves_nothing()
+
+
+async def shows_the_console(port: int) -> None:
+    """A browser gets the document and the script that it names."""
+    async with httpx.AsyncClient(base_url=f"http://localhost:{port}") as http:
+        document = (await http.get("/", headers={"accept": "text/html"})).text
+        script = re.search(r'src="(/assets/[^"]+[.]js)"', document)
+        assert script
+        assert (await http.get(script[1])).headers["content-type"] == "text/javascript; charset=utf-8"
 
 
 def assert_private(folder: Path) -> None:

@@ -6,11 +6,12 @@ import { useEffect } from "react";
 import { queryClient } from "@/api/queryClient";
 import { AuthProvider, useAuth } from "@/auth/AuthContext";
 import { router } from "./router";
+import { styleNonce } from "./styleNonce";
 import { cssVariables, theme } from "./theme";
 
 export function App() {
   return (
-    <MantineProvider theme={theme} defaultColorScheme="auto" cssVariablesResolver={cssVariables}>
+    <MantineProvider theme={theme} defaultColorScheme="auto" cssVariablesResolver={cssVariables} getStyleNonce={styleNonce}>
       <QueryClientProvider client={queryClient}>
         <AuthProvider>
           <Routes />
