@@ -99,14 +99,16 @@ lint: python  ## Style, types, imports between packages, contracts.
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 
-check: lint  ## Every check that does not run the code: lint, generated code, definitions.
+check: lint  ## Every check that needs no running server: lint, generated code, definitions, the web console.
 	$(BIN)/python -m protos.codegen --check
 	$(BIN)/python -m catalogue lint --strict
+	$(BIN)/python -m deploy.local.console.checks
 
 test: python  ## All checks and all tests; about half an hour (PYTEST_ARGS='-k redis').
 	@"$(PYTHON)" -m deploy.local.tools.go_tools >/dev/null 2>&1 &
 	@"$(PYTHON)" -m deploy.local.tools.java_tools >/dev/null 2>&1 &
 	@"$(PYTHON)" -m deploy.local.tools.client_tools >/dev/null 2>&1 &
+	@"$(PYTHON)" -m deploy.local.tools.browser_tools >/dev/null 2>&1 &
 	@$(SET_UP) everything
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --durations 20 $(PYTEST_ARGS)
