@@ -16,7 +16,7 @@ import { ErrorPanel, ProblemPanel } from "@/shared/ui/ErrorPanel";
 import { RUN_STATUS, StatusBadge } from "@/shared/ui/StatusBadge";
 import { Time } from "@/shared/ui/Time";
 import { AnswerFacts } from "./AnswerFacts";
-import { Elapsed } from "./Elapsed";
+import { Elapsed } from "@/shared/ui/Elapsed";
 import classes from "./Agent.module.css";
 
 /** How many characters of a very long answer are read. The execution's page has the rest. */
