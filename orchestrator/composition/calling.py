@@ -16,6 +16,7 @@ from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST
 from mesh.security.tls import ClientTls
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.analytics.typical import PostgresTypicalFigures
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.store import PostgresExecutionStore
@@ -25,6 +26,7 @@ from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNot
 from orchestrator.composition.policy import build_policy
 from orchestrator.composition.settings import SharedSettings
 from orchestrator.executions.books import Books
+from orchestrator.executions.estimates import CallEstimates
 from orchestrator.executions.purchase import Purchases
 from orchestrator.executions.service import ExecutionService
 from orchestrator.policy.service import PolicyService
@@ -39,7 +41,7 @@ class AgentCalling:
     registry: RegistryService
     policy: PolicyService
     executions: ExecutionService
-    books: Books
+    estimates: CallEstimates
 
 
 async def build_calling(
@@ -67,8 +69,9 @@ async def build_calling(
     books = Books(prices, retryable)
     purchases = Purchases(recorder, agents, books)
     stack.push_async_callback(purchases.drain)
-    recommender = Recommender(prices, load_tasks()) if index else None
+    estimates = CallEstimates(books, PostgresTypicalFigures(engine))
+    recommender = Recommender(estimates, load_tasks()) if index else None
     registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, agents, index, recommender)
     policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine, tasks)))
     executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
-    return AgentCalling(agents, registry, policy, executions, books)
+    return AgentCalling(agents, registry, policy, executions, estimates)

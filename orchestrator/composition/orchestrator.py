@@ -37,7 +37,6 @@ from mesh.security.certificates import TlsFolder
 from mesh.security.identities import ORCHESTRATOR
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.analytics.store import PostgresUsageStore
-from orchestrator.adapters.analytics.typical import PostgresTypicalFigures
 from orchestrator.adapters.health.probes import AgentHostsProbe, PostgresProbe, RedisProbe
 from orchestrator.adapters.retention.retention import Retention, RetentionUpkeep
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier
@@ -128,7 +127,7 @@ async def assemble(
     server = build_server(interceptors, max_request_bytes=MAX_REQUEST_BYTES, connections=connections)
     add_AuthServiceServicer_to_server(auth, server)
     add_RegistryServiceServicer_to_server(RegistryServicer(registry), server)
-    estimates = Estimates(registry, policy, calling.books, PostgresTypicalFigures(engine))
+    estimates = Estimates(registry, policy, calling.estimates)
     add_ExecutionServiceServicer_to_server(ExecutionServicer(calling.executions, estimates), server)
     add_EventServiceServicer_to_server(EventServicer(events), server)
     add_WorkflowServiceServicer_to_server(workflows, server)

@@ -1,7 +1,8 @@
 """Makes the records of a call: its worst-case cost beforehand, its bill or its failure afterwards."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite
+from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -32,7 +33,6 @@ class Books:
     def intent(self, work: Work, agent: ListedAgent, *, streamed: bool, api_key_id: UUID | None = None) -> Intent:
         """The record of a call before it is made, at its worst-case cost."""
         definition = agent.definition
-        prompt = self._system_prompt_tokens(definition) + message_tokens(work.input, work.context)
         return Intent(
             execution_id=new_id(),
             user_id=work.user_id,
@@ -43,11 +43,16 @@ class Books:
             context=work.context,
             streamed=streamed,
             request_id=work.request_id,
-            worst_case=self._bill(TokenUsage(agent.model, prompt, definition.max_tokens, estimated=True)),
+            worst_case=self.price(agent, work.input, work.context, definition.max_tokens),
             claim=_claim(work),
             step=work.step,
             api_key_id=api_key_id,
         )
+
+    def price(self, agent: ListedAgent, text: str, context: Mapping[str, Any] | None, output_tokens: int) -> Bill:
+        """The bill of a call with an answer of this length, with its input tokens as an upper bound."""
+        prompt = self._system_prompt_tokens(agent.definition) + message_tokens(text, context)
+        return self._bill(TokenUsage(agent.model, prompt, output_tokens, estimated=True))
 
     def completed(self, intent: Intent, answer: AgentAnswer) -> Settlement:
         return Settlement(

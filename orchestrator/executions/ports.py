@@ -76,7 +76,7 @@ class Typical:
 
 
 class TypicalFigures(Protocol):
-    async def of(self, agent_id: str) -> Typical:
+    async def of(self, agent_ids: Sequence[str]) -> Mapping[str, Typical]:
         """What was typical in the last 30 days, of the executions of all users. Raises ServiceUnavailable."""
         ...
 

@@ -5,56 +5,42 @@ from collections.abc import Sequence
 from catalogue.catalogue import Catalogue
 from catalogue.model import AgentDefinition, Border
 from catalogue.onet import Tasks
-from catalogue.pricing.prices import PriceBook
-from catalogue.pricing.tokens import estimate_tokens
-from catalogue.prompt import message_tokens, system_prompt
 from catalogue.search.fit import LEAST_FITTING
 from catalogue.search.lexical import MOST_WORDS
 from catalogue.search.translation import in_english
 from catalogue.search.words import search_words, stem
-from mesh.clock import SYSTEM_CLOCK, Clock
 from orchestrator.registry.model import Estimate, ListedAgent, Recommendation, Recommendations
+from orchestrator.registry.ports import CallEstimates
 
 DEFAULT_RECOMMENDATIONS = 5
 MOST_RECOMMENDATIONS = 20
 _MATCHING_TASKS = 2
-_TOKENS_PER_WORD = 2
-_TOKENS_PER_SECOND, _SECONDS_TO_FIRST_TOKEN = 60, 1.0
-"""Rough figures, the same for every model."""
 
 
 class Recommender:
     """Describes why agents fit a piece of work, and what a call would cost. `tasks` are the statements that definitions cite."""
 
-    def __init__(self, prices: PriceBook, tasks: Tasks, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._prices = prices
+    def __init__(self, estimates: CallEstimates, tasks: Tasks) -> None:
+        self._estimates = estimates
         self._tasks = tasks
-        self._clock = clock
 
-    def recommend(self, task: str, best: Sequence[tuple[ListedAgent, float]], catalogue: Catalogue) -> Recommendations:
+    async def recommend(self, task: str, best: Sequence[tuple[ListedAgent, float]], catalogue: Catalogue) -> Recommendations:
         """Recommendations of agents that a search found, with how well they fit, best first."""
         stems = frozenset(map(stem, search_words(in_english(task))[:MOST_WORDS]))
-        items = [self._recommendation(task, stems, agent, fit, catalogue) for agent, fit in best]
+        estimates = await self._estimates.of(task, [agent for agent, _ in best])
+        items = [
+            self._recommendation(stems, agent, fit, estimate, catalogue) for (agent, fit), estimate in zip(best, estimates, strict=True)
+        ]
         return Recommendations(items, no_fit=not best or best[0][1] < LEAST_FITTING)
 
-    def _recommendation(self, task: str, stems: frozenset[str], agent: ListedAgent, score: float, catalogue: Catalogue) -> Recommendation:
+    def _recommendation(
+        self, stems: frozenset[str], agent: ListedAgent, score: float, estimate: Estimate, catalogue: Catalogue
+    ) -> Recommendation:
         definition = agent.definition
         statements = [self._tasks[each][1] for each in definition.tasks if each in self._tasks]
         matching = _best_matches(stems, statements)
         reason = f"{_what_matches(stems, definition, matching)}{_what_others_do(stems, definition, catalogue)}."
-        return Recommendation(agent, score, reason, matching, self._estimate(task, agent))
-
-    def _estimate(self, task: str, agent: ListedAgent) -> Estimate:
-        definition = agent.definition
-        words = definition.output.words if definition.output else None
-        typical = min(words * _TOKENS_PER_WORD if words else definition.max_tokens // 2, definition.max_tokens)
-        prompt = estimate_tokens(system_prompt(definition)) + message_tokens(task, None)
-        table = self._prices.table(self._clock.now().date())
-        return Estimate(
-            cost_micro_usd=table.cost_micro_usd(agent.model, prompt, typical),
-            max_cost_micro_usd=table.cost_micro_usd(agent.model, prompt, definition.max_tokens),
-            seconds=round(_SECONDS_TO_FIRST_TOKEN + typical / _TOKENS_PER_SECOND, 1),
-        )
+        return Recommendation(agent, score, reason, matching, estimate)
 
 
 def _best_matches(stems: frozenset[str], statements: Sequence[str]) -> Sequence[str]:

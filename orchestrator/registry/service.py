@@ -66,7 +66,7 @@ class RegistryService:
             nearest=[self._listed(definition) for definition in nearest],
         )
 
-    def recommend(self, query: AgentQuery) -> Recommendations:
+    async def recommend(self, query: AgentQuery) -> Recommendations:
         """The best agents for the work in `query.search`, or the nearest ones if none is made for it. At most MOST_RECOMMENDATIONS."""
         if self._index is None or self._recommender is None:
             raise RuntimeError("this process recommends no agents")
@@ -74,7 +74,7 @@ class RegistryService:
         fits = {each.agent_id: each.fit for each in result.matches or result.nearest}
         admitted = listing.filtered([self._catalogue.get(agent_id) for agent_id in fits], query)
         best = [(self._listed(agent), fits[agent.agent_id]) for agent in admitted[: min(query.limit, MOST_RECOMMENDATIONS)]]
-        return self._recommender.recommend(query.search, best, self._catalogue)
+        return await self._recommender.recommend(query.search, best, self._catalogue)
 
     def categories(self) -> Sequence[Category]:
         """All categories, in alphabetical order."""

@@ -31,7 +31,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
 
     async def RecommendAgents(self, request: pb.RecommendAgentsRequest, context: Context) -> pb.RecommendAgentsResponse:
         limit = request.limit if request.HasField("limit") else DEFAULT_RECOMMENDATIONS
-        return convert.recommendations(self._service.recommend(convert.wanted(request, limit)))
+        return convert.recommendations(await self._service.recommend(convert.wanted(request, limit)))
 
     async def CheckAgentHealth(self, request: pb.CheckAgentHealthRequest, context: Context) -> pb.CheckAgentHealthResponse:
         """How an agent is now."""

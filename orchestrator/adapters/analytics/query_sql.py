@@ -22,18 +22,19 @@ FROM {_SPANS} JOIN usage_cells c ON {_WITHIN} AND c.subject = :subject, unnest(c
 GROUP BY 1, 2
 """
 
-# The histograms of a subject since a day: each moment is read from the longest cells that it has.
+# The histograms of subjects since a day: each moment is read from the longest cells that it has.
 TYPICAL = """
 WITH cell AS (
-  SELECT c.durations, c.duration_calls, c.costs, c.cost_calls FROM usage_cursor u JOIN usage_cells c
-    ON c.dimension = :dimension AND c.owner = :owner AND c.subject = :subject AND c.bucket >= :since AND (
+  SELECT c.subject, c.durations, c.duration_calls, c.costs, c.cost_calls FROM usage_cursor u JOIN usage_cells c
+    ON c.dimension = :dimension AND c.owner = :owner AND c.subject = ANY(CAST(:subjects AS text[])) AND c.bucket >= :since AND (
       (c.width = 1440 AND c.bucket < u.days_until)
       OR (c.width = 60 AND c.bucket >= u.days_until AND c.bucket < u.hours_until)
       OR (c.width = 15 AND c.bucket >= coalesce(u.hours_until, '-infinity')))
 )
-SELECT 'durations' AS kind, h.slot, sum(h.calls)::bigint AS calls FROM cell, unnest(durations, duration_calls) AS h (slot, calls) GROUP BY 2
+SELECT subject, 'durations' AS kind, h.slot, sum(h.calls)::bigint AS calls FROM cell, unnest(durations, duration_calls) AS h (slot, calls)
+GROUP BY 1, 3
 UNION ALL
-SELECT 'costs', h.slot, sum(h.calls)::bigint FROM cell, unnest(costs, cost_calls) AS h (slot, calls) GROUP BY 2
+SELECT subject, 'costs', h.slot, sum(h.calls)::bigint FROM cell, unnest(costs, cost_calls) AS h (slot, calls) GROUP BY 1, 3
 """
 
 REASONS = f"""

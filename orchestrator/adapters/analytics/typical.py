@@ -1,5 +1,6 @@
-"""What is typical of an agent, from the cells of analytics."""
+"""What is typical of agents, from the cells of analytics."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from sqlalchemy import text
@@ -24,15 +25,16 @@ class PostgresTypicalFigures:
         self._engine = engine
         self._clock = clock
 
-    async def of(self, agent_id: str) -> Typical:
+    async def of(self, agent_ids: Sequence[str]) -> Mapping[str, Typical]:
+        """What was typical of each agent; see the port."""
         since = floor(self._clock.now() - timedelta(days=DAYS), Width.DAY)
-        arguments = {"dimension": Dimension.AGENT, "owner": EVERYBODY, "subject": agent_id, "since": since}
-        histograms: dict[str, dict[int, int]] = {"durations": {}, "costs": {}}
+        arguments = {"dimension": Dimension.AGENT, "owner": EVERYBODY, "subjects": list(agent_ids), "since": since}
+        histograms: dict[str, dict[str, dict[int, int]]] = {agent_id: {"durations": {}, "costs": {}} for agent_id in agent_ids}
         with unavailable():
             async with self._engine.connect() as connection:
                 for row in await connection.execute(text(sql.TYPICAL), arguments):
-                    histograms[row.kind][row.slot] = row.calls
-        return _typical(histograms["durations"], histograms["costs"])
+                    histograms[row.subject][row.kind][row.slot] = row.calls
+        return {agent_id: _typical(found["durations"], found["costs"]) for agent_id, found in histograms.items()}
 
 
 def _typical(durations: Histogram, costs: Histogram) -> Typical:

@@ -1,5 +1,8 @@
 """Recommended agents: their order, scores, reasons and estimates."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,11 @@ from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
 from catalogue.search.fit import LEAST_FITTING, Request, fit
 from catalogue.search.index import SearchIndex
+from mesh.errors import ServiceUnavailable
 from mesh.settings import DEFINITIONS
 from orchestrator.executions.books import Books
+from orchestrator.executions.estimates import CallEstimates
+from orchestrator.executions.ports import Typical
 from orchestrator.registry.model import AgentQuery, Recommendations
 from orchestrator.registry.recommending import MOST_RECOMMENDATIONS, Recommender
 from orchestrator.registry.service import RegistryService
@@ -27,9 +33,23 @@ TASKS = {
 }
 
 
-def registry(*agents: AgentDefinition) -> RegistryService:
+@dataclass
+class Measured:
+    """Figures of some agents; an unavailable store if `figures` is None."""
+
+    figures: Mapping[str, Typical] | None = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def of(self, agent_ids: Sequence[str]) -> Mapping[str, Typical]:
+        self.asked += agent_ids
+        if self.figures is None:
+            raise ServiceUnavailable("the database cannot be reached")
+        return self.figures
+
+
+def registry(*agents: AgentDefinition, measured: Measured | None = None) -> RegistryService:
     served = catalogue(*agents)
-    recommender = Recommender(PRICES, TASKS)
+    recommender = Recommender(CallEstimates(Books(PRICES, lambda _: False), measured or Measured()), TASKS)
     return RegistryService(served, ModelNames(PRICES, MODEL), 0, OneAnswer(), SearchIndex(served.agents), recommender)
 
 
@@ -54,7 +74,7 @@ OFFICE = registry(NEWS, AUDIT, PLAIN)
 
 
 def recommended(task: str, service: RegistryService = OFFICE, **wishes: object) -> Recommendations:
-    return service.recommend(AgentQuery(search=task, **wishes))  # type: ignore[arg-type]
+    return asyncio.run(service.recommend(AgentQuery(search=task, **wishes)))  # type: ignore[arg-type]
 
 
 def test_the_best_agent_is_first_and_scores_fall() -> None:
@@ -111,6 +131,24 @@ def test_the_estimate_is_the_price_of_the_typical_and_of_the_longest_answer() ->
     assert by_number[1].estimate.seconds == 11.0  # 300 words are 600 tokens
     assert by_number[3].estimate.seconds < 2  # half of 100 tokens
     assert by_number[3].estimate.cost_micro_usd < by_number[1].estimate.cost_micro_usd
+
+
+def test_measured_figures_replace_the_guess_and_are_read_once_a_minute() -> None:
+    ids = [NEWS.agent_id, AUDIT.agent_id]
+    measured = Measured({ids[0]: Typical(20, 123, 400, 3.21, 9.0), ids[1]: Typical(19, 123, 400, 3.21, 9.0)})
+    service = registry(NEWS, AUDIT, measured=measured)
+    for _ in range(3):
+        found = {each.agent.definition.agent_id: each.estimate for each in recommended("newsletter audit", service).items}
+        assert (found[ids[0]].cost_micro_usd, found[ids[0]].seconds) == (123, 3.2)
+        assert found[ids[1]].cost_micro_usd != 123, "19 executions are too few"
+    assert sorted(measured.asked) == sorted(ids)
+
+
+def test_without_the_database_the_estimate_is_the_guess() -> None:
+    unavailable = registry(NEWS, AUDIT, PLAIN, measured=Measured(None))
+    assert [each.estimate for each in recommended("newsletter", unavailable).items] == [
+        each.estimate for each in recommended("newsletter").items
+    ]
 
 
 def test_the_score_rises_with_the_search_score_and_with_the_length_of_the_text() -> None:
