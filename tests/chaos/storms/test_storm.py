@@ -17,6 +17,7 @@ from deploy.local.stack import Stack
 from tests.chaos.calls import LOST, NOTHING_BOUGHT, OK, PATIENCE_SECONDS, UNAVAILABLE, Call, Client, Ledger, insist
 from tests.chaos.clients import RestClient, grpc_client
 from tests.chaos.fault_injection import OTHERS, Storm
+from tests.chaos.figures import figures_agree
 from tests.chaos.reconcile import reconcile
 from tests.chaos.recovery import set_pace, settled, well
 from tests.conftest import ReportFigures
@@ -62,6 +63,7 @@ async def test_nothing_is_lost_while_processes_are_killed(
         await set_pace(stack)
         await served_by(clients, ledger)
         await reconcile(stack.database_url, stack.simulator_log, ledger)
+        assert await figures_agree(stack.database_url), "no execution was counted"
         after = memory(stack)
         report_figures("MiB before and after: " + ", ".join(f"{name} {before[name]:.0f} {after[name]:.0f}" for name in PROCESSES))
         assert not {name: after[name] for name in PROCESSES if after[name] > before[name] + GROWTH_MIB}

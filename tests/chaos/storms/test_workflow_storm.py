@@ -13,6 +13,7 @@ import pytest
 from deploy.local.stack import Stack
 from tests.chaos.conftest import ENVIRONMENT, running_stack
 from tests.chaos.fault_injection import Fault, WorkflowFaults
+from tests.chaos.figures import figures_agree
 from tests.chaos.reconcile import Books, reconcile
 from tests.chaos.recovery import set_pace, settled, well
 from tests.chaos.run_books import COMPLETED, FINAL, RunBook
@@ -63,6 +64,7 @@ async def test_every_run_ends_despite_killed_processes(stack: Stack, runs: Runs,
     await all_ended(runs, RUNS)
     await settled(stack)
     books = await reconcile(stack.database_url, stack.simulator_log, [], starter.starts)
+    assert await figures_agree(stack.database_url), "no execution was counted"
     gap, stranded = largest_gap(books.runs.values(), faults.faults), longest_wait(books.runs.values(), faults.faults)
     report(report_figures, faults, books, gap, stranded)
     assert {"worker", "worker-1", "orchestrator", "redis", "postgres"} <= faults.killed.keys()

@@ -22,6 +22,7 @@ from orchestrator.adapters.retention.retention import Retention, RetentionUpkeep
 from tests.adapters.orchestrator.analytics.counting import AGENTS, check_cells, check_sums, executions, record
 from tests.adapters.orchestrator.looking import Connection, cut_connections
 from tests.adapters.orchestrator.processes.test_process_failure import Program
+from tests.chaos.figures import figures_agree
 from tests.conftest import CreateDatabase
 from tests.support.waiting import eventually
 
@@ -50,6 +51,21 @@ async def test_the_cells_agree_with_the_books(rollup: UsageRollup, db: Connectio
     await check_cells(db)
     assert await finish(rollup) == 0
     await check_cells(db)
+
+
+async def test_the_check_after_a_storm_finds_a_wrong_cell(rollup: UsageRollup, db: Connection, books_url: str) -> None:
+    await record(db, executions(900, NOON, timedelta(hours=3)))
+    await finish(rollup)
+    assert await figures_agree(books_url) == await db.fetchval("SELECT count(*) FROM usage_cells WHERE width = 15")
+    one = "ctid = (SELECT min(ctid) FROM usage_cells WHERE width = 15 AND dimension = 'agent')"
+    for wrong in ("calls = calls + 1", "cost_micro_usd = cost_micro_usd - 1", "duration_calls = duration_calls || 1::bigint"):
+        await db.execute(f"CREATE TABLE kept AS SELECT * FROM usage_cells; UPDATE usage_cells SET {wrong} WHERE {one}")
+        with pytest.raises(AssertionError, match="1 cells differ"):
+            await figures_agree(books_url)
+        await db.execute("TRUNCATE usage_cells; INSERT INTO usage_cells SELECT * FROM kept; DROP TABLE kept")
+    await db.execute("DELETE FROM executions WHERE execution_id = (SELECT min(execution_id::text)::uuid FROM executions)")
+    with pytest.raises(AssertionError, match="cells differ"):
+        await figures_agree(books_url)
 
 
 async def test_other_events_are_skipped(rollup: UsageRollup, db: Connection) -> None:
