@@ -17,7 +17,7 @@ export const NODE_HEIGHT = 62;
 /** The upper left corner of each node, in columns from left to right. Depends on the edges alone, so that a change of state moves nothing. */
 export function placesOf(nodes: readonly Pick<GraphNode, "id" | "dependsOn">[]): Map<string, { x: number; y: number }> {
   const graph = new graphlib.Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: 18, ranksep: 54, marginx: 12, marginy: 12 });
+  graph.setGraph({ rankdir: "LR", ranker: "longest-path", nodesep: 18, ranksep: 54, marginx: 12, marginy: 12 });
   graph.setDefaultEdgeLabel(() => ({}));
   const known = new Set(nodes.map(({ id }) => id));
   for (const { id } of nodes) graph.setNode(id, { width: NODE_WIDTH, height: NODE_HEIGHT });
