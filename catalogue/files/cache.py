@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import orjson
 import structlog
@@ -37,11 +37,11 @@ class Entry(NamedTuple):
     revisions: Sequence[str]
 
 
-class DocumentCache:
+class EntryFolder:
     """Entries in a private folder, which is created when it is needed. Several processes may share it.
 
-    A problem with the folder or an entry is never an error: the document is parsed instead. A folder that other users may write to is not
-    used, because they could replace prompts.
+    A problem with the folder or an entry is never an error: there is no entry then. A folder that other users may write to is not used,
+    because they could replace prompts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,8 +51,8 @@ class DocumentCache:
         self._added = False
 
     @classmethod
-    def at(cls, folder: Path | None) -> "DocumentCache | None":
-        """The cache in a folder, whose path may begin with ~; None without a folder."""
+    def at(cls, folder: Path | None) -> Self | None:
+        """The entries in a folder, whose path may begin with ~; None without a folder."""
         if folder is None:
             return None
         try:
@@ -61,30 +61,23 @@ class DocumentCache:
             log.warning("definitions_cache_unused", folder=str(folder), why=str(error))
             return None
 
-    def find(self, content: bytes, kind: str) -> Entry | None:
-        """The entry of a file with this content; `kind` is the suffix that decides how it is parsed."""
+    def load(self, name: str) -> bytes | None:
+        """The content of an entry; None if there is none, or if it is damaged."""
         if not self._is_usable():
             return None
-        name = _name(content, kind)
         try:
             digest, _, payload = (self._folder / name).read_bytes().partition(b"\n")
-            if digest != _digest(payload):
-                return None
-            revisions, document = orjson.loads(payload)
-        except (OSError, ValueError):
+        except OSError:
+            return None
+        if digest != _digest(payload):
             return None
         self._in_use.add(name)
-        return Entry(document, revisions)
+        return payload
 
-    def add(self, content: bytes, kind: str, entry: Entry) -> None:
-        """Keeps a document. Does nothing for one that cannot be kept exactly, such as one with an integer of more than 64 bits."""
+    def store(self, name: str, payload: bytes) -> None:
+        """Keeps an entry, if the folder can be written."""
         if not self._is_usable():
             return
-        try:
-            payload = orjson.dumps((entry.revisions, entry.document))
-        except orjson.JSONEncodeError:
-            return
-        name = _name(content, kind)
         try:
             self._write(name, _digest(payload) + b"\n" + payload)
         except OSError as error:
@@ -131,6 +124,23 @@ class DocumentCache:
     def _give_up(self, why: str) -> None:
         self._usable = False
         log.warning("definitions_cache_unused", folder=str(self._folder), why=why)
+
+
+class DocumentCache(EntryFolder):
+    """Valid documents by the content of their files."""
+
+    def find(self, content: bytes, kind: str) -> Entry | None:
+        """The entry of a file with this content; `kind` is the suffix that decides how it is parsed."""
+        payload = self.load(_name(content, kind))
+        if payload is None:
+            return None
+        revisions, document = orjson.loads(payload)
+        return Entry(document, revisions)
+
+    def add(self, content: bytes, kind: str, entry: Entry) -> None:
+        """Keeps a document. Does nothing for one that cannot be kept exactly, such as one with an integer of more than 64 bits."""
+        with suppress(orjson.JSONEncodeError):
+            self.store(_name(content, kind), orjson.dumps((entry.revisions, entry.document)))
 
 
 def _name(content: bytes, kind: str) -> str:

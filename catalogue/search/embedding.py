@@ -27,9 +27,9 @@ class Embedding:
     A text of the corpus consists of parts.
     """
 
-    def __init__(self, corpus: Sequence[Sequence[str]]) -> None:
+    def __init__(self, corpus: Sequence[Sequence[Tokens]]) -> None:
         self._model = _vectors()
-        tokens = [np.concatenate([_NO_TOKENS, *map(_tokens, parts)]) for parts in corpus]
+        tokens = [np.concatenate([_NO_TOKENS, *parts]) for parts in corpus]
         containing = np.zeros(len(self._model), np.float32)
         for each in tokens:
             containing[np.unique(each)] += 1
@@ -40,11 +40,11 @@ class Embedding:
 
     def of(self, text: str) -> Vector:
         """The vector of a text; zeros for a text without tokens."""
-        return _unit(self._sum(_tokens(text)))
+        return _unit(self._sum(tokens_of(text)))
 
     def without(self, row: int, part: str) -> Vector:
         """The vector of a text of the corpus without one of its parts."""
-        return _unit(self._sums[row] - self._sum(_tokens(part)))
+        return _unit(self._sums[row] - self._sum(tokens_of(part)))
 
     def _sum(self, tokens: Tokens) -> Vector:
         return np.asarray(self._idf[tokens] @ self._model[tokens], np.float32)
@@ -56,7 +56,7 @@ def _unit(vector: Vector) -> Vector:
 
 
 @lru_cache(maxsize=16_384)
-def _tokens(text: str) -> Tokens:
+def tokens_of(text: str) -> Tokens:
     """The tokens of a text; remembered, so that a changed catalogue only pays for the agents that changed."""
     encodable = text[:_MOST_CHARACTERS].encode(errors="replace").decode()
     return np.array(_tokenizer().encode(encodable, add_special_tokens=False).ids, np.int32)

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from catalogue.files.cache import EntryFolder
 from catalogue.model import AgentDefinition
 from catalogue.search.embedding import Embedding, Vector
+from catalogue.search.features import features_of
 from catalogue.search.fit import Request, fit, requests_out_of_reach
 from catalogue.search.lexical import MOST_WORDS, LexicalIndex, Scores
 from catalogue.search.result import Found, SearchResult
@@ -38,11 +40,13 @@ class SearchIndex:
     agents match that contain some of the words and score at least LEAST_SCORE, and at least LEAST_SHARE_OF_BEST of the best score.
     """
 
-    def __init__(self, agents: Sequence[AgentDefinition]) -> None:
+    def __init__(self, agents: Sequence[AgentDefinition], kept: EntryFolder | None = None) -> None:
+        """`kept` is where what is computed of each agent may be kept between starts."""
+        features = features_of(agents, kept)
         self._ids = [agent.agent_id for agent in agents]
         self._rows = {agent_id: row for row, agent_id in enumerate(self._ids)}
-        self._lexical = LexicalIndex(agents)
-        self._embedding = Embedding([_parts(agent) for agent in agents])
+        self._lexical = LexicalIndex([each.words for each in features])
+        self._embedding = Embedding([each.tokens for each in features])
         self._out_of_reach = np.array([self._embedding.of(in_english(request)) for request in requests_out_of_reach()])
 
     def find(self, text: str) -> SearchResult:
@@ -90,10 +94,3 @@ class SearchIndex:
 
     def _found(self, rows: Rows, score: Scores, fits: Scores) -> Sequence[Found]:
         return [Found(self._ids[row], float(score[row]), float(fits[row])) for row in rows]
-
-
-def _parts(agent: AgentDefinition) -> Sequence[str]:
-    """What is embedded of an agent: its description as one part, and each query, which the lint leaves out."""
-    role = agent.role.replace("_", " ")
-    described = f"{agent.name}. {role}. {agent.description} {' '.join(agent.tags)} {agent.focus}"
-    return [described, *(with_english((query,)) for query in agent.queries)]

@@ -5,7 +5,6 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -13,30 +12,13 @@ from numpy.typing import NDArray
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
-from catalogue.model import AgentDefinition
-from catalogue.onet import statements_of
+from catalogue.search.fields import FIELD_WEIGHTS
 from catalogue.search.translation import with_english
 from catalogue.search.words import STOP_WORDS, stem, words
 
 Scores = NDArray[np.float64]
 Number = TypeVar("Number", float, Scores)
 
-FIELD_WEIGHTS: Mapping[str, float] = {
-    "name": 5.0,
-    "role": 3.0,
-    "tags": 2.5,
-    "category": 1.0,
-    "description": 2.0,
-    "focus": 1.0,
-    "queries": 1.0,
-    "tasks": 0.5,
-    "examples": 0.5,
-    "id": 0.2,
-}
-"""How often a word counts, by the field that it occurs in."""
-_NOT_TELLING = ("tasks", "examples")
-_EXAMPLE_CHARACTERS = 600
-"""The beginning of an example says what is wanted; the rest is material."""
 _K1, _B = 1.2, 0.5
 """Saturation and length normalisation of BM25, as in Robertson and Zaragoza, 2009, chapter 3."""
 _PREFIX_WEIGHT, _TYPO_WEIGHT = 0.8, 0.6
@@ -77,8 +59,9 @@ class _Posting:
 class LexicalIndex:
     """Immutable. Building it for 1,500 agents takes a few tenths of a second of CPU."""
 
-    def __init__(self, agents: Sequence[AgentDefinition]) -> None:
-        documents = [_document(agent) for agent in agents]
+    def __init__(self, agents: Sequence[Mapping[str, tuple[float, float]]]) -> None:
+        """`agents` are the words of each, with their weights in all fields and in those that describe it."""
+        documents = [_document(words) for words in agents]
         self._documents = documents
         self._size = len(documents)
         self._mean_length = _mean_length(documents)
@@ -149,19 +132,6 @@ class LexicalIndex:
                 yield self._stem_of[known], _TYPO_WEIGHT / max(distance, 1)
 
 
-def _fields(agent: AgentDefinition) -> Iterator[tuple[str, str]]:
-    yield "name", agent.name
-    yield "role", agent.role
-    yield "tags", " ".join(agent.tags)
-    yield "category", agent.category
-    yield "description", agent.description
-    yield "focus", agent.focus
-    yield "queries", with_english(agent.queries)
-    yield "tasks", " ".join(statements_of(agent.tasks))
-    yield "examples", " ".join(example[:_EXAMPLE_CHARACTERS] for example in agent.examples)
-    yield "id", agent.agent_id
-
-
 @dataclass(frozen=True, slots=True)
 class _Document:
     """An agent's words and the weighted frequency of each of its terms."""
@@ -173,21 +143,15 @@ class _Document:
     length: float
 
 
-@lru_cache(maxsize=4096)
-def _document(agent: AgentDefinition) -> _Document:
-    """Remembered, so that a changed catalogue only pays for the agents that changed."""
-    seen: set[str] = set()
-    telling: defaultdict[str, float] = defaultdict(float)
+def _document(words: Mapping[str, tuple[float, float]]) -> _Document:
     frequencies: defaultdict[str, float] = defaultdict(float)
-    for name, text in _fields(agent):
-        found = Counter(words(text))
-        seen.update(found)
-        for word, count in found.items():
-            stemmed, weight = stem(word), count * FIELD_WEIGHTS[name]
-            frequencies[stemmed] += weight
-            if name not in _NOT_TELLING:
-                telling[stemmed] += weight
-    return _Document(frozenset(seen), dict(frequencies), dict(telling), sum(frequencies.values()))
+    telling: dict[str, float] = {}
+    for word, (weight, described) in words.items():
+        stemmed = stem(word)
+        frequencies[stemmed] += weight
+        if described:
+            telling[stemmed] = telling.get(stemmed, 0.0) + described
+    return _Document(frozenset(words), dict(frequencies), telling, sum(frequencies.values()))
 
 
 def _without(document: _Document, query: str) -> _Document:

@@ -23,6 +23,7 @@ from redis.asyncio import Redis
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from catalogue.catalogue import Catalogue
+from catalogue.files.cache import EntryFolder
 from catalogue.search.index import SearchIndex
 from mesh.limits.admission import Admission
 from mesh.rpc.interceptors.admission import AdmissionControl
@@ -102,7 +103,8 @@ async def assemble(
     stack.push_async_callback(redis.aclose)
     notifier = await stack.enter_async_context(RedisNotifier(redis, tasks))
     events = await build_events(settings, stack, tasks, engine, notifier)
-    calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, ORCHESTRATOR, tls, SearchIndex(catalogue.agents))
+    index = SearchIndex(catalogue.agents, EntryFolder.at(settings.definitions_cache))
+    calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, ORCHESTRATOR, tls, index)
     registry, policy = calling.registry, calling.policy
     workflows, run_watch = await build_workflows(settings, stack, tasks, engine, registry, policy, notifier, redis)
     database = PostgresProbe(engine, settings.database_url)

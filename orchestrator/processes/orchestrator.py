@@ -1,11 +1,12 @@
 """`python -m orchestrator.processes.orchestrator`: one orchestrator."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 import grpc
 import structlog
 
-from catalogue.files.cache import DocumentCache
+from catalogue.files.cache import DocumentCache, EntryFolder
 from catalogue.report import read_reported
 from catalogue.search.index import SearchIndex
 from mesh.errors import CannotStart
@@ -44,7 +45,8 @@ async def run(settings: OrchestratorSettings, process: RunningProcess) -> None:
             await drain([server], [health], notice_seconds=notice, grace_seconds=grace, end_watches=assembled.end_watches)
 
         stack.push_async_callback(stop)
-        tasks.start_on(stack, "catalogue", follow(assembled.registry, settings, catalogue, process.stopping, SearchIndex))
+        build_index = partial(SearchIndex, kept=EntryFolder.at(settings.definitions_cache))
+        tasks.start_on(stack, "catalogue", follow(assembled.registry, settings, catalogue, process.stopping, build_index))
         for service in ("", *SERVICES):
             await health.set(service, serving=True)
         await process.ready(port=port)
