@@ -16,6 +16,7 @@ from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST
 from mesh.security.tls import ClientTls
 from mesh.tasks import BackgroundTasks
+from orchestrator.adapters.analytics.measured import MeasuredAgents
 from orchestrator.adapters.analytics.typical import PostgresTypicalFigures
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.executions.recorder import PostgresRecorder
@@ -71,7 +72,12 @@ async def build_calling(
     stack.push_async_callback(purchases.drain)
     estimates = CallEstimates(books, PostgresTypicalFigures(engine))
     recommender = Recommender(estimates, load_tasks()) if index else None
-    registry = RegistryService(catalogue, ModelNames(prices, settings.model_default), settings.port_offset, agents, index, recommender)
+    measured = MeasuredAgents(engine)
+    if index:
+        tasks.start_on(stack, "measured agents", measured.run())
+    registry = RegistryService(
+        catalogue, ModelNames(prices, settings.model_default), settings.port_offset, agents, index, recommender, measured=measured
+    )
     policy = await build_policy(settings, stack, await stack.enter_async_context(PostgresDenialLog(engine, tasks)))
     executions = ExecutionService(registry, policy, purchases, books, PostgresExecutionStore(engine))
     return AgentCalling(agents, registry, policy, executions, estimates)

@@ -14,6 +14,7 @@ from orchestrator.registry.model import (
     FacetCount,
     HealthState,
     ListedAgent,
+    Measured,
     Recommendation,
     Recommendations,
 )
@@ -56,6 +57,16 @@ def page(found: AgentPage, view: pb.AgentView.ValueType) -> pb.ListAgentsRespons
             categories=map(_count, found.facets.categories), roles=map(_count, found.facets.roles), tags=map(_count, found.facets.tags)
         ),
         nearest=map(shown, found.nearest),
+        measured={agent_id: _measured(figures) for agent_id, figures in found.measured.items()},
+    )
+
+
+def _measured(figures: Measured) -> pb.MeasuredAgent:
+    return pb.MeasuredAgent(
+        calls=figures.calls,
+        completed_share=figures.completed_share,
+        seconds_p50=figures.seconds_p50,
+        cost_micro_usd_p50=figures.micro_usd_p50,
     )
 
 

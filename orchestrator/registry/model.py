@@ -1,6 +1,6 @@
 """Listed agents and their health."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +15,16 @@ class ListedAgent:
     definition: AgentDefinition
     model: str
     port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of an agent in the last 30 days: how many executions ended, the share that completed, and medians."""
+
+    calls: int
+    completed_share: float
+    seconds_p50: float
+    micro_usd_p50: int
 
 
 class AgentOrder(StrEnum):
@@ -63,6 +73,7 @@ class AgentPage:
     total: int
     facets: Facets = field(default_factory=Facets)
     nearest: Sequence[ListedAgent] = ()
+    measured: Mapping[str, Measured] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from catalogue.search.result import SearchResult
-from orchestrator.registry.model import Estimate, HealthState, ListedAgent
+from orchestrator.registry.model import Estimate, HealthState, ListedAgent, Measured
 
 
 class SearchIndex(Protocol):
@@ -29,3 +29,18 @@ class CallEstimates(Protocol):
     async def of(self, task: str, agents: Sequence[ListedAgent]) -> Sequence[Estimate]:
         """The estimates of the same call to each of the agents, in their order."""
         ...
+
+
+class MeasuredFigures(Protocol):
+    """What was measured of the agents."""
+
+    def of(self, agent_id: str) -> Measured | None:
+        """The figures of an agent, as they were read last; None if it had no executions."""
+        ...
+
+
+class NoFigures:
+    """For processes that list no agents."""
+
+    def of(self, agent_id: str) -> Measured | None:
+        return None

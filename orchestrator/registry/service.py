@@ -11,7 +11,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.rpc.requests.paging import LARGEST_PAGE
 from orchestrator.registry import listing
 from orchestrator.registry.model import AgentHealth, AgentPage, AgentQuery, Facets, HealthState, ListedAgent, Recommendations
-from orchestrator.registry.ports import HealthProbe, SearchIndex
+from orchestrator.registry.ports import HealthProbe, MeasuredFigures, NoFigures, SearchIndex
 from orchestrator.registry.recommending import MOST_RECOMMENDATIONS, Recommender
 
 
@@ -30,8 +30,10 @@ class RegistryService:
         index: SearchIndex | None = None,
         recommender: Recommender | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        measured: MeasuredFigures | None = None,
     ) -> None:
         self._clock = clock
+        self._measured = measured or NoFigures()
         self._models = models
         self._offset = port_offset
         self._probe = probe
@@ -64,6 +66,7 @@ class RegistryService:
             total=len(matching),
             facets=self._facets(ranked, query),
             nearest=[self._listed(definition) for definition in nearest],
+            measured={agent.agent_id: figures for agent in (*page, *nearest) if (figures := self._measured.of(agent.agent_id))},
         )
 
     async def recommend(self, query: AgentQuery) -> Recommendations:

@@ -22,17 +22,36 @@ FROM {_SPANS} JOIN usage_cells c ON {_WITHIN} AND c.subject = :subject, unnest(c
 GROUP BY 1, 2
 """
 
-# The histograms of subjects since a day: each moment is read from the longest cells that it has.
-TYPICAL = """
-WITH cell AS (
-  SELECT c.subject, c.durations, c.duration_calls, c.costs, c.cost_calls FROM usage_cursor u JOIN usage_cells c
-    ON c.dimension = :dimension AND c.owner = :owner AND c.subject = ANY(CAST(:subjects AS text[])) AND c.bucket >= :since AND (
+# Each moment since a day is read from the longest cells that it has.
+_SINCE = """usage_cursor u JOIN usage_cells c
+    ON c.dimension = :dimension AND c.owner = :owner AND c.bucket >= :since AND (
       (c.width = 1440 AND c.bucket < u.days_until)
       OR (c.width = 60 AND c.bucket >= u.days_until AND c.bucket < u.hours_until)
-      OR (c.width = 15 AND c.bucket >= coalesce(u.hours_until, '-infinity')))
+      OR (c.width = 15 AND c.bucket >= coalesce(u.hours_until, '-infinity')))"""
+
+# The histograms of subjects since a day.
+TYPICAL = f"""
+WITH cell AS (
+  SELECT c.subject, c.durations, c.duration_calls, c.costs, c.cost_calls FROM {_SINCE} AND c.subject = ANY(CAST(:subjects AS text[]))
 )
 SELECT subject, 'durations' AS kind, h.slot, sum(h.calls)::bigint AS calls FROM cell, unnest(durations, duration_calls) AS h (slot, calls)
 GROUP BY 1, 3
+UNION ALL
+SELECT subject, 'costs', h.slot, sum(h.calls)::bigint FROM cell, unnest(costs, cost_calls) AS h (slot, calls) GROUP BY 1, 3
+"""
+
+# The same of every subject, with the executions that ended and that completed.
+MEASURED = f"""
+WITH cell AS MATERIALIZED (
+  SELECT c.subject, c.calls, c.completed, c.cancelled, c.durations, c.duration_calls, c.costs, c.cost_calls FROM {_SINCE}
+)
+SELECT subject, 'calls' AS kind, 0 AS slot, sum(calls)::bigint AS calls FROM cell GROUP BY 1
+UNION ALL
+SELECT subject, 'completed', 0, sum(completed)::bigint FROM cell GROUP BY 1
+UNION ALL
+SELECT subject, 'cancelled', 0, sum(cancelled)::bigint FROM cell GROUP BY 1
+UNION ALL
+SELECT subject, 'durations', h.slot, sum(h.calls)::bigint FROM cell, unnest(durations, duration_calls) AS h (slot, calls) GROUP BY 1, 3
 UNION ALL
 SELECT subject, 'costs', h.slot, sum(h.calls)::bigint FROM cell, unnest(costs, cost_calls) AS h (slot, calls) GROUP BY 1, 3
 """

@@ -34,7 +34,7 @@ async def _get(platform: Platform, path: str, **parameters: Any) -> Any:
 
 async def _agents(platform: Platform, **parameters: Any) -> tuple[list[dict[str, Any]], int]:
     answer = await _get(platform, "/api/v1/agents", **parameters)
-    assert set(answer) == {"agents", "total", "facets", "nearest"}
+    assert set(answer) == {"agents", "total", "facets", "nearest", "measured"}
     return answer["agents"], answer["total"]
 
 

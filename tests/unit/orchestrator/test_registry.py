@@ -1,6 +1,7 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
+from agentmesh.registry.v1 import registry_service_pb2 as pb
 
 from catalogue.catalogue import Catalogue
 from catalogue.errors import AgentNotFound
@@ -8,7 +9,8 @@ from catalogue.model import AgentDefinition
 from catalogue.pricing.model_names import ModelNames
 from catalogue.pricing.prices import PriceBook
 from catalogue.search.index import SearchIndex
-from orchestrator.registry.model import AgentOrder, AgentPage, AgentQuery, FacetCount, Facets, HealthState
+from orchestrator.registry import convert
+from orchestrator.registry.model import AgentOrder, AgentPage, AgentQuery, FacetCount, Facets, HealthState, Measured
 from orchestrator.registry.service import RegistryService
 from tests.unit.orchestrator.making import catalogue, definition
 
@@ -25,6 +27,16 @@ class OneAnswer:
     async def check(self, agent_id: str, port: int) -> HealthState:
         self.asked.append((agent_id, port))
         return self.state
+
+
+class KnownFigures:
+    """What was measured of some agents."""
+
+    def __init__(self, figures: Mapping[str, Measured]) -> None:
+        self._figures = figures
+
+    def of(self, agent_id: str) -> Measured | None:
+        return self._figures.get(agent_id)
 
 
 def registry(agents: Catalogue, probe: OneAnswer | None = None, offset: int = 0) -> RegistryService:
@@ -45,6 +57,16 @@ MANY = registry(catalogue(*(definition(number) for number in range(1, 301)), *(l
 
 def test_agents_are_listed_by_number() -> None:
     assert numbers(registry(catalogue(definition(30), definition(4), definition(200)))) == [4, 30, 200]
+
+
+def test_a_page_has_what_was_measured_of_its_agents_and_nothing_of_others() -> None:
+    agents = catalogue(*(definition(number) for number in range(1, 6)))
+    figures = {agents.agents[index].agent_id: Measured(7, 0.875, 2.5, 12_000) for index in (1, 4)}
+    service = RegistryService(agents, ModelNames(PriceBook.load(), DEFAULT_MODEL), 0, OneAnswer(), measured=KnownFigures(figures))
+    page = service.list(AgentQuery(limit=3))
+    assert page.measured == {agents.agents[1].agent_id: Measured(7, 0.875, 2.5, 12_000)}
+    shown = convert.page(page, pb.AGENT_VIEW_BASIC).measured[agents.agents[1].agent_id]
+    assert (shown.calls, shown.completed_share, shown.seconds_p50, shown.cost_micro_usd_p50) == (7, 0.875, 2.5, 12_000)
 
 
 def test_pages_have_no_gaps_and_no_repeats_and_each_has_the_total() -> None:

@@ -15,13 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.errors import ValidationFailed
 from mesh.security.caller import Caller, Role
+from orchestrator.adapters.analytics.measured import MeasuredAgents
 from orchestrator.adapters.analytics.rollup import UsageRollup
 from orchestrator.adapters.analytics.store import PostgresUsageStore
+from orchestrator.adapters.analytics.typical import PostgresTypicalFigures
 from orchestrator.adapters.retention.retention import Retention, RetentionUpkeep
 from orchestrator.analytics.convert import percentiles
 from orchestrator.analytics.model import AnswerOf, Asked, Figures, Group, Interval, Order
 from orchestrator.analytics.service import AnalyticsService
 from orchestrator.identity.errors import UserNotFound
+from orchestrator.registry.model import Measured
 from tests.adapters.orchestrator.analytics.counting import AGENTS, executions, record
 from tests.adapters.orchestrator.looking import Connection
 
@@ -103,6 +106,22 @@ async def test_a_summary_has_the_figures_errors_and_percentiles(service: Analyti
         shown = percentiles(summary.now.durations)
         for fraction, value in ((0.5, shown.p50), (0.9, shown.p90), (0.95, shown.p95), (0.99, shown.p99)):
             assert value == pytest.approx(seconds[ceil(fraction * len(seconds)) - 1], rel=0.05)
+
+
+async def test_every_agent_is_measured_as_its_executions_were(service: AnalyticsService, engine: AsyncEngine) -> None:
+    measured = MeasuredAgents(engine, Clock())
+    assert measured.of(AGENTS[0]) is None
+    await measured.read()
+    typical = await PostgresTypicalFigures(engine, Clock()).of(AGENTS)
+    for agent_id in AGENTS:
+        wanted = expected(agent_id=agent_id)
+        assert measured.of(agent_id) == Measured(
+            wanted.calls,
+            cast(float, pytest.approx(wanted.completed / (wanted.calls - wanted.cancelled))),
+            typical[agent_id].seconds_p50,
+            typical[agent_id].micro_usd_p50,
+        )
+    assert measured.of("nobody") is None
 
 
 async def test_the_previous_period_is_as_long_and_ends_where_the_range_begins(service: AnalyticsService) -> None:

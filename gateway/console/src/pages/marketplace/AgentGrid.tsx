@@ -3,6 +3,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useRef, useState } from "react";
 
 import type { Agent } from "@gen/agentmesh/agent/v1/agent_pb";
+import type { MeasuredAgent } from "@gen/agentmesh/registry/v1/registry_service_pb";
 import { AgentCard } from "./AgentCard";
 import classes from "./Marketplace.module.css";
 
@@ -13,6 +14,7 @@ const MIN_CARD_WIDTH = 282;
 interface AgentGridProps {
   /** Absent while the first page loads. */
   agents: readonly Agent[] | undefined;
+  measured: Record<string, MeasuredAgent>;
   total: number;
   loadMore: () => void;
   /** Scrolls to the top when it changes. */
@@ -20,7 +22,7 @@ interface AgentGridProps {
 }
 
 /** All matching agents in one scrolling grid: only the rows in view exist, and pages are loaded as they come into view. */
-export function AgentGrid({ agents, total, loadMore, resetKey }: AgentGridProps) {
+export function AgentGrid({ agents, measured, total, loadMore, resetKey }: AgentGridProps) {
   const scroller = useRef<HTMLDivElement>(null);
   const columns = useColumns(scroller);
   const rows = Math.ceil((agents ? total : 12) / columns);
@@ -56,7 +58,7 @@ export function AgentGrid({ agents, total, loadMore, resetKey }: AgentGridProps)
                 const agent = agents?.[index];
                 return (
                   <div key={agent?.agentId ?? index} role="listitem" aria-posinset={index + 1} aria-setsize={agents ? total : -1}>
-                    {agent ? <AgentCard agent={agent} /> : <Placeholder />}
+                    {agent ? <AgentCard agent={agent} measured={measured[agent.agentId]} /> : <Placeholder />}
                   </div>
                 );
               })}

@@ -17,6 +17,8 @@ import { useAgents } from "./useAgents";
 
 const route = getRouteApi("/app/marketplace");
 
+const NOTHING_MEASURED = {};
+
 const ORDER_LABELS = { relevance: "Best match", name: "Name", number: "Catalogue order" };
 
 export function MarketplacePage() {
@@ -89,6 +91,7 @@ export function MarketplacePage() {
         ) : (
           <AgentGrid
             agents={found?.agents}
+            measured={found?.measured ?? NOTHING_MEASURED}
             total={found?.total ?? 0}
             loadMore={() => void (query.hasNextPage && !query.isFetchingNextPage && query.fetchNextPage())}
             resetKey={JSON.stringify(search)}

@@ -4,7 +4,7 @@ import { useMemo } from "react";
 import { agentService } from "@/api/services/agentService";
 import type { MarketplaceSearch } from "@/app/searchParams";
 import type { Agent } from "@gen/agentmesh/agent/v1/agent_pb";
-import { AgentOrder, type AgentFacets } from "@gen/agentmesh/registry/v1/registry_service_pb";
+import { AgentOrder, type AgentFacets, type MeasuredAgent } from "@gen/agentmesh/registry/v1/registry_service_pb";
 
 export const PAGE_SIZE = 50;
 
@@ -16,6 +16,8 @@ export interface FoundAgents {
   facets: AgentFacets | undefined;
   /** The closest agents when none matches. */
   nearest: Agent[];
+  /** What was measured of the agents that have been run, by agent id. */
+  measured: Record<string, MeasuredAgent>;
 }
 
 /** The agents that match, page by page. While another search loads, the agents of the last one stay. */
@@ -46,7 +48,13 @@ export function useAgents({ q, category, role, tags, order }: MarketplaceSearch)
   const found = useMemo<FoundAgents | undefined>(() => {
     const first = query.data?.pages[0];
     if (!query.data || !first) return undefined;
-    return { agents: query.data.pages.flatMap((page) => page.agents), total: first.total, facets: first.facets, nearest: first.nearest };
+    return {
+      agents: query.data.pages.flatMap((page) => page.agents),
+      total: first.total,
+      facets: first.facets,
+      nearest: first.nearest,
+      measured: Object.assign({}, ...query.data.pages.map((page) => page.measured)) as Record<string, MeasuredAgent>,
+    };
   }, [query.data]);
   return { query, found };
 }

@@ -31,7 +31,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/registry/v1/registry_service.proto\x12\x15\x61gentmesh.registry.v1\x1a\x1e\x61gentmesh/agent/v1/agent.proto\x1a agentmesh/common/v1/access.proto\x1a\'agentmesh/common/v1/default_value.proto\x1a&agentmesh/common/v1/error_reason.proto\x1a$agentmesh/registry/v1/registry.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\x8e\x03\n\x11ListAgentsRequest\x12#\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x08\x63\x61tegory\x12 \n\x06search\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\x06search\x12(\n\x05limit\x18\x03 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x32H\x00R\x05limit\x88\x01\x01\x12\x1f\n\x06offset\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x06offset\x12\x1b\n\x04role\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x04role\x12\"\n\x04tags\x18\x06 \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10\x14\"\x04r\x02\x18\x64R\x04tags\x12\x46\n\x08order_by\x18\x07 \x01(\x0e\x32!.agentmesh.registry.v1.AgentOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07orderBy\x12T\n\x04view\x18\x08 \x01(\x0e\x32 .agentmesh.registry.v1.AgentViewB\x1e\xbaH\x05\x82\x01\x02\x10\x01\xfa\xe0\x18\x12\x1a\x10\x41GENT_VIEW_BASICR\x04viewB\x08\n\x06_limit\"\xce\x01\n\x12ListAgentsResponse\x12\x31\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x06\x61gents\x12\x14\n\x05total\x18\x02 \x01(\x05R\x05total\x12:\n\x06\x66\x61\x63\x65ts\x18\x03 \x01(\x0b\x32\".agentmesh.registry.v1.AgentFacetsR\x06\x66\x61\x63\x65ts\x12\x33\n\x07nearest\x18\x04 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x07nearest\"\xc0\x01\n\x0b\x41gentFacets\x12\x41\n\ncategories\x18\x01 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\ncategories\x12\x37\n\x05roles\x18\x02 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\x05roles\x12\x35\n\x04tags\x18\x03 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\x04tags\"8\n\nFacetCount\x12\x14\n\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\"8\n\x0fGetAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\"C\n\x10GetAgentResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\"\x17\n\x15ListCategoriesRequest\"Y\n\x16ListCategoriesResponse\x12?\n\ncategories\x18\x01 \x03(\x0b\x32\x1f.agentmesh.registry.v1.CategoryR\ncategories\"\xd3\x01\n\x16RecommendAgentsRequest\x12\x1f\n\x04task\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xa0\x9c\x01R\x04task\x12(\n\x05limit\x18\x02 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x05H\x00R\x05limit\x88\x01\x01\x12#\n\x08\x63\x61tegory\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x08\x63\x61tegory\x12\x1b\n\x04role\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x04role\x12\"\n\x04tags\x18\x05 \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10\x14\"\x04r\x02\x18\x64R\x04tagsB\x08\n\x06_limit\"\x81\x01\n\x17RecommendAgentsResponse\x12O\n\x0frecommendations\x18\x01 \x03(\x0b\x32%.agentmesh.registry.v1.RecommendationR\x0frecommendations\x12\x15\n\x06no_fit\x18\x02 \x01(\x08R\x05noFit\"\xd7\x01\n\x0eRecommendation\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12%\n\x0ematching_tasks\x18\x04 \x03(\tR\rmatchingTasks\x12?\n\x08\x65stimate\x18\x05 \x01(\x0b\x32#.agentmesh.registry.v1.CallEstimateR\x08\x65stimate\"\x8d\x01\n\x0c\x43\x61llEstimate\x12-\n\x0e\x63ost_micro_usd\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0c\x63ostMicroUsd\x12\x34\n\x12max_cost_micro_usd\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0fmaxCostMicroUsd\x12\x18\n\x07seconds\x18\x03 \x01(\x01R\x07seconds\"@\n\x17\x43heckAgentHealthRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\"V\n\x18\x43heckAgentHealthResponse\x12:\n\x06health\x18\x01 \x01(\x0b\x32\".agentmesh.registry.v1.AgentHealthR\x06health*R\n\tAgentView\x12\x1a\n\x16\x41GENT_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41GENT_VIEW_BASIC\x10\x01\x12\x13\n\x0f\x41GENT_VIEW_FULL\x10\x02*r\n\nAgentOrder\x12\x1b\n\x17\x41GENT_ORDER_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41GENT_ORDER_RELEVANCE\x10\x01\x12\x14\n\x10\x41GENT_ORDER_NAME\x10\x02\x12\x16\n\x12\x41GENT_ORDER_NUMBER\x10\x03\x32\xfd\x05\n\x0fRegistryService\x12\x7f\n\nListAgents\x12(.agentmesh.registry.v1.ListAgentsRequest\x1a).agentmesh.registry.v1.ListAgentsResponse\"\x1c\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12\x8b\x01\n\x08GetAgent\x12&.agentmesh.registry.v1.GetAgentRequest\x1a\'.agentmesh.registry.v1.GetAgentResponse\".\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/agents/{agent_id}\x12\x8f\x01\n\x0eListCategories\x12,.agentmesh.registry.v1.ListCategoriesRequest\x1a-.agentmesh.registry.v1.ListCategoriesResponse\" \xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/categories\x12\x9b\x01\n\x0fRecommendAgents\x12-.agentmesh.registry.v1.RecommendAgentsRequest\x1a..agentmesh.registry.v1.RecommendAgentsResponse\")\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/agents/recommend:\x01*\x12\xaa\x01\n\x10\x43heckAgentHealth\x12..agentmesh.registry.v1.CheckAgentHealthRequest\x1a/.agentmesh.registry.v1.CheckAgentHealthResponse\"5\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02\"\x12 /api/v1/agents/{agent_id}/healthb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,agentmesh/registry/v1/registry_service.proto\x12\x15\x61gentmesh.registry.v1\x1a\x1e\x61gentmesh/agent/v1/agent.proto\x1a agentmesh/common/v1/access.proto\x1a\'agentmesh/common/v1/default_value.proto\x1a&agentmesh/common/v1/error_reason.proto\x1a$agentmesh/registry/v1/registry.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"\x8e\x03\n\x11ListAgentsRequest\x12#\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x08\x63\x61tegory\x12 \n\x06search\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07R\x06search\x12(\n\x05limit\x18\x03 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x32H\x00R\x05limit\x88\x01\x01\x12\x1f\n\x06offset\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x06offset\x12\x1b\n\x04role\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x04role\x12\"\n\x04tags\x18\x06 \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10\x14\"\x04r\x02\x18\x64R\x04tags\x12\x46\n\x08order_by\x18\x07 \x01(\x0e\x32!.agentmesh.registry.v1.AgentOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x07orderBy\x12T\n\x04view\x18\x08 \x01(\x0e\x32 .agentmesh.registry.v1.AgentViewB\x1e\xbaH\x05\x82\x01\x02\x10\x01\xfa\xe0\x18\x12\x1a\x10\x41GENT_VIEW_BASICR\x04viewB\x08\n\x06_limit\"\x86\x03\n\x12ListAgentsResponse\x12\x31\n\x06\x61gents\x18\x01 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x06\x61gents\x12\x14\n\x05total\x18\x02 \x01(\x05R\x05total\x12:\n\x06\x66\x61\x63\x65ts\x18\x03 \x01(\x0b\x32\".agentmesh.registry.v1.AgentFacetsR\x06\x66\x61\x63\x65ts\x12\x33\n\x07nearest\x18\x04 \x03(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x07nearest\x12S\n\x08measured\x18\x05 \x03(\x0b\x32\x37.agentmesh.registry.v1.ListAgentsResponse.MeasuredEntryR\x08measured\x1a\x61\n\rMeasuredEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12:\n\x05value\x18\x02 \x01(\x0b\x32$.agentmesh.registry.v1.MeasuredAgentR\x05value:\x02\x38\x01\"\x9c\x01\n\rMeasuredAgent\x12\x14\n\x05\x63\x61lls\x18\x01 \x01(\x03R\x05\x63\x61lls\x12\'\n\x0f\x63ompleted_share\x18\x02 \x01(\x01R\x0e\x63ompletedShare\x12\x1f\n\x0bseconds_p50\x18\x03 \x01(\x01R\nsecondsP50\x12+\n\x12\x63ost_micro_usd_p50\x18\x04 \x01(\x03R\x0f\x63ostMicroUsdP50\"\xc0\x01\n\x0b\x41gentFacets\x12\x41\n\ncategories\x18\x01 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\ncategories\x12\x37\n\x05roles\x18\x02 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\x05roles\x12\x35\n\x04tags\x18\x03 \x03(\x0b\x32!.agentmesh.registry.v1.FacetCountR\x04tags\"8\n\nFacetCount\x12\x14\n\x05value\x18\x01 \x01(\tR\x05value\x12\x14\n\x05\x63ount\x18\x02 \x01(\x05R\x05\x63ount\"8\n\x0fGetAgentRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\"C\n\x10GetAgentResponse\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\"\x17\n\x15ListCategoriesRequest\"Y\n\x16ListCategoriesResponse\x12?\n\ncategories\x18\x01 \x03(\x0b\x32\x1f.agentmesh.registry.v1.CategoryR\ncategories\"\xd3\x01\n\x16RecommendAgentsRequest\x12\x1f\n\x04task\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01\x18\xa0\x9c\x01R\x04task\x12(\n\x05limit\x18\x02 \x01(\x05\x42\r\xbaH\x04\x1a\x02(\x01\xfa\xe0\x18\x02\x08\x05H\x00R\x05limit\x88\x01\x01\x12#\n\x08\x63\x61tegory\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x08\x63\x61tegory\x12\x1b\n\x04role\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x04role\x12\"\n\x04tags\x18\x05 \x03(\tB\x0e\xbaH\x0b\x92\x01\x08\x10\x14\"\x04r\x02\x18\x64R\x04tagsB\x08\n\x06_limit\"\x81\x01\n\x17RecommendAgentsResponse\x12O\n\x0frecommendations\x18\x01 \x03(\x0b\x32%.agentmesh.registry.v1.RecommendationR\x0frecommendations\x12\x15\n\x06no_fit\x18\x02 \x01(\x08R\x05noFit\"\xd7\x01\n\x0eRecommendation\x12/\n\x05\x61gent\x18\x01 \x01(\x0b\x32\x19.agentmesh.agent.v1.AgentR\x05\x61gent\x12\x14\n\x05score\x18\x02 \x01(\x01R\x05score\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12%\n\x0ematching_tasks\x18\x04 \x03(\tR\rmatchingTasks\x12?\n\x08\x65stimate\x18\x05 \x01(\x0b\x32#.agentmesh.registry.v1.CallEstimateR\x08\x65stimate\"\x8d\x01\n\x0c\x43\x61llEstimate\x12-\n\x0e\x63ost_micro_usd\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0c\x63ostMicroUsd\x12\x34\n\x12max_cost_micro_usd\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00R\x0fmaxCostMicroUsd\x12\x18\n\x07seconds\x18\x03 \x01(\x01R\x07seconds\"@\n\x17\x43heckAgentHealthRequest\x12%\n\x08\x61gent_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x07\x61gentId\"V\n\x18\x43heckAgentHealthResponse\x12:\n\x06health\x18\x01 \x01(\x0b\x32\".agentmesh.registry.v1.AgentHealthR\x06health*R\n\tAgentView\x12\x1a\n\x16\x41GENT_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41GENT_VIEW_BASIC\x10\x01\x12\x13\n\x0f\x41GENT_VIEW_FULL\x10\x02*r\n\nAgentOrder\x12\x1b\n\x17\x41GENT_ORDER_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41GENT_ORDER_RELEVANCE\x10\x01\x12\x14\n\x10\x41GENT_ORDER_NAME\x10\x02\x12\x16\n\x12\x41GENT_ORDER_NUMBER\x10\x03\x32\xfd\x05\n\x0fRegistryService\x12\x7f\n\nListAgents\x12(.agentmesh.registry.v1.ListAgentsRequest\x1a).agentmesh.registry.v1.ListAgentsResponse\"\x1c\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12\x8b\x01\n\x08GetAgent\x12&.agentmesh.registry.v1.GetAgentRequest\x1a\'.agentmesh.registry.v1.GetAgentResponse\".\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/agents/{agent_id}\x12\x8f\x01\n\x0eListCategories\x12,.agentmesh.registry.v1.ListCategoriesRequest\x1a-.agentmesh.registry.v1.ListCategoriesResponse\" \xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/categories\x12\x9b\x01\n\x0fRecommendAgents\x12-.agentmesh.registry.v1.RecommendAgentsRequest\x1a..agentmesh.registry.v1.RecommendAgentsResponse\")\xea\xe0\x18\x02\x08\x01\x82\xd3\xe4\x93\x02\x1d\"\x18/api/v1/agents/recommend:\x01*\x12\xaa\x01\n\x10\x43heckAgentHealth\x12..agentmesh.registry.v1.CheckAgentHealthRequest\x1a/.agentmesh.registry.v1.CheckAgentHealthResponse\"5\xea\xe0\x18\x02\x08\x01\x82\xe1\x18\x03\n\x01\x01\x82\xd3\xe4\x93\x02\"\x12 /api/v1/agents/{agent_id}/healthb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,6 +54,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAGENTSREQUEST'].fields_by_name['order_by']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTAGENTSREQUEST'].fields_by_name['view']._loaded_options = None
   _globals['_LISTAGENTSREQUEST'].fields_by_name['view']._serialized_options = b'\272H\005\202\001\002\020\001\372\340\030\022\032\020AGENT_VIEW_BASIC'
+  _globals['_LISTAGENTSRESPONSE_MEASUREDENTRY']._loaded_options = None
+  _globals['_LISTAGENTSRESPONSE_MEASUREDENTRY']._serialized_options = b'8\001'
   _globals['_GETAGENTREQUEST'].fields_by_name['agent_id']._loaded_options = None
   _globals['_GETAGENTREQUEST'].fields_by_name['agent_id']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_RECOMMENDAGENTSREQUEST'].fields_by_name['task']._loaded_options = None
@@ -82,38 +84,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTRYSERVICE'].methods_by_name['RecommendAgents']._serialized_options = b'\352\340\030\002\010\001\202\323\344\223\002\035\"\030/api/v1/agents/recommend:\001*'
   _globals['_REGISTRYSERVICE'].methods_by_name['CheckAgentHealth']._loaded_options = None
   _globals['_REGISTRYSERVICE'].methods_by_name['CheckAgentHealth']._serialized_options = b'\352\340\030\002\010\001\202\341\030\003\n\001\001\202\323\344\223\002\"\022 /api/v1/agents/{agent_id}/health'
-  _globals['_AGENTVIEW']._serialized_start=2283
-  _globals['_AGENTVIEW']._serialized_end=2365
-  _globals['_AGENTORDER']._serialized_start=2367
-  _globals['_AGENTORDER']._serialized_end=2481
+  _globals['_AGENTVIEW']._serialized_start=2626
+  _globals['_AGENTVIEW']._serialized_end=2708
+  _globals['_AGENTORDER']._serialized_start=2710
+  _globals['_AGENTORDER']._serialized_end=2824
   _globals['_LISTAGENTSREQUEST']._serialized_start=316
   _globals['_LISTAGENTSREQUEST']._serialized_end=714
   _globals['_LISTAGENTSRESPONSE']._serialized_start=717
-  _globals['_LISTAGENTSRESPONSE']._serialized_end=923
-  _globals['_AGENTFACETS']._serialized_start=926
-  _globals['_AGENTFACETS']._serialized_end=1118
-  _globals['_FACETCOUNT']._serialized_start=1120
-  _globals['_FACETCOUNT']._serialized_end=1176
-  _globals['_GETAGENTREQUEST']._serialized_start=1178
-  _globals['_GETAGENTREQUEST']._serialized_end=1234
-  _globals['_GETAGENTRESPONSE']._serialized_start=1236
-  _globals['_GETAGENTRESPONSE']._serialized_end=1303
-  _globals['_LISTCATEGORIESREQUEST']._serialized_start=1305
-  _globals['_LISTCATEGORIESREQUEST']._serialized_end=1328
-  _globals['_LISTCATEGORIESRESPONSE']._serialized_start=1330
-  _globals['_LISTCATEGORIESRESPONSE']._serialized_end=1419
-  _globals['_RECOMMENDAGENTSREQUEST']._serialized_start=1422
-  _globals['_RECOMMENDAGENTSREQUEST']._serialized_end=1633
-  _globals['_RECOMMENDAGENTSRESPONSE']._serialized_start=1636
-  _globals['_RECOMMENDAGENTSRESPONSE']._serialized_end=1765
-  _globals['_RECOMMENDATION']._serialized_start=1768
-  _globals['_RECOMMENDATION']._serialized_end=1983
-  _globals['_CALLESTIMATE']._serialized_start=1986
-  _globals['_CALLESTIMATE']._serialized_end=2127
-  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_start=2129
-  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_end=2193
-  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_start=2195
-  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_end=2281
-  _globals['_REGISTRYSERVICE']._serialized_start=2484
-  _globals['_REGISTRYSERVICE']._serialized_end=3249
+  _globals['_LISTAGENTSRESPONSE']._serialized_end=1107
+  _globals['_LISTAGENTSRESPONSE_MEASUREDENTRY']._serialized_start=1010
+  _globals['_LISTAGENTSRESPONSE_MEASUREDENTRY']._serialized_end=1107
+  _globals['_MEASUREDAGENT']._serialized_start=1110
+  _globals['_MEASUREDAGENT']._serialized_end=1266
+  _globals['_AGENTFACETS']._serialized_start=1269
+  _globals['_AGENTFACETS']._serialized_end=1461
+  _globals['_FACETCOUNT']._serialized_start=1463
+  _globals['_FACETCOUNT']._serialized_end=1519
+  _globals['_GETAGENTREQUEST']._serialized_start=1521
+  _globals['_GETAGENTREQUEST']._serialized_end=1577
+  _globals['_GETAGENTRESPONSE']._serialized_start=1579
+  _globals['_GETAGENTRESPONSE']._serialized_end=1646
+  _globals['_LISTCATEGORIESREQUEST']._serialized_start=1648
+  _globals['_LISTCATEGORIESREQUEST']._serialized_end=1671
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_start=1673
+  _globals['_LISTCATEGORIESRESPONSE']._serialized_end=1762
+  _globals['_RECOMMENDAGENTSREQUEST']._serialized_start=1765
+  _globals['_RECOMMENDAGENTSREQUEST']._serialized_end=1976
+  _globals['_RECOMMENDAGENTSRESPONSE']._serialized_start=1979
+  _globals['_RECOMMENDAGENTSRESPONSE']._serialized_end=2108
+  _globals['_RECOMMENDATION']._serialized_start=2111
+  _globals['_RECOMMENDATION']._serialized_end=2326
+  _globals['_CALLESTIMATE']._serialized_start=2329
+  _globals['_CALLESTIMATE']._serialized_end=2470
+  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_start=2472
+  _globals['_CHECKAGENTHEALTHREQUEST']._serialized_end=2536
+  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_start=2538
+  _globals['_CHECKAGENTHEALTHRESPONSE']._serialized_end=2624
+  _globals['_REGISTRYSERVICE']._serialized_start=2827
+  _globals['_REGISTRYSERVICE']._serialized_end=3592
 # @@protoc_insertion_point(module_scope)

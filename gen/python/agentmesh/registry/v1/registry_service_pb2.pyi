@@ -135,10 +135,32 @@ class ListAgentsResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MeasuredEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        @_builtins.property
+        def value(self) -> Global___MeasuredAgent: ...
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: Global___MeasuredAgent | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     AGENTS_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     FACETS_FIELD_NUMBER: _builtins.int
     NEAREST_FIELD_NUMBER: _builtins.int
+    MEASURED_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     """How many agents match in all, on every page together."""
     @_builtins.property
@@ -155,6 +177,10 @@ class ListAgentsResponse(_message.Message):
     def nearest(self) -> _containers.RepeatedCompositeFieldContainer[_agent_pb2.Agent]:
         """The agents nearest to `search` when no agent matches it, best first; at most five. They do not count in `total`."""
 
+    @_builtins.property
+    def measured(self) -> _containers.MessageMap[_builtins.str, Global___MeasuredAgent]:
+        """What was measured of the agents in `agents` and `nearest`, by agent id. Agents without executions in the last 30 days are left out."""
+
     def __init__(
         self,
         *,
@@ -162,14 +188,49 @@ class ListAgentsResponse(_message.Message):
         total: _builtins.int = ...,
         facets: Global___AgentFacets | None = ...,
         nearest: _abc.Iterable[_agent_pb2.Agent] | None = ...,
+        measured: _abc.Mapping[_builtins.str, Global___MeasuredAgent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facets", b"facets"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "facets", b"facets", "nearest", b"nearest", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agents", b"agents", "facets", b"facets", "measured", b"measured", "nearest", b"nearest", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAgentsResponse: _TypeAlias = ListAgentsResponse  # noqa: Y015
+
+@_typing.final
+class MeasuredAgent(_message.Message):
+    """What was measured of an agent in the last 30 days, over the executions of all users. It is read again about once a minute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    COMPLETED_SHARE_FIELD_NUMBER: _builtins.int
+    SECONDS_P50_FIELD_NUMBER: _builtins.int
+    COST_MICRO_USD_P50_FIELD_NUMBER: _builtins.int
+    calls: _builtins.int
+    """How many executions ended."""
+    completed_share: _builtins.float
+    """The share of them that completed, 0 to 1, leaving out those that were cancelled."""
+    seconds_p50: _builtins.float
+    """The median duration of completed executions in seconds, accurate within 5 %; 0 if none completed."""
+    cost_micro_usd_p50: _builtins.int
+    """The median cost of completed executions in millionths of a US dollar, accurate within 5 %; 0 if none completed."""
+    def __init__(
+        self,
+        *,
+        calls: _builtins.int = ...,
+        completed_share: _builtins.float = ...,
+        seconds_p50: _builtins.float = ...,
+        cost_micro_usd_p50: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "completed_share", b"completed_share", "cost_micro_usd_p50", b"cost_micro_usd_p50", "seconds_p50", b"seconds_p50"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasuredAgent: _TypeAlias = MeasuredAgent  # noqa: Y015
 
 @_typing.final
 class AgentFacets(_message.Message):

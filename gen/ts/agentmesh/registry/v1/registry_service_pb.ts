@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file agentmesh/registry/v1/registry_service.proto.
  */
 export const file_agentmesh_registry_v1_registry_service: GenFile = /*@__PURE__*/
-  fileDesc("CixhZ2VudG1lc2gvcmVnaXN0cnkvdjEvcmVnaXN0cnlfc2VydmljZS5wcm90bxIVYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxIoQCChFMaXN0QWdlbnRzUmVxdWVzdBIQCghjYXRlZ29yeRgBIAEoCRIOCgZzZWFyY2gYAiABKAkSGgoFbGltaXQYAyABKAVCBvrgGAIIMkgAiAEBEg4KBm9mZnNldBgEIAEoBRIMCgRyb2xlGAUgASgJEgwKBHRhZ3MYBiADKAkSMwoIb3JkZXJfYnkYByABKA4yIS5hZ2VudG1lc2gucmVnaXN0cnkudjEuQWdlbnRPcmRlchJGCgR2aWV3GAggASgOMiAuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkFnZW50Vmlld0IW+uAYEhoQQUdFTlRfVklFV19CQVNJQ0IICgZfbGltaXQirgEKEkxpc3RBZ2VudHNSZXNwb25zZRIpCgZhZ2VudHMYASADKAsyGS5hZ2VudG1lc2guYWdlbnQudjEuQWdlbnQSDQoFdG90YWwYAiABKAUSMgoGZmFjZXRzGAMgASgLMiIuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkFnZW50RmFjZXRzEioKB25lYXJlc3QYBCADKAsyGS5hZ2VudG1lc2guYWdlbnQudjEuQWdlbnQipwEKC0FnZW50RmFjZXRzEjUKCmNhdGVnb3JpZXMYASADKAsyIS5hZ2VudG1lc2gucmVnaXN0cnkudjEuRmFjZXRDb3VudBIwCgVyb2xlcxgCIAMoCzIhLmFnZW50bWVzaC5yZWdpc3RyeS52MS5GYWNldENvdW50Ei8KBHRhZ3MYAyADKAsyIS5hZ2VudG1lc2gucmVnaXN0cnkudjEuRmFjZXRDb3VudCIqCgpGYWNldENvdW50Eg0KBXZhbHVlGAEgASgJEg0KBWNvdW50GAIgASgFIiMKD0dldEFnZW50UmVxdWVzdBIQCghhZ2VudF9pZBgBIAEoCSI8ChBHZXRBZ2VudFJlc3BvbnNlEigKBWFnZW50GAEgASgLMhkuYWdlbnRtZXNoLmFnZW50LnYxLkFnZW50IhcKFUxpc3RDYXRlZ29yaWVzUmVxdWVzdCJNChZMaXN0Q2F0ZWdvcmllc1Jlc3BvbnNlEjMKCmNhdGVnb3JpZXMYASADKAsyHy5hZ2VudG1lc2gucmVnaXN0cnkudjEuQ2F0ZWdvcnkiegoWUmVjb21tZW5kQWdlbnRzUmVxdWVzdBIMCgR0YXNrGAEgASgJEhoKBWxpbWl0GAIgASgFQgb64BgCCAVIAIgBARIQCghjYXRlZ29yeRgDIAEoCRIMCgRyb2xlGAQgASgJEgwKBHRhZ3MYBSADKAlCCAoGX2xpbWl0ImkKF1JlY29tbWVuZEFnZW50c1Jlc3BvbnNlEj4KD3JlY29tbWVuZGF0aW9ucxgBIAMoCzIlLmFnZW50bWVzaC5yZWdpc3RyeS52MS5SZWNvbW1lbmRhdGlvbhIOCgZub19maXQYAiABKAgiqAEKDlJlY29tbWVuZGF0aW9uEigKBWFnZW50GAEgASgLMhkuYWdlbnRtZXNoLmFnZW50LnYxLkFnZW50Eg0KBXNjb3JlGAIgASgBEg4KBnJlYXNvbhgDIAEoCRIWCg5tYXRjaGluZ190YXNrcxgEIAMoCRI1Cghlc3RpbWF0ZRgFIAEoCzIjLmFnZW50bWVzaC5yZWdpc3RyeS52MS5DYWxsRXN0aW1hdGUiUwoMQ2FsbEVzdGltYXRlEhYKDmNvc3RfbWljcm9fdXNkGAEgASgDEhoKEm1heF9jb3N0X21pY3JvX3VzZBgCIAEoAxIPCgdzZWNvbmRzGAMgASgBIisKF0NoZWNrQWdlbnRIZWFsdGhSZXF1ZXN0EhAKCGFnZW50X2lkGAEgASgJIk4KGENoZWNrQWdlbnRIZWFsdGhSZXNwb25zZRIyCgZoZWFsdGgYASABKAsyIi5hZ2VudG1lc2gucmVnaXN0cnkudjEuQWdlbnRIZWFsdGgqUgoJQWdlbnRWaWV3EhoKFkFHRU5UX1ZJRVdfVU5TUEVDSUZJRUQQABIUChBBR0VOVF9WSUVXX0JBU0lDEAESEwoPQUdFTlRfVklFV19GVUxMEAIqcgoKQWdlbnRPcmRlchIbChdBR0VOVF9PUkRFUl9VTlNQRUNJRklFRBAAEhkKFUFHRU5UX09SREVSX1JFTEVWQU5DRRABEhQKEEFHRU5UX09SREVSX05BTUUQAhIWChJBR0VOVF9PUkRFUl9OVU1CRVIQAzLeBAoPUmVnaXN0cnlTZXJ2aWNlEmkKCkxpc3RBZ2VudHMSKC5hZ2VudG1lc2gucmVnaXN0cnkudjEuTGlzdEFnZW50c1JlcXVlc3QaKS5hZ2VudG1lc2gucmVnaXN0cnkudjEuTGlzdEFnZW50c1Jlc3BvbnNlIgbq4BgCCAESagoIR2V0QWdlbnQSJi5hZ2VudG1lc2gucmVnaXN0cnkudjEuR2V0QWdlbnRSZXF1ZXN0GicuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkdldEFnZW50UmVzcG9uc2UiDergGAIIAYLhGAMKAQESdQoOTGlzdENhdGVnb3JpZXMSLC5hZ2VudG1lc2gucmVnaXN0cnkudjEuTGlzdENhdGVnb3JpZXNSZXF1ZXN0Gi0uYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkxpc3RDYXRlZ29yaWVzUmVzcG9uc2UiBurgGAIIARJ4Cg9SZWNvbW1lbmRBZ2VudHMSLS5hZ2VudG1lc2gucmVnaXN0cnkudjEuUmVjb21tZW5kQWdlbnRzUmVxdWVzdBouLmFnZW50bWVzaC5yZWdpc3RyeS52MS5SZWNvbW1lbmRBZ2VudHNSZXNwb25zZSIG6uAYAggBEoIBChBDaGVja0FnZW50SGVhbHRoEi4uYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkNoZWNrQWdlbnRIZWFsdGhSZXF1ZXN0Gi8uYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkNoZWNrQWdlbnRIZWFsdGhSZXNwb25zZSIN6uAYAggBguEYAwoBAWIGcHJvdG8z", [file_agentmesh_agent_v1_agent, file_agentmesh_common_v1_access, file_agentmesh_common_v1_default_value, file_agentmesh_common_v1_error_reason, file_agentmesh_registry_v1_registry]);
+  fileDesc("CixhZ2VudG1lc2gvcmVnaXN0cnkvdjEvcmVnaXN0cnlfc2VydmljZS5wcm90bxIVYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxIoQCChFMaXN0QWdlbnRzUmVxdWVzdBIQCghjYXRlZ29yeRgBIAEoCRIOCgZzZWFyY2gYAiABKAkSGgoFbGltaXQYAyABKAVCBvrgGAIIMkgAiAEBEg4KBm9mZnNldBgEIAEoBRIMCgRyb2xlGAUgASgJEgwKBHRhZ3MYBiADKAkSMwoIb3JkZXJfYnkYByABKA4yIS5hZ2VudG1lc2gucmVnaXN0cnkudjEuQWdlbnRPcmRlchJGCgR2aWV3GAggASgOMiAuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkFnZW50Vmlld0IW+uAYEhoQQUdFTlRfVklFV19CQVNJQ0IICgZfbGltaXQi0AIKEkxpc3RBZ2VudHNSZXNwb25zZRIpCgZhZ2VudHMYASADKAsyGS5hZ2VudG1lc2guYWdlbnQudjEuQWdlbnQSDQoFdG90YWwYAiABKAUSMgoGZmFjZXRzGAMgASgLMiIuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkFnZW50RmFjZXRzEioKB25lYXJlc3QYBCADKAsyGS5hZ2VudG1lc2guYWdlbnQudjEuQWdlbnQSSQoIbWVhc3VyZWQYBSADKAsyNy5hZ2VudG1lc2gucmVnaXN0cnkudjEuTGlzdEFnZW50c1Jlc3BvbnNlLk1lYXN1cmVkRW50cnkaVQoNTWVhc3VyZWRFbnRyeRILCgNrZXkYASABKAkSMwoFdmFsdWUYAiABKAsyJC5hZ2VudG1lc2gucmVnaXN0cnkudjEuTWVhc3VyZWRBZ2VudDoCOAEiaAoNTWVhc3VyZWRBZ2VudBINCgVjYWxscxgBIAEoAxIXCg9jb21wbGV0ZWRfc2hhcmUYAiABKAESEwoLc2Vjb25kc19wNTAYAyABKAESGgoSY29zdF9taWNyb191c2RfcDUwGAQgASgDIqcBCgtBZ2VudEZhY2V0cxI1CgpjYXRlZ29yaWVzGAEgAygLMiEuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkZhY2V0Q291bnQSMAoFcm9sZXMYAiADKAsyIS5hZ2VudG1lc2gucmVnaXN0cnkudjEuRmFjZXRDb3VudBIvCgR0YWdzGAMgAygLMiEuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkZhY2V0Q291bnQiKgoKRmFjZXRDb3VudBINCgV2YWx1ZRgBIAEoCRINCgVjb3VudBgCIAEoBSIjCg9HZXRBZ2VudFJlcXVlc3QSEAoIYWdlbnRfaWQYASABKAkiPAoQR2V0QWdlbnRSZXNwb25zZRIoCgVhZ2VudBgBIAEoCzIZLmFnZW50bWVzaC5hZ2VudC52MS5BZ2VudCIXChVMaXN0Q2F0ZWdvcmllc1JlcXVlc3QiTQoWTGlzdENhdGVnb3JpZXNSZXNwb25zZRIzCgpjYXRlZ29yaWVzGAEgAygLMh8uYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkNhdGVnb3J5InoKFlJlY29tbWVuZEFnZW50c1JlcXVlc3QSDAoEdGFzaxgBIAEoCRIaCgVsaW1pdBgCIAEoBUIG+uAYAggFSACIAQESEAoIY2F0ZWdvcnkYAyABKAkSDAoEcm9sZRgEIAEoCRIMCgR0YWdzGAUgAygJQggKBl9saW1pdCJpChdSZWNvbW1lbmRBZ2VudHNSZXNwb25zZRI+Cg9yZWNvbW1lbmRhdGlvbnMYASADKAsyJS5hZ2VudG1lc2gucmVnaXN0cnkudjEuUmVjb21tZW5kYXRpb24SDgoGbm9fZml0GAIgASgIIqgBCg5SZWNvbW1lbmRhdGlvbhIoCgVhZ2VudBgBIAEoCzIZLmFnZW50bWVzaC5hZ2VudC52MS5BZ2VudBINCgVzY29yZRgCIAEoARIOCgZyZWFzb24YAyABKAkSFgoObWF0Y2hpbmdfdGFza3MYBCADKAkSNQoIZXN0aW1hdGUYBSABKAsyIy5hZ2VudG1lc2gucmVnaXN0cnkudjEuQ2FsbEVzdGltYXRlIlMKDENhbGxFc3RpbWF0ZRIWCg5jb3N0X21pY3JvX3VzZBgBIAEoAxIaChJtYXhfY29zdF9taWNyb191c2QYAiABKAMSDwoHc2Vjb25kcxgDIAEoASIrChdDaGVja0FnZW50SGVhbHRoUmVxdWVzdBIQCghhZ2VudF9pZBgBIAEoCSJOChhDaGVja0FnZW50SGVhbHRoUmVzcG9uc2USMgoGaGVhbHRoGAEgASgLMiIuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkFnZW50SGVhbHRoKlIKCUFnZW50VmlldxIaChZBR0VOVF9WSUVXX1VOU1BFQ0lGSUVEEAASFAoQQUdFTlRfVklFV19CQVNJQxABEhMKD0FHRU5UX1ZJRVdfRlVMTBACKnIKCkFnZW50T3JkZXISGwoXQUdFTlRfT1JERVJfVU5TUEVDSUZJRUQQABIZChVBR0VOVF9PUkRFUl9SRUxFVkFOQ0UQARIUChBBR0VOVF9PUkRFUl9OQU1FEAISFgoSQUdFTlRfT1JERVJfTlVNQkVSEAMy3gQKD1JlZ2lzdHJ5U2VydmljZRJpCgpMaXN0QWdlbnRzEiguYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkxpc3RBZ2VudHNSZXF1ZXN0GikuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkxpc3RBZ2VudHNSZXNwb25zZSIG6uAYAggBEmoKCEdldEFnZW50EiYuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkdldEFnZW50UmVxdWVzdBonLmFnZW50bWVzaC5yZWdpc3RyeS52MS5HZXRBZ2VudFJlc3BvbnNlIg3q4BgCCAGC4RgDCgEBEnUKDkxpc3RDYXRlZ29yaWVzEiwuYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLkxpc3RDYXRlZ29yaWVzUmVxdWVzdBotLmFnZW50bWVzaC5yZWdpc3RyeS52MS5MaXN0Q2F0ZWdvcmllc1Jlc3BvbnNlIgbq4BgCCAESeAoPUmVjb21tZW5kQWdlbnRzEi0uYWdlbnRtZXNoLnJlZ2lzdHJ5LnYxLlJlY29tbWVuZEFnZW50c1JlcXVlc3QaLi5hZ2VudG1lc2gucmVnaXN0cnkudjEuUmVjb21tZW5kQWdlbnRzUmVzcG9uc2UiBurgGAIIARKCAQoQQ2hlY2tBZ2VudEhlYWx0aBIuLmFnZW50bWVzaC5yZWdpc3RyeS52MS5DaGVja0FnZW50SGVhbHRoUmVxdWVzdBovLmFnZW50bWVzaC5yZWdpc3RyeS52MS5DaGVja0FnZW50SGVhbHRoUmVzcG9uc2UiDergGAIIAYLhGAMKAQFiBnByb3RvMw", [file_agentmesh_agent_v1_agent, file_agentmesh_common_v1_access, file_agentmesh_common_v1_default_value, file_agentmesh_common_v1_error_reason, file_agentmesh_registry_v1_registry]);
 
 /**
  * Which agents to list.
@@ -124,6 +124,13 @@ export type ListAgentsResponse = Message<"agentmesh.registry.v1.ListAgentsRespon
    * @generated from field: repeated agentmesh.agent.v1.Agent nearest = 4;
    */
   nearest: Agent[];
+
+  /**
+   * What was measured of the agents in `agents` and `nearest`, by agent id. Agents without executions in the last 30 days are left out.
+   *
+   * @generated from field: map<string, agentmesh.registry.v1.MeasuredAgent> measured = 5;
+   */
+  measured: { [key: string]: MeasuredAgent };
 };
 
 /**
@@ -132,6 +139,48 @@ export type ListAgentsResponse = Message<"agentmesh.registry.v1.ListAgentsRespon
  */
 export const ListAgentsResponseSchema: GenMessage<ListAgentsResponse> = /*@__PURE__*/
   messageDesc(file_agentmesh_registry_v1_registry_service, 1);
+
+/**
+ * What was measured of an agent in the last 30 days, over the executions of all users. It is read again about once a minute.
+ *
+ * @generated from message agentmesh.registry.v1.MeasuredAgent
+ */
+export type MeasuredAgent = Message<"agentmesh.registry.v1.MeasuredAgent"> & {
+  /**
+   * How many executions ended.
+   *
+   * @generated from field: int64 calls = 1;
+   */
+  calls: bigint;
+
+  /**
+   * The share of them that completed, 0 to 1, leaving out those that were cancelled.
+   *
+   * @generated from field: double completed_share = 2;
+   */
+  completedShare: number;
+
+  /**
+   * The median duration of completed executions in seconds, accurate within 5 %; 0 if none completed.
+   *
+   * @generated from field: double seconds_p50 = 3;
+   */
+  secondsP50: number;
+
+  /**
+   * The median cost of completed executions in millionths of a US dollar, accurate within 5 %; 0 if none completed.
+   *
+   * @generated from field: int64 cost_micro_usd_p50 = 4;
+   */
+  costMicroUsdP50: bigint;
+};
+
+/**
+ * Describes the message agentmesh.registry.v1.MeasuredAgent.
+ * Use `create(MeasuredAgentSchema)` to create a new message.
+ */
+export const MeasuredAgentSchema: GenMessage<MeasuredAgent> = /*@__PURE__*/
+  messageDesc(file_agentmesh_registry_v1_registry_service, 2);
 
 /**
  * The values of each facet with their counts, the most frequent first.
@@ -166,7 +215,7 @@ export type AgentFacets = Message<"agentmesh.registry.v1.AgentFacets"> & {
  * Use `create(AgentFacetsSchema)` to create a new message.
  */
 export const AgentFacetsSchema: GenMessage<AgentFacets> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 2);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 3);
 
 /**
  * One value of a facet.
@@ -194,7 +243,7 @@ export type FacetCount = Message<"agentmesh.registry.v1.FacetCount"> & {
  * Use `create(FacetCountSchema)` to create a new message.
  */
 export const FacetCountSchema: GenMessage<FacetCount> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 3);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 4);
 
 /**
  * Which agent to get.
@@ -215,7 +264,7 @@ export type GetAgentRequest = Message<"agentmesh.registry.v1.GetAgentRequest"> &
  * Use `create(GetAgentRequestSchema)` to create a new message.
  */
 export const GetAgentRequestSchema: GenMessage<GetAgentRequest> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 4);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 5);
 
 /**
  * The agent.
@@ -236,7 +285,7 @@ export type GetAgentResponse = Message<"agentmesh.registry.v1.GetAgentResponse">
  * Use `create(GetAgentResponseSchema)` to create a new message.
  */
 export const GetAgentResponseSchema: GenMessage<GetAgentResponse> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 5);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 6);
 
 /**
  * Empty: the call has no parameters.
@@ -251,7 +300,7 @@ export type ListCategoriesRequest = Message<"agentmesh.registry.v1.ListCategorie
  * Use `create(ListCategoriesRequestSchema)` to create a new message.
  */
 export const ListCategoriesRequestSchema: GenMessage<ListCategoriesRequest> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 6);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 7);
 
 /**
  * All categories.
@@ -272,7 +321,7 @@ export type ListCategoriesResponse = Message<"agentmesh.registry.v1.ListCategori
  * Use `create(ListCategoriesResponseSchema)` to create a new message.
  */
 export const ListCategoriesResponseSchema: GenMessage<ListCategoriesResponse> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 7);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 8);
 
 /**
  * The work, and which agents may do it.
@@ -321,7 +370,7 @@ export type RecommendAgentsRequest = Message<"agentmesh.registry.v1.RecommendAge
  * Use `create(RecommendAgentsRequestSchema)` to create a new message.
  */
 export const RecommendAgentsRequestSchema: GenMessage<RecommendAgentsRequest> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 8);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 9);
 
 /**
  * The recommended agents.
@@ -349,7 +398,7 @@ export type RecommendAgentsResponse = Message<"agentmesh.registry.v1.RecommendAg
  * Use `create(RecommendAgentsResponseSchema)` to create a new message.
  */
 export const RecommendAgentsResponseSchema: GenMessage<RecommendAgentsResponse> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 9);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 10);
 
 /**
  * An agent that is recommended for a piece of work.
@@ -398,7 +447,7 @@ export type Recommendation = Message<"agentmesh.registry.v1.Recommendation"> & {
  * Use `create(RecommendationSchema)` to create a new message.
  */
 export const RecommendationSchema: GenMessage<Recommendation> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 10);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 11);
 
 /**
  * A rough estimate of a call. The actual figures are in the execution.
@@ -433,7 +482,7 @@ export type CallEstimate = Message<"agentmesh.registry.v1.CallEstimate"> & {
  * Use `create(CallEstimateSchema)` to create a new message.
  */
 export const CallEstimateSchema: GenMessage<CallEstimate> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 11);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 12);
 
 /**
  * Which agent to check.
@@ -454,7 +503,7 @@ export type CheckAgentHealthRequest = Message<"agentmesh.registry.v1.CheckAgentH
  * Use `create(CheckAgentHealthRequestSchema)` to create a new message.
  */
 export const CheckAgentHealthRequestSchema: GenMessage<CheckAgentHealthRequest> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 12);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 13);
 
 /**
  * The health of the agent.
@@ -475,7 +524,7 @@ export type CheckAgentHealthResponse = Message<"agentmesh.registry.v1.CheckAgent
  * Use `create(CheckAgentHealthResponseSchema)` to create a new message.
  */
 export const CheckAgentHealthResponseSchema: GenMessage<CheckAgentHealthResponse> = /*@__PURE__*/
-  messageDesc(file_agentmesh_registry_v1_registry_service, 13);
+  messageDesc(file_agentmesh_registry_v1_registry_service, 14);
 
 /**
  * How much of an agent a list holds.
