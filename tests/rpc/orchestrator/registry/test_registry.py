@@ -143,7 +143,8 @@ async def test_agents_are_recommended_with_a_reason_a_score_and_an_estimate(mesh
     wanted = pb.RecommendAgentsRequest(task="helper", limit=2)
     answer = await mesh.orchestrator.registry.RecommendAgents(wanted)
     first = answer.recommendations[0]
-    assert (first.agent.number, len(answer.recommendations)) == (ALONE, 2)
+    assert first.agent.number in (ALONE, FIRST, CHECKED, SECOND)  # they differ in nothing but their numbers
+    assert len(answer.recommendations) == 2
     assert first.reason.endswith(".")
     assert 0 < first.estimate.cost_micro_usd <= first.estimate.max_cost_micro_usd
     assert 0 <= answer.recommendations[1].score <= first.score <= 1
