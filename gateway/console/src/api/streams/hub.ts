@@ -49,6 +49,8 @@ interface OpenStream {
   /** The wishes that it was opened for. */
   ids: Set<string>;
   lost: boolean;
+  /** Settles when the stream is closed. */
+  closed: Promise<void>;
 }
 
 /**
@@ -67,6 +69,8 @@ export class StreamHub {
   private readonly running = new AbortController();
   private leads = false;
   private lastServing = 0;
+  /** Streams that were aborted and are not closed yet. They count, so the next stream waits for them. */
+  private closing = 0;
 
   constructor(private readonly options: HubOptions) {
     this.tab = options.tab ?? TAB_ID;
@@ -210,11 +214,20 @@ export class StreamHub {
       const ids = this.idsOf(runId);
       const joined = ids.some((id) => !stream.ids.has(id));
       if (chosen.includes(runId) && !joined) continue;
-      stream.abort.abort();
       this.streams.delete(runId);
+      this.close(stream);
     }
-    for (const runId of chosen) if (!this.streams.has(runId)) this.openStream(runId);
+    if (this.closing === 0) for (const runId of chosen) if (!this.streams.has(runId)) this.openStream(runId);
     this.tellServing();
+  }
+
+  private close(stream: OpenStream): void {
+    this.closing += 1;
+    stream.abort.abort();
+    void stream.closed.finally(() => {
+      this.closing -= 1;
+      this.plan();
+    });
   }
 
   private idsOf(runId: string): string[] {
@@ -223,7 +236,7 @@ export class StreamHub {
 
   private openStream(runId: string): void {
     const readers = [...this.wants.values()].filter((want) => want.runId === runId);
-    const stream: OpenStream = { abort: new AbortController(), ids: new Set(readers.map((want) => want.id)), lost: false };
+    const stream: OpenStream = { abort: new AbortController(), ids: new Set(readers.map((want) => want.id)), lost: false, closed: Promise.resolve() };
     this.streams.set(runId, stream);
     const current = () => this.streams.get(runId) === stream;
     const setLost = (lost: boolean) => {
@@ -231,7 +244,7 @@ export class StreamHub {
       stream.lost = lost;
       this.tellServing();
     };
-    void followRun(
+    stream.closed = followRun(
       this.options.openRun,
       runId,
       earliest(readers.map((want) => want.cursor)),
