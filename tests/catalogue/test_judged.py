@@ -85,12 +85,12 @@ def _shared(sentence: str, agent: AgentDefinition) -> int:
 
 
 BARS = {
-    "English": (0.80, 0.88, 0.0, 0.04),
-    "German, Spanish, French": (0.75, 0.90, 0.0, 0.10),
-    "no agent is right": (0.0, 0.0, 0.70, 1.0),
+    "English": (0.75, 0.82, 0.0, 0.05),
+    "German, Spanish, French": (0.72, 0.82, 0.0, 0.10),
+    "no agent is right": (0.0, 0.0, 0.60, 1.0),
 }
 """The least share found, the least share with the right role, and the least and the most that may be refused. They guard what has been
-reached over both halves; the goals are in docs/search.md."""
+reached over both halves, with room for the agents that are still to come; the goals are in docs/search.md."""
 
 
 @pytest.mark.slow
