@@ -3,8 +3,9 @@
 import html
 import os
 import shutil
-import time
 from pathlib import Path
+
+from mesh.clock import SYSTEM_CLOCK
 
 ENCODINGS = ("identity", "gzip", "br")
 OLD_SECONDS = 24 * 3600
@@ -31,7 +32,7 @@ def publish(build: Path, served: Path) -> None:
 
     Assets of earlier builds stay for a day after they were last published, for pages that are still open.
     """
-    now = time.time()
+    now = SYSTEM_CLOCK.time()
     for encoding in ENCODINGS:
         folder = served / encoding / "assets"
         folder.mkdir(parents=True, exist_ok=True)

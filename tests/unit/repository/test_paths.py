@@ -25,7 +25,7 @@ NAMES = frozenset(PurePosixPath(file).name for file in FILES)
 DOCUMENTS = sorted(file for file in FILES if file.endswith(".md") and "third_party" not in file and file != "CHANGELOG.md")
 TOP = "|".join(sorted(folder for folder in FOLDERS if "/" not in folder and folder != "."))
 SUFFIX = "py|md|lua|proto|yaml|rego|json|j2|toml|lock"
-MADE = (".agentmesh/", ".venv/", "FOLDER/", "~/")
+MADE = (".agentmesh/", ".venv/", "FOLDER/", "~/", "gateway/console/screenshots/", "gateway/console/test-results/")
 """Paths that exist only after a command, and placeholders."""
 QUOTED = re.compile(r"`([^`\n]+)`|\]\(([^)#\s]+)")
 IN_COMMENT = re.compile(rf"(?<![\w./-])((?:{TOP})/[\w./-]*\.(?:{SUFFIX}))(?![\w-])")
@@ -41,8 +41,8 @@ def exists(name: str, beside: str) -> bool:
 def missing_in(document: str, text: str) -> Iterator[str]:
     for quoted, link in QUOTED.findall(text):
         name = quoted or link
-        if name.startswith(("/", *MADE)) or re.search(r"[ <>{}*…:=(\[]", name):
-            continue  # a route, a command, a pattern, code
+        if name.startswith(("/", "text/", *MADE)) or re.search(r"[ <>{}*…:=(\[]", name):
+            continue  # a route, a media type, a command, a pattern, code
         bare_file = re.fullmatch(rf"[\w.-]+\.(?:{SUFFIX})", name) and not name.startswith(".")
         if (("/" in name or link) and not exists(name, document)) or (quoted and "/" not in name and bare_file and name not in NAMES):
             yield name
