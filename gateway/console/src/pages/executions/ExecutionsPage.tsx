@@ -3,7 +3,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { IconReceipt, IconX } from "@tabler/icons-react";
-import { useMemo } from "react";
+import { useEffect, useMemo } from "react";
 
 import { executionService } from "@/api/services/executionService";
 import { EXECUTION_STATES, type ExecutionsSearch } from "@/app/searchParams";
@@ -42,7 +42,14 @@ export function ExecutionsPage() {
     initialPageParam: "",
     getNextPageParam: (last) => last.nextPageToken || undefined,
   });
-  const rows = useMemo(() => query.data?.pages.flatMap((page) => page.executions), [query.data]);
+  const loaded = useMemo(() => query.data?.pages.flatMap((page) => page.executions), [query.data]);
+  // With rare matches a page may be empty although more follow: the search goes on until something is found, or everything was searched.
+  const searching = loaded?.length === 0 && query.hasNextPage;
+  const rows = searching ? undefined : loaded;
+  const { fetchNextPage, isFetching, isError } = query;
+  useEffect(() => {
+    if (searching && !isFetching && !isError) void fetchNextPage();
+  }, [searching, isFetching, isError, fetchNextPage]);
   const filtered = Object.keys(search).length > 0;
   return (
     <Page
