@@ -35,7 +35,9 @@ async def test_agents_are_found(channel: grpc.aio.Channel) -> None:
     stub = RegistryServiceStub(channel)
     trials = await stub.ListAgents(registry.ListAgentsRequest(category="trials"), timeout=SECONDS)
     assert ([one.agent_id for one in trials.agents], trials.total) == (list(TRIALS), len(TRIALS))
-    found = await stub.ListAgents(registry.ListAgentsRequest(search="technical seo", limit=1), timeout=SECONDS)
+    found = await stub.ListAgents(
+        registry.ListAgentsRequest(search="technical seo", limit=1, view=registry.AGENT_VIEW_FULL), timeout=SECONDS
+    )
     assert [one.agent_id for one in found.agents] == [AGENT]
     everybody = await stub.ListAgents(registry.ListAgentsRequest(), timeout=SECONDS)
     assert len(everybody.agents) == 50 < everybody.total

@@ -20,7 +20,7 @@ USAGE_FIELDS = {
 }
 EXECUTION_FIELDS = {
     *("execution_id", "agent_id", "agent_name", "agent_revision", "status", "input", "result", "usage", "metadata"),
-    *("facts", "streamed", "request_id", "created_at", "finished_at"),
+    *("facts", "streamed", "request_id", "created_at", "finished_at", "user_id", "api_key_id", "run_id", "step_id"),
 }
 
 

@@ -21,7 +21,7 @@ public class Calls {
     ExecutionServiceApi executions = new ExecutionServiceApi(client);
     WorkflowServiceApi workflows = new WorkflowServiceApi(client);
 
-    int agents = registry.registryServiceListAgents(null, null, 1, null, null, null, null, null).getAgents().size();
+    int agents = registry.registryServiceListAgents(null, null, 1, null, null, null, null, null, null).getAgents().size();
     String answer = executions.executionServiceExecuteAgent(agent, new ExecuteAgentRequestInput().input("Help"), null, null).getResult();
     AgentmeshWorkflowV1TaskInput task =
         new AgentmeshWorkflowV1TaskInput().id("plan").agentId(agent).input("Plan").approval(new AgentmeshWorkflowV1ApprovalInput());
