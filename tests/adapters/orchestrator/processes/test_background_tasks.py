@@ -27,6 +27,8 @@ TASKS = {
             "event log",
             "identity upkeep",
             "limits in Redis",
+            "live texts",
+            "measured agents",
             "outbox relay",
             "outbox upkeep",
             "retention",
@@ -39,6 +41,7 @@ TASKS = {
         *CALLING,
         *(
             "limits in Redis",
+            "live texts",
             "ready steps",
             "step claims",
             "step lease expiry",
