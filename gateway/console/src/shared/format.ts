@@ -91,11 +91,24 @@ export function secondsBetween(from: Timestamp | undefined, to: Timestamp | unde
   return start && end ? (end.getTime() - start.getTime()) / 1000 : undefined;
 }
 
+/** Abbreviations and names as they are written. */
+const SPELLING = new Map(
+  (
+    "SEO AI API CRM HR IT PPC B2B B2C SQL UX UI QA PR KPI GDPR ETL CSS HTML PHP SRE ML LLM NLP IoT BI TDD CI CD DBA AWS GCP JVM JWT CDC " +
+    "CMS CSV DNS EDI ERP ESL GA4 GPU HTTP IDE IELTS JSON LTV MDM MVP NPS OCR OKR ORM PDF POS RAG RDBMS REST ROI RTOS SaaS SCORM SDK SLO " +
+    "SMS SSO STEM TLS URL VPN WCAG XML YAML iOS macOS DevOps MySQL NoSQL MongoDB PostgreSQL GraphQL gRPC GitHub GitLab JavaScript " +
+    "TypeScript LinkedIn TikTok YouTube WordPress WooCommerce BigQuery"
+  )
+    .split(" ")
+    .map((name) => [name.toLowerCase(), name]),
+);
+
 /** `seo_strategist` → `SEO strategist`: a category, role or tag in words. */
 export function words(name: string): string {
   const text = name.replaceAll(/[_-]+/g, " ");
-  const spelled = text.replaceAll(/\b(seo|ai|api|crm|hr|it|ppc|b2b|b2c|sql|ux|ui|qa|pr|kpi|gdpr|etl|css|html|php|sre|ml|llm|nlp|iot|bi|tdd)\b/gi, (word) => word.toUpperCase()).replaceAll(/\bios\b/gi, "iOS");
-  return spelled.startsWith("iOS") ? spelled : spelled.charAt(0).toUpperCase() + spelled.slice(1);
+  const spelled = text.replaceAll(/\w+/g, (word) => SPELLING.get(word.toLowerCase()) ?? word);
+  // A name that begins with a small letter on purpose keeps it.
+  return SPELLING.has((text.split(" ", 1)[0] ?? "").toLowerCase()) ? spelled : spelled.charAt(0).toUpperCase() + spelled.slice(1);
 }
 
 /** `3 tasks`, `1 task`. */

@@ -1,15 +1,12 @@
-import { Button, Group, Popover, ScrollArea, TextInput, UnstyledButton } from "@mantine/core";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Popover, ScrollArea, UnstyledButton } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { IconHandStop } from "@tabler/icons-react";
-import { useState } from "react";
 
-import { streamHub } from "@/api/streams";
-import { runKey } from "@/api/streams/useRun";
 import { workflowService } from "@/api/services/workflowService";
 import type { PendingApproval } from "@gen/agentmesh/workflow/v1/workflow_service_pb";
+import { DecisionForm } from "@/shared/approvals/DecisionForm";
 import { count } from "@/shared/format";
-import { ErrorPanel } from "@/shared/ui/ErrorPanel";
 import { Time } from "@/shared/ui/Time";
 import classes from "./Navigation.module.css";
 
@@ -45,16 +42,6 @@ export default function Approvals({ placement }: { placement: "side" | "top" }) 
 }
 
 function Question({ approval: { runId, stepId, workflowName, approval } }: { approval: PendingApproval }) {
-  const queries = useQueryClient();
-  const [reason, setReason] = useState("");
-  const decision = useMutation({
-    mutationFn: (approved: boolean) => workflowService.decideApproval(runId, stepId, approved, reason),
-    onSettled: () => {
-      streamHub().tellChanged("approvals");
-      void queries.invalidateQueries({ queryKey: ["approvals"] });
-      void queries.invalidateQueries({ queryKey: runKey(runId) });
-    },
-  });
   return (
     <div className={classes.question}>
       <div className={classes.questionText}>{approval?.message || `May ${stepId} begin?`}</div>
@@ -64,24 +51,7 @@ function Question({ approval: { runId, stepId, workflowName, approval } }: { app
         </Link>{" "}
         · step {stepId} · decides itself <Time at={approval?.expiresAt} />
       </div>
-      <TextInput
-        size="xs"
-        mb="sm"
-        placeholder="Reason (optional)"
-        aria-label="Reason for the decision"
-        maxLength={2000}
-        value={reason}
-        onChange={(event) => setReason(event.currentTarget.value)}
-      />
-      <Group gap="sm">
-        <Button size="compact-sm" loading={decision.isPending} onClick={() => decision.mutate(true)}>
-          Approve
-        </Button>
-        <Button size="compact-sm" variant="default" disabled={decision.isPending} onClick={() => decision.mutate(false)}>
-          Reject
-        </Button>
-      </Group>
-      {decision.error && <ErrorPanel error={decision.error} />}
+      <DecisionForm runId={runId} stepId={stepId} />
     </div>
   );
 }

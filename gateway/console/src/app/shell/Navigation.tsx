@@ -134,13 +134,18 @@ function UserMenu({ short = false }: { short?: boolean }) {
   return (
     <Menu position={short ? "bottom-end" : "top-start"} width={220} shadow="md">
       <Menu.Target>
-        <UnstyledButton className={classes.user} data-short={short || undefined} aria-label={`Account of ${name}`}>
+        <UnstyledButton className={classes.user} data-short={short || undefined}>
           <span className={classes.avatar} aria-hidden>
             {name.slice(0, 1).toUpperCase()}
           </span>
-          {!short && (
+          {short ? (
+            <span className="visually-hidden">Account of {name}</span>
+          ) : (
             <>
-              <span className="truncate">{name}</span>
+              <span className="truncate">
+                <span className="visually-hidden">Account of </span>
+                {name}
+              </span>
               <IconChevronDown size={14} aria-hidden />
             </>
           )}

@@ -8,6 +8,7 @@ import { accountService } from "@/api/services/accountService";
 import { useAuth } from "@/auth/AuthContext";
 import type { AuditEntry } from "@gen/agentmesh/identity/v1/identity_pb";
 import { dateOf, NONE } from "@/shared/format";
+import { inWords } from "@/shared/inWords";
 import { compactSearch } from "@/shared/search";
 import { CopyButton } from "@/shared/ui/CopyButton";
 import { DataTable, ExportButton, type Column } from "@/shared/ui/DataTable";
@@ -15,7 +16,7 @@ import { EmptyState } from "@/shared/ui/EmptyState";
 import { ErrorPanel, NoPermission } from "@/shared/ui/ErrorPanel";
 import { Page } from "@/shared/ui/Page";
 import { Time } from "@/shared/ui/Time";
-import { ACTIONS, actionInWords, detailsInWords } from "./actions";
+import { ACTIONS, actionInWords } from "./actions";
 import classes from "./Admin.module.css";
 
 const route = getRouteApi("/app/admin/audit");
@@ -105,7 +106,7 @@ const COLUMNS: readonly Column<AuditEntry>[] = [
   {
     key: "details",
     heading: "Details",
-    cell: (entry) => <span className={classes.details}>{detailsInWords(entry.details) || entry.subject || NONE}</span>,
+    cell: (entry) => <span className={classes.details}>{inWords(entry.details ?? {}) || entry.subject || NONE}</span>,
     csv: (entry) => JSON.stringify(entry.details ?? {}),
     secondary: true,
   },

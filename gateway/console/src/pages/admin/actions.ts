@@ -1,5 +1,3 @@
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
-
 /** The actions of the audit log in words. */
 export const ACTIONS: Readonly<Record<string, string>> = {
   "access.denied": "Refused by the policy",
@@ -23,18 +21,4 @@ export const ACTIONS: Readonly<Record<string, string>> = {
 /** An action in words; one of a later version as it is. */
 export function actionInWords(action: string): string {
   return ACTIONS[action] ?? action;
-}
-
-/** `username: ada, keys: 2`. */
-export function detailsInWords(details: JsonObject | undefined): string {
-  return Object.entries(details ?? {})
-    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${inWords(value)}`)
-    .join(", ");
-}
-
-function inWords(value: JsonValue): string {
-  if (value === null) return "none";
-  if (Array.isArray(value)) return value.map(inWords).join(" ");
-  if (typeof value === "object") return detailsInWords(value);
-  return String(value);
 }

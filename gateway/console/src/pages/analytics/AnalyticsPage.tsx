@@ -1,16 +1,15 @@
-import { Button, SegmentedControl } from "@mantine/core";
+import { SegmentedControl } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { IconX } from "@tabler/icons-react";
 import { useMemo, useState } from "react";
 
 import { analyticsService } from "@/api/services/analyticsService";
 import { RANGES, type AnalyticsSearch } from "@/app/searchParams";
 import { useAuth } from "@/auth/AuthContext";
-import { useAgentName } from "@/shared/agentName";
 import { dateOf, dayAndTime } from "@/shared/format";
 import { compactSearch } from "@/shared/search";
 import { ErrorPanel } from "@/shared/ui/ErrorPanel";
+import { AgentFilterChip, FilterChip } from "@/shared/ui/FilterChip";
 import { LinkButton } from "@/shared/ui/LinkButton";
 import { Page } from "@/shared/ui/Page";
 import { Time } from "@/shared/ui/Time";
@@ -54,7 +53,7 @@ export function AnalyticsPage() {
           {timeZone()}
           {until && (
             <>
-              ; counted until <Time at={until} />
+              ; figures as of <Time at={until} />
             </>
           )}
         </>
@@ -74,13 +73,20 @@ export function AnalyticsPage() {
     >
       <div className={classes.filters}>
         {own && (
-          <Filter
+          <FilterChip
             label={`${dayAndTime(range.from)} to ${dayAndTime(range.to)}`}
             clear={() => change({ from: undefined, to: undefined })}
           />
         )}
-        {search.agent && <AgentFilter agentId={search.agent} clear={() => change({ agent: undefined, by: undefined })} />}
-        {search.user && <Filter label={`User ${search.user}`} clear={() => change({ user: undefined })} />}
+        {search.agent && (
+          <>
+            <AgentFilterChip agentId={search.agent} clear={() => change({ agent: undefined, by: undefined })} />
+            <LinkButton to="/agents/$agentId" params={{ agentId: search.agent }} size="compact-sm" variant="subtle">
+              Open the agent
+            </LinkButton>
+          </>
+        )}
+        {search.user && <FilterChip label={`User ${search.user}`} clear={() => change({ user: undefined })} />}
       </div>
       {summary.error ? (
         <ErrorPanel error={summary.error} title="The figures could not be loaded" retry={() => void summary.refetch()} />
@@ -90,24 +96,5 @@ export function AnalyticsPage() {
       <Series range={range} search={search} change={change} />
       <Breakdown range={range} search={search} change={change} summary={summary.data} />
     </Page>
-  );
-}
-
-function Filter({ label, clear }: { label: string; clear: () => void }) {
-  return (
-    <Button size="compact-sm" variant="light" rightSection={<IconX size={13} />} onClick={clear} aria-label={`Remove the filter ${label}`}>
-      {label}
-    </Button>
-  );
-}
-
-function AgentFilter({ agentId, clear }: { agentId: string; clear: () => void }) {
-  return (
-    <>
-      <Filter label={useAgentName(agentId)} clear={clear} />
-      <LinkButton to="/agents/$agentId" params={{ agentId }} size="compact-sm" variant="subtle">
-        Open the agent
-      </LinkButton>
-    </>
   );
 }

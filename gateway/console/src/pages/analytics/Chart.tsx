@@ -3,6 +3,7 @@ import { useEffect, useRef } from "react";
 import UPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
+import { dayAndTime } from "@/shared/format";
 import classes from "./Analytics.module.css";
 
 export interface Line {
@@ -22,13 +23,25 @@ interface ChartProps {
   times: readonly number[];
   lines: readonly Line[];
   show: (value: number) => string;
+  /** Whether there are no fractions, as of counts. */
+  whole: boolean;
   /** Called with the index of the moment that was clicked. */
   pick: (index: number) => void;
   height?: number;
 }
 
+const WHOLE_STEPS = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+const HOUR = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
+/** `14:00`, and at midnight the day: `21 Nov`. */
+function momentOf(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  return date.getHours() === 0 && date.getMinutes() === 0 ? DAY.format(date) : HOUR.format(date);
+}
+
 /** Lines over time on a canvas, which stays fast with thousands of points. */
-export function Chart({ label, times, lines, show, pick, height = 260 }: ChartProps) {
+export function Chart({ label, times, lines, show, whole, pick, height = 260 }: ChartProps) {
   const scheme = useComputedColorScheme("light");
   const frame = useRef<HTMLDivElement>(null);
   const picked = useRef(pick);
@@ -39,7 +52,7 @@ export function Chart({ label, times, lines, show, pick, height = 260 }: ChartPr
     if (!element) return;
     const style = getComputedStyle(document.documentElement);
     const colour = (name: string) => style.getPropertyValue(name).trim();
-    const axis = { stroke: colour("--ink-faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11.5px system-ui" };
+    const axis = { stroke: colour("--ink-faint"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
     const chart = new UPlot(
       {
         width: element.clientWidth,
@@ -48,9 +61,12 @@ export function Chart({ label, times, lines, show, pick, height = 260 }: ChartPr
         legend: { live: true },
         cursor: { points: { size: 7 }, drag: { x: false, y: false } },
         scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
-        axes: [axis, { ...axis, size: 62, values: (_, ticks) => ticks.map(show) }],
+        axes: [
+          { ...axis, values: (_, ticks) => ticks.map(momentOf) },
+          { ...axis, size: 62, values: (_, ticks) => ticks.map(show), ...(whole && { incrs: WHOLE_STEPS }) },
+        ],
         series: [
-          {},
+          { label: "From", value: (_: UPlot, seconds: number | null) => (seconds === null ? "–" : dayAndTime(new Date(seconds * 1000))) },
           ...lines.map(({ label: name, colour: token, past }) => ({
             label: name,
             stroke: colour(token),
@@ -75,7 +91,7 @@ export function Chart({ label, times, lines, show, pick, height = 260 }: ChartPr
       sizes.disconnect();
       chart.destroy();
     };
-  }, [times, lines, show, height, scheme]);
+  }, [times, lines, show, whole, height, scheme]);
 
   return <div ref={frame} className={classes.chart} role="img" aria-label={label} />;
 }

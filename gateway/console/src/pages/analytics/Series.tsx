@@ -88,7 +88,7 @@ export function Series({ range, search, change }: SeriesProps) {
         <DataTable
           label="Figures over time"
           columns={columns}
-          rows={points}
+          rows={points.toReversed()}
           rowKey={(point) => String(point.startTime?.seconds)}
           empty={<EmptyState title="Nothing was executed in this time" />}
         />
@@ -98,6 +98,7 @@ export function Series({ range, search, change }: SeriesProps) {
           times={drawn.times}
           lines={drawn.lines}
           show={SHOW[metric]}
+          whole={metric === "calls" || metric === "tokens"}
           pick={(index) => {
             const point = points[index];
             if (point) void navigate({ to: "/executions", search: executionsOf(point) });

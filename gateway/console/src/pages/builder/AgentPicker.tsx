@@ -30,7 +30,7 @@ export function AgentPicker({ pick, disabled }: { pick: (agent: Agent) => void; 
       <Button size="compact-sm" variant="default" leftSection={<IconPlus size={14} />} disabled={disabled} onClick={() => setOpen(true)}>
         Add a task
       </Button>
-      <Modal opened={open} onClose={() => setOpen(false)} title="Which agent does the task?" size="lg">
+      <Modal opened={open} onClose={() => setOpen(false)} title="Which agent does the task?" size="lg" closeButtonProps={{ "aria-label": "Close" }}>
         <TextInput
           data-autofocus
           aria-label="What the task is"

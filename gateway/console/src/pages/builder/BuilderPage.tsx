@@ -6,6 +6,7 @@ import { useEffect, useMemo, useState } from "react";
 
 import { workflowService } from "@/api/services/workflowService";
 import { streamHub } from "@/api/streams";
+import { agentInWords } from "@/shared/agentName";
 import { randomId } from "@/shared/browser/ids";
 import { download } from "@/shared/browser/download";
 import { WorkflowGraph } from "@/shared/graph/WorkflowGraph";
@@ -45,7 +46,7 @@ export function BuilderPage() {
       draft.tasks.map((task) => ({
         id: task.id,
         title: task.id,
-        subtitle: task.agent_id,
+        subtitle: agentInWords(task.agent_id),
         tone: marked.byTask.has(task.id) ? "failed" : undefined,
         note: marked.byTask.has(task.id) ? "Problem" : task.approval ? "Asks first" : undefined,
         dependsOn: task.depends_on,

@@ -1,17 +1,17 @@
 import { Button, Select } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { IconPlayerPlay, IconX } from "@tabler/icons-react";
+import { IconPlayerPlay } from "@tabler/icons-react";
 import { useMemo } from "react";
 
 import { workflowService } from "@/api/services/workflowService";
 import { RUN_STATES } from "@/app/searchParams";
 import { RunStatus } from "@gen/agentmesh/workflow/v1/workflow_pb";
-import { useAgentName } from "@/shared/agentName";
 import { RUN_COLUMNS } from "@/shared/runs/columns";
 import { DataTable, ExportButton } from "@/shared/ui/DataTable";
 import { EmptyState } from "@/shared/ui/EmptyState";
 import { ErrorPanel } from "@/shared/ui/ErrorPanel";
+import { AgentFilterChip } from "@/shared/ui/FilterChip";
 import { LinkButton } from "@/shared/ui/LinkButton";
 import { RUN_STATUS } from "@/shared/ui/StatusBadge";
 import { RUN_STATE, type State, type TabProps } from "./filters";
@@ -44,7 +44,7 @@ export function RunsTab({ search, change }: TabProps) {
           value={status ?? null}
           onChange={(next) => change({ status: (next as State | null) ?? undefined })}
         />
-        {agent && <AgentFilter agentId={agent} clear={() => change({ agent: undefined })} />}
+        {agent && <AgentFilterChip agentId={agent} clear={() => change({ agent: undefined })} />}
         <span className={classes.spring} />
         <ExportButton label="Runs" columns={RUN_COLUMNS} rows={rows} />
       </div>
@@ -78,14 +78,5 @@ export function RunsTab({ search, change }: TabProps) {
         />
       )}
     </>
-  );
-}
-
-function AgentFilter({ agentId, clear }: { agentId: string; clear: () => void }) {
-  const name = useAgentName(agentId);
-  return (
-    <Button size="compact-sm" variant="light" rightSection={<IconX size={13} />} onClick={clear} aria-label={`Remove the filter ${name}`}>
-      {name}
-    </Button>
   );
 }

@@ -1,7 +1,6 @@
 import { Button, Skeleton } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 import type { ReactNode } from "react";
 
 import { isNotFound, problemOfFailure } from "@/api/errors";
@@ -9,10 +8,12 @@ import { executionService } from "@/api/services/executionService";
 import { StopReason } from "@gen/agentmesh/common/v1/answer_pb";
 import { ExecutionStatus, type Execution } from "@gen/agentmesh/execution/v1/execution_pb";
 import { count, duration, integer, money, secondsBetween } from "@/shared/format";
+import { fieldInWords, inWords } from "@/shared/inWords";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { CopyableId, CopyButton } from "@/shared/ui/CopyButton";
 import { ErrorPanel, NotFound, ProblemPanel } from "@/shared/ui/ErrorPanel";
 import { Facts, Page, Section } from "@/shared/ui/Page";
+import { TextBlock } from "@/shared/ui/TextBlock";
 import { EXECUTION_STATUS, StatusBadge } from "@/shared/ui/StatusBadge";
 import { Time } from "@/shared/ui/Time";
 import { LinkButton } from "@/shared/ui/LinkButton";
@@ -81,13 +82,11 @@ export function ExecutionPage() {
             </p>
           )}
           <Section title="Input" aside={<CopyButton text={execution.input} what="the input" />}>
-            <div className={classes.input} tabIndex={0} role="group" aria-label="Input">
-              {execution.input}
-            </div>
+            <TextBlock label="Input" text={execution.input} />
           </Section>
           {execution.context && Object.keys(execution.context).length > 0 && (
             <Section title="Facts that were given">
-              <Facts items={Object.entries(execution.context).map(([name, value]) => [label(name), inWords(value)] as const)} />
+              <Facts items={Object.entries(execution.context).map(([name, value]) => [fieldInWords(name), inWords(value)] as const)} />
             </Section>
           )}
           {result && (
@@ -125,7 +124,7 @@ function Figures({ execution }: { execution: Execution }) {
     items.push(["Ended", STOP_REASONS[facts.stopReason]]);
     if (facts.turns > 1) items.push(["Turns", integer(facts.turns)]);
     items.push(["Provider", facts.provider === "simulator" ? "The local simulator" : facts.provider]);
-    for (const [rule, passages] of Object.entries(facts.redacted)) items.push([`Redacted: ${label(rule)}`, count(passages, "passage")]);
+    for (const [rule, passages] of Object.entries(facts.redacted)) items.push([`Redacted: ${fieldInWords(rule)}`, count(passages, "passage")]);
   }
   items.push(
     ["Sent as", execution.streamed ? "A stream" : "A whole answer"],
@@ -149,22 +148,4 @@ function Loading() {
       </div>
     </Page>
   );
-}
-
-function label(name: string): string {
-  const text = name.replaceAll("_", " ");
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-/** A value of a context without its JSON. */
-function inWords(value: JsonValue): string {
-  if (value === null) return "nothing";
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  if (Array.isArray(value)) return value.map(inWords).join(", ");
-  if (typeof value === "object") {
-    return Object.entries(value as JsonObject)
-      .map(([name, each]) => `${label(name)}: ${inWords(each)}`)
-      .join("; ");
-  }
-  return String(value);
 }

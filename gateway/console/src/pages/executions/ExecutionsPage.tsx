@@ -2,13 +2,12 @@ import { Button, Select } from "@mantine/core";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { IconReceipt, IconX } from "@tabler/icons-react";
+import { IconReceipt } from "@tabler/icons-react";
 import { useEffect, useMemo } from "react";
 
 import { executionService } from "@/api/services/executionService";
 import { EXECUTION_STATES, type ExecutionsSearch } from "@/app/searchParams";
 import { ExecutionStatus } from "@gen/agentmesh/execution/v1/execution_pb";
-import { useAgentName } from "@/shared/agentName";
 import { dayAndTime } from "@/shared/format";
 import { compactSearch } from "@/shared/search";
 import { DataTable, ExportButton } from "@/shared/ui/DataTable";
@@ -17,6 +16,7 @@ import { ErrorPanel } from "@/shared/ui/ErrorPanel";
 import { Page } from "@/shared/ui/Page";
 import { EXECUTION_STATUS } from "@/shared/ui/StatusBadge";
 import { COLUMNS, EXPORTED } from "./columns";
+import { AgentFilterChip, FilterChip } from "@/shared/ui/FilterChip";
 import { LinkButton } from "@/shared/ui/LinkButton";
 import classes from "./Executions.module.css";
 
@@ -68,9 +68,9 @@ export function ExecutionsPage() {
           value={status ?? null}
           onChange={(next) => change({ status: (next ?? undefined) as ExecutionsSearch["status"] })}
         />
-        {agent && <AgentFilter agentId={agent} clear={() => change({ agent: undefined })} />}
+        {agent && <AgentFilterChip agentId={agent} clear={() => change({ agent: undefined })} />}
         {filters.map(({ of, label }) => (
-          <Filter key={of} label={label} clear={() => change({ [of]: undefined })} />
+          <FilterChip key={of} label={label} clear={() => change({ [of]: undefined })} />
         ))}
       </div>
       {query.error && !rows ? (
@@ -127,16 +127,4 @@ function requestOf({ status, agent, model, reason, key, user, from, to }: Execut
     ...(from && { startTime: timestampFromDate(new Date(from)) }),
     ...(to && { endTime: timestampFromDate(new Date(to)) }),
   };
-}
-
-function AgentFilter({ agentId, clear }: { agentId: string; clear: () => void }) {
-  return <Filter label={useAgentName(agentId)} clear={clear} />;
-}
-
-function Filter({ label, clear }: { label: string; clear: () => void }) {
-  return (
-    <Button size="compact-sm" variant="light" rightSection={<IconX size={13} />} onClick={clear} aria-label={`Remove the filter ${label}`}>
-      {label}
-    </Button>
-  );
 }

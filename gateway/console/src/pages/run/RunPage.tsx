@@ -10,6 +10,7 @@ import { streamHub } from "@/api/streams";
 import { isFinal } from "@/api/streams/runState";
 import { runKey, useRun } from "@/api/streams/useRun";
 import { RunStatus, View, type Run, type Workflow } from "@gen/agentmesh/workflow/v1/workflow_pb";
+import { agentInWords } from "@/shared/agentName";
 import { randomId } from "@/shared/browser/ids";
 import { money } from "@/shared/format";
 import { WorkflowGraph } from "@/shared/graph/WorkflowGraph";
@@ -70,7 +71,7 @@ function Loaded({ run, liveText, workflow, reconnecting }: LoadedProps) {
       run.steps.map((step) => ({
         id: step.taskId,
         title: step.taskId,
-        subtitle: step.agentId,
+        subtitle: agentInWords(step.agentId),
         tone: STEP_STATUS[step.status].tone,
         note: STEP_STATUS[step.status].label,
         dependsOn: workflow?.tasks.find(({ id }) => id === step.taskId)?.dependsOn ?? [],
@@ -133,6 +134,7 @@ function Loaded({ run, liveText, workflow, reconnecting }: LoadedProps) {
           run={run}
           step={selected}
           task={workflow?.tasks.find(({ id }) => id === selected.taskId)}
+          decided={() => select(selected.taskId)}
           liveText={liveText?.stepId === selected.taskId ? liveText.text : undefined}
         />
       )}

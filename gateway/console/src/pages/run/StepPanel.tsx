@@ -1,14 +1,12 @@
-import { Button, Group, Skeleton, TextInput } from "@mantine/core";
-import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
+import { Button, Skeleton } from "@mantine/core";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
 
 import { problemOfFailure } from "@/api/errors";
 import { workflowService } from "@/api/services/workflowService";
-import { streamHub } from "@/api/streams";
-import { runKey } from "@/api/streams/useRun";
 import type { Execution } from "@gen/agentmesh/execution/v1/execution_pb";
 import { ApprovalDecision, StepStatus, type Run, type Step, type StepApproval, type Task } from "@gen/agentmesh/workflow/v1/workflow_pb";
+import { DecisionForm } from "@/shared/approvals/DecisionForm";
 import { useAgentName } from "@/shared/agentName";
 import { count, dateOf, duration, integer, money, NONE, secondsBetween } from "@/shared/format";
 import { Markdown } from "@/shared/markdown/Markdown";
@@ -17,6 +15,7 @@ import { DataTable, type Column } from "@/shared/ui/DataTable";
 import { EmptyState } from "@/shared/ui/EmptyState";
 import { ErrorPanel, ProblemPanel } from "@/shared/ui/ErrorPanel";
 import { Facts, Section } from "@/shared/ui/Page";
+import { TextBlock } from "@/shared/ui/TextBlock";
 import { EXECUTION_STATUS, STEP_STATUS, StatusBadge } from "@/shared/ui/StatusBadge";
 import { Time } from "@/shared/ui/Time";
 import classes from "./Run.module.css";
@@ -31,10 +30,12 @@ interface StepPanelProps {
   task: Task | undefined;
   /** The answer as far as it is written, while the step runs. */
   liveText: string | undefined;
+  /** Called after a decision, so that the page stays with the step. */
+  decided: () => void;
 }
 
 /** One step: its question, its input with the results of earlier steps put in, its attempts, its answer and its cost. */
-export function StepPanel({ run, step, task, liveText }: StepPanelProps) {
+export function StepPanel({ run, step, task, liveText, decided }: StepPanelProps) {
   const name = useAgentName(step.agentId);
   const query = useInfiniteQuery({
     // A step that ends, or tries again, has another answer.
@@ -56,7 +57,7 @@ export function StepPanel({ run, step, task, liveText }: StepPanelProps) {
           {name}
         </Link>
       </header>
-      {waits && <Decision run={run} step={step} approval={waits} />}
+      {waits && <Decision run={run} step={step} approval={waits} decided={decided} />}
       {step.failure && <ProblemPanel problem={problemOfFailure(step.failure)} title="The step failed" />}
       {step.nextAttemptAt && (
         <p className={classes.note}>
@@ -69,9 +70,7 @@ export function StepPanel({ run, step, task, liveText }: StepPanelProps) {
           {!first && !query.error && <Skeleton height={140} />}
           {first && (
             <Section title={task && first.input === "" ? "Input, as the workflow has it" : "Input"} aside={<CopyButton text={first.input || task?.input || ""} what="the input" />}>
-              <div className={classes.input} tabIndex={0} role="group" aria-label="Input">
-                {first.input || task?.input || "The input is fixed when the steps before it have completed."}
-              </div>
+              <TextBlock label="Input" text={first.input || task?.input || "The input is fixed when the steps before it have completed."} />
             </Section>
           )}
           {result && (
@@ -129,17 +128,7 @@ function decided({ decision, decidedBy, reason }: StepApproval): string {
   return `${what} ${who}${reason ? `: ${reason}` : ""}`;
 }
 
-function Decision({ run, step, approval }: { run: Run; step: Step; approval: StepApproval }) {
-  const queries = useQueryClient();
-  const [reason, setReason] = useState("");
-  const decision = useMutation({
-    mutationFn: (approved: boolean) => workflowService.decideApproval(run.runId, step.taskId, approved, reason),
-    onSettled: () => {
-      streamHub().tellChanged("approvals");
-      void queries.invalidateQueries({ queryKey: ["approvals"] });
-      void queries.invalidateQueries({ queryKey: runKey(run.runId) });
-    },
-  });
+function Decision({ run, step, approval, decided }: { run: Run; step: Step; approval: StepApproval; decided: () => void }) {
   const fallback = approval.decision === ApprovalDecision.APPROVED ? "approved" : "rejected";
   return (
     <div className={classes.decision}>
@@ -149,23 +138,7 @@ function Decision({ run, step, approval }: { run: Run; step: Step; approval: Ste
           Without a decision it is {fallback} <Time at={approval.expiresAt} />.
         </p>
       )}
-      <TextInput
-        size="xs"
-        placeholder="Reason (optional)"
-        aria-label="Reason for the decision"
-        maxLength={2000}
-        value={reason}
-        onChange={(event) => setReason(event.currentTarget.value)}
-      />
-      <Group gap="sm">
-        <Button size="compact-sm" loading={decision.isPending} onClick={() => decision.mutate(true)}>
-          Approve
-        </Button>
-        <Button size="compact-sm" variant="default" disabled={decision.isPending} onClick={() => decision.mutate(false)}>
-          Reject
-        </Button>
-      </Group>
-      {decision.error && <ErrorPanel error={decision.error} title="The decision was not taken" />}
+      <DecisionForm runId={run.runId} stepId={step.taskId} decided={decided} />
     </div>
   );
 }

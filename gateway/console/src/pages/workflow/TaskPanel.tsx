@@ -5,6 +5,7 @@ import { useAgentName } from "@/shared/agentName";
 import { count, duration } from "@/shared/format";
 import { CopyButton } from "@/shared/ui/CopyButton";
 import { Facts } from "@/shared/ui/Page";
+import { TextBlock } from "@/shared/ui/TextBlock";
 import classes from "./Workflow.module.css";
 
 /** One task, as the workflow defines it. */
@@ -33,9 +34,7 @@ export function TaskPanel({ task }: { task: Task }) {
         <h3>Input</h3>
         <CopyButton text={task.input} what="the input" />
       </div>
-      <div className={classes.input} tabIndex={0} role="group" aria-label="Input">
-        {task.input}
-      </div>
+      <TextBlock label="Input" text={task.input} />
     </aside>
   );
 }

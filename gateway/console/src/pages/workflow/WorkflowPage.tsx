@@ -8,6 +8,7 @@ import { isNotFound } from "@/api/errors";
 import { workflowService } from "@/api/services/workflowService";
 import { streamHub } from "@/api/streams";
 import type { Workflow } from "@gen/agentmesh/workflow/v1/workflow_pb";
+import { agentInWords } from "@/shared/agentName";
 import { randomId } from "@/shared/browser/ids";
 import { download } from "@/shared/browser/download";
 import { count } from "@/shared/format";
@@ -51,7 +52,7 @@ function Loaded({ workflow }: { workflow: Workflow }) {
   const select = (task: string) => void navigate({ search: { task }, replace: true });
   const selected = workflow.tasks.find(({ id }) => id === chosen) ?? workflow.tasks[0];
   const nodes = useMemo(
-    () => workflow.tasks.map((task) => ({ id: task.id, title: task.id, subtitle: task.agentId, note: task.approval ? "Asks first" : undefined, dependsOn: task.dependsOn })),
+    () => workflow.tasks.map((task) => ({ id: task.id, title: task.id, subtitle: agentInWords(task.agentId), note: task.approval ? "Asks first" : undefined, dependsOn: task.dependsOn })),
     [workflow.tasks],
   );
   return (

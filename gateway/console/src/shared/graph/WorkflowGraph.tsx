@@ -1,7 +1,7 @@
 import { useComputedColorScheme } from "@mantine/core";
-import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Edge, type Node, type NodeProps } from "@xyflow/react";
+import { Background, Controls, Handle, MarkerType, Position, ReactFlow, type Edge, type Node, type NodeProps, type ReactFlowInstance } from "@xyflow/react";
 import "@xyflow/react/dist/base.css";
-import { memo, useMemo } from "react";
+import { memo, useEffect, useMemo, useState } from "react";
 
 import { NODE_HEIGHT, NODE_WIDTH, placesOf, type GraphNode } from "./layout";
 import classes from "./WorkflowGraph.module.css";
@@ -19,6 +19,7 @@ interface WorkflowGraphProps {
 
 type TaskNode = Node<{ node: GraphNode }, "task">;
 
+const FIT = { maxZoom: 1, padding: 0.12 };
 const NODE_TYPES = { task: memo(TaskCard) };
 
 /** Tasks and what they depend on. Only what is visible is drawn, and a node is drawn again only when it changes. */
@@ -26,6 +27,9 @@ export function WorkflowGraph({ label, nodes, selected, select, connect, height 
   const scheme = useComputedColorScheme("light");
   const shape = nodes.map(({ id, dependsOn }) => `${id}<${dependsOn.join()}`).join(";");
   const places = useMemo(() => placesOf(nodes), [shape]);
+  const [flow, setFlow] = useState<ReactFlowInstance<TaskNode>>();
+  // A task or an arrow that is added may lie outside of what is shown; a change of state moves nothing.
+  useEffect(() => void flow?.fitView(FIT), [flow, shape]);
   const flowNodes = useMemo<TaskNode[]>(
     () =>
       nodes.map((node) => ({
@@ -51,14 +55,13 @@ export function WorkflowGraph({ label, nodes, selected, select, connect, height 
   return (
     <div className={classes.frame} style={{ height }} role="group" aria-label={label}>
       <ReactFlow
-        key={places.size === 0 ? "empty" : "tasks"}
         colorMode={scheme}
         nodes={flowNodes}
         edges={edges}
         nodeTypes={NODE_TYPES}
-        onNodeClick={(_, node) => select(node.id)}
-        onSelectionChange={({ nodes: [first] }) => {
-          if (first && first.id !== selected) select(first.id);
+        onNodesChange={(changes) => {
+          // What a click or the Enter key selects. The selection itself is in the URL.
+          for (const each of changes) if (each.type === "select" && each.selected) select(each.id);
         }}
         {...(connect && { onConnect: ({ source, target }: { source: string; target: string }) => connect(source, target) })}
         nodesDraggable={false}
@@ -66,7 +69,8 @@ export function WorkflowGraph({ label, nodes, selected, select, connect, height 
         edgesFocusable={false}
         onlyRenderVisibleElements
         fitView
-        fitViewOptions={{ maxZoom: 1, padding: 0.12 }}
+        fitViewOptions={FIT}
+        onInit={setFlow}
         minZoom={0.1}
         proOptions={{ hideAttribution: true }}
       >
@@ -79,7 +83,7 @@ export function WorkflowGraph({ label, nodes, selected, select, connect, height 
 
 function TaskCard({ data: { node }, isConnectable }: NodeProps<TaskNode>) {
   return (
-    <div className={classes.node} data-tone={node.tone}>
+    <div className={classes.node} data-tone={node.tone} data-noted={node.note ? true : undefined} data-fixed={isConnectable ? undefined : true}>
       <Handle type="target" position={Position.Left} isConnectable={isConnectable} className={classes.handle} />
       <div className={classes.title}>{node.title}</div>
       <div className={classes.subtitle}>{node.subtitle}</div>

@@ -14,6 +14,20 @@ describe("placesOf", () => {
     expect(places.get("plan")!.y).not.toBe(places.get("searches")!.y);
   });
 
+  it("puts tasks that begin at once into the first column", () => {
+    const places = placesOf([
+      { id: "a", dependsOn: [] },
+      { id: "b", dependsOn: ["a"] },
+      { id: "alone", dependsOn: [] },
+      { id: "c", dependsOn: ["b"] },
+      { id: "late", dependsOn: ["a"] },
+    ]);
+    const column = (id: string) => places.get(id)!.x;
+    expect(column("alone")).toBe(column("a"));
+    expect(column("late")).toBe(column("b"));
+    expect(column("c")).toBeGreaterThan(column("b"));
+  });
+
   it("survives what a draft may have: unknown tasks, itself, and a cycle", () => {
     const places = placesOf([
       { id: "a", dependsOn: ["a", "gone", "b"] },
