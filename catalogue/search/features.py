@@ -2,12 +2,14 @@
 
 import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import orjson
@@ -18,53 +20,71 @@ from catalogue.model import AgentDefinition
 from catalogue.onet import ONET
 from catalogue.search.embedding import Tokens, tokens_of
 from catalogue.search.fields import parts_of, words_of
+from catalogue.search.lexical import Document, document_of
 
 _HERE = Path(__file__).parent
 
 
-class Features(NamedTuple):
-    """The weight of each word in all fields and in those that describe the agent, and the tokens of each part that is embedded."""
+@dataclass(frozen=True, eq=False)
+class Features:
+    """An agent's document, and the tokens of each part that is embedded."""
 
-    words: Mapping[str, tuple[float, float]]
+    document: Document
     tokens: Sequence[Tokens]
 
 
+Words = Mapping[str, tuple[float, float]]
+_in_use: WeakValueDictionary[AgentDefinition, Features] = WeakValueDictionary()
+"""The features that an index holds."""
+
+
 def features_of(agents: Sequence[AgentDefinition], kept: EntryFolder | None = None) -> Sequence[Features]:
-    """The features of each agent. With `kept`, those of agents that have not changed are read instead of computed."""
-    if kept is None:
-        return [_computed(agent) for agent in agents]
-    found = [features for _, family in groupby(agents, lambda agent: agent.source) for features in _of_family(list(family), kept)]
-    kept.trim()
+    """The features of each agent. Those that another index holds are shared; with `kept`, others are read instead of computed."""
+    families = [list(family) for _, family in groupby(agents, lambda agent: agent.source)]
+    found = [features for family in families for features in _of_family(family, kept)]
+    if kept is not None:
+        kept.trim()
     return found
 
 
-@lru_cache(maxsize=4096)
-def _computed(agent: AgentDefinition) -> Features:
-    return Features(words_of(agent), [tokens_of(part) for part in parts_of(agent)])
+def _of_family(agents: Sequence[AgentDefinition], kept: EntryFolder | None) -> Sequence[Features]:
+    """The features of the agents of a file that follow each other, for which one entry is kept."""
+    known = [_in_use.get(agent) for agent in agents]
+    if None not in known:
+        return [features for features in known if features is not None]
+    found = _kept(agents, kept) if kept is not None else [_features(*_computed(agent)) for agent in agents]
+    _in_use.update(zip(agents, found, strict=True))
+    return found
 
 
-def _of_family(agents: Sequence[AgentDefinition], kept: EntryFolder) -> Iterator[Features]:
-    """One entry for the agents of a file that follow each other."""
+def _kept(agents: Sequence[AgentDefinition], kept: EntryFolder) -> Sequence[Features]:
     name = hashlib.sha256(_version() + b"".join(f"{agent.agent_id} {agent.revision}\n".encode() for agent in agents)).hexdigest()
     payload = kept.load(name)
     if payload is not None:
-        yield from map(_read, orjson.loads(payload))
-        return
+        return [_features(*_read(written)) for written in orjson.loads(payload)]
     computed = [_computed(agent) for agent in agents]
-    kept.store(name, orjson.dumps([_written(features) for features in computed]))
-    yield from computed
+    kept.store(name, orjson.dumps([_written(*each) for each in computed]))
+    return [_features(*each) for each in computed]
 
 
-def _written(features: Features) -> Sequence[Any]:
-    weights = np.array(list(features.words.values()), np.float64).reshape(-1, 2)
-    return [" ".join(features.words), _text(weights), [_text(each) for each in features.tokens]]
+def _computed(agent: AgentDefinition) -> tuple[Words, Sequence[Tokens]]:
+    return words_of(agent), [tokens_of(part) for part in parts_of(agent)]
 
 
-def _read(written: Sequence[Any]) -> Features:
+def _features(words: Words, tokens: Sequence[Tokens]) -> Features:
+    return Features(document_of(words), tokens)
+
+
+def _written(words: Words, tokens: Sequence[Tokens]) -> Sequence[Any]:
+    weights = np.array(list(words.values()), np.float64).reshape(-1, 2)
+    return [" ".join(words), _text(weights), [_text(each) for each in tokens]]
+
+
+def _read(written: Sequence[Any]) -> tuple[Words, Sequence[Tokens]]:
     words, weights, tokens = written
     everywhere, telling = np.frombuffer(b64decode(weights), np.float64).reshape(-1, 2).T.tolist()
     pairs = zip(everywhere, telling, strict=True)
-    return Features(dict(zip(words.split(), pairs, strict=True)), [np.frombuffer(b64decode(each), np.int32) for each in tokens])
+    return dict(zip(words.split(), pairs, strict=True)), [np.frombuffer(b64decode(each), np.int32) for each in tokens]
 
 
 def _text(array: NDArray[Any]) -> str:

@@ -42,10 +42,11 @@ class SearchIndex:
 
     def __init__(self, agents: Sequence[AgentDefinition], kept: EntryFolder | None = None) -> None:
         """`kept` is where what is computed of each agent may be kept between starts."""
-        features = features_of(agents, kept)
+        self._features = features = features_of(agents, kept)
+        """Held so that the next index computes only those of agents that have changed."""
         self._ids = [agent.agent_id for agent in agents]
         self._rows = {agent_id: row for row, agent_id in enumerate(self._ids)}
-        self._lexical = LexicalIndex([each.words for each in features])
+        self._lexical = LexicalIndex([each.document for each in features])
         self._embedding = Embedding([each.tokens for each in features])
         self._out_of_reach = np.array([self._embedding.of(in_english(request)) for request in requests_out_of_reach()])
 

@@ -56,12 +56,21 @@ class _Posting:
     idf: float
 
 
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An agent's words and the weighted frequency of each of its terms."""
+
+    words: frozenset[str]
+    frequencies: Mapping[str, float]
+    telling: Mapping[str, float]
+    """The same frequencies without the fields that may mention anything."""
+    length: float
+
+
 class LexicalIndex:
     """Immutable. Building it for 1,500 agents takes a few tenths of a second of CPU."""
 
-    def __init__(self, agents: Sequence[Mapping[str, tuple[float, float]]]) -> None:
-        """`agents` are the words of each, with their weights in all fields and in those that describe it."""
-        documents = [_document(words) for words in agents]
+    def __init__(self, documents: Sequence[Document]) -> None:
         self._documents = documents
         self._size = len(documents)
         self._mean_length = _mean_length(documents)
@@ -105,7 +114,7 @@ class LexicalIndex:
             telling[posting.telling] = True
         return score, telling
 
-    def _score_of(self, document: "_Document", terms: Sequence[tuple[str, float]]) -> float:
+    def _score_of(self, document: "Document", terms: Sequence[tuple[str, float]]) -> float:
         """The same score for a document that is not indexed. A term is as rare as it is in the index."""
         scores = [
             _weight(document.frequencies[term], document.length, self._mean_length) * self._postings[term].idf * weight
@@ -132,18 +141,8 @@ class LexicalIndex:
                 yield self._stem_of[known], _TYPO_WEIGHT / max(distance, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
-    """An agent's words and the weighted frequency of each of its terms."""
-
-    words: frozenset[str]
-    frequencies: Mapping[str, float]
-    telling: Mapping[str, float]
-    """The same frequencies without the fields that may mention anything."""
-    length: float
-
-
-def _document(words: Mapping[str, tuple[float, float]]) -> _Document:
+def document_of(words: Mapping[str, tuple[float, float]]) -> Document:
+    """The document of an agent, from the weight of each word in all fields and in those that describe it."""
     frequencies: defaultdict[str, float] = defaultdict(float)
     telling: dict[str, float] = {}
     for word, (weight, described) in words.items():
@@ -151,10 +150,10 @@ def _document(words: Mapping[str, tuple[float, float]]) -> _Document:
         frequencies[stemmed] += weight
         if described:
             telling[stemmed] = telling.get(stemmed, 0.0) + described
-    return _Document(frozenset(words), dict(frequencies), telling, sum(frequencies.values()))
+    return Document(frozenset(words), dict(frequencies), telling, sum(frequencies.values()))
 
 
-def _without(document: _Document, query: str) -> _Document:
+def _without(document: Document, query: str) -> Document:
     """The document of the same agent without one of its queries, as far as scores depend on it."""
     weight = FIELD_WEIGHTS["queries"]
     stems = [stem(word) for word in words(with_english((query,)))]
@@ -166,10 +165,10 @@ def _without(document: _Document, query: str) -> _Document:
                 del left[term]
             else:
                 left[term] -= frequency
-    return _Document(document.words, frequencies, telling, document.length - weight * len(stems))
+    return Document(document.words, frequencies, telling, document.length - weight * len(stems))
 
 
-def _postings(documents: Sequence[_Document], mean_length: float) -> Mapping[str, _Posting]:
+def _postings(documents: Sequence[Document], mean_length: float) -> Mapping[str, _Posting]:
     """All occurrences of all terms as three arrays, sorted by term and cut where the term changes."""
     numbers: dict[str, int] = {}
     terms = np.array([numbers.setdefault(term, len(numbers)) for document in documents for term in document.frequencies], np.int64)
@@ -188,7 +187,7 @@ def _postings(documents: Sequence[_Document], mean_length: float) -> Mapping[str
     return found
 
 
-def _mean_length(documents: Sequence[_Document]) -> float:
+def _mean_length(documents: Sequence[Document]) -> float:
     return sum(document.length for document in documents) / len(documents) if documents else 1.0
 
 

@@ -20,41 +20,55 @@ AGENTS = [
 
 def same(ones: list[Features], others: list[Features]) -> bool:
     return all(
-        one.words == other.words and all(np.array_equal(*parts) for parts in zip(one.tokens, other.tokens, strict=True))
+        one.document == other.document and all(np.array_equal(*parts) for parts in zip(one.tokens, other.tokens, strict=True))
         for one, other in zip(ones, others, strict=True)
     )
 
 
+def afresh(monkeypatch: pytest.MonkeyPatch) -> list[Features]:
+    """The features of AGENTS, shared with nothing."""
+    monkeypatch.setattr(features_module, "_in_use", {})
+    return list(features_of(AGENTS))
+
+
 def test_kept_features_are_those_that_were_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    computed = list(features_of(AGENTS))
-    assert same(list(features_of(AGENTS, EntryFolder(tmp_path / "kept"))), computed)
+    features_of(AGENTS, EntryFolder(tmp_path / "kept"))
 
     def not_again(agent: AgentDefinition) -> Features:
         raise AssertionError(f"{agent.agent_id} is computed again")
 
-    monkeypatch.setattr(features_module, "_computed", not_again)
-    assert same(list(features_of(AGENTS, EntryFolder(tmp_path / "kept"))), computed)
+    with monkeypatch.context() as patched:
+        patched.setattr(features_module, "_computed", not_again)
+        read = list(features_of(AGENTS, EntryFolder(tmp_path / "kept")))
+    assert same(read, afresh(monkeypatch))
 
 
 def test_a_changed_agent_is_computed_again(tmp_path: Path) -> None:
     features_of(AGENTS, EntryFolder(tmp_path / "kept"))
     changed = [AGENTS[0], definition(2, name="Tea Owner", revision="another")]
-    assert "tea" in list(features_of(changed, EntryFolder(tmp_path / "kept")))[1].words
+    assert "tea" in list(features_of(changed, EntryFolder(tmp_path / "kept")))[1].document.words
 
 
 def test_features_of_other_rules_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     features_of(AGENTS, EntryFolder(tmp_path / "kept"))
     before = len(list((tmp_path / "kept").iterdir()))
+    monkeypatch.setattr(features_module, "_in_use", {})
     monkeypatch.setattr(features_module, "_version", lambda: b"other weights")
     features_of(AGENTS, EntryFolder(tmp_path / "kept"))
     assert len(list((tmp_path / "kept").iterdir())) > before
 
 
-def test_a_damaged_entry_is_computed_again(tmp_path: Path) -> None:
+def test_a_damaged_entry_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     features_of(AGENTS, EntryFolder(tmp_path / "kept"))
     for entry in (tmp_path / "kept").iterdir():
         entry.write_bytes(entry.read_bytes()[:-3])
-    assert same(list(features_of(AGENTS, EntryFolder(tmp_path / "kept"))), list(features_of(AGENTS)))
+    assert same(list(features_of(AGENTS, EntryFolder(tmp_path / "kept"))), afresh(monkeypatch))
+
+
+def test_an_agent_that_did_not_change_shares_its_features_with_the_index_before() -> None:
+    before = features_of(AGENTS)
+    assert features_of([AGENTS[0]])[0] is before[0]
+    assert features_of([definition(1, name="Tea Owner")])[0] is not before[0]
 
 
 @pytest.mark.parametrize("search", ["invoice", "who runs the cafe", "Wer schreibt die Rechnungen?"])
