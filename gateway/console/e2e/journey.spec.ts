@@ -79,6 +79,12 @@ test("a user finds an agent, runs it, builds a workflow, approves it, reads its 
     await expect(page.getByRole("table", { name: "Runs of the workflow" }).getByText("Completed")).toBeVisible();
     await accessible(page);
     await pictures(page, "workflow");
+
+    // A workflow never changes: editing opens a copy.
+    await page.getByRole("link", { name: "Edit a copy" }).click();
+    await expect(page.getByLabel("Name of the workflow")).toHaveValue("Launch of a cargo bike (copy)");
+    await page.getByRole("group", { name: /^newsletter_editor/ }).click();
+    await expect(page.getByRole("region", { name: "Task newsletter_editor" }).getByLabel("Input", { exact: true })).toHaveValue("Announce it.");
   });
 
   await test.step("read its cost", async () => {

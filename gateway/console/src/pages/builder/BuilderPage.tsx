@@ -38,7 +38,8 @@ export function BuilderPage() {
     enabled: from !== undefined,
     staleTime: Infinity,
   });
-  const draft = stored ?? (source.data ? copyOf(draftOf(source.data)) : EMPTY);
+  const copy = useMemo(() => (source.data ? copyOf(draftOf(source.data)) : EMPTY), [source.data]);
+  const draft = stored ?? copy;
   const creation = useCreation(draft, () => setDraft(null));
   const marked = useMemo(() => markedBy(creation.error, creation.variables?.sent), [creation.error, creation.variables]);
   const nodes = useMemo(
