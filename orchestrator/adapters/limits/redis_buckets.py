@@ -18,6 +18,7 @@ from mesh.clock import SYSTEM_CLOCK, Clock
 from mesh.limits.limiter import Charge, Verdict
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits.local import LocalLimits
+from orchestrator.adapters.limits.reserve import Reserve
 
 log = structlog.get_logger()
 
@@ -37,6 +38,8 @@ _MICROSECONDS = 1_000_000
 _CAPACITY = 60 * _MICROSECONDS
 """A bucket holds the tokens of one minute."""
 
+_TAKEN = Verdict(present=())
+
 
 @dataclass(slots=True)
 class _Request:
@@ -47,6 +50,8 @@ class _Request:
 
 class RedisLimits:
     """Uses one connection and one round trip at a time; calls that arrive meanwhile share the next one. An async context manager.
+
+    A round trip takes tokens ahead for the same caller's next calls, which then need none; see Reserve.
 
     A bucket in this process never holds fewer tokens than the shared one unless Redis loses data, so a call that it refuses needs no
     round trip. If Redis does not answer within 25 ms, the buckets of this process decide; they count every call, so no caller gains
@@ -59,6 +64,7 @@ class RedisLimits:
         self._connection = Redis.from_url(url, socket_connect_timeout=CONNECT_SECONDS).connection_pool.make_connection()
         self._seconds = seconds
         self._local = LocalLimits(clock)
+        self._reserve = Reserve(clock)
         self._waiting: list[_Request] = []
         self._wake = asyncio.Event()
         self._rests_until = 0.0
@@ -81,6 +87,8 @@ class RedisLimits:
         verdict = self._local.take(charges)
         if verdict.refused_by is not None:
             return verdict
+        if not watch and self._reserve.take(charges):
+            return _TAKEN
         if self._task.done():  # the process is draining
             LOCAL.inc()
             return verdict
@@ -110,7 +118,7 @@ class RedisLimits:
                 self._wake.clear()
             try:
                 async with asyncio.timeout(self._seconds):
-                    _tell(group, await self._ask(group))
+                    self._tell(group, await self._ask(group))
             except asyncio.CancelledError:
                 self._give_up(group)
                 raise
@@ -124,12 +132,16 @@ class RedisLimits:
     async def _ask(self, group: Sequence[_Request]) -> Any:
         keys: list[str] = []
         arguments: list[int | float] = []
+        asked: set[str] = set()
         for request in group:
             keys += [charge.key for charge in request.charges]
             keys += request.watch
             arguments += len(request.charges), len(request.watch)
             for charge in request.charges:
-                arguments += charge.interval_seconds * _MICROSECONDS, _CAPACITY
+                # A call that watches keys needs a round trip in any case, and so will its caller's next one.
+                ahead = 0 if request.watch or charge.key in asked else self._reserve.wanted(charge)
+                asked.add(charge.key)
+                arguments += charge.interval_seconds * _MICROSECONDS, _CAPACITY, ahead
         try:
             return await self._call("EVALSHA", _DIGEST, len(keys), *keys, *arguments)
         except NoScriptError:
@@ -154,19 +166,22 @@ class RedisLimits:
         with suppress(RedisError, OSError):
             await self._connection.disconnect(nowait=True)  # its state is unknown
 
+    def _tell(self, group: Sequence[_Request], answers: Sequence[Any]) -> None:
+        at = 0
+        for request in group:
+            refused_by, wait = answers[at], answers[at + 1]
+            present = tuple(exists == 1 for exists in answers[at + 2 : at + 2 + len(request.watch)])
+            at += 2 + len(request.watch)
+            for charge in request.charges:
+                if ahead := answers[at]:
+                    self._reserve.put(charge, ahead)
+                at += 1
+            if not request.answer.done():
+                refusal = request.charges[refused_by - 1] if refused_by else None
+                request.answer.set_result(Verdict(refusal, wait / _MICROSECONDS, present))
+
     def _give_up(self, group: Sequence[_Request]) -> None:
         for request in group:
             if not request.answer.done():
                 LOCAL.inc()
                 request.answer.set_result(Verdict())
-
-
-def _tell(group: Sequence[_Request], answers: Sequence[Any]) -> None:
-    at = 0
-    for request in group:
-        refused_by, wait = answers[at], answers[at + 1]
-        present = tuple(exists == 1 for exists in answers[at + 2 : at + 2 + len(request.watch)])
-        at += 2 + len(request.watch)
-        if not request.answer.done():
-            refusal = request.charges[refused_by - 1] if refused_by else None
-            request.answer.set_result(Verdict(refusal, wait / _MICROSECONDS, present))

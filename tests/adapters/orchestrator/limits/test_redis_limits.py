@@ -14,6 +14,7 @@ from mesh.limits.limiter import Charge, Verdict
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.limits import redis_buckets as redis_limits
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
+from tests.support.clock import SetClock
 from tests.support.redis import running_redis
 from tests.support.waiting import eventually
 
@@ -149,13 +150,13 @@ async def test_redis_counts_again_after_its_return(server: RedisServer, limits: 
 async def test_a_redis_that_hangs_is_skipped_after_three_timeouts(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_limits, "REST_SECONDS", 60.0)
     async with RedisLimits(server.url(), BackgroundTasks(), seconds=0.2) as limits:
-        assert (await limits.take([bucket(1_000)])).present == ()
+        assert (await limits.take([bucket(60)])).present == ()
         process = psutil.Process(server.process.pid)
         process.send_signal(signal.SIGSTOP)
         waited = []
         for _ in range(20):
             began = asyncio.get_running_loop().time()
-            assert (await limits.take([bucket(1_000)])).present is None
+            assert (await limits.take([bucket(60)])).present is None
             waited.append(asyncio.get_running_loop().time() - began >= 0.2)
         process.send_signal(signal.SIGCONT)
     assert waited == [True] * 3 + [False] * 17
@@ -165,3 +166,48 @@ async def test_many_calls_share_few_round_trips(limits: RedisLimits, client: Red
     before = (await client.info("commandstats")).get("cmdstat_evalsha", {"calls": 0})["calls"]
     assert await granted(limits, bucket(10_000), 500) == 500
     assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] - before <= 10
+
+
+async def test_a_busy_caller_needs_few_round_trips(limits: RedisLimits, client: Redis) -> None:
+    before = (await client.info("commandstats")).get("cmdstat_evalsha", {"calls": 0})["calls"]
+    for _ in range(70):
+        assert await limits.take([bucket(600), bucket(600, "key")]) == Verdict(present=())
+    assert (await client.info("commandstats"))["cmdstat_evalsha"]["calls"] - before == 10
+
+
+async def test_a_process_takes_a_hundredth_of_a_bucket_ahead(server: RedisServer, limits: RedisLimits) -> None:
+    async with RedisLimits(server.url(), BackgroundTasks(), PATIENT) as other:
+        for _ in range(4):
+            assert await granted(other, bucket(600), 1) == 1
+        here = await granted(limits, bucket(600), 700)
+        there = await granted(other, bucket(600), 700)
+    assert 600 - 6 <= here + there + 4 <= 600 + 6
+    assert there >= 3
+
+
+async def test_a_small_bucket_is_shared_exactly(server: RedisServer, limits: RedisLimits) -> None:
+    async with RedisLimits(server.url(), BackgroundTasks(), PATIENT) as other:
+        assert await granted(other, bucket(99), 1) == 1
+        assert await granted(limits, bucket(99), 120) == 98
+
+
+async def test_tokens_taken_ahead_are_not_kept_for_long(server: RedisServer) -> None:
+    clock = SetClock()
+    async with RedisLimits(server.url(), BackgroundTasks(), PATIENT, clock) as limits:
+        await limits.take([bucket(600)])
+        await server.stop()
+        assert (await limits.take([bucket(600)])).present == ()
+        clock.advance(10)
+        assert (await limits.take([bucket(600)])).present is None
+
+
+async def test_a_call_that_watches_a_key_is_never_answered_from_the_reserve(limits: RedisLimits, client: Redis) -> None:
+    await limits.take([bucket(600)])
+    await client.set("revoked:1", "1")
+    assert (await limits.take([bucket(600)], watch=["revoked:1"])).present == (True,)
+
+
+async def test_a_caller_whose_calls_watch_a_key_loses_no_tokens(limits: RedisLimits) -> None:
+    for _ in range(300):
+        assert (await limits.take([bucket(600)], watch=["revoked:1"])).refused_by is None
+    assert await granted(limits, bucket(600), 400) >= 300 - 6
