@@ -5,7 +5,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -63,8 +63,8 @@ class Launcher:
 
 
 @asynccontextmanager
-async def up(offset: int, *options: str) -> AsyncIterator[Launcher]:
-    command = [sys.executable, "-m", "deploy.local", "up", "--port-offset", str(offset), *options]
+async def up(offset: int, *options: str, program: Sequence[str] = ("-m", "deploy.local")) -> AsyncIterator[Launcher]:
+    command = [sys.executable, *program, "up", "--port-offset", str(offset), *options]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
     launcher = Launcher(process, offset)
     try:
@@ -203,3 +203,11 @@ async def test_ctrl_c_during_the_start_stops_what_has_been_started(offset: int) 
         assert "everything has stopped" in await launcher.end()
         assert launcher.process.returncode == 0
         assert await launcher.leaves_nothing()
+
+
+async def test_a_launcher_that_no_longer_watches_a_program_stops_everything_and_says_why(offset: int) -> None:
+    async with up(offset, program=[str(Path(__file__).with_name("broken_watcher.py"))]) as launcher:
+        screen = await launcher.end()
+    assert "agentmesh: stopped because the watcher of envoy ended unexpectedly (RuntimeError('the watcher broke'))" in screen
+    assert launcher.process.returncode == 1
+    assert await launcher.leaves_nothing()
