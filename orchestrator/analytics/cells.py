@@ -1,24 +1,25 @@
 """Sums executions into cells."""
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 from orchestrator.analytics.histogram import cost_slot, duration_slot
 from orchestrator.analytics.model import EVERYBODY, Cell, CellKey, Dimension, Ended, Width
 from orchestrator.executions.model import State
 
 _COUNTED_AS = {State.COMPLETED: "completed", State.FAILED: "failed", State.CANCELLED: "cancelled", State.OUTCOME_UNKNOWN: "unknown"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WITH_HISTOGRAMS = (Dimension.TOTAL, Dimension.AGENT)
 
 
-def cells_of(executions: Iterable[Ended], hours_until: datetime | None, days_until: datetime | None) -> dict[CellKey, Cell]:
+def cells_of(executions: Iterable[Ended], summed_until: Mapping[Width, datetime | None]) -> dict[CellKey, Cell]:
     """The sums of these executions, in cells of a quarter of an hour.
 
-    An execution that comes late, after its hour or its day was summed up, is also counted in the cell of that hour or day.
+    `summed_until` tells for the longer widths up to when cells exist. An execution that comes late is also counted in those.
     """
     cells: dict[CellKey, Cell] = {}
     for ended in executions:
-        for width in _widths(ended.finished_at, hours_until, days_until):
+        for width in _widths(ended.finished_at, summed_until):
             bucket = floor(ended.finished_at, width)
             for dimension, owner, subject in _subjects(ended):
                 key = CellKey(dimension, owner, subject, width, bucket)
@@ -31,8 +32,7 @@ def cells_of(executions: Iterable[Ended], hours_until: datetime | None, days_unt
 
 def floor(moment: datetime, width: Width) -> datetime:
     """The beginning of the cell that contains a moment in UTC."""
-    minutes = (moment.hour * 60 + moment.minute) // width * width
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(minutes=minutes)
+    return _EPOCH + (moment - _EPOCH) // timedelta(minutes=width) * timedelta(minutes=width)
 
 
 def ceiling(moment: datetime, width: Width) -> datetime:
@@ -41,12 +41,9 @@ def ceiling(moment: datetime, width: Width) -> datetime:
     return begins if begins == moment else begins + timedelta(minutes=width)
 
 
-def _widths(moment: datetime, hours_until: datetime | None, days_until: datetime | None) -> Iterator[Width]:
+def _widths(moment: datetime, summed_until: Mapping[Width, datetime | None]) -> Iterator[Width]:
     yield Width.QUARTER
-    if hours_until is not None and moment < hours_until:
-        yield Width.HOUR
-    if days_until is not None and moment < days_until:
-        yield Width.DAY
+    yield from (width for width, until in summed_until.items() if until is not None and moment < until)
 
 
 def _subjects(ended: Ended) -> Iterator[tuple[Dimension, int, str]]:

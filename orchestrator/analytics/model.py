@@ -35,6 +35,8 @@ class Width(IntEnum):
     QUARTER = 15
     HOUR = 60
     DAY = 1440
+    WEEK = 10080
+    """Begins on a Thursday, as the epoch did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Compacted:
 
     hours_until: datetime
     days_until: datetime
+    weeks_until: datetime
     fine_from: datetime
     """Before this moment, only totals have cells shorter than a day."""
 

@@ -1,4 +1,4 @@
-"""Which cells a stretch of time is read from: days where they are whole, hours and quarters of an hour at its ends."""
+"""Which cells a stretch of time is read from: weeks and days where they are whole, hours and quarters of an hour at its ends."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -14,7 +14,7 @@ def spans(begins: datetime, ends: datetime, compacted: Compacted, *, all_fine: b
     """
     if not all_fine and begins < compacted.fine_from:
         until = min(ends, compacted.fine_from)
-        yield from _nonempty(Width.DAY, ceiling(begins, Width.DAY), ceiling(until, Width.DAY))
+        yield from _days(ceiling(begins, Width.DAY), ceiling(until, Width.DAY), compacted)
         begins = max(begins, compacted.fine_from)
     yield from _split(begins, ends, compacted)
 
@@ -34,10 +34,20 @@ def _split(begins: datetime, ends: datetime, compacted: Compacted) -> Iterator[S
     first, last = ceiling(begins, Width.DAY), floor(min(ends, compacted.days_until), Width.DAY)
     if first < last:
         yield from _hours(begins, first, compacted)
-        yield from _nonempty(Width.DAY, first, last)
+        yield from _days(first, last, compacted)
         yield from _hours(last, ends, compacted)
     else:
         yield from _hours(begins, ends, compacted)
+
+
+def _days(begins: datetime, ends: datetime, compacted: Compacted) -> Iterator[Span]:
+    first, last = ceiling(begins, Width.WEEK), floor(min(ends, compacted.weeks_until), Width.WEEK)
+    if first < last:
+        yield from _nonempty(Width.DAY, begins, first)
+        yield from _nonempty(Width.WEEK, first, last)
+        yield from _nonempty(Width.DAY, last, ends)
+    else:
+        yield from _nonempty(Width.DAY, begins, ends)
 
 
 def _hours(begins: datetime, ends: datetime, compacted: Compacted) -> Iterator[Span]:

@@ -41,8 +41,9 @@ _BUCKET = {
     Width.QUARTER: "bucket",
     Width.HOUR: "date_bin('1 hour', bucket, 'epoch')",
     Width.DAY: "date_bin('1 day', bucket, 'epoch')",
+    Width.WEEK: "date_bin('7 days', bucket, 'epoch')",
 }
-_UNTIL = {Width.QUARTER: "infinity", Width.HOUR: "{hours}", Width.DAY: "{days}"}
+_UNTIL = {Width.QUARTER: "infinity", Width.HOUR: "{hours}", Width.DAY: "{days}", Width.WEEK: "{weeks}"}
 _AGENT = "'marketing_seo_strategist_agent_1_' || agent"
 _SUBJECTS = {
     ("total", "0"): "''",
@@ -69,26 +70,28 @@ SELECT '{dimension}', o, s, {int(width)}, b, {counters}, {histogram} FROM (
   SELECT {owner} AS o, {subject} AS s, {_BUCKET[width]} AS b, {"slot, false AS failed" if measured else "0 AS slot, failed"},
     count(*) AS n
   FROM call WHERE {where} GROUP BY 1, 2, 3, 4, 5) AS one
-GROUP BY o, s, b"""
+GROUP BY o, s, b ORDER BY b"""
 
 
 async def load(db: Any, executions: int, now: datetime) -> None:
     """Fills the cells. Indexes are built afterwards, as that is faster."""
     begins = floor(now, Width.DAY) - timedelta(days=DAYS)
-    hours, days = floor(now, Width.HOUR), floor(now, Width.DAY)
+    hours, days, weeks = (floor(now, width) for width in (Width.HOUR, Width.DAY, Width.WEEK))
     await db.execute("SET work_mem = '256MB'; SET maintenance_work_mem = '1GB'; SET synchronous_commit = off")
     await db.execute(_CALLS, begins, float((now - begins) / timedelta(minutes=15)), executions)
     await db.execute("ALTER TABLE usage_cells SET UNLOGGED; ALTER TABLE usage_cells DROP CONSTRAINT usage_cells_pkey")
     await db.execute("DROP INDEX ix_usage_cells_bucket; DROP INDEX ix_usage_cells_age")
     for (dimension, owner), subject in _SUBJECTS.items():
         for width in Width:
-            until = _UNTIL[width].format(hours=hours.isoformat(), days=days.isoformat())
+            until = _UNTIL[width].format(hours=hours.isoformat(), days=days.isoformat(), weeks=weeks.isoformat())
             await db.execute(_cells(dimension, owner, subject, width, until))
         print(f"  {dimension} of {'everybody' if owner == '0' else 'each user'}: cells made", flush=True)
     await db.execute("ALTER TABLE usage_cells ADD PRIMARY KEY (dimension, owner, subject, width, bucket)")
     await db.execute("CREATE INDEX ix_usage_cells_bucket ON usage_cells (dimension, owner, width, bucket)")
     await db.execute(f"INSERT INTO usage_agents SELECT {_AGENT}, 'Agent', 'category-' || agent % 20 FROM generate_series(1, 1500) AS agent")
-    await db.execute("UPDATE usage_cursor SET counted_until = $1, hours_until = $2, days_until = $3", now, hours, days)
+    await db.execute(
+        "UPDATE usage_cursor SET counted_until = $1, hours_until = $2, days_until = $3, weeks_until = $4", now, hours, days, weeks
+    )
     await db.execute("VACUUM ANALYZE usage_cells")
 
 

@@ -29,13 +29,14 @@ COUNTED_AT_ONCE = 250
 """Counting so many takes a few milliseconds, during which the worker does nothing else."""
 POLL_SECONDS = 2.0
 LATE = timedelta(minutes=5)
-"""How long after its end an hour or a day is summed up. Executions that come later are counted all the same, at a higher cost."""
+"""How long after its end an hour, a day or a week is summed up. Executions that come later are counted all the same, at a higher cost."""
 COMPACTED_AT_ONCE = timedelta(hours=24)
 COMPACT_SECONDS = 60.0
 
 LAG_EVENTS = Gauge("usage_lag_events", "Events that analytics has not counted yet")
 LAG_SECONDS = Gauge("usage_lag_seconds", "Age of the oldest event that analytics has not counted yet")
 
+_SUMMED_UNTIL = {Width.HOUR: "hours_until", Width.DAY: "days_until", Width.WEEK: "weeks_until"}
 CategoryOf = Callable[[str], str | None]
 """The category of an agent; None if the catalogue does not have the agent."""
 
@@ -76,7 +77,7 @@ class UsageRollup:
             if not events:
                 return 0
             executed = [row for row in events if row["event_type"] == EXECUTED]
-            cells = cells_of(map(_ended, executed), cursor["hours_until"], cursor["days_until"])
+            cells = cells_of(map(_ended, executed), {width: cursor[column] for width, column in _SUMMED_UNTIL.items()})
             await _add(connection, cells)
             await self._note_agents(connection, executed)
             counted_until = events[-1]["occurred_at"]
@@ -131,21 +132,25 @@ def _row(key: CellKey, cell: Cell) -> dict[str, Any]:
 
 
 async def _compact(connection: Connection, cursor: asyncpg.Record, cells: Mapping[CellKey, Cell], counted_until: datetime) -> None:
-    """Sums up hours and days that have ended."""
-    hours, days = cursor["hours_until"], cursor["days_until"]
+    """Sums up hours, days and weeks that have ended."""
+    hours, days, weeks = (cursor[column] for column in _SUMMED_UNTIL.values())
     if hours is None or days is None:
         first = min((key.bucket for key in cells), default=None)
         if first is None:
             return
         hours = days = floor(first, Width.DAY)
+    weeks = weeks or floor(days, Width.WEEK)
     until = counted_until - LATE
     new_hours = min(max(hours, floor(until, Width.HOUR)), hours + COMPACTED_AT_ONCE)
     new_days = max(days, floor(min(until, new_hours), Width.DAY))
+    new_weeks = min(max(weeks, floor(new_days, Width.WEEK)), weeks + timedelta(minutes=Width.WEEK))
     if new_hours > hours:
         await connection.execute(sql.COMPACT, Width.QUARTER, Width.HOUR, hours, new_hours, timeout=COMPACT_SECONDS)
     if new_days > days:
         await connection.execute(sql.COMPACT, Width.HOUR, Width.DAY, days, new_days, timeout=COMPACT_SECONDS)
-    await connection.execute(sql.COMPACTED, new_hours, new_days)
+    if new_weeks > weeks:
+        await connection.execute(sql.COMPACT, Width.DAY, Width.WEEK, weeks, new_weeks, timeout=COMPACT_SECONDS)
+    await connection.execute(sql.COMPACTED, new_hours, new_days, new_weeks)
 
 
 def _ended(row: asyncpg.Record) -> Ended:

@@ -2,7 +2,7 @@
 
 from orchestrator.analytics.model import COUNTERS
 
-LOCK = "SELECT position, hours_until, days_until FROM usage_cursor FOR UPDATE SKIP LOCKED"
+LOCK = "SELECT position, hours_until, days_until, weeks_until FROM usage_cursor FOR UPDATE SKIP LOCKED"
 
 # The row of an execution is final once its event exists. If retention has deleted the row, the event has the most important figures.
 READ = """
@@ -74,7 +74,7 @@ FROM (
 {_merged("costs", "cost_calls")}
 """
 
-COMPACTED = "UPDATE usage_cursor SET hours_until = $1, days_until = $2"
+COMPACTED = "UPDATE usage_cursor SET hours_until = $1, days_until = $2, weeks_until = $3"
 
 LAG = """
 SELECT r.last_position - c.position AS events,

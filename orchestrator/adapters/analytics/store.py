@@ -1,6 +1,6 @@
 """Reads figures from the cells in PostgreSQL."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -64,9 +64,9 @@ class PostgresUsageStore:
                 read = await self._spans(connection, edges, dimension)
                 arguments = {**_of(read), "dimension": dimension, "owner": owner, "subject": agent_id, "edges": list(edges)}
                 figures = {row.point: _figures(row._mapping) for row in await connection.execute(text(sql.POINTS), arguments)}
-                durations: dict[int, dict[int, int]] = defaultdict(dict)
+                durations: dict[int, Counter[int]] = defaultdict(Counter)
                 for row in await connection.execute(text(sql.DURATIONS), arguments):
-                    durations[row.point][row.slot] = row.calls
+                    durations[row.point].update(dict(zip(row.slots, row.calls, strict=True)))
         return [Measured(figures.get(point, Figures()), durations.get(point, {})) for point in range(1, len(edges))]
 
     async def reasons(self, owner: int, agent_id: str, within: Range, limit: int) -> Sequence[tuple[str, int]]:
@@ -105,7 +105,8 @@ class PostgresUsageStore:
         kept = timedelta(days=self._fine_days)
         # The day after the oldest one that may be partly deleted.
         fine_from = floor(self._clock.now() - kept, Width.DAY) + timedelta(days=1) if kept else _LONG_AGO
-        compacted = Compacted(state.hours_until or _LONG_AGO, state.days_until or _LONG_AGO, min(fine_from, state.days_until or _LONG_AGO))
+        hours, days, weeks = (until or _LONG_AGO for until in (state.hours_until, state.days_until, state.weeks_until))
+        compacted = Compacted(hours, days, weeks, min(fine_from, days))
         all_fine = dimension is Dimension.TOTAL
         return merged(span for stretch in pairwise(edges) for span in spans(*stretch, compacted, all_fine=all_fine))
 

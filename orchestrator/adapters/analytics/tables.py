@@ -26,7 +26,7 @@ usage_cells = Table(
     # 0 counts the executions of all users.
     Column("owner", Integer, primary_key=True, autoincrement=False),
     Column("subject", Text(collation="C"), primary_key=True),
-    # In minutes: 15, 60 or 1440.
+    # In minutes: 15, 60, 1440 or 10080.
     Column("width", SmallInteger, primary_key=True, autoincrement=False),
     Column("bucket", DateTime(timezone=True), primary_key=True),
     Column("calls", BigInteger, nullable=False),
@@ -68,7 +68,8 @@ usage_cursor = Table(
     Column("position", BigInteger, nullable=False, server_default="0"),
     # When the last counted event happened.
     Column("counted_until", DateTime(timezone=True)),
-    # Hours and days that end by then have cells of their own.
+    # Hours, days and weeks that end by then have cells of their own.
     Column("hours_until", DateTime(timezone=True)),
     Column("days_until", DateTime(timezone=True)),
+    Column("weeks_until", DateTime(timezone=True)),
 )

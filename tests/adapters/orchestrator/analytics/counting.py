@@ -114,18 +114,18 @@ async def _check(db: Connection, dimension: str, owner: int, books: str) -> None
 
 async def check_sums(db: Connection, width: int, until: str) -> int:
     """Assert that the longer cells are the sums of the quarter-hour cells; returns their number."""
-    step = {60: "hour", 1440: "day"}[width]
+    step = {60: "1 hour", 1440: "1 day", 10080: "7 days"}[width]
     names = [*SUMS.split(", "), "seconds"]
     sums = ", ".join(f"round(sum({name})::numeric, 6)" for name in names)
     one = ", ".join(f"round({name}::numeric, 6)" for name in names)
     where = f"width = $1 AND bucket < (SELECT {until} FROM usage_cursor)"
     longer = f"SELECT dimension, owner, subject, bucket, {one} FROM usage_cells WHERE {where} ORDER BY 1, 2, 3, 4"
-    shorter = f"""SELECT dimension, owner, subject, date_trunc('{step}', bucket, 'UTC'), {sums}
+    shorter = f"""SELECT dimension, owner, subject, date_bin('{step}', bucket, 'epoch'), {sums}
       FROM usage_cells WHERE {where} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"""
     rows = [tuple(row) for row in await db.fetch(longer, width)]
     assert rows == [tuple(row) for row in await db.fetch(shorter, 15)]
     for slots, calls in (("durations", "duration_calls"), ("costs", "cost_calls")):
-        histogram = f"""SELECT dimension, owner, subject, date_trunc('{step}', bucket, 'UTC') AS at, h.slot, sum(h.calls)
+        histogram = f"""SELECT dimension, owner, subject, date_bin('{step}', bucket, 'epoch') AS at, h.slot, sum(h.calls)
           FROM usage_cells, unnest({slots}, {calls}) AS h (slot, calls) WHERE {where} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"""
         assert [tuple(row) for row in await db.fetch(histogram, width)] == [tuple(row) for row in await db.fetch(histogram, 15)]
     return len(rows)

@@ -116,6 +116,18 @@ async def test_a_late_execution_is_counted_in_its_hour_and_day(rollup: UsageRoll
     await check_sums(db, 1440, "days_until")
 
 
+async def test_weeks_are_summed_one_after_the_other(rollup: UsageRollup, db: Connection) -> None:
+    await record(db, executions(700, datetime(2026, 10, 30, 9, tzinfo=UTC), timedelta(days=23)))
+    await finish(rollup)
+    weeks = await db.fetchval("SELECT weeks_until FROM usage_cursor")
+    assert weeks >= datetime(2026, 11, 12, tzinfo=UTC)
+    assert await check_sums(db, 10080, "weeks_until") > 50
+    await record(db, executions(50, datetime(2026, 10, 31, tzinfo=UTC), timedelta(days=1), seed=2))
+    assert await finish(rollup) == 50
+    await check_cells(db)
+    await check_sums(db, 10080, "weeks_until")
+
+
 async def test_an_execution_whose_row_was_deleted_is_counted_from_its_event(rollup: UsageRollup, db: Connection) -> None:
     made = executions(20, NOON, timedelta(minutes=10))
     await record(db, made, in_books=False)
