@@ -117,8 +117,9 @@ async def test_a_late_execution_is_counted_in_its_hour_and_day(rollup: UsageRoll
 
 
 async def test_weeks_are_summed_one_after_the_other(rollup: UsageRollup, db: Connection) -> None:
-    await record(db, executions(700, datetime(2026, 10, 30, 9, tzinfo=UTC), timedelta(days=23)))
-    await finish(rollup)
+    for day in range(23):
+        await record(db, executions(20, datetime(2026, 10, 30, 9, tzinfo=UTC) + timedelta(days=day), timedelta(days=1), seed=10 + day))
+        await finish(rollup)
     weeks = await db.fetchval("SELECT weeks_until FROM usage_cursor")
     assert weeks >= datetime(2026, 11, 12, tzinfo=UTC)
     assert await check_sums(db, 10080, "weeks_until") > 50
