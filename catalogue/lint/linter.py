@@ -12,7 +12,7 @@ from catalogue.lint.completeness import incomplete
 from catalogue.lint.due import due_facts
 from catalogue.lint.findability import not_found
 from catalogue.lint.phrases import generic_phrases
-from catalogue.lint.references import broken_borders, unknown_tasks, unusable_models
+from catalogue.lint.references import broken_borders, repeated_names, unknown_tasks, unusable_models
 from catalogue.lint.similarity import near_duplicates
 from catalogue.lint.sources import SourceFile, sources_of
 from catalogue.onet import Tasks
@@ -35,7 +35,8 @@ def lint(catalogue: Catalogue, tasks: Tasks, book: PriceBook, today: date, *, st
     models = _each(unusable_models(source, book, today) for source in sources)
     warnings = [*_each(due_facts(source, today) for source in sources)]
     if strict:
-        problems += [*_each(_of_shipped_file(source) for source in sources), *models, *near_duplicates(sources), *not_found(sources)]
+        problems += [*_each(_of_shipped_file(source) for source in sources), *models, *repeated_names(sources)]
+        problems += [*near_duplicates(sources), *not_found(sources)]
         warnings += generic_phrases(sources)
     else:
         warnings += models

@@ -1,6 +1,6 @@
 """What definitions refer to: O*NET tasks, other agents and models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from catalogue.catalogue import Catalogue, Problem
@@ -29,6 +29,16 @@ def broken_borders(source: SourceFile, catalogue: Catalogue) -> Iterator[Problem
                 nearest = catalogue.nearest_ids(border.agent_id)
                 advice = f"the nearest ids are {', '.join(nearest)}" if nearest else "name an existing agent"
                 yield source.problem(place, f"is '{border.agent_id}', which does not exist; {advice}")
+
+
+def repeated_names(sources: Sequence[SourceFile]) -> Iterator[Problem]:
+    """Agents with the name of another one: people tell agents apart by their names, and descriptions refer to them."""
+    named: dict[str, str] = {}
+    for source in sources:
+        for agent, path, _ in source.members():
+            first = named.setdefault(agent.name.casefold(), agent.agent_id)
+            if first != agent.agent_id:
+                yield source.problem((*path, "name"), f"is '{agent.name}', which is also the name of {first}; rename one of them")
 
 
 def unusable_models(source: SourceFile, book: PriceBook, today: date) -> Iterator[Problem]:

@@ -141,6 +141,11 @@ OF_SHIPPED: dict[str, tuple[Sequence[str | int], Any, str]] = {
         ["slogans please", "hands over slogans", "slogans now"],
         "agents[0].queries[1] is copied from the description",
     ),
+    "a name that another agent has": (
+        ("agents", 1, "name"),
+        "slogan writer",
+        f"agents[1].name is 'slogan writer', which is also the name of {WRITER}; rename one of them",
+    ),
     "siblings that are too similar": (
         ("agents", 1, "focus"),
         " ".join([*(f"slogans{number}" for number in range(60)), *(f"surveys{number}" for number in range(60))]),
