@@ -21,7 +21,7 @@ PEACE_SECONDS = 1.5
 clients get their calls through half of the time as well."""
 OTHERS = ("agents-0", "redis", "postgres", "envoy")
 FIRST_SECONDS, EVERY_SECONDS = 2.5, 4.0
-"""When the first of the other processes is killed, and how long there is peace at least between its return and the next kill."""
+"""When the first of the other processes is killed, and the interval between kills. The next waits until the last is back."""
 
 
 class Storm:
@@ -58,9 +58,10 @@ class Storm:
                 if name == "redis":
                     async with Redis.from_url(self._stack.redis_url) as client:
                         await client.flushall()
+                began = time.monotonic()
                 await self._kill(self._stack.process(name))
                 await revived(self._stack.process(name))
-                await asyncio.sleep(EVERY_SECONDS)
+                await asyncio.sleep(began + EVERY_SECONDS - time.monotonic())
 
     async def _kill(self, process: Process) -> None:
         await killed(process)

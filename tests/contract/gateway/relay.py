@@ -31,12 +31,19 @@ class Relay:
         await asyncio.sleep(0)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self.target)
-        self._writers |= {writer, back_writer}
+        self._writers.add(writer)
         try:
-            await asyncio.gather(_pump(reader, back_writer), _pump(back_reader, writer))
+            back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self.target)
+            if writer.transport.is_closing():  # broken before the target was connected
+                back_writer.transport.abort()
+                return
+            self._writers.add(back_writer)
+            try:
+                await asyncio.gather(_pump(reader, back_writer), _pump(back_reader, writer))
+            finally:
+                self._writers.discard(back_writer)
         finally:
-            self._writers -= {writer, back_writer}
+            self._writers.discard(writer)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
