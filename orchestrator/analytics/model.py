@@ -100,6 +100,10 @@ class Compacted:
     fine_from: datetime
     """Before this moment, only totals have cells shorter than a day."""
 
+    def until(self, width: Width) -> datetime:
+        """Up to when cells of a width longer than a quarter of an hour exist."""
+        return {Width.HOUR: self.hours_until, Width.DAY: self.days_until, Width.WEEK: self.weeks_until}[width]
+
 
 class Span(NamedTuple):
     """A stretch of time that is read from the cells of one width."""

@@ -1,10 +1,13 @@
 """Which cells a stretch of time is read from: weeks and days where they are whole, hours and quarters of an hour at its ends."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from orchestrator.analytics.cells import ceiling, floor
 from orchestrator.analytics.model import Compacted, Span, Width
+
+_DAYS = (Width.WEEK, Width.DAY)
+_ALL = (*_DAYS, Width.HOUR, Width.QUARTER)
 
 
 def spans(begins: datetime, ends: datetime, compacted: Compacted, *, all_fine: bool) -> Iterator[Span]:
@@ -14,9 +17,9 @@ def spans(begins: datetime, ends: datetime, compacted: Compacted, *, all_fine: b
     """
     if not all_fine and begins < compacted.fine_from:
         until = min(ends, compacted.fine_from)
-        yield from _days(ceiling(begins, Width.DAY), ceiling(until, Width.DAY), compacted)
+        yield from _split(ceiling(begins, Width.DAY), ceiling(until, Width.DAY), compacted, _DAYS)
         begins = max(begins, compacted.fine_from)
-    yield from _split(begins, ends, compacted)
+    yield from _split(begins, ends, compacted, _ALL)
 
 
 def merged(found: Iterable[Span]) -> list[Span]:
@@ -30,34 +33,19 @@ def merged(found: Iterable[Span]) -> list[Span]:
     return result
 
 
-def _split(begins: datetime, ends: datetime, compacted: Compacted) -> Iterator[Span]:
-    first, last = ceiling(begins, Width.DAY), floor(min(ends, compacted.days_until), Width.DAY)
+def _split(begins: datetime, ends: datetime, compacted: Compacted, widths: Sequence[Width]) -> Iterator[Span]:
+    """Reads the middle from cells of the first width, and the ends from the others, which are ever shorter."""
+    width, *shorter = widths
+    if not shorter:
+        yield from _nonempty(width, begins, ends)
+        return
+    first, last = ceiling(begins, width), floor(min(ends, compacted.until(width)), width)
     if first < last:
-        yield from _hours(begins, first, compacted)
-        yield from _days(first, last, compacted)
-        yield from _hours(last, ends, compacted)
+        yield from _split(begins, first, compacted, shorter)
+        yield Span(width, first, last)
+        yield from _split(last, ends, compacted, shorter)
     else:
-        yield from _hours(begins, ends, compacted)
-
-
-def _days(begins: datetime, ends: datetime, compacted: Compacted) -> Iterator[Span]:
-    first, last = ceiling(begins, Width.WEEK), floor(min(ends, compacted.weeks_until), Width.WEEK)
-    if first < last:
-        yield from _nonempty(Width.DAY, begins, first)
-        yield from _nonempty(Width.WEEK, first, last)
-        yield from _nonempty(Width.DAY, last, ends)
-    else:
-        yield from _nonempty(Width.DAY, begins, ends)
-
-
-def _hours(begins: datetime, ends: datetime, compacted: Compacted) -> Iterator[Span]:
-    first, last = ceiling(begins, Width.HOUR), floor(min(ends, compacted.hours_until), Width.HOUR)
-    if first < last:
-        yield from _nonempty(Width.QUARTER, begins, first)
-        yield from _nonempty(Width.HOUR, first, last)
-        yield from _nonempty(Width.QUARTER, last, ends)
-    else:
-        yield from _nonempty(Width.QUARTER, begins, ends)
+        yield from _split(begins, ends, compacted, shorter)
 
 
 def _nonempty(width: Width, begins: datetime, ends: datetime) -> Iterator[Span]:

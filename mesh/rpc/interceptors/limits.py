@@ -58,7 +58,7 @@ class InFlight:
 class Limits(BehaviourInterceptor):
     """Refuses calls beyond a limit with RATE_LIMIT_EXCEEDED, and callers whose session has ended with AUTH_TOKEN_BLACKLISTED.
 
-    One round trip to Redis answers both. Probes and rpcs inside the mesh are not counted.
+    The limiter answers both at once. Probes and rpcs inside the mesh are not counted.
     """
 
     def __init__(self, limiter: Limiter, sessions: Sessions, allowances: Allowances, peers: Peers) -> None:
