@@ -50,6 +50,7 @@ def test_hours_weeks_and_months_follow_the_zone() -> None:
     assert hours("2027-12-15T00:00", "2028-03-01T00:00", Interval.MONTH, "") == [17 * 24, 31 * 24, 29 * 24]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interval", Interval)
 def test_every_zone_has_intervals_at_quarters_of_an_hour(interval: Interval) -> None:
     """So all of them can be summed from cells of a quarter of an hour."""
