@@ -16,6 +16,8 @@ from tests.chaos.recovery import provider_busy, set_pace, settled, well
 from tests.conftest import ReportFigures
 
 STREAMS = int(os.environ.get("CHAOS_STREAMS", "300"))
+WARM_UP = max(100, STREAMS // 2)
+"""Before these, a process has not yet allocated its connections, caches and arenas: growth by 24 MiB in 3,000 streams, by 29 in 9,000."""
 AT_ONCE = 20
 RECONNECTED_SECONDS = 30.0
 GROWTH_MIB = 12.0 + STREAMS * 2 / 1024
@@ -62,13 +64,13 @@ async def test_an_orderly_restart_aborts_no_call(stack: Stack, rest: RestClient,
     await reconcile(stack.database_url, stack.simulator_log, ledger)
 
 
-@pytest.mark.timeout(60 + STREAMS / 10)
+@pytest.mark.timeout(60 + STREAMS / 6)
 async def test_abandoned_streams_leak_no_memory(stack: Stack, native: GrpcClient, ledger: Ledger, report_figures: ReportFigures) -> None:
     """Cancelled streams leak in some gRPC versions (grpc/grpc#43360); here the memory of the processes that serve them stays constant."""
     await set_pace(stack, trickle_ms=100)
     processes = ("orchestrator", "agents-0")
     abandon = abandon_many(native, ledger)
-    await many(abandon, 100)  # what is allocated once: connections, caches, arenas
+    await many(abandon, WARM_UP)
     await settled(stack)
     before = {name: resident(stack, name) for name in processes}
     await many(abandon, STREAMS)
@@ -76,7 +78,7 @@ async def test_abandoned_streams_leak_no_memory(stack: Stack, native: GrpcClient
     growth = {name: resident(stack, name) - before[name] for name in processes}
     report_figures(f"{STREAMS} streams given up; growth in MiB: " + ", ".join(f"{name} {grown:+.1f}" for name, grown in growth.items()))
     books = await reconcile(stack.database_url, stack.simulator_log, ledger)
-    assert books.states["cancelled"] == STREAMS + 100
+    assert books.states["cancelled"] == WARM_UP + STREAMS
     assert max(growth.values()) < GROWTH_MIB, growth
     await set_pace(stack)
 
