@@ -88,6 +88,7 @@ lock: python  ## Resolve the dependencies of pyproject.toml again, keeping the v
 	$(LOCK) --group bootstrap --output-file deploy/local/bootstrap.lock >/dev/null
 	$(LOCK) pyproject.toml --group local --group dev --group test --output-file requirements-dev.lock >/dev/null
 	$(LOCK) pyproject.toml --group local --constraint requirements-dev.lock --output-file requirements.lock >/dev/null
+	$(LOCK) pyproject.toml --group gateway --constraint requirements-dev.lock --output-file requirements-image.lock >/dev/null
 
 ##@ Check it
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from mesh.secret_files import FileSettings
 
 DEFINITIONS = Path(__file__).resolve().parent.parent / "definitions"
 
 
-class MeshSettings(BaseSettings):
+class MeshSettings(FileSettings):
     """The base of the settings of every process."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)

@@ -15,10 +15,11 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from mesh.errors import MeshError
 from mesh.rpc.requests.paging import DEFAULT_PAGE, LARGEST_PAGE, number_token, page_token, read_number_token, read_page_token
+from mesh.secret_files import FileSettings
 from mesh.security.caller import Role
 from mesh.settings import explain
 from orchestrator.adapters.identity.lists import PostgresIdentityLists
@@ -36,7 +37,7 @@ Answer = Mapping[str, Any]
 Run = Callable[[Administration, argparse.Namespace], Awaitable[Answer]]
 
 
-class AccountsSettings(BaseSettings):
+class AccountsSettings(FileSettings):
     """The settings, read once from the environment."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -51,10 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Errors are printed as one line on standard error."""
     options = parser().parse_args(arguments)
     try:
-        answer = asyncio.run(run(AccountsSettings(), options))
-    except ValidationError as error:
-        sys.stderr.write(f"accounts: {explain(error)}\n")
+        settings = AccountsSettings()
+    except ValueError as error:
+        sys.stderr.write(f"accounts: {explain(error) if isinstance(error, ValidationError) else error}\n")
         return 2
+    try:
+        answer = asyncio.run(run(settings, options))
     except MeshError as error:
         sys.stderr.write(f"accounts: {error.message}\n")
         return 1

@@ -12,6 +12,7 @@ from orchestrator.composition.consumer_settings import ConsumerSettings
 from orchestrator.composition.settings import OrchestratorSettings
 from orchestrator.composition.worker_settings import WorkerSettings
 from orchestrator.processes.accounts import AccountsSettings
+from orchestrator.processes.migrate import MigrateSettings
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "operations.md").read_text()
 FOR_TESTS = {"FAILPOINTS"}
@@ -26,7 +27,10 @@ PATHS_OF_THE_INSTALLATION = {
 }
 
 
-@pytest.mark.parametrize("process", [OrchestratorSettings, WorkerSettings, ConsumerSettings, AgentHostSettings, AccountsSettings])
+PROCESSES = [OrchestratorSettings, WorkerSettings, ConsumerSettings, AgentHostSettings, AccountsSettings, MigrateSettings]
+
+
+@pytest.mark.parametrize("process", PROCESSES)
 def test_every_setting_of_a_process_is_documented(process: type[BaseSettings]) -> None:
     names = {name.upper().removesuffix("_FILE") for name in process.model_fields}
     assert {name for name in names if f"`{name}" not in PAGE} <= FOR_TESTS

@@ -19,6 +19,7 @@ from deploy.local.servers.postgres import PostgresServer
 from orchestrator.adapters.identity.tables import users
 from orchestrator.adapters.postgres.engine import create_engine
 from orchestrator.adapters.postgres.migration import MIGRATION_LOCK, migrate
+from orchestrator.processes import migrate as migrating
 
 metadata = users.metadata
 NEWEST = max(file.name[:4] for file in (Path(orchestrator.migrations.__file__).parent / "versions").glob("[0-9]*.py"))
@@ -115,3 +116,19 @@ async def test_a_waiting_process_continues_when_the_other_has_migrated(new_engin
         await other.execute(text(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})"))
         await waiting
     assert await tables(engine) == {*metadata.tables, "alembic_version"}
+
+
+async def test_the_command_migrates_and_exits(new_engine: NewEngine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    engine = new_engine()
+    (tmp_path / "url").write_text(engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("DATABASE_URL_FILE", str(tmp_path / "url"))
+    assert await asyncio.to_thread(migrating.main) == 0
+    assert await tables(engine) == {*metadata.tables, "alembic_version"}
+
+
+async def test_the_command_reports_a_database_that_cannot_be_reached(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql+asyncpg://agentmesh:secret@127.0.0.1:1/agentmesh")
+    assert await asyncio.to_thread(migrating.main) == 1
+    assert "migrate: the database of DATABASE_URL cannot be reached" in capsys.readouterr().err
