@@ -33,7 +33,7 @@ class CreateWorkflowRequest(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name, 1 to 255 characters."""
+    """Its name, 1 to 255 characters without control characters."""
     idempotency_key: _builtins.str
     """A key that the caller chooses, 1 to 200 visible ASCII characters; empty for none. It can also be sent as the metadata
     `idempotency-key` (REST: the header `Idempotency-Key`); when both are sent, they must be equal.

@@ -282,7 +282,7 @@ export const GetCurrentUserResponseSchema: GenMessage<GetCurrentUserResponse> = 
  */
 export type CreateApiKeyRequest = Message<"agentmesh.identity.v1.CreateApiKeyRequest"> & {
   /**
-   * Its name, 1 to 100 characters.
+   * Its name, 1 to 100 characters without control characters.
    *
    * @generated from field: string name = 1;
    */

@@ -31,7 +31,7 @@ export const file_agentmesh_workflow_v1_workflow_service: GenFile = /*@__PURE__*
  */
 export type CreateWorkflowRequest = Message<"agentmesh.workflow.v1.CreateWorkflowRequest"> & {
   /**
-   * Its name, 1 to 255 characters.
+   * Its name, 1 to 255 characters without control characters.
    *
    * @generated from field: string name = 1;
    */
