@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from agentmesh.common.v1 import error_reason_pb2
@@ -93,9 +93,10 @@ def status_of(error: MeshError, request_id: str) -> status_pb2.Status:
     return status
 
 
-def error_of(failure: grpc.aio.AioRpcError) -> RemoteError | None:
+def error_of(failure: grpc.RpcError) -> RemoteError | None:
     """The error that a service of the mesh returned; None for a status of gRPC itself, such as a lost connection."""
-    raw = dict(failure.trailing_metadata() or ()).get(_DETAILS_KEY)
+    metadata: Any = failure.trailing_metadata() or ()
+    raw = dict(metadata).get(_DETAILS_KEY)
     try:
         return _error_in(status_pb2.Status.FromString(raw)) if isinstance(raw, bytes) else None
     except DecodeError:

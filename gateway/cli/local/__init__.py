@@ -1,0 +1,1 @@
+"""Commands for a platform that runs from this folder: `up`, `down`, `status` and `doctor`."""
