@@ -1,6 +1,7 @@
 """Servers: each port belongs to one server, reflection and health are open, and a drain loses no call."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
@@ -229,6 +230,17 @@ async def test_a_call_that_fails_during_a_drain_does_not_abort_the_others(served
     assert (await whole).result == "late but whole"
     async with asyncio.timeout(2):
         await draining
+
+
+async def test_calls_that_wait_for_a_busy_loop_are_answered_before_the_server_stops(served: Served) -> None:
+    """gRPC cancels calls that have arrived and were not accepted when a server stops."""
+    with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
+        grpc.channel_ready_future(channel).result(10)
+        calls = [AgentServiceStub(channel).Execute.future(REQUEST) for _ in range(100)]
+        time.sleep(0.3)  # noqa: ASYNC251 - the loop is busy while they arrive
+        async with asyncio.timeout(20):
+            await drain([served.server], [served.health], notice_seconds=0, grace_seconds=10)
+        assert [call.result().result for call in calls] == ["fine"] * len(calls)
 
 
 async def test_a_call_that_exceeds_the_grace_period_is_aborted(served: Served) -> None:
