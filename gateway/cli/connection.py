@@ -131,6 +131,7 @@ class _Tracer(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientIntercepto
         return self._traced(continuation, details, request)
 
     def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        self._trace(f"{details.method} started")  # a watch may never end
         return self._traced(continuation, details, request)
 
     def _traced(self, continuation: Any, details: Any, request: Any) -> Any:

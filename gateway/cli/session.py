@@ -80,12 +80,11 @@ class Session:
 
         used = self.credential()
         try:
-            yield from method(request, timeout=seconds, metadata=_bearer(used))
+            yield from _received(method(request, timeout=seconds, metadata=_bearer(used)))
         except grpc.RpcError as error:
-            if self._expired(error) and self._renewed(used):
-                yield from method(request, timeout=seconds, metadata=_bearer(self.credential()))
-                return
-            raise
+            if not (self._expired(error) and self._renewed(used)):
+                raise
+            yield from _received(method(request, timeout=seconds, metadata=_bearer(self.credential())))
 
     def pages(self, method: "grpc.UnaryUnaryMultiCallable[Any, A]", request: Paged, items: str, limit: int) -> "A":
         """Up to `limit` items from as many pages as needed, in one response whose `next_page_token` continues after them."""
@@ -168,3 +167,11 @@ class Session:
 
 def _bearer(credential: str | None) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {credential}"),) if credential else ()
+
+
+def _received(call: Any) -> Iterator[Any]:
+    """The messages of a stream, which ends when the reader stops reading."""
+    try:
+        yield from call
+    finally:
+        call.cancel()

@@ -13,6 +13,11 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
+    @property
+    def connections(self) -> int:
+        """The connections that are open, on both sides."""
+        return len(self._writers)
+
     async def accept(self) -> None:
         """Listens, on the same port each time."""
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port, reuse_address=True)
