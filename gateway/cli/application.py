@@ -73,7 +73,16 @@ def printer_of(context: typer.Context, output: Format, *, lists: bool = False) -
 
 
 class Group(TyperGroup):
-    """Turns errors into one line and an exit code."""
+    """Turns errors into one line and an exit code. A group that has `list` does that if no command is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        asks_for_help = any(word in ("--help", "-h") for word in args)
+        names_none = not args or args[0].startswith("-")
+        # The shell's completion parses half a line, in which the name of the command is still missing.
+        if "list" in self.commands and names_none and not asks_for_help and not ctx.resilient_parsing:
+            args = ["list", *args]
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -103,6 +103,7 @@ def request_id_of(error: grpc.RpcError) -> str:
 def _of_grpc(error: grpc.RpcError, server: str) -> CliError:
     code, text = error.code(), " ".join(str(error.details() or "").split())
     if code is grpc.StatusCode.UNAVAILABLE:
+        text = text.rpartition("last error: ")[2].removeprefix("UNKNOWN: ")
         local = (
             "start the platform with `agentmesh up`" if urlsplit(server).hostname in ("localhost", "127.0.0.1") else "check your network"
         )

@@ -57,6 +57,8 @@ class Column:
     grows: bool = False
     """Takes the space that is left, and is cut where there is none. Other columns are never cut."""
     right: bool = False
+    below: bool = False
+    """On a terminal, whole lines below the row instead of a column."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Printer:
             writer.writerows([_csv_safe(column.cell(row)) for column in columns] for row in rows)
         elif not rows:
             hint(nothing)
+        elif self.terminal and any(column.below for column in columns):
+            _blocks(rows, columns)
         elif self.terminal:
             self._table(rows, columns)
         else:
@@ -189,6 +193,20 @@ def report(error: CliError, format_: Format) -> Exit:
 def state_style(state: str) -> str:
     """The colour of a state."""
     return _STATE_STYLES.get(state, "")
+
+
+def _blocks(rows: Sequence[Any], columns: Sequence[Column]) -> None:
+    """Each row as a line, with the columns `below` wrapped under it."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    out = console()
+    for row in rows:
+        first, *others = [one_line(str(column.cell(row))) for column in columns if not column.below]
+        out.print(Text.assemble((first, "bold"), "  ", "  ".join(others)))
+        for column in columns:
+            if column.below:
+                out.print(Padding(Text(one_line(str(column.cell(row)))), (0, 0, 0, 2)))
 
 
 def _field(name: str, width: int, value: str) -> None:

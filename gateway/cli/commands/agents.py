@@ -8,7 +8,7 @@ import typer
 from gateway.cli.application import Key, Limit, Output, examples, group, printer_of, session_of
 from gateway.cli.commands import calling
 from gateway.cli.rendering import Column, Format, hint
-from gateway.cli.words import count, money, seconds, state
+from gateway.cli.words import count, money, one_line, seconds, state
 
 if TYPE_CHECKING:
     from agentmesh.agent.v1.agent_pb2 import Agent
@@ -18,6 +18,7 @@ AgentId = Annotated[str, typer.Argument(metavar="AGENT", help="The id of an agen
 Category = Annotated[str, typer.Option("--category", "-c", help="Only agents of this category.")]
 Role = Annotated[str, typer.Option("--role", help="Only agents of this role.")]
 Tags = Annotated[list[str] | None, typer.Option("--tag", help="Only agents with this tag; repeatable.")]
+EXAMPLE_CHARACTERS = 300
 AGENTS = [
     Column("agent", lambda agent: agent.agent_id),
     Column("name", lambda agent: agent.name, grows=True),
@@ -84,7 +85,9 @@ def show(context: typer.Context, agent_id: AgentId, output: Output = Format.TABL
     answer = session.ask(session.stub(RegistryServiceStub).GetAgent, pb.GetAgentRequest(agent_id=agent_id))
     printer.fields(answer, _pairs(answer.agent))
     if not printer.documents and answer.agent.examples:
-        hint(f'\nTry: agentmesh agents run {agent_id} "{answer.agent.examples[0]}"')
+        example = one_line(answer.agent.examples[0])
+        hint(f"\nFor example: {example if len(example) <= EXAMPLE_CHARACTERS else example[: EXAMPLE_CHARACTERS - 1] + '…'}")
+        hint(f"Call it: agentmesh agents run {agent_id} INPUT --stream")
 
 
 def _pairs(agent: "Agent") -> list[tuple[str, object]]:
@@ -127,9 +130,10 @@ def recommend(
         hint("No agent is made for this work. The nearest:")
     columns = [
         Column("agent", lambda one: one.agent.agent_id),
-        Column("reason", lambda one: one.reason, grows=True),
+        Column("name", lambda one: one.agent.name, grows=True),
         Column("cost", lambda one: money(one.estimate.cost_micro_usd), right=True),
-        Column("time", lambda one: seconds(one.estimate.seconds), wide=True, right=True),
+        Column("time", lambda one: seconds(one.estimate.seconds), right=True),
+        Column("reason", lambda one: one.reason, below=True),
     ]
     printer.items(answer, answer.recommendations, columns, "No agent was found; describe the work in other words.")
 
