@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from mesh import failpoints
 from mesh.errors import CannotStart, MeshError
+from mesh.loop_lag import measure_loop_lag
 from mesh.readiness import announce
 from mesh.rpc.serving.health_port import HealthPort
 from mesh.settings import MeshSettings, explain
@@ -93,6 +94,7 @@ def run_until_stopped(main: Callable[[BackgroundTasks], Awaitable[None]]) -> Tas
 
 async def _serve(settings: S, run: Run[S], tasks: BackgroundTasks) -> None:
     async with HealthPort(settings.health_port) as health:
+        lag = tasks.start("event loop lag", measure_loop_lag())
         main = awaited(_main(run, settings, RunningProcess(tasks, health, settings.ready_file)))
         stopping = awaited(tasks.stopping.wait())
         await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -100,6 +102,7 @@ async def _serve(settings: S, run: Run[S], tasks: BackgroundTasks) -> None:
         await health.set(serving=False)
         if tasks.failure is not None:
             _end_within(settings.drain_grace_seconds + END_SECONDS)
+        await tasks.stop(lag)
         await main
 
 

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
+from prometheus_client import Counter
 
 log = structlog.get_logger()
+
+FAILURES = Counter("background_task_failures_total", "Background tasks that failed or ended unexpectedly", ["stops_process"])
+for _stops in ("yes", "no"):
+    FAILURES.labels(_stops)  # exported from the start, so that the first failure is an increase
 
 T = TypeVar("T")
 Work = Coroutine[Any, Any, None]
@@ -113,9 +118,11 @@ class BackgroundTasks:
             return
         if not supervision.vital:
             if cause is not None:
+                FAILURES.labels("no").inc()
                 log.error("task_failed", task=task.get_name(), exc_info=cause)
             return
         failure = TaskFailure(task.get_name(), cause, supervision.urgent)
+        FAILURES.labels("yes").inc()
         log.error("task_ended_unexpectedly", task=failure.name, urgent=failure.urgent, cancelled=task.cancelled(), exc_info=cause)
         if self.failure is None or (failure.urgent and not self.failure.urgent):
             self.failure = failure

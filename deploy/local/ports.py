@@ -29,6 +29,7 @@ class LocalPorts:
     worker_metrics: tuple[int, ...]
     agent_metrics: tuple[int, ...]
     """One port for each agent host."""
+    consumer_metrics: int
     postgres: int
     redis: int
     simulator: int
@@ -56,6 +57,7 @@ class LocalPorts:
             orchestrator_metrics=(offset + 9464, *(offset + 9540 + number for number in range(1, orchestrators))),
             worker_metrics=(offset + 9465, *(offset + 9550 + number for number in range(1, workers))),
             agent_metrics=tuple(offset + 9466 + shard for shard in range(shards)),
+            consumer_metrics=offset + 9530,
             postgres=offset + 15_432,
             redis=offset + 16_379,
             simulator=offset + 17_100,
@@ -83,6 +85,7 @@ class LocalPorts:
             "Kafka controller": self.kafka_controller,
             **_numbered("orchestrator metrics", self.orchestrator_metrics),
             **_numbered("worker metrics", self.worker_metrics),
+            "consumer metrics": self.consumer_metrics,
             **{f"metrics of agent host {shard}": port for shard, port in enumerate(self.agent_metrics)},
         }
 

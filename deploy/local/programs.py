@@ -116,7 +116,8 @@ class Programs:
 
     def consumer(self, prepare: Prepare) -> Process:
         """A consumer of events. It starts after its servers."""
-        return self._process("consumer", "orchestrator.processes.consumer", {}, prepare=prepare, after=("postgres", "kafka"))
+        settings = {"METRICS_PORT": str(self.ports.consumer_metrics)}
+        return self._process("consumer", "orchestrator.processes.consumer", settings, prepare=prepare, after=("postgres", "kafka"))
 
     def accounts_environment(self) -> dict[str, str]:
         """The environment of the command for accounts, without DATABASE_URL."""

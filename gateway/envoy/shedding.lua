@@ -66,9 +66,10 @@ function envoy_on_request(handle)
   group.calls = group.calls + 1
   local share = math.min(1 - ALWAYS, 1 - MORE * group.accepted / group.calls)
   if group.calls > FEWEST and math.random() < share then
-    if group == known_callers then return handle:respond({ [":status"] = "503" }, "") end
-    handle:streamInfo():dynamicMetadata():set("agentmesh", "refused", "calls_of_unknown_callers")
-    return handle:respond({ [":status"] = "429" }, "")
+    local known = group == known_callers
+    -- Counted by limit in rate_limit_refused_total: the platform counts no refusal that does not reach it.
+    handle:streamInfo():dynamicMetadata():set("agentmesh", "refused", known and "calls_in_overload" or "calls_of_unknown_callers")
+    return handle:respond({ [":status"] = known and "503" or "429" }, "")
   end
   group.accepted = group.accepted + 1 -- until the orchestrator rejects it
   if who and age >= ASK_AGAIN_MS then headers:add(ASK, tostring(who)) end

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
+from prometheus_client import Counter
 
 from mesh.clock import SYSTEM_CLOCK
 from mesh.errors import CallCancelled, MeshError
@@ -19,6 +20,7 @@ from orchestrator.idempotency.model import OriginalRequest
 
 log = structlog.get_logger()
 
+UNSTORABLE = Counter("settlements_refused_total", "Outcomes that the database refused to store; the calls are charged at their worst case")
 _LOGGED_CHARACTERS = 300
 """How much of a database error is logged. The error may quote the answer."""
 Ask = Callable[[AgentCall, StopSignal], Awaitable[AgentAnswer]]
@@ -158,6 +160,7 @@ class Purchases:
         try:
             settled = await self._recorder.settle(settlement)
         except Exception as error:
+            UNSTORABLE.inc()
             log.error(
                 "settlement_refused",
                 agent_id=agent_id,

@@ -5,13 +5,13 @@ nothing twice. Any number of workers run a rollup; the lock on the cursor's row 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from orchestrator.adapters.analytics import rollup_sql as sql
 from orchestrator.adapters.postgres.connection import Connection, LazyConnection
@@ -33,6 +33,10 @@ LATE = timedelta(minutes=5)
 COMPACTED_AT_ONCE = timedelta(hours=24)
 COMPACT_SECONDS = 60.0
 
+EXECUTIONS = Counter(
+    "executions_ended_total", "Executions that analytics has counted, by state and error (empty if completed)", ["state", "reason"]
+)
+COST = Counter("execution_cost_micro_usd_total", "Cost of the executions that analytics has counted, in millionths of a dollar", ["model"])
 LAG_EVENTS = Gauge("usage_lag_events", "Events that analytics has not counted yet")
 LAG_SECONDS = Gauge("usage_lag_seconds", "Age of the oldest event that analytics has not counted yet")
 
@@ -77,13 +81,15 @@ class UsageRollup:
             if not events:
                 return 0
             executed = [row for row in events if row["event_type"] == EXECUTED]
-            cells = cells_of(map(_ended, executed), {width: cursor[column] for width, column in _SUMMED_UNTIL.items()})
+            ended = [_ended(row) for row in executed]
+            cells = cells_of(ended, {width: cursor[column] for width, column in _SUMMED_UNTIL.items()})
             await _add(connection, cells)
             await self._note_agents(connection, executed)
             counted_until = events[-1]["occurred_at"]
             await connection.execute(sql.MOVE, events[-1]["position"], counted_until)
             await _compact(connection, cursor, cells, counted_until)
             BEFORE_COUNTING.hit()
+        _export(ended)
         AFTER_COUNTING.hit()
         return len(events)
 
@@ -102,6 +108,13 @@ class UsageRollup:
             rows = [{"agent_id": agent_id, "name": name, "category": category} for agent_id, (name, category) in sorted(changed.items())]
             await connection.execute(sql.AGENTS, document(rows))
             self._agents |= changed
+
+
+def _export(ended: Iterable[Ended]) -> None:
+    """Counts in metrics what is committed. A crash in between loses the increase, not the figures in the database."""
+    for one in ended:
+        EXECUTIONS.labels(one.state.value, one.reason).inc()
+        COST.labels(one.model).inc(one.cost_micro_usd)
 
 
 async def _add(connection: Connection, cells: Mapping[CellKey, Cell]) -> None:

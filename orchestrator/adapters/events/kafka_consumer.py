@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, KafkaError, RebalanceInProgressError, UnknownMemberIdError
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -27,6 +27,7 @@ from orchestrator.events.model import TOPICS, Event
 log = structlog.get_logger()
 
 CONSUMED = Counter("consumer_events_total", "Messages that a consumer has processed: new, repeated or dead", ["consumer", "outcome"])
+BEHIND = Gauge("consumer_lag_messages", "Messages in the partitions of this consumer that it has not read", ["consumer"])
 RECORDS_AT_ONCE = 500
 POLL_MILLISECONDS = 1000
 TRIES = 3
@@ -55,6 +56,8 @@ class EventConsumer:
         self._servers = bootstrap_servers
         self._engine = engine
         self._handler = handler
+        self._next_offsets: dict[TopicPartition, int] = {}
+        self._count(new=0, repeated=0, dead=0)  # exported from the start, so that the first dead message is an increase
 
     async def run(self) -> None:
         """Consumes until cancelled. Waits while Kafka or the database is unavailable."""
@@ -105,6 +108,7 @@ class EventConsumer:
             timeout_ms=POLL_MILLISECONDS, max_records=RECORDS_AT_ONCE
         )
         records = list(chain.from_iterable(fetched.values()))
+        BEHIND.labels(self._handler.name).set(self._behind(member, fetched))
         if not records:
             return
         while True:
@@ -118,6 +122,15 @@ class EventConsumer:
             await member.commit({place: some[-1].offset + 1 for place, some in fetched.items()})
         except _PARTITION_LOST as error:  # another member reads them again and skips them as repeated
             log.info("partitions_lost", consumer=self._handler.name, error=type(error).__name__)
+
+    def _behind(self, member: AIOKafkaConsumer, fetched: Mapping[TopicPartition, list[ConsumerRecord]]) -> int:
+        """How many messages the assigned partitions had at the last fetches, after those that were read."""
+        self._next_offsets |= {partition: records[-1].offset + 1 for partition, records in fetched.items() if records}
+        return sum(
+            max(0, (member.highwater(partition) or 0) - self._next_offsets[partition])
+            for partition in member.assignment()
+            if partition in self._next_offsets
+        )
 
     async def _transaction(self, records: Sequence[ConsumerRecord]) -> None:
         events: dict[UUID, Event] = {}

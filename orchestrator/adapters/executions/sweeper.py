@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from prometheus_client import Counter
 from uuid_utils.compat import uuid7
 
 from orchestrator.adapters.executions import recorder_sql as sql
@@ -17,6 +18,8 @@ from orchestrator.executions.events import content
 from orchestrator.executions.model import State
 
 log = structlog.get_logger()
+
+ORPHANS = Counter("executions_orphaned_total", "Executions whose process died, settled by this process at their worst-case cost")
 
 FAILURE = json.dumps(
     {
@@ -55,6 +58,7 @@ class Sweeper:
         while swept := await _sweep_some(connection):
             total += swept
         if total:
+            ORPHANS.inc(total)
             log.warning("orphans_settled", executions=total)
         await keys.delete_expired(connection)
         return total

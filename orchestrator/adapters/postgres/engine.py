@@ -5,15 +5,19 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import asyncpg
+from prometheus_client import Gauge
 from pydantic import AfterValidator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from mesh.errors import ServiceUnavailable
 
 CONNECT_SECONDS = 2.0
+IN_USE = Gauge("db_pool_connections_in_use", "Connections of the pool of this process that are in use")
+LIMIT = Gauge("db_pool_connections_limit", "The most connections that the pool of this process may open: DB_POOL_SIZE + DB_MAX_OVERFLOW")
 CONNECTION_LOST = (
     OSError,
     TimeoutError,
@@ -49,7 +53,7 @@ DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 
 def create_engine(database_url: str, pool_size: int, max_overflow: int) -> AsyncEngine:
     """A pool of connections. It checks each connection before use, so that a restart of the server causes no errors."""
-    return create_async_engine(
+    engine = create_async_engine(
         database_url,
         pool_size=pool_size,
         max_overflow=max_overflow,
@@ -57,6 +61,10 @@ def create_engine(database_url: str, pool_size: int, max_overflow: int) -> Async
         pool_timeout=CONNECT_SECONDS,
         connect_args={"timeout": CONNECT_SECONDS, "server_settings": {"application_name": "agentmesh"}},
     )
+    if isinstance(engine.pool, QueuePool):
+        IN_USE.set_function(engine.pool.checkedout)
+        LIMIT.set(pool_size + max_overflow)
+    return engine
 
 
 def dsn_of(database_url: str) -> str:

@@ -18,7 +18,7 @@ from orchestrator.executions.stop import StopSignal
 from orchestrator.workflows.assignment import Assignment, AttemptFailed, Completed, Outcome, Report, Reported
 from orchestrator.workflows.engine.leased_steps import LeasedStep, LeasedSteps
 from orchestrator.workflows.errors import ReportRefused
-from orchestrator.workflows.metrics import CLAIMS, QUEUE_AGE
+from orchestrator.workflows.metrics import CLAIMS, QUEUE_AGE, SLOTS
 from orchestrator.workflows.ports import StepStore, WorkerWakeup
 
 log = structlog.get_logger()
@@ -80,6 +80,7 @@ class Dispatcher:
         self._performer = performer
         self._wakeup = wakeup
         self._pace = pace
+        SLOTS.set(pace.slots)
         self._leased_steps = LeasedSteps()
         self._tasks: set[asyncio.Task[None]] = set()
         self._notified = asyncio.Event()

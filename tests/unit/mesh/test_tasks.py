@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from mesh.tasks import BackgroundTasks, awaited
@@ -31,6 +32,18 @@ async def test_a_task_that_raises_stops_the_process_and_is_logged_with_its_cause
     [line] = lines
     assert (line["event"], line["task"]) == ("task_ended_unexpectedly", "sweeper")
     assert line["exc_info"] is tasks.failure.cause
+
+
+@pytest.mark.parametrize(("vital", "stops_process"), [(True, "yes"), (False, "no")])
+async def test_a_failed_task_is_counted(vital: bool, stops_process: str) -> None:
+    def count() -> float:
+        return REGISTRY.get_sample_value("background_task_failures_total", {"stops_process": stops_process}) or 0.0
+
+    before = count()
+    with capture_logs():
+        await asyncio.wait([BackgroundTasks().start_once("step", breaks(), vital=vital)])
+        await asyncio.sleep(0)  # the callback of the task
+    assert count() == before + 1
 
 
 async def test_a_task_that_returns_or_is_cancelled_from_outside_stops_the_process() -> None:

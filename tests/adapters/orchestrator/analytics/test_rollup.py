@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mesh.failpoints import Failpoint
@@ -45,10 +46,20 @@ async def finish(rollup: UsageRollup) -> int:
     return total
 
 
+def exported() -> list[float]:
+    """The executions and their cost in this process's metrics."""
+    names = "executions_ended_total", "execution_cost_micro_usd_total"
+    samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
+    return [sum(sample.value for sample in samples if sample.name == name) for name in names]
+
+
 async def test_the_cells_agree_with_the_books(rollup: UsageRollup, db: Connection) -> None:
     await record(db, executions(900, NOON, timedelta(hours=3)))
+    counted = exported()
     assert await finish(rollup) == 900
     await check_cells(db)
+    [books] = await db.fetch("SELECT count(*), sum(cost_micro_usd) FROM executions")
+    assert [after - before for before, after in zip(counted, exported(), strict=True)] == list(books)
     assert await finish(rollup) == 0
     await check_cells(db)
 

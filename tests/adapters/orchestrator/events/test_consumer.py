@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -111,6 +112,10 @@ async def send(kafka: KafkaServer, *values: bytes) -> None:
 
 
 @pytest.mark.usefixtures("empty_topics")
+async def nothing_waits(consumer: str) -> bool:
+    return REGISTRY.get_sample_value("consumer_lag_messages", {"consumer": consumer}) == 0
+
+
 async def test_unreadable_messages_are_set_aside_with_the_reason_and_block_nothing(
     db: Connection,
     kafka: KafkaServer,
@@ -128,6 +133,8 @@ async def test_unreadable_messages_are_set_aside_with_the_reason_and_block_nothi
             return len(await db.fetch("SELECT FROM dead_events")) == len(poison)
 
         await eventually(set_aside)
+        await eventually(partial(nothing_waits, counts.name))
+    assert REGISTRY.get_sample_value("consumer_events_total", {"consumer": counts.name, "outcome": "dead"}) == len(poison)
     rows = await db.fetch('SELECT * FROM dead_events ORDER BY "offset"')
     assert [row["value"] for row in rows] == poison
     assert all(row["error"].startswith("ValueError: ") and row["consumer"] == counts.name for row in rows)

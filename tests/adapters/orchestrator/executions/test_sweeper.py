@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
+from prometheus_client import REGISTRY
 
 from mesh.tasks import BackgroundTasks
 from orchestrator.adapters.executions.recorder import PostgresRecorder
@@ -53,7 +54,9 @@ async def test_an_orphan_is_settled_at_its_worst_case_with_its_event_and_the_rea
 ) -> None:
     orphan = intent()
     await orphaned(recorder, db, orphan)
+    counted = REGISTRY.get_sample_value("executions_orphaned_total") or 0.0
     await sweeper.sweep()
+    assert REGISTRY.get_sample_value("executions_orphaned_total") == counted + 1
     row, (event,) = await looking.execution(db, orphan), await looking.events(db)
     assert (row["model"], row["output_tokens"], row["cost_micro_usd"], row["usage_estimated"]) == (
         *(WORST_CASE.usage.model, 4096, WORST_CASE.cost_micro_usd, True),

@@ -46,15 +46,15 @@ class Users:
 
 
 class Room(Admission):
-    """Room for every call until `full`, and then only for known callers."""
+    """Room for every call until `full`, and then only for known callers, or for none."""
 
-    full = False
+    full = full_for_known = False
 
     def admits(self) -> bool:
         return not self.full
 
     def admits_known(self) -> bool:
-        return True
+        return not self.full_for_known
 
 
 class Busy(Backend):
@@ -132,6 +132,17 @@ async def test_known_callers_get_in_and_others_are_told_why_not(gateway: Gateway
         return (await refusals(gateway))['{limit="calls_of_unknown_callers",caller="everyone"}'] > strangers.count(429)
 
     await eventually(all_counted)
+
+
+async def test_refusals_of_known_callers_are_counted(gateway: Gateway, busy: Busy) -> None:
+    await call(gateway, "good")
+    busy.room.full = busy.room.full_for_known = True
+    assert set(await statuses(gateway, ["good"] * 200)) == {503}  # of the orchestrator, and then of the gateway
+
+    async def counted() -> bool:
+        return (await refusals(gateway)).get('{limit="calls_in_overload",caller="everyone"}', 0) > 100
+
+    await eventually(counted)
 
 
 async def test_native_callers_get_the_same_refusal(gateway: Gateway, busy: Busy) -> None:
