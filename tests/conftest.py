@@ -13,7 +13,7 @@ from xdist.remote import Producer
 from deploy.local.errors import LaunchError
 from deploy.local.servers.postgres import PostgresServer
 from deploy.local.servers.redis import RedisServer
-from deploy.local.tools import go_tools, java_tools
+from deploy.local.tools import debian_tools, go_tools, java_tools
 from tests.support.ports import any_free_port
 from tests.support.sharing import Sharing, rank
 
@@ -124,6 +124,19 @@ def grpcurl() -> Path:
 @pytest.fixture(scope="session")
 def opa() -> Path:
     return _built(go_tools.OPA)
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """promtool, which `make test` starts to download before anything else. Skips the test if this is not root on Debian."""
+    try:
+        return debian_tools.promtool()
+    except debian_tools.NoPromtool as problem:
+        pytest.skip(str(problem))
+    except LaunchError as problem:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(problem))
 
 
 def _built(tool: go_tools.GoTool) -> Path:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from deploy.local.errors import LaunchError
+from deploy.local.tools.debian_tools import apt
 from deploy.local.tools.go_tools import INSTALL_SECONDS
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -26,8 +27,11 @@ def chromium() -> Path:
         return found
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         raise NoBrowser("Chromium was not found: install it to test the web console (on Debian, as root: apt-get install chromium)")
-    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]):
-        _run(command)
+    with apt():
+        if found := _installed():
+            return found
+        for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]):
+            _run(command)
     if found := _installed():
         return found
     raise LaunchError(f"none of the programs {', '.join(NAMES)} was found after the installation of the packages {', '.join(PACKAGES)}")
