@@ -146,7 +146,8 @@ class Printer:
         from rich.text import Text
 
         out = console()
-        shown = [column for column in columns if out.width >= WIDE or not column.wide]
+        fitting = [column for column in columns if out.width >= WIDE or not column.wide]
+        shown = [column for column in fitting if any(str(column.cell(row)) for row in rows)]
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for column in shown:
             grow = {"ratio": 1, "no_wrap": True, "overflow": "ellipsis"} if column.grows else {"overflow": "fold"}

@@ -25,8 +25,8 @@ def count(number: int, noun: str) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent; empty of nothing."""
-    return f"{100 * part / whole:.1f} %" if whole else ""
+    """A share in percent, in parentheses; empty of nothing."""
+    return f" ({100 * part / whole:.1f} %)" if whole else ""
 
 
 def moment(message: Any, field: str) -> str:

@@ -130,9 +130,9 @@ def recommend(
         hint("No agent is made for this work. The nearest:")
     columns = [
         Column("agent", lambda one: one.agent.agent_id),
-        Column("name", lambda one: one.agent.name, grows=True),
         Column("cost", lambda one: money(one.estimate.cost_micro_usd), right=True),
         Column("time", lambda one: seconds(one.estimate.seconds), right=True),
+        Column("name", lambda one: one.agent.name, below=True),
         Column("reason", lambda one: one.reason, below=True),
     ]
     printer.items(answer, answer.recommendations, columns, "No agent was found; describe the work in other words.")

@@ -82,8 +82,8 @@ def _summary(context: typer.Context, since: str, until: str, agent: str, user: i
     pairs = [
         ("period", f"{moment(answer, 'start_time')} to {moment(answer, 'end_time')}"),
         ("calls", f"{now.calls:,} (before: {before.calls:,})"),
-        ("completed", f"{now.completed:,} {share(now.completed, now.calls)}"),
-        ("failed", f"{now.failed:,} {share(now.failed, now.calls)}"),
+        ("completed", f"{now.completed:,}{share(now.completed, now.calls)}"),
+        ("failed", f"{now.failed:,}{share(now.failed, now.calls)}"),
         ("cancelled", f"{now.cancelled:,}"),
         ("unknown", f"{now.outcome_unknown:,}" if now.outcome_unknown else ""),
         ("tokens", f"{_tokens(now):,}"),

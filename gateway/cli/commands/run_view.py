@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-TAIL_CHARACTERS = 300
-"""How much of a growing answer is shown."""
+TAIL_CHARACTERS = 60
+"""How much of a growing answer is shown: its end, which changes."""
+HEAD_CHARACTERS = 300
+"""How much of a whole answer is shown."""
 
 
 @dataclass
@@ -77,10 +79,9 @@ class RunView:
         for step in self.steps.values():
             name = state(step, "status")
             growing = self.live_text if step.execution_id and step.execution_id == self.live_execution_id else ""
-            about = step.failure.message or (growing if name == "running" else "") or step.result
+            about = step.failure.message or (growing[-TAIL_CHARACTERS:] if name == "running" else "") or step.result[:HEAD_CHARACTERS]
             about = step.approval.message if name == "waiting approval" else about
-            row = [step.task_id, Text(name, style=state_style(name)), _time(step), _cost(step), Text(one_line(about[-TAIL_CHARACTERS:]))]
-            table.add_row(*row)
+            table.add_row(step.task_id, Text(name, style=state_style(name)), _time(step), _cost(step), Text(one_line(about)))
         return table
 
 

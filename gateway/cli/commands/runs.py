@@ -15,7 +15,7 @@ RUNS = [
     Column("run", lambda run: run.run_id),
     Column("state", lambda run: state(run, "status")),
     Column("of", lambda run: run.workflow_id or run.agent_id, grows=True),
-    Column("created", lambda run: moment(run, "created_at")),
+    Column("created", lambda run: moment(run, "created_at"), wide=True),
 ]
 
 

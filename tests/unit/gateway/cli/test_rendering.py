@@ -112,7 +112,7 @@ def test_values_read_like_a_person_writes_them() -> None:
     assert [money(amount) for amount in (0, 5_900, 1_234_567, 123_456_789_000)] == ["$0.00", "$0.0059", "$1.2346", "$123,456.79"]
     assert [seconds(value) for value in (0.04, 59.9, 61, 3_725)] == ["0.0 s", "59.9 s", "1 min 01 s", "1 h 02 min"]
     assert [count(number, "agent") for number in (1, 1_300)] == ["1 agent", "1,300 agents"]
-    assert (share(1, 3), share(1, 0)) == ("33.3 %", "")
+    assert (share(1, 3), share(1, 0)) == (" (33.3 %)", "")
     assert one_line("a\x1b[31m\n b") == "a [31m b"
 
 
