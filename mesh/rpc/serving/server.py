@@ -10,6 +10,7 @@ from grpc_health.v1 import health
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthServicer, add_HealthServicer_to_server
 
+from mesh.clock import SYSTEM_CLOCK
 from mesh.rpc.channel import MAX_MESSAGE_BYTES
 from mesh.rpc.serving.reflection import add_reflection_service
 from mesh.security.tls import ServerTls
@@ -205,9 +206,9 @@ async def _caught_up() -> None:
     When a server stops, gRPC cancels the calls that have arrived and that a busy loop has not yet accepted. Their callers would get
     CANCELLED, which is not to be retried, although nothing has begun.
     """
-    loop = asyncio.get_running_loop()
-    latest, punctual = loop.time() + CATCH_UP_SECONDS, 0
-    while punctual < 10 and loop.time() < latest:
-        due = loop.time() + 0.01
+    now = SYSTEM_CLOCK.monotonic
+    latest, punctual = now() + CATCH_UP_SECONDS, 0
+    while punctual < 10 and now() < latest:
+        due = now() + 0.01
         await asyncio.sleep(0.01)
-        punctual = punctual + 1 if loop.time() - due < 0.02 else 0
+        punctual = punctual + 1 if now() - due < 0.02 else 0
