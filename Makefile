@@ -1,7 +1,7 @@
 # `make help` lists the commands. They need Python 3.11 and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help up certs clean fast fmt test lint check chaos bench gen lock python
+.PHONY: help up certs clean fast fmt test lint check chaos bench gen lock clients python
 
 # Added to every port, for a second stack beside the first.
 PORT_OFFSET ?= 0
@@ -81,6 +81,10 @@ gen: python  ## Regenerate gen/ and docs/errors.md from protos/.
 	@$(SET_UP) everything
 	$(BIN)/python -m protos.codegen
 	$(BIN)/python -m gateway.envoy.connections
+
+clients: python  ## Build the client packages into dist/.
+	@$(SET_UP) everything
+	$(BIN)/python -m deploy.clients
 
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 lock: python  ## Resolve the dependencies of pyproject.toml again, keeping the versions that still fit.

@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from deploy.local.errors import LaunchError
 from deploy.local.tools.node_tools import install_packages, node
-from protos.codegen import error_table, openapi
+from protos.codegen import error_table, openapi, python_client
 from protos.codegen.checks import problems
 from protos.codegen.contracts import ContractError, Contracts
 
@@ -49,6 +49,7 @@ def render(root: Path, folder: Path) -> None:
     document = openapi.document(contracts, _version(root))
     _write(folder / "gen" / "openapi.json", json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     _write(folder / "docs" / "errors.md", error_table.markdown(error_table.rows(contracts)))
+    python_client.render(contracts, folder)
     descriptors = folder / "gen" / "descriptor.binpb"
     # Envoy needs the types but not the comments. Without source info, the set has a quarter of the size.
     _buf(root, "build", "--as-file-descriptor-set", "--exclude-source-info", "--output", str(descriptors))

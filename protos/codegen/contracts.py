@@ -25,7 +25,8 @@ class Contracts:
     """A descriptor set with source info, made by `buf build` or protoc."""
 
     def __init__(self, files: FileDescriptorSet) -> None:
-        self._files = files
+        self.files = files.file
+        """The files, each after those that it imports."""
         self._pool = DescriptorPool()
         # A separate validator, because a validator caches rules by message name, regardless of the pool of the message.
         self._validator = protovalidate.Validator()
@@ -39,7 +40,7 @@ class Contracts:
 
     def services(self) -> list[ServiceDescriptor]:
         """The platform's services, sorted by name."""
-        names = {f"{file.package}.{service.name}" for file in self._files.file for service in file.service}
+        names = {f"{file.package}.{service.name}" for file in self.files for service in file.service}
         return [self._pool.FindServiceByName(name) for name in sorted(names) if name.startswith(OURS)]
 
     def public_services(self) -> list[ServiceDescriptor]:

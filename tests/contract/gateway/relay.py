@@ -12,6 +12,8 @@ class Relay:
         self.port = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._answers = asyncio.Event()
+        self._answers.set()
 
     @property
     def connections(self) -> int:
@@ -23,8 +25,13 @@ class Relay:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port, reuse_address=True)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def hold_answers(self) -> None:
+        """Passes nothing on to the clients until `cut`."""
+        self._answers.clear()
+
     def cut(self) -> None:
-        """Breaks every connection; new ones are accepted."""
+        """Breaks every connection, and loses the answers that were held; new connections are accepted."""
+        self._answers.set()
         for writer in list(self._writers):
             writer.transport.abort()
 
@@ -43,17 +50,20 @@ class Relay:
                 back_writer.transport.abort()
                 return
             self._writers.add(back_writer)
+            open_gate = asyncio.Event()
+            open_gate.set()
             try:
-                await asyncio.gather(_pump(reader, back_writer), _pump(back_reader, writer))
+                await asyncio.gather(_pump(reader, back_writer, open_gate), _pump(back_reader, writer, self._answers))
             finally:
                 self._writers.discard(back_writer)
         finally:
             self._writers.discard(writer)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(65536):
+            await gate.wait()
             writer.write(data)
             await writer.drain()
     writer.close()
