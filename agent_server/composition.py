@@ -10,6 +10,8 @@ import structlog
 from agent_server.hosting.audience import Audience
 from agent_server.hosting.host import Address, AgentHost, Interceptors
 from agent_server.hosting.settings import AgentHostSettings
+from agent_server.model.ports import Model
+from agent_server.model.traced import TracedModel
 from agent_server.providers.anthropic.messages import AnthropicModel
 from agent_server.turn.agent import Directory
 from catalogue.catalogue import Catalogue
@@ -27,6 +29,7 @@ from mesh.security.call_tokens import CallTokenVerifier
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST
 from mesh.security.tls import ServerTls
+from mesh.tracing.process import tracer
 
 log = structlog.get_logger()
 
@@ -36,7 +39,9 @@ async def run(settings: AgentHostSettings, process: RunningProcess) -> None:
     async with AsyncExitStack() as stack:
         catalogue = read_reported(settings.definitions_path, DocumentCache.at(settings.definitions_cache))
         key = settings.anthropic_api_key.get_secret_value()
-        model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
+        model: Model = await stack.enter_async_context(AnthropicModel(key, settings.anthropic_base_url))
+        if (traces := tracer()) is not None:
+            model = TracedModel(model, settings.model_provider, traces)
         directory = Directory(catalogue, settings.port_offset, ModelNames(PriceBook.load(), settings.model_default))
         tls = transport(settings)
         connections = ConnectionLimits(settings.limit_connections)

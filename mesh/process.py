@@ -23,6 +23,7 @@ from mesh.rpc.serving.health_port import HealthPort
 from mesh.settings import MeshSettings, explain
 from mesh.tasks import BackgroundTasks, TaskFailure, awaited
 from mesh.telemetry import configure_logging, serve_metrics
+from mesh.tracing.process import tracing
 
 S = TypeVar("S", bound=MeshSettings)
 END_SECONDS = 30.0
@@ -65,10 +66,11 @@ def run_process(service: str, settings_type: type[S], load_run: Callable[[], Run
         settings = _settings(settings_type)
         configure_logging(service, settings.log_format)
         _serve_metrics(settings)
-        run = load_run()
-        spare_the_collector()
         prefer_running_threads()
-        failure = run_until_stopped(partial(_serve, settings, run))
+        with tracing(service, settings):
+            run = load_run()
+            spare_the_collector()
+            failure = run_until_stopped(partial(_serve, settings, run))
     except MeshError as error:
         sys.stderr.write(f"{service}: {error.message}\n")
         sys.exit(2)

@@ -8,11 +8,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from mesh.secret_files import FileSettings
+from mesh.tracing.settings import TracingSettings
 
 DEFINITIONS = Path(__file__).resolve().parent.parent / "definitions"
 
 
-class MeshSettings(FileSettings):
+class MeshSettings(TracingSettings, FileSettings):
     """The base of the settings of every process."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)

@@ -15,12 +15,14 @@ from mesh.documents.json_encoding import to_json
 
 
 def configure_logging(service: str, log_format: str) -> None:
-    """Writes all log lines, including those of libraries, to standard error with service and request id, as JSON or as plain text."""
+    """Writes all log lines, including those of libraries, to standard error with service, request and trace id, as JSON or plain text."""
 
     def stamp(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["service"] = service
         if request_id := correlation.current():
             event.setdefault("request_id", request_id)
+        if trace_id := correlation.trace_id():
+            event["trace_id"] = trace_id
         return event
 
     shared: list[Any] = [

@@ -16,6 +16,7 @@ from agent_server.turn.turn import Turn
 from catalogue.convert import agent_to_proto
 from mesh.rpc.acceptance import ACCEPTED, WANTED_KEY
 from mesh.rpc.interceptors.behaviour import metadata_value
+from mesh.tracing import names, spans
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -60,6 +61,11 @@ class AgentServicer(agent_service_pb2_grpc.AgentServiceServicer):
 
     async def _turn(self, request: pb.ExecuteRequest | pb.StreamExecuteRequest) -> tuple[Turn, str]:
         agent = self._directory.on_port(self._port, request.agent_id)
+        if (span := spans.current()) is not None:
+            span.set(names.AGENT_ID, agent.definition.agent_id)
+            span.set(names.AGENT_NAME, agent.definition.name)
+            span.set(names.AGENT_REVISION, agent.definition.revision)
+            span.set(names.EXECUTION_ID, request.execution_id)
         values = await convert.context_of(request)
         turn = Turn(agent, self._model, self._provider, text=request.input, context=values, execution_id=request.execution_id)
         return turn, agent.definition.name

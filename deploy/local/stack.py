@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from pydantic import TypeAdapter
+
 from deploy.local.errors import LaunchError
 from deploy.local.limits import raise_descriptor_limit
 from deploy.local.ports import LocalPorts
@@ -263,7 +265,7 @@ class Stack:
 
 
 def _gateway_settings(environment: Mapping[str, str]) -> dict[str, Any]:
-    """The settings of the gateway that the environment has: its limits and CORS_ORIGINS. Raises LaunchError for an invalid value."""
+    """The settings of the gateway that the environment has: limits, CORS_ORIGINS, tracing. Raises LaunchError for an invalid value."""
     given = {name: environment[name.upper()] for name in _GATEWAY_LIMITS if name.upper() in environment}
     if wrong := [f"{name.upper()}={value}" for name, value in given.items() if not value.isdecimal()]:
         raise LaunchError(f"invalid {wrong[0]}: use a whole number")
@@ -271,7 +273,15 @@ def _gateway_settings(environment: Mapping[str, str]) -> dict[str, Any]:
         allowed = origins(environment.get("CORS_ORIGINS", ""))
     except ValueError as error:
         raise LaunchError(f"CORS_ORIGINS has an {error}") from None
-    return {"cors_origins": allowed} | {name: int(value) for name, value in given.items()}
+    tracing = {name: environment[name.upper()] for name in _GATEWAY_TRACING if name.upper() in environment}
+    try:
+        traces = TypeAdapter(GatewaySettings).validate_python(tracing)
+        _ = traces.collector
+    except ValueError as error:
+        raise LaunchError(f"invalid settings of tracing: {error}") from None
+    traced = {name: getattr(traces, name) for name in tracing}
+    return {"cors_origins": allowed, **traced} | {name: int(value) for name, value in given.items()}
 
 
+_GATEWAY_TRACING = [field.name for field in fields(GatewaySettings) if field.name.startswith(("otel_", "trust_trace_"))]
 _GATEWAY_LIMITS = [field.name for field in fields(GatewaySettings) if field.name.startswith("limit_")]

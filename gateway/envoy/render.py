@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jinja2
 
@@ -13,6 +14,7 @@ from gateway.envoy import console, sds
 from gateway.envoy.contract import allowed_methods, public_rpcs
 from gateway.envoy.replies import own_reply
 from gateway.envoy.request_rules import request_rules
+from mesh.tracing.settings import Sampler, ratio_of
 
 HERE = Path(__file__).resolve().parent
 GENERATED = HERE.parent.parent / "gen"
@@ -101,12 +103,38 @@ class GatewaySettings:
     tls_dir: Path | None = None
     """The folder of the gateway's `tls.crt`, `tls.key` and `ca.crt`. If set, the gateway calls the orchestrators over TLS and verifies
     their certificates."""
+    otel_exporter_otlp_endpoint: str = ""
+    """The collector of traces, as `http://host:4317`, over gRPC without TLS. Empty: the gateway does not trace."""
+    otel_sdk_disabled: bool = False
+    """Turns tracing off."""
+    otel_traces_sampler: Sampler = "parentbased_always_on"
+    """Which requests are traced; see TracingSettings."""
+    otel_traces_sampler_arg: float = 1.0
+    """The share of requests that are traced by `traceidratio`, from 0 to 1."""
+    trust_trace_context: bool = False
+    """Whether callers may continue their own traces (`traceparent`), and so decide which of their requests are traced."""
     sds_dir: Path = Path("/etc/envoy/sds")
     """The folder into which `write_sds` writes the files that tell Envoy where its certificates and the gateway's secret are."""
 
     @property
     def limits_connections_of_address(self) -> bool:
         return self.limit_connections_of_address > 0 and self.trusted_hops == 0
+
+    @property
+    def collector(self) -> tuple[str, int] | None:
+        """Host and port of the collector, or None. Raises ValueError for an address that is not `http://host:port`."""
+        if self.otel_sdk_disabled or not self.otel_exporter_otlp_endpoint:
+            return None
+        url = urlsplit(self.otel_exporter_otlp_endpoint)
+        if url.scheme != "http" or not url.hostname:
+            message = "is not supported by the gateway: use http://host:4317, the address of a collector in the same network"
+            raise ValueError(f"OTEL_EXPORTER_OTLP_ENDPOINT={self.otel_exporter_otlp_endpoint} {message}")
+        return url.hostname, url.port or 4317
+
+    @property
+    def trace_ratio(self) -> float:
+        """The share of requests that are traced."""
+        return ratio_of(self.otel_traces_sampler, self.otel_traces_sampler_arg)
 
     @property
     def resolves_names(self) -> bool:

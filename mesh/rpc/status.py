@@ -15,6 +15,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from mesh import correlation
 from mesh.errors import MeshError, RemoteError, Violation
 
 DOMAIN = "agentmesh"
@@ -27,6 +28,8 @@ _TEXT_BYTES = 500
 _PACKING_BYTES = 250
 """Room for type names and lengths, and for the counts of omitted details."""
 _DETAILS_OMITTED = "details_omitted"
+_TRACE_ID = "trace_id"
+"""The detail that every error has while tracing is on. It names the trace of the call that returns the error, so it is not passed on."""
 _VIOLATIONS_OMITTED = "field_violations_omitted"
 _LONGEST_WAIT_SECONDS = 24 * 60 * 60
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -111,6 +114,7 @@ def _error_in(status: status_pb2.Status) -> RemoteError | None:
     retry = find(status, error_details_pb2.RetryInfo())
     metadata = dict(info.metadata)
     retry_helps = metadata.pop("retryable", None)
+    metadata.pop(_TRACE_ID, None)
     return RemoteError(
         info.reason,
         status.message,
@@ -141,6 +145,8 @@ def _metadata(error: MeshError, row: ErrorRow) -> dict[str, str]:
     metadata = {}
     if row.retryable or error.retryable is not None:
         metadata["retryable"] = "true" if retryable(error) else "false"
+    if trace_id := correlation.trace_id():
+        metadata[_TRACE_ID] = trace_id
     room, omitted = _METADATA_BYTES, _count(error.details.get(_DETAILS_OMITTED))
     for key, value in sorted(error.details.items(), key=lambda detail: len(detail[1])):  # numbers and ids before long texts
         if key in (_DETAILS_OMITTED, _VIOLATIONS_OMITTED):  # counts of an error that is passed on

@@ -16,12 +16,14 @@ from mesh.security.certificates import TlsFolder
 from mesh.security.identities import AGENT_HOST
 from mesh.security.tls import ClientTls
 from mesh.tasks import BackgroundTasks
+from mesh.tracing.process import tracer
 from orchestrator.adapters.analytics.measured import MeasuredAgents
 from orchestrator.adapters.analytics.typical import PostgresTypicalFigures
 from orchestrator.adapters.executions.agents import AgentAddresses, GrpcAgents
 from orchestrator.adapters.executions.recorder import PostgresRecorder
 from orchestrator.adapters.executions.store import PostgresExecutionStore
 from orchestrator.adapters.executions.sweeper import Sweeper
+from orchestrator.adapters.executions.traced import TracedAgents, TracedRecorder
 from orchestrator.adapters.policy.denial_log import PostgresDenialLog
 from orchestrator.adapters.wakeups.redis_notifier import RedisNotifier, TopicNotifier
 from orchestrator.composition.policy import build_policy
@@ -68,7 +70,12 @@ async def build_calling(
     await stack.enter_async_context(recorder)
     tasks.start_on(stack, "execution sweeper", Sweeper(settings.database_url, settings.sweep_seconds).run())
     books = Books(prices, retryable)
-    purchases = Purchases(recorder, agents, books)
+    traces = tracer()
+    purchases = (
+        Purchases(recorder, agents, books)
+        if traces is None
+        else Purchases(TracedRecorder(recorder, traces), TracedAgents(agents, traces), books)
+    )
     stack.push_async_callback(purchases.drain)
     estimates = CallEstimates(books, PostgresTypicalFigures(engine))
     recommender = Recommender(estimates, load_tasks()) if index else None

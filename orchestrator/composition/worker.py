@@ -16,6 +16,7 @@ from mesh.security.caller import Caller
 from mesh.security.certificates import TlsFolder
 from mesh.security.identities import WORKER
 from mesh.tasks import BackgroundTasks
+from mesh.tracing.process import tracer
 from orchestrator.adapters.analytics.rollup import UsageRollup
 from orchestrator.adapters.identity.authorities import PostgresAuthorities
 from orchestrator.adapters.limits.redis_buckets import RedisLimits
@@ -28,12 +29,13 @@ from orchestrator.adapters.workflows.ledger import STOP_CHANNEL
 from orchestrator.adapters.workflows.live.writer import RedisLiveTextWriter
 from orchestrator.adapters.workflows.notifier import RedisRunNotifier
 from orchestrator.adapters.workflows.steps import Leases, PostgresStepStore
+from orchestrator.adapters.workflows.traced_steps import TracedPerformer
 from orchestrator.composition.calling import build_calling
 from orchestrator.composition.worker_settings import WorkerSettings
 from orchestrator.identity.model import Principal
 from orchestrator.registry.service import RegistryService
 from orchestrator.workflows.authority import RunAuthority
-from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace, most_of_one_user
+from orchestrator.workflows.engine.dispatcher import Dispatcher, Pace, Performer, most_of_one_user
 from orchestrator.workflows.engine.performer import StepPerformer
 from orchestrator.workflows.engine.tokens import ChargesOf, OwnerTokens
 
@@ -49,7 +51,7 @@ async def assemble(
     notifier = await stack.enter_async_context(RedisNotifier(redis, tasks))
     tls = TlsFolder(settings.mesh_tls_dir, WORKER) if settings.mesh_tls_dir else None
     calling = await build_calling(settings, stack, tasks, engine, catalogue, notifier, WORKER, tls)
-    commit_notifier = CommitNotifier(RedisRunNotifier(notifier), TopicNotifier(notifier, "outbox", immediate=False).notify)
+    commit_notifier = CommitNotifier.of_process(RedisRunNotifier(notifier), TopicNotifier(notifier, "outbox", immediate=False).notify)
     leases = Leases(settings.step_lease_seconds, settings.step_crash_limit)
     shares = Shares(settings.limit_steps_in_flight, most_of_one_user(settings.worker_slots))
     tokens = OwnerTokens(await stack.enter_async_context(RedisLimits(settings.redis_url, tasks)), _charges(settings))
@@ -66,7 +68,10 @@ async def assemble(
     )
     authority = RunAuthority(PostgresAuthorities(engine), calling.registry, calling.policy)
     live = RedisLiveTextWriter(redis, settings.live_text_bytes)
-    dispatcher = Dispatcher(store, StepPerformer(calling.executions, authority, retryable, live), wakeup, pace, tasks)
+    performer: Performer = StepPerformer(calling.executions, authority, retryable, live)
+    if (traces := tracer()) is not None:
+        performer = TracedPerformer(performer, traces)
+    dispatcher = Dispatcher(store, performer, wakeup, pace, tasks)
     wakeup_listener = ArqWakeupListener(settings.redis_url, settings.wakeup_poll_seconds, dispatcher.wake)
     subscription = PostgresListener(settings.database_url, STOP_CHANNEL, dispatcher.check_leases)
     tasks.start_on(stack, "usage rollup", UsageRollup(settings.database_url, calling.registry.category_of).run())

@@ -38,7 +38,7 @@ async def build_workflows(
 ) -> tuple[WorkflowServicer, RunWatch]:
     """Builds the services for workflows and runs. Workers run the steps."""
     run_notifier, wakeup = RedisRunNotifier(notifier), ArqWakeup(settings.redis_url, TopicNotifier(notifier, "steps").notify)
-    commit_notifier = CommitNotifier(run_notifier, TopicNotifier(notifier, "outbox", immediate=False).notify)
+    commit_notifier = CommitNotifier.of_process(run_notifier, TopicNotifier(notifier, "outbox", immediate=False).notify)
     runs = await stack.enter_async_context(PostgresRunStore(settings.database_url, engine, commit_notifier, wakeup, tasks))
     live = LiveTexts(RedisLiveTextReader(redis))
     run_watch = RunWatch(runs, run_notifier, live, tasks)

@@ -35,6 +35,9 @@ status. Over REST it is `error.code` in the envelope, which is the body of every
 `retryable`. `request_id` is also in the header `x-request-id` and in every log line. Responses with status 429 and 503 have
 the header `Retry-After`, those with 401 `WWW-Authenticate`, and those with 405 `Allow`.
 
+While [tracing](tracing.md) is on, `details` (over gRPC the metadata) also contains `trace_id`, the id of the call's trace. Two
+kinds of errors do not have it: refusals of an overloaded orchestrator, and errors that the gateway itself returns.
+
 *Retryable* tells whether the same call can succeed when it is sent again. `details.retryable` takes precedence.
 
 | reason | HTTP | gRPC | retryable | meaning | details |

@@ -17,6 +17,7 @@ from mesh.rpc.interceptors.behaviour import BehaviourInterceptor, Context, Strea
 from mesh.rpc.requests.answers import check_size
 from mesh.rpc.requests.undecodable import why_undecodable
 from mesh.rpc.status import TABLE, status_of, summary, trailing_details
+from mesh.tracing import spans
 
 log = structlog.get_logger()
 TRANSCODED_KEY = "x-envoy-original-path"
@@ -126,6 +127,8 @@ def _known(error: Exception, method: str) -> MeshError:
 
 
 async def _abort(context: Context, error: MeshError) -> NoReturn:
+    if (span := spans.current()) is not None:
+        span.fail_with(error)
     status = status_of(error, correlation.current())
     trailers: list[tuple[str, str | bytes]] = [trailing_details(status), (correlation.REQUEST_ID_KEY, correlation.current())]
     if metadata_value(context, TRANSCODED_KEY) is not None:

@@ -25,6 +25,8 @@ from mesh.rpc.status import error_of
 from mesh.security.call_tokens import CALL_TOKEN_KEY, HOST_START, CallTokenSigner
 from mesh.security.errors import InvalidCredentials, TokenExpired
 from mesh.tasks import BackgroundTasks
+from mesh.tracing import spans
+from mesh.tracing.context import TRACEPARENT
 from orchestrator.executions.convert import answer_facts
 from orchestrator.executions.errors import AgentLost, AgentUnavailable
 from orchestrator.executions.facts import AnswerFacts
@@ -154,7 +156,9 @@ class GrpcAgents:
     def _metadata(self, call: AgentCall) -> tuple[tuple[str, str], ...]:
         start = self._host_starts.get(self._addresses.shard(call.port), "")
         token = self._signer.mint(agent_id=call.agent_id, user_id=call.user_id, execution_id=str(call.execution_id), host_start=start)
-        return (correlation.REQUEST_ID_KEY, correlation.current()), (CALL_TOKEN_KEY, token)
+        metadata = (correlation.REQUEST_ID_KEY, correlation.current()), (CALL_TOKEN_KEY, token)
+        span = spans.current()
+        return metadata if span is None else (*metadata, (TRACEPARENT, span.context.header))
 
     def _learn_start(self, failure: BaseException, call: AgentCall) -> None:
         """Raises _HostRestarted if the host refused the call token because the token names another start of the host."""

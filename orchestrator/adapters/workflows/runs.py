@@ -76,6 +76,8 @@ class PostgresRunStore(RunReads):
         if isinstance(started, MeshError):
             raise started
         if isinstance(started, Run):
+            if self._commits.traces is not None:
+                self._commits.traces.started(started)
             self._wakeup.notify(started.run_id)
             self._commits.notifier.changed([started.run_id])
             self._commits.outbox()

@@ -76,10 +76,15 @@ async def test_headers_that_the_service_reads_pass(gateway: Gateway, backend: Ba
         "authorization": "Bearer token",
         "x-api-key": "amk_key",
         "idempotency-key": "once",
-        "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01",
     }
     await gateway.http.get(AGENT, headers=sent)
     assert sent.items() <= backend.script.metadata[-1].items()
+
+
+async def test_a_caller_does_not_decide_what_is_traced(gateway: Gateway, backend: Backend) -> None:
+    sent = {"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01", "tracestate": "a=b", "baggage": "a=b"}
+    await gateway.http.get(AGENT, headers=sent)
+    assert not set(sent) & set(backend.script.metadata[-1])
 
 
 SPOILERS = [

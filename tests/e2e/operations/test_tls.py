@@ -1,7 +1,6 @@
 """The whole stack with mTLS between its services: nothing changes for users, and internal ports refuse clients without a certificate."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -14,18 +13,12 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from deploy.local.secrets.certs import issue_all
 from mesh.security.identities import AGENT_HOST, GATEWAY, ORCHESTRATOR, service_of
 from tests.e2e.definitions import AGENT
-from tests.e2e.platform import Platform, question, running_platform
+from tests.e2e.platform import Platform, question
 from tests.e2e.workflows import Workflows, task
 from tests.support.tls import certificate_at, client_channel
 from tests.support.waiting import eventually
 
 SECONDS = 20
-
-
-@pytest.fixture(scope="module")
-async def secured(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
-    async with running_platform(tmp_path_factory.mktemp("secured"), tls=True) as platform:
-        yield platform
 
 
 def folder(platform: Platform, identity: str) -> Path:

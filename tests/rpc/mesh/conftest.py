@@ -1,6 +1,7 @@
 """A server with the real interceptors and a scripted service, and a real client."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,13 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     """One server and one client."""
+    async with serving() as one:
+        yield one
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[Served]:
+    """One server and one client, built now."""
     service = Scripted()  # type: ignore[abstract]  # two rpcs are left unwritten on purpose
     server = build_server(chain())
     add_AgentServiceServicer_to_server(service, server)
