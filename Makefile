@@ -115,6 +115,7 @@ test: python  ## All checks and all tests; about half an hour (PYTEST_ARGS='-k r
 	@"$(PYTHON)" -m deploy.local.tools.client_tools >/dev/null 2>&1 &
 	@"$(PYTHON)" -m deploy.local.tools.browser_tools >/dev/null 2>&1 &
 	@"$(PYTHON)" -m deploy.local.tools.debian_tools >/dev/null 2>&1 &
+	@"$(PYTHON)" -m deploy.local.tools.helm_tool >/dev/null 2>&1 &
 	@$(SET_UP) everything
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --durations 20 $(PYTEST_ARGS)

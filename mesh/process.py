@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -28,6 +29,8 @@ from mesh.tracing.process import tracing
 S = TypeVar("S", bound=MeshSettings)
 END_SECONDS = 30.0
 """How much longer than its drain a process may take to end after one of its tasks has failed."""
+OPEN_FILES = 65_536
+"""What `raise_open_files` asks for. An agent host listens on up to 800 ports, and each connection is a file too."""
 
 
 class RunningProcess:
@@ -69,6 +72,7 @@ def run_process(service: str, settings_type: type[S], load_run: Callable[[], Run
         prefer_running_threads()
         with tracing(service, settings):
             run = load_run()
+            raise_open_files()
             spare_the_collector()
             failure = run_until_stopped(partial(_serve, settings, run))
     except MeshError as error:
@@ -95,7 +99,7 @@ def run_until_stopped(main: Callable[[BackgroundTasks], Awaitable[None]]) -> Tas
 
 
 async def _serve(settings: S, run: Run[S], tasks: BackgroundTasks) -> None:
-    async with HealthPort(settings.health_port) as health:
+    async with HealthPort(settings.health_port, settings.health_address) as health:
         lag = tasks.start("event loop lag", measure_loop_lag())
         main = awaited(_main(run, settings, RunningProcess(tasks, health, settings.ready_file)))
         stopping = awaited(tasks.stopping.wait())
@@ -117,6 +121,17 @@ def _end_within(seconds: float) -> None:
     timer = Timer(seconds, os._exit, (1,))
     timer.daemon = True
     timer.start()
+
+
+def raise_open_files() -> None:
+    """Raises the soft limit on open files towards OPEN_FILES, as far as the hard limit allows.
+
+    Container runtimes start programs with a soft limit of 1,024, which 800 ports and their callers exceed.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def spare_the_collector() -> None:

@@ -37,7 +37,9 @@ class MeshSettings(TracingSettings, FileSettings):
     metrics_port: int | None = None
     """The port for Prometheus; None serves no metrics."""
     health_port: int | None = Field(default=None, ge=0, le=65535)
-    """Where grpc.health.v1 answers on loopback, for the supervisor of the process; 0 takes any free port, None serves no health."""
+    """Where grpc.health.v1 answers in plaintext, for the supervisor of the process; 0 takes any free port, None serves no health."""
+    health_address: str = "127.0.0.1"
+    """The address on which it answers. A supervisor elsewhere, such as the kubelet, needs one that it can reach."""
     ready_file: Path | None = None
     """The file to write when the process accepts calls."""
     drain_grace_seconds: float = Field(default=30, ge=0)

@@ -40,6 +40,8 @@ class GatewaySettings:
     admin_port: int = 9901
     """Always on loopback, because anyone who can reach it can stop Envoy."""
     listen_address: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """Serves the gateway's metrics to Prometheus at `/metrics` of the listen address, without the rest of the admin interface."""
     orchestrators: tuple[tuple[str, int], ...] = (("127.0.0.1", 50051),)
     """Host and port of every orchestrator. A name means all addresses to which DNS resolves it."""
     descriptor_path: Path = GENERATED / "descriptor.binpb"

@@ -1,1 +1,1 @@
-"""The entry points: orchestrator, worker, consumer and accounts."""
+"""The entry points: orchestrator, worker, consumer, accounts and migrate."""

@@ -132,3 +132,20 @@ async def test_the_command_reports_a_database_that_cannot_be_reached(
     monkeypatch.setenv("DATABASE_URL", "postgresql+asyncpg://agentmesh:secret@127.0.0.1:1/agentmesh")
     assert await asyncio.to_thread(migrating.main) == 1
     assert "migrate: the database of DATABASE_URL cannot be reached" in capsys.readouterr().err
+
+
+async def test_the_schema_of_a_later_release_stays_as_it_is(new_engine: NewEngine) -> None:
+    engine = new_engine()
+    await migrate(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await migrate(engine)
+    async with engine.connect() as connection:
+        assert list(await connection.scalars(text("SELECT version_num FROM alembic_version"))) == ["9999"]
+
+
+async def test_libpq_variables_decide_whether_the_connection_is_encrypted(new_engine: NewEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's server has no TLS, so a connection that demands it fails."""
+    monkeypatch.setenv("PGSSLMODE", "require")
+    with pytest.raises(ConnectionError, match="SSL"):
+        await migrate(new_engine())

@@ -54,10 +54,10 @@ class Program:
 
         await eventually(started, 60)
 
-    async def health(self) -> int:
+    async def health(self, address: str = "127.0.0.1", service: str = "") -> int:
         facts: Mapping[str, Any] = json.loads(self._ready_file.read_text())
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{facts['health_port']}") as channel:
-            return int((await HealthStub(channel).Check(HealthCheckRequest(), timeout=5)).status)
+        async with grpc.aio.insecure_channel(f"{address}:{facts['health_port']}") as channel:
+            return int((await HealthStub(channel).Check(HealthCheckRequest(service=service), timeout=5)).status)
 
     async def ended(self) -> int:
         return await asyncio.wait_for(self.process.wait(), 30)
@@ -76,9 +76,10 @@ async def program(request: pytest.FixtureRequest, create_database: CreateDatabas
     return Program(request.param, tmp_path, await create_database(f"failing_{secrets.token_hex(4)}"), redis_url)
 
 
-async def test_a_process_serves_health_on_loopback_and_exits_with_0(program: Program) -> None:
-    await program.start()
-    assert await program.health() == HealthCheckResponse.SERVING
+async def test_a_process_serves_health_where_it_is_told_and_exits_with_0(program: Program) -> None:
+    await program.start(HEALTH_ADDRESS="127.0.0.2")
+    assert await program.health("127.0.0.2") == HealthCheckResponse.SERVING
+    assert await program.health("127.0.0.2", "live") == HealthCheckResponse.SERVING
     program.process.terminate()
     assert await program.ended() == 0
 

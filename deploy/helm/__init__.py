@@ -1,0 +1,1 @@
+"""The Helm chart, and the schema of its values."""
