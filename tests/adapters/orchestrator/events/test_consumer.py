@@ -111,11 +111,11 @@ async def send(kafka: KafkaServer, *values: bytes) -> None:
             await producer.send_and_wait(AGENT_TOPIC, value, key=b"agent")
 
 
-@pytest.mark.usefixtures("empty_topics")
 async def nothing_waits(consumer: str) -> bool:
     return REGISTRY.get_sample_value("consumer_lag_messages", {"consumer": consumer}) == 0
 
 
+@pytest.mark.usefixtures("empty_topics")
 async def test_unreadable_messages_are_set_aside_with_the_reason_and_block_nothing(
     db: Connection,
     kafka: KafkaServer,
