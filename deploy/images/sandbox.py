@@ -35,12 +35,12 @@ def enter(layers: Sequence[Path], writable: Sequence[Path], visible: Sequence[Pa
     root.mkdir(exist_ok=True)
     _mount("tmpfs", root, 0, "tmpfs")
     _merge(layers, root)
-    for folder in visible:
-        _bind(folder, root / folder.relative_to("/"), read_only=True)
     for system in (Path("/dev"), Path("/proc")):
         _bind(system, root / system.relative_to("/"), read_only=False)
     (root / "tmp").mkdir(exist_ok=True)
     _mount("tmpfs", root / "tmp", 0, "tmpfs")
+    for folder in visible:  # after /tmp, which would hide those inside it
+        _bind(folder, root / folder.relative_to("/"), read_only=True)
     for folder in writable:
         _bind(folder, root / folder.relative_to("/"), read_only=False)
     _mount("none", root, REMOUNT | READ_ONLY, "tmpfs")
