@@ -163,7 +163,9 @@ def test_1500_agents_are_read_in_less_than_a_second(folder: Path, tmp_path: Path
     assert min(sizes) >= 45_000
     assert max(sizes) <= 55_000
     read(folder, cache=DocumentCache(tmp_path / "cache"))
-    first, again = _seconds_to_read(folder, DocumentCache(tmp_path / "cache"))
+    # Three tries, because one may pay for the collection of other tests' objects.
+    tries = [_seconds_to_read(folder, DocumentCache(tmp_path / "cache")) for _ in range(3)]
+    first, again = (min(column) for column in zip(*tries, strict=True))
     assert first < SECONDS_TO_READ
     assert again < SECONDS_TO_READ / 10
 
