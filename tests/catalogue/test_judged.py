@@ -85,7 +85,7 @@ def _shared(sentence: str, agent: AgentDefinition) -> int:
 
 
 BARS = {
-    "English": (0.75, 0.81, 0.0, 0.05),
+    "English": (0.75, 0.82, 0.0, 0.05),
     "German, Spanish, French": (0.72, 0.82, 0.0, 0.10),
     "no agent is right": (0.0, 0.0, 0.60, 1.0),
 }

@@ -27,7 +27,7 @@ def profiles(tmp_path: Path) -> Profiles:
 
 
 def test_a_profile_is_kept_for_its_owner_only(profiles: Profiles) -> None:
-    """Whatever the umask is, and if the folder was readable before."""
+    """With any umask, and also if the folder was readable before."""
     profiles.folder.mkdir(mode=0o755)
     mask = os.umask(0)
     try:
